@@ -1,0 +1,61 @@
+// A model as data: hyper-parameters and weights of one GGUF file, checked once, then trusted.
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kernels/quant.h"
+#include "kernels/rope.h"
+
+namespace reattend {
+
+class Gguf;
+
+/// Hyper-parameters of a llama-like model.
+struct ModelShape {
+  std::string architecture, name;
+  int32_t n_layer = 0, n_head = 0, n_kv_head = 0, d_head = 0, d_model = 0, d_ffn = 0, n_vocab = 0;
+  int32_t n_ctx_train = 0;
+  float norm_eps = 1e-5F;
+  Rope rope;
+  int32_t group() const { return n_head / n_kv_head; }
+};
+
+/// Weights of one layer; names as in the file without "blk.N." and ".weight". Matrices are [out][in].
+struct LayerWeights {
+  TensorView attn_norm, attn_q, attn_k, attn_v, attn_output, ffn_norm, ffn_gate, ffn_up, ffn_down;
+};
+
+/// Views into the mapped file, which lives as long as the Model.
+class Model {
+ public:
+  /// Throws Error naming file, tensor or key, what was expected and what was found.
+  static Model open(const std::filesystem::path& path);
+  Model(Model&&) noexcept;
+  Model& operator=(Model&&) noexcept;
+  ~Model();
+
+  const ModelShape& shape() const { return shape_; }
+  const std::vector<LayerWeights>& layers() const { return layers_; }
+  const TensorView& token_embd() const { return token_embd_; }
+  const TensorView& output_norm() const { return output_norm_; }
+  /// The output matrix; the embedding where the two are tied.
+  const TensorView& output() const { return output_; }
+  const Gguf& file() const { return *file_; }
+  const std::filesystem::path& path() const { return path_; }
+  /// Hex SHA-256 of the file (computed on first use).
+  const std::string& sha256() const;
+
+ private:
+  Model();
+  std::unique_ptr<Gguf> file_;
+  std::filesystem::path path_;
+  ModelShape shape_;
+  std::vector<LayerWeights> layers_;
+  TensorView token_embd_, output_norm_, output_;
+  mutable std::string sha256_;
+};
+
+}  // namespace reattend

@@ -1,0 +1,120 @@
+// The CPU's operations: vectorised, chosen at run time for the machine, bit-equal for any number of threads.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+
+#include "base/thread_pool.h"
+#include "kernels/layout.h"
+#include "kernels/quant.h"
+#include "kernels/selection.h"
+
+namespace reattend::cpu {
+
+/// The instruction set in use; the best this machine has, or the one REATTEND_CPU names (scalar, avx2, avx512).
+std::string_view target_name();
+
+// ---- weights
+
+/// How the right-hand side of a weight product is represented: as it is, or quantised to 8 bits per block of 32
+/// (scale in float). q8 applies to the quantised weight types only; f32, f16 and bf16 weights always take f32.
+enum class Activations : uint8_t { f32, q8 };
+
+/// A weight matrix in the kernels' own order (same bits, rows interleaved); about the size it has in the file.
+class Matrix {
+ public:
+  Matrix();
+  ~Matrix();
+  Matrix(Matrix&&) noexcept;
+  Matrix& operator=(Matrix&&) noexcept;
+  int64_t n_row() const;
+  int64_t n_col() const;
+  TensorType type() const;
+  /// Bytes that one product reads.
+  int64_t bytes() const;
+  /// Row `row` as floats, out [n_col]: the embedding look-up.
+  void row(int64_t row, float* out) const;
+
+  struct Data;
+  std::unique_ptr<Data> data;  ///< belongs to the kernels
+};
+/// Copies and interleaves. n_col must be a multiple of the type's block size.
+Matrix pack(const TensorView& tensor);
+
+/// y = x w^T for one matrix; several products of the same x form one parallel region.
+struct Product {
+  const Matrix* w;
+  float* y;          ///< [n_token][y_stride], the first n_row of each row are written
+  int64_t y_stride;  ///< floats
+};
+/// x [n_token][n_col]. Each y[t][row] is summed in an order that depends on n_col alone: neither n_token nor the
+/// pool changes a bit. `scratch` is the caller's and grows as needed (quantised activations).
+struct MatmulScratch;
+struct MatmulScratchDelete {
+  void operator()(MatmulScratch*) const;
+};
+using MatmulScratchPtr = std::unique_ptr<MatmulScratch, MatmulScratchDelete>;
+MatmulScratchPtr make_matmul_scratch();
+void matmul(ThreadPool& pool, MatmulScratch& scratch, Activations how, const float* x, int64_t n_token,
+            std::span<const Product> products);
+
+// ---- elementwise, one token
+
+/// y[i] = x[i] / sqrt(mean(x^2) + eps) * w[i]; x, w, y [n]
+void rms_norm(const float* x, const float* w, int64_t n, float eps, float* y);
+/// y[i] = silu(gate[i]) * up[i]; all [n], y may be gate
+void swiglu(const float* gate, const float* up, int64_t n, float* y);
+/// x[i] += y[i]; [n]
+void add(float* x, const float* y, int64_t n);
+/// Rounds [n] floats to the cache's type.
+void store_kv(const float* x, int64_t n, KvType type, void* out);
+/// The other way; exact.
+void load_kv(const void* x, int64_t n, KvType type, float* out);
+
+// ---- attention
+
+/// Softmax attention of the group's query heads of one KV head over piece `piece` (entries 256 piece ... ) of `set`.
+/// The scores of a position are the same bits whichever piece or set it is in, and the same that score_run() gives.
+/// q [group][d_head]; m, d [group]; o [group][d_head] unnormalised; scores [group][score_stride] or null receives q k scale
+/// per entry, counted from the start of the set.
+void attend_piece(const float* q, int32_t group, const KvBlocks& kv, const PositionSet& set, int32_t piece, float scale,
+                  float* m, float* d, float* o, float* scores, int64_t score_stride);
+
+/// All query heads of a layer at one decode step. sets [n_kv_head], kv [n_kv_head], q and out [n_kv_head * group][d_head].
+/// Work is split over (KV head, piece) and merged in piece order. scores: null, or per KV head null or
+/// [group][score_stride] as above. `scratch` grows as needed.
+struct AttendScratch;
+struct AttendScratchDelete {
+  void operator()(AttendScratch*) const;
+};
+using AttendScratchPtr = std::unique_ptr<AttendScratch, AttendScratchDelete>;
+AttendScratchPtr make_attend_scratch();
+void attend(ThreadPool& pool, AttendScratch& scratch, const float* q, int32_t group, std::span<const KvBlocks> kv,
+            std::span<const PositionSet> sets, float scale, float* out, float* const* scores, int64_t score_stride);
+
+/// scores[h][j] = q_h k_j scale for the positions j in [0, n), the group's heads of one KV head.
+void score_run(const float* q, int32_t group, const KvBlocks& kv, int32_t n, float scale, float* scores,
+               int64_t score_stride);
+
+/// Causal attention of n_token prompt tokens at positions first ... first + n_token - 1, whose keys and values are in
+/// the cache already. q and out [n_token][n_kv_head * group][d_head]. A token's result does not depend on n_token.
+void attend_prompt(ThreadPool& pool, AttendScratch& scratch, const float* q, int32_t n_token, int32_t first,
+                   int32_t group, std::span<const KvBlocks> kv, float scale, float* out);
+
+// ---- selection (used by the engine's CPU backend and by the replay alike: same bits)
+
+/// In place: row [n] of scores -> softmax.
+void softmax(float* row, int64_t n);
+/// rows [group][stride] -> out [n] (n <= stride)
+void reduce_heads(const float* rows, int32_t group, int64_t stride, int64_t n, Reduce how, float* out);
+/// Centred running maximum of odd width, cut at both ends; x and out [n], not the same memory.
+void max_pool(const float* x, int64_t n, int32_t width, float* out);
+/// The k highest of score [n] in rank order, equal scores by lower index first; returns min(k, n) = how many of out
+/// are written. A radix or threshold select, then a sort of the k.
+int32_t top_k(const float* score, int32_t n, int32_t k, int32_t* out);
+
+/// Cosine of two sets of query heads, q and ref [n_head][d_head]; SEMANTICS, similarity_reduce. 0 where one is all zero.
+float similarity(const float* q, const float* ref, int32_t n_head, int32_t d_head, Similarity how);
+
+}  // namespace reattend::cpu

@@ -1,0 +1,54 @@
+// Index maths of caches and position sets, shared by every executor; proved by static_assert and property tests.
+#pragma once
+#include <cstdint>
+
+#include "base/half.h"
+
+namespace reattend {
+
+/// Positions of a cache block, and entries of a piece of a set: attention is computed piece by piece and the pieces'
+/// states are merged in order, so results do not depend on how threads share the work.
+inline constexpr int32_t kPiece = 256;
+
+constexpr int32_t n_piece(int32_t n_entry) { return (n_entry + kPiece - 1) / kPiece; }
+
+/// Element type of keys and values in a cache.
+enum class KvType : uint8_t { f32, f16 };
+constexpr int64_t bytes_per_element(KvType type) { return type == KvType::f32 ? 4 : 2; }
+
+/// Keys and values of one layer and KV head: position p is row p % 256 of block p / 256; a block is [256][d_head].
+struct KvBlocks {
+  const void* const* keys;    ///< [n_block]
+  const void* const* values;  ///< [n_block]
+  KvType type;
+  int32_t d_head;
+};
+
+/// The positions one KV head attends to, as entries in this order: the run [0, lead), the first n_kept of a kept
+/// set in rank order, the run [tail, end). No position occurs twice. Complete sets are given as lead = end, the rest empty.
+struct PositionSet {
+  int32_t lead = 0;
+  const int32_t* kept = nullptr;  ///< [n_kept]
+  int32_t n_kept = 0;
+  int32_t tail = 0, end = 0;
+  /// Where not null: keys and values of the kept entries copied in rank order, [n_kept][d_head] of `packed_type`.
+  const void* packed_keys = nullptr;
+  const void* packed_values = nullptr;
+  KvType packed_type = KvType::f16;
+
+  constexpr int32_t n_tail() const { return end > tail ? end - tail : 0; }
+  constexpr int32_t size() const { return lead + n_kept + n_tail(); }
+  /// Position of entry i in [0, size()).
+  constexpr int32_t operator[](int32_t i) const {
+    if (i < lead) return i;
+    if (i < lead + n_kept) return kept[i - lead];
+    return tail + (i - lead - n_kept);
+  }
+};
+
+constexpr PositionSet everything_up_to(int32_t end) { return {.lead = end}; }
+
+/// Of a group of query heads: query head h reads KV head h / group.
+constexpr int32_t kv_head_of(int32_t head, int32_t group) { return head / group; }
+
+}  // namespace reattend

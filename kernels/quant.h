@@ -1,0 +1,39 @@
+// Block formats of weights: one table of type, block size, bytes and dequantiser.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+namespace reattend {
+
+/// Values are ours; `gguf_id` in the table is the number in the file.
+enum class TensorType : uint8_t { f32, f16, bf16, q8_0, q4_0, q4_1 };
+
+/// A row of n columns is n / block_size blocks of block_bytes each, columns in order.
+/// q8_0: f16 d, int8 q[32]: d q.   q4_0: f16 d, 16 bytes: d (q - 8).   q4_1: f16 d, f16 m, 16 bytes: d q + m.
+/// Byte i of a 4-bit block holds column i in its low and column i + 16 in its high half.
+struct TensorFormat {
+  TensorType type;
+  std::string_view name;  ///< "Q4_1"
+  uint32_t gguf_id;
+  int32_t block_size, block_bytes;
+  void (*dequantize)(const std::byte* blocks, int64_t n, float* out);  ///< n columns, a multiple of block_size
+};
+
+std::span<const TensorFormat> tensor_formats();
+const TensorFormat& format_of(TensorType type);
+/// nullptr for a type that this program does not read.
+const TensorFormat* format_of_gguf(uint32_t gguf_id);
+/// Bytes of a matrix [n_row][n_col]; n_col must be a multiple of the block size.
+int64_t matrix_bytes(TensorType type, int64_t n_row, int64_t n_col);
+
+/// A weight matrix as it lies in the model file: rows [n_row] of n_col columns each. Bytes belong to the file's map.
+struct TensorView {
+  std::string_view name;
+  TensorType type = TensorType::f32;
+  int64_t n_row = 0, n_col = 0;  ///< a vector has n_row = 1
+  std::span<const std::byte> bytes;
+};
+
+}  // namespace reattend

@@ -1,0 +1,93 @@
+// Reads a trace: opened at once, bulk data on demand, nothing in the file trusted.
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/settings.h"
+#include "kernels/layout.h"
+#include "kernels/rope.h"
+
+namespace reattend {
+
+/// What two seconds of measuring found on the machine that recorded: milliseconds of a step are
+/// weights_ms + n_token-independent overhead + bytes / rate. Rates in GB/s (1e9 bytes), 0 where not measured.
+struct Calibration {
+  double weights_ms = 0;         ///< everything of a step but attention and selection
+  double stream_gbps = 0;        ///< plain read bandwidth
+  double attend_stream_gbps = 0; ///< attention over runs
+  double attend_gather_gbps = 0; ///< attention over kept sets in rank order
+  double score_gbps = 0;         ///< scoring and selecting after a full step, by bytes of keys
+};
+
+/// Everything about a trace but its bulk.
+struct TraceInfo {
+  std::filesystem::path path;
+  std::map<std::string, std::string> attributes;  ///< every root attribute as text
+  std::string warning;                            ///< a newer minor version, an unclean end; empty otherwise
+  int32_t n_layer = 0, n_head = 0, n_kv_head = 0, d_head = 0, n_vocab = 0;
+  Rope rope;
+  KvType kv_type = KvType::f16;
+  Settings settings;           ///< the policy it was recorded under
+  bool shadow = false;         ///< the policy observed only, the output was full attention's
+  int32_t n_prompt = 0;        ///< L
+  int32_t n_step = 0;          ///< committed decode steps T
+  bool has_values = true, has_prompt_row_sums = false;
+  Calibration calibration;
+  int32_t group() const { return n_head / n_kv_head; }
+};
+
+/// Keys and values of one layer, as the cache's own bits, and its queries. Row r of keys is position r, r < L + T.
+struct LayerData {
+  KvType kv_type = KvType::f16;
+  int32_t n_kv_head = 0, n_head = 0, d_head = 0, n_position = 0, n_step = 0;
+  std::vector<std::byte> keys, values;  ///< [n_kv_head][n_position][d_head]; values empty if not recorded
+  std::vector<float> queries;           ///< post-RoPE, [n_step + 1][n_head][d_head]; row 0 is step 0 (position L - 1)
+};
+
+/// What was measured while recording, per decode step (index t - 1), in the order of the file.
+struct StepData {
+  std::vector<uint8_t> full;         ///< [T][n_layer][n_kv_head] decision, 1 = full step
+  std::vector<uint8_t> reason;       ///< [T][n_layer][n_kv_head] see schema.h
+  std::vector<float> cos_last_full;  ///< [T][n_layer][n_kv_head]
+  std::vector<float> cos_prev_pre, cos_prev_post;  ///< [T][n_layer]
+  std::vector<float> recovered, oracle;            ///< [T][n_layer][n_kv_head]
+  std::vector<int32_t> positions;                  ///< [T][n_layer][n_kv_head] positions attended to
+  std::vector<float> logprob;                      ///< [T + 1] of the fed token's successor at steps 0..T
+  std::vector<double> ms;                          ///< [T] wall time of the step without the recorder's own
+  std::vector<int64_t> bytes_weights, bytes_attend, bytes_select;  ///< [T]
+};
+
+/// Attention maps of one layer and KV head: per step the strongest positions of the group-mean row, and the rest's mass.
+struct MapData {
+  int32_t n_kept = 0;              ///< M
+  std::vector<int32_t> positions;  ///< [T][M], -1 where the row is shorter
+  std::vector<float> weights;      ///< [T][M], strongest first
+  std::vector<float> rest;         ///< [T]
+};
+
+/// Thread-compatible; HDF5 itself is serialised by its global lock, so keep it off a UI thread.
+class TraceReader {
+ public:
+  /// Throws Error for anything that is not a readable trace of this major version.
+  static std::shared_ptr<TraceReader> open(const std::filesystem::path& path);
+  ~TraceReader();
+  const TraceInfo& info() const;
+  std::vector<int32_t> tokens();          ///< [L + T + 1], the last one predicted but never fed
+  std::vector<std::string> token_texts(); ///< [L + T + 1] raw bytes of each token
+  StepData steps();
+  LayerData layer(int32_t layer, bool with_values = true);
+  MapData map(int32_t layer, int32_t kv_head);
+  /// Live traces: looks for newly committed steps; true if there are any (info().n_step grows).
+  bool refresh();
+
+ private:
+  struct State;
+  explicit TraceReader(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace reattend
