@@ -1,4 +1,4 @@
-// Index maths of caches and position sets, shared by every executor; proved by static_assert and property tests.
+// Index maths of caches and position sets, shared by every executor, device code included; proved by static_assert.
 #pragma once
 #include <cstdint>
 
@@ -10,11 +10,15 @@ namespace reattend {
 /// states are merged in order, so results do not depend on how threads share the work.
 inline constexpr int32_t kPiece = 256;
 
-constexpr int32_t n_piece(int32_t n_entry) { return (n_entry + kPiece - 1) / kPiece; }
+constexpr int32_t n_piece(int32_t n_entry) {
+  return (n_entry + kPiece - 1) / kPiece;
+}
 
 /// Element type of keys and values in a cache.
 enum class KvType : uint8_t { f32, f16 };
-constexpr int64_t bytes_per_element(KvType type) { return type == KvType::f32 ? 4 : 2; }
+constexpr int64_t bytes_per_element(KvType type) {
+  return type == KvType::f32 ? 4 : 2;
+}
 
 /// Keys and values of one layer and KV head: position p is row p % 256 of block p / 256; a block is [256][d_head].
 struct KvBlocks {
@@ -25,7 +29,8 @@ struct KvBlocks {
 };
 
 /// The positions one KV head attends to, as entries in this order: the run [0, lead), the first n_kept of a kept
-/// set in rank order, the run [tail, end). No position occurs twice. Complete sets are given as lead = end, the rest empty.
+/// set in rank order, the run [tail, end). No position occurs twice. Complete sets are given as lead = end, the rest
+/// empty.
 struct PositionSet {
   int32_t lead = 0;
   const int32_t* kept = nullptr;  ///< [n_kept]
@@ -46,9 +51,43 @@ struct PositionSet {
   }
 };
 
-constexpr PositionSet everything_up_to(int32_t end) { return {.lead = end}; }
+constexpr PositionSet everything_up_to(int32_t end) {
+  return {.lead = end};
+}
+
+/// Which positions are attended to: everything, or [0, lead) ∪ a prefix of the kept set ∪ [tail, p]. What depends on
+/// when the kept set was made refers to its stamp, which lives beside the set: so a plan can be written before a
+/// gate's outcome is known, and a device never has to tell it to the host.
+struct Attend {
+  bool everything = false;
+  int32_t lead = 0;
+  bool kept = false;  ///< attend to the kept set's first entries: `keep`, or with `ages` keep - (p - stamp) + 1
+  int32_t keep = 0;
+  bool ages = false;
+  int32_t tail = 0;  ///< the run [tail, p]; with `after_stamp` [stamp + 1, p]
+  bool after_stamp = false;
+  bool rank_rotation = false;  ///< keys rotated by their rank in the (sorted) set, the query having the last rank
+};
+
+/// The positions that `attend` means at position p (which is always among them), given the kept set as it stands:
+/// its entries in rank order, how many, and the position of the step that made it. Complete sets come out as the run
+/// 0..p.
+constexpr PositionSet resolve(const Attend& attend, const int32_t* kept, int32_t n_kept, int32_t stamp, int32_t p) {
+  if (attend.everything) return everything_up_to(p + 1);
+  PositionSet set{.lead = attend.lead};
+  if (attend.kept) {
+    const int32_t limit = attend.ages ? attend.keep - (p - stamp) + 1 : attend.keep;
+    set.kept = kept;
+    set.n_kept = limit < 0 ? 0 : limit < n_kept ? limit : n_kept;
+  }
+  set.tail = attend.after_stamp ? stamp + 1 : attend.tail;
+  set.end = p + 1;
+  return set.size() == p + 1 ? everything_up_to(p + 1) : set;
+}
 
 /// Of a group of query heads: query head h reads KV head h / group.
-constexpr int32_t kv_head_of(int32_t head, int32_t group) { return head / group; }
+constexpr int32_t kv_head_of(int32_t head, int32_t group) {
+  return head / group;
+}
 
 }  // namespace reattend
