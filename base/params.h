@@ -12,7 +12,8 @@ namespace reattend {
 
 /// A parameter's value. std::monostate is `never` (S = infinity; null in JSON, "never" in text and TOML).
 /// A string may hold the fraction "L/8" where the parameter allows it. Lists hold a value per layer, or layer indices.
-using Value = std::variant<std::monostate, bool, int64_t, double, std::string, std::vector<int64_t>, std::vector<double>>;
+using Value =
+    std::variant<std::monostate, bool, int64_t, double, std::string, std::vector<int64_t>, std::vector<double>>;
 
 enum class ParamType {
   count,       ///< integer; K also "L/n", S also never; with `per_layer` also a list
@@ -25,12 +26,12 @@ enum class ParamType {
 /// `flag` the long option of the command line without its dashes ("budget" for K), `--key` works as well.
 struct Parameter {
   std::string_view key, flag;
-  ParamType type;
+  ParamType type = ParamType::count;
   Value initial;
-  double low, high;  ///< inclusive range of numbers
-  bool per_layer, allows_fraction, allows_never;
-  std::span<const std::string_view> choices;
-  std::string_view unit;
+  double low = 0, high = 0;  ///< inclusive range of numbers
+  bool per_layer = false, allows_fraction = false, allows_never = false, odd = false;
+  std::span<const std::string_view> choices = {};
+  std::string_view unit = {};
   std::span<const std::string_view> policies;  ///< names of the policies that take it
   std::string_view help;
 };
@@ -42,7 +43,8 @@ const Parameter* find_parameter(std::string_view key_or_flag);
 
 /// Text as typed by a user -> value of that parameter, range-checked. Throws Error (usage) naming the range.
 Value parse_value(const Parameter& parameter, std::string_view text);
-/// Range and type check of a value from a file; `where` names file and line for the message.
+/// Range and type check of a value; `where` names file and line for the message. Empty: it came from an argument or a
+/// caller, and the error is a usage error.
 void check_value(const Parameter& parameter, const Value& value, const std::string& where);
 /// "512", "L/8", "never", "0.85", "[1, 2]", "max": what parse_value accepts again.
 std::string to_text(const Value& value);

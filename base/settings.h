@@ -2,6 +2,7 @@
 #pragma once
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,9 +23,11 @@ class Settings {
   void set(std::string_view key, const Value& value);
   /// The set value, or the parameter's default.
   const Value& get(std::string_view key) const;
+  /// Whether the value differs from the default.
   bool is_set(std::string_view key) const { return values_.contains(key); }
 
-  /// Typed reads, resolved for a layer and a prompt of n_prompt tokens (fractions; lists give their layer's value).
+  /// Typed reads, resolved for a layer and a prompt of n_prompt tokens (fractions, at least 1; lists give their layer's
+  /// value).
   int64_t count(std::string_view key, int layer, int64_t n_prompt) const;
   /// S: nothing stands for `never`.
   std::optional<int64_t> count_or_never(std::string_view key, int layer) const;
@@ -34,21 +37,24 @@ class Settings {
   /// Lists must have n_layer entries, layer indices must exist: throws Error (usage) otherwise.
   void check_against_model(int n_layer) const;
 
-  /// "recycled S=16 K=512 schedule=query threshold=0.85": only what differs from the defaults, plus K and S.
+  /// "recycled S=16 K=512 schedule=query threshold=0.85": only what differs from the defaults, plus S, K and, where it
+  /// decides, the threshold.
   std::string summary() const;
 
   /// {"name": "recycled", "K": 64, "S": null, ...} as in case files. Unknown keys are errors naming `where`.
   static Settings from_json(const nlohmann::json& object, const std::string& where);
+  /// Every parameter the policy takes, so that a file means the same under other defaults.
   nlohmann::json to_json() const;
   /// A settings file: [policy] name = "recycled", K = 512, ... ; other tables (evidence) are left alone.
   static Settings from_toml_file(const std::filesystem::path& path);
   static Settings from_toml(std::string_view text, const std::string& where);
-  /// The [policy] table as TOML text.
+  /// The [policy] table as TOML text, every parameter that the policy takes in it.
   std::string to_toml() const;
 
   bool operator==(const Settings&) const = default;
 
  private:
+  void store(const Parameter& parameter, const Value& value, const std::string& where);
   std::string policy_;
   std::map<std::string, Value, std::less<>> values_;
 };

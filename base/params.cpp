@@ -1,0 +1,281 @@
+// The parameter table itself, and how its values are read from text, checked and written again.
+#include "base/params.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <type_traits>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "base/error.h"
+
+namespace reattend {
+namespace {
+
+using namespace std::string_view_literals;
+
+/// Counts stay below 2^30 so that sums of two of them and a position fit 32 bits.
+constexpr double kMostCount = 1 << 30;
+/// More layers than any model has; a longer list is a mistake.
+constexpr size_t kMostEntries = 4096;
+
+constexpr std::string_view kRecycled[] = {"recycled"};
+constexpr std::string_view kStreaming[] = {"streaming"};
+constexpr std::string_view kBudgeted[] = {"recycled", "streaming"};
+
+constexpr std::string_view kSchedules[] = {"fixed", "query"};
+constexpr std::string_view kReductions[] = {"max", "mean", "first"};
+constexpr std::string_view kQueries[] = {"pre_rope", "post_rope"};
+constexpr std::string_view kSimilarities[] = {"mean_query", "mean_cosine", "min_cosine"};
+constexpr std::string_view kGranularities[] = {"layer", "kv_head"};
+constexpr std::string_view kRefreshes[] = {"attend", "score_only"};
+constexpr std::string_view kRotations[] = {"absolute", "cache"};
+
+Parameter count(std::string_view key, std::string_view flag, int64_t initial, double low,
+                std::span<const std::string_view> policies, std::string_view unit, std::string_view help) {
+  return {.key = key,
+          .flag = flag,
+          .type = ParamType::count,
+          .initial = initial,
+          .low = low,
+          .high = kMostCount,
+          .unit = unit,
+          .policies = policies,
+          .help = help};
+}
+
+Parameter choice(std::string_view key, std::string_view flag, std::span<const std::string_view> choices,
+                 std::span<const std::string_view> policies, std::string_view help) {
+  return {.key = key,
+          .flag = flag,
+          .type = ParamType::choice,
+          .initial = std::string(choices.front()),
+          .choices = choices,
+          .policies = policies,
+          .help = help};
+}
+
+std::vector<Parameter> make_table() {
+  Parameter stride = count("S", "stride", 10, 1, kRecycled, "steps",
+                           "full attention is due at every S-th decode step; `never` refreshes nothing");
+  stride.per_layer = stride.allows_never = true;
+  Parameter budget =
+      count("K", "budget", 64, 1, kBudgeted, "positions",
+            "cached positions attended to per KV head on a partial step; L/8 is an eighth of the prompt");
+  budget.per_layer = budget.allows_fraction = true;
+  Parameter pool = count("pool", "pool", 7, 1, kRecycled, "positions",
+                         "width of the centred running maximum over scores; odd, 1 is off");
+  pool.high = 1023;
+  pool.odd = true;
+  const Parameter threshold = {.key = "threshold",
+                               .flag = "threshold",
+                               .type = ParamType::real,
+                               .initial = 0.85,
+                               .low = -1,
+                               .high = 1,
+                               .per_layer = true,
+                               .unit = "cosine",
+                               .policies = kRecycled,
+                               .help = "schedule=query: a due step stays partial when the similarity is above this"};
+  const Parameter dense = {.key = "dense_layers",
+                           .flag = "dense-layers",
+                           .type = ParamType::layer_list,
+                           .initial = std::vector<int64_t>{},
+                           .low = 0,
+                           .high = kMostEntries - 1,
+                           .unit = "layer indices",
+                           .policies = kRecycled,
+                           .help = "layers that always attend to everything"};
+  return {
+      stride,
+      budget,
+      choice("schedule", "schedule", kSchedules, kRecycled,
+             "fixed: every due step is full; query: a due step is full where the query has moved away"),
+      threshold,
+      choice("reduce", "reduce", kReductions, kRecycled, "over the query heads of a KV head, before pooling"),
+      pool,
+      choice("similarity_query", "similarity-query", kQueries, kRecycled, "queries compared before or after RoPE"),
+      choice("similarity_reduce", "similarity-reduce", kSimilarities, kRecycled,
+             "cosine of the mean queries, or mean or minimum of the heads' cosines"),
+      choice("granularity", "granularity", kGranularities, kRecycled,
+             "who decides at a due step: the layer, or each KV head for itself"),
+      dense,
+      choice("refresh", "refresh", kRefreshes, kRecycled,
+             "score_only: a full step rebuilds the kept set, its output still comes from the old one"),
+      count("sinks", "sinks", 4, 0, kStreaming, "positions", "first positions that are always attended to"),
+      choice("rotate", "rotate", kRotations, kStreaming,
+             "keys at their absolute positions, or rotated again by their rank in the set"),
+  };
+}
+
+/// The whole of `text` as a number, nothing around it.
+template <class T>
+std::optional<T> parse_number(std::string_view text) {
+  T value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+std::string_view trim(std::string_view text) {
+  const size_t first = text.find_first_not_of(" \t");
+  return first == text.npos ? ""sv : text.substr(first, text.find_last_not_of(" \t") - first + 1);
+}
+
+/// "L/8": the divisor must be a count.
+bool is_fraction(std::string_view text) {
+  if (!text.starts_with("L/")) return false;
+  const auto divisor = parse_number<int64_t>(text.substr(2));
+  return divisor && *divisor >= 1 && *divisor <= static_cast<int64_t>(kMostCount);
+}
+
+std::string expected(const Parameter& parameter) {
+  if (parameter.type == ParamType::choice) return fmt::format("one of {}", fmt::join(parameter.choices, ", "));
+  const bool real = parameter.type == ParamType::real;
+  std::string text = fmt::format("{} from {} to {}",
+                                 real            ? "a number"
+                                 : parameter.odd ? "an odd integer"
+                                                 : "an integer",
+                                 parameter.low, parameter.high);
+  if (parameter.type == ParamType::layer_list) return "a list of different layer indices, such as [0, 1]";
+  if (parameter.allows_fraction) text += ", a fraction of the prompt such as L/8";
+  if (parameter.allows_never) text += ", never";
+  if (parameter.per_layer) text += ", or a list with one for each layer";
+  return text;
+}
+
+bool in_range(const Parameter& parameter, double value) {
+  return value >= parameter.low && value <= parameter.high;  // false for nan
+}
+
+bool number_fits(const Parameter& parameter, int64_t value) {
+  return in_range(parameter, static_cast<double>(value)) && (!parameter.odd || value % 2 == 1);
+}
+
+template <class T>
+bool list_fits(const Parameter& parameter, const std::vector<T>& list) {
+  const bool right_type = parameter.type == ParamType::layer_list ||
+                          (parameter.per_layer && (parameter.type == ParamType::real || std::is_same_v<T, int64_t>));
+  if (!right_type || list.size() > kMostEntries) return false;
+  if (parameter.type != ParamType::layer_list && list.empty()) return false;
+  for (const T value : list) {
+    if (!in_range(parameter, static_cast<double>(value))) return false;
+  }
+  if (parameter.type != ParamType::layer_list) return true;
+  std::vector<T> sorted = list;
+  std::sort(sorted.begin(), sorted.end());
+  return std::adjacent_find(sorted.begin(), sorted.end()) == sorted.end();
+}
+
+bool fits(const Parameter& parameter, const Value& value) {
+  const bool number = parameter.type == ParamType::count || parameter.type == ParamType::real;
+  if (std::holds_alternative<std::monostate>(value)) return parameter.allows_never;
+  if (const auto* x = std::get_if<int64_t>(&value)) return number && number_fits(parameter, *x);
+  if (const auto* x = std::get_if<double>(&value)) return parameter.type == ParamType::real && in_range(parameter, *x);
+  if (const auto* x = std::get_if<std::string>(&value)) {
+    if (parameter.type == ParamType::choice) {
+      return std::find(parameter.choices.begin(), parameter.choices.end(), *x) != parameter.choices.end();
+    }
+    return parameter.allows_fraction && is_fraction(*x);
+  }
+  if (const auto* x = std::get_if<std::vector<int64_t>>(&value)) return list_fits(parameter, *x);
+  if (const auto* x = std::get_if<std::vector<double>>(&value)) {
+    return parameter.type == ParamType::real && list_fits(parameter, *x);
+  }
+  return false;
+}
+
+/// nullopt when an entry is no number, or when there are too many to be meant.
+template <class T>
+std::optional<std::vector<T>> parse_list(std::string_view text) {
+  std::vector<T> list;
+  for (text = trim(text); !text.empty();) {
+    const size_t comma = text.find(',');
+    const auto value = parse_number<T>(trim(text.substr(0, comma)));
+    if (!value || list.size() == kMostEntries) return std::nullopt;
+    list.push_back(*value);
+    if (comma == text.npos) break;
+    text = trim(text.substr(comma + 1));
+    if (text.empty()) return std::nullopt;  // "1," misses a number
+  }
+  return list;
+}
+
+template <class T>
+std::optional<Value> parse_numbers(const Parameter& parameter, std::string_view text) {
+  const bool bracketed = text.size() >= 2 && text.front() == '[' && text.back() == ']';
+  if (bracketed || parameter.type == ParamType::layer_list || text.find(',') != text.npos) {
+    auto list = parse_list<T>(bracketed ? text.substr(1, text.size() - 2) : text);
+    if (!list) return std::nullopt;
+    return Value(*std::move(list));
+  }
+  const auto number = parse_number<T>(text);
+  if (!number) return std::nullopt;
+  return Value(*number);
+}
+
+}  // namespace
+
+std::span<const Parameter> parameters() {
+  static const std::vector<Parameter> table = make_table();
+  return table;
+}
+
+const Parameter* find_parameter(std::string_view key_or_flag) {
+  for (const Parameter& parameter : parameters()) {
+    if (parameter.key == key_or_flag || parameter.flag == key_or_flag) return &parameter;
+  }
+  return nullptr;
+}
+
+Value parse_value(const Parameter& parameter, std::string_view text) {
+  const std::string_view trimmed = trim(text);
+  std::optional<Value> value;
+  if (parameter.allows_never && trimmed == "never") {
+    value = Value(std::monostate{});
+  } else if (parameter.type == ParamType::choice || (parameter.allows_fraction && is_fraction(trimmed))) {
+    value = Value(std::string(trimmed));
+  } else if (parameter.type == ParamType::real) {
+    value = parse_numbers<double>(parameter, trimmed);
+  } else {
+    value = parse_numbers<int64_t>(parameter, trimmed);
+  }
+  if (!value || !fits(parameter, *value)) {
+    fail_usage({.where = fmt::format("--{}", parameter.flag),
+                .expected = expected(parameter),
+                .got = fmt::format("\"{}\"", text),
+                .remedy = {}});
+  }
+  return *value;
+}
+
+void check_value(const Parameter& parameter, const Value& value, const std::string& where) {
+  if (fits(parameter, value)) return;
+  const Complaint complaint = {
+      .where = where.empty() ? std::string(parameter.key) : fmt::format("{}: {}", where, parameter.key),
+      .expected = expected(parameter),
+      .got = to_text(value),
+      .remedy = {}};
+  where.empty() ? fail_usage(complaint) : fail(complaint);
+}
+
+std::string to_text(const Value& value) {
+  struct Writer {
+    std::string operator()(std::monostate) const { return "never"; }
+    std::string operator()(bool x) const { return x ? "true" : "false"; }
+    std::string operator()(int64_t x) const { return fmt::format("{}", x); }
+    std::string operator()(double x) const { return fmt::format("{:#}", x); }  // "1.0": TOML's way to say a real
+    std::string operator()(const std::string& x) const { return x; }
+    std::string operator()(const std::vector<int64_t>& x) const { return fmt::format("[{}]", fmt::join(x, ", ")); }
+    std::string operator()(const std::vector<double>& x) const {
+      std::string text;
+      for (const double entry : x) text += (text.empty() ? "" : ", ") + (*this)(entry);
+      return "[" + text + "]";
+    }
+  };
+  return std::visit(Writer{}, value);
+}
+
+}  // namespace reattend
