@@ -1,0 +1,58 @@
+// Which model, on which device, with which prompt: the options that `run` and `record` share.
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+
+#include "engine/backend/backend.h"
+#include "engine/model/model.h"
+#include "engine/text/sampler.h"
+#include "engine/text/tokenizer.h"
+
+namespace reattend::cli {
+
+/// File name of the default model in the store.
+inline constexpr std::string_view kDefaultModel = "SmolLM2-135M-Instruct.Q4_1.gguf";
+
+/// Where `get-model` puts models: $XDG_CACHE_HOME/reattend, or ~/.cache/reattend.
+std::filesystem::path model_store();
+/// A path as it is; a bare file name that is not in the working folder is looked up in the store.
+/// Throws Error when there is no such file, with the way to get it.
+std::filesystem::path find_model(const std::string& model);
+
+/// Model and device. Defaults are the fast path: f16 cache, 8-bit activations.
+struct ModelOptions {
+  std::string model{kDefaultModel};
+  std::string device = "cpu", kv = "f16", activations = "q8";
+  int64_t ctx = 0;  ///< positions; 0: what the model was trained for
+
+  void add_to(CLI::App& app);
+  /// Throws Error (usage) naming the option whose value is not one of its choices.
+  BackendOptions backend() const;
+  /// The cache's size for a prompt of n_prompt tokens and n_step steps. Throws Error when they do not fit; warns on
+  /// stderr when --ctx goes beyond what the model was trained for.
+  int32_t n_ctx(const ModelShape& shape, int64_t n_prompt, int64_t n_step) const;
+};
+
+/// The prompt: exactly one of text, file of text, file of token ids.
+struct PromptOptions {
+  std::string text, file, tokens, system;
+  bool chat = false, raw = false;
+
+  void add_to(CLI::App& app);
+  /// Text is put into the model's chat template unless --raw is given. Special tokens written out in it are parsed.
+  /// Throws Error for an empty prompt, an unreadable file, ids outside the vocabulary.
+  std::vector<int32_t> read(const Tokenizer& tokenizer) const;
+
+ private:
+  const CLI::Option* text_option_ = nullptr;
+};
+
+/// --temperature, --top-k, --top-p, --seed, range-checked. Throws Error (usage).
+void add_sampler_options(CLI::App& app, SamplerOptions& options);
+
+}  // namespace reattend::cli
