@@ -1,0 +1,57 @@
+// Every operation in double precision and plain loops: slow on purpose, the judge of all other kernels.
+#pragma once
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/thread_pool.h"
+#include "kernels/attn_state.h"
+#include "kernels/layout.h"
+#include "kernels/quant.h"
+#include "kernels/selection.h"
+
+/// The operations of kernels/cpu/ops.h under the same names, with double for every activation. Shapes and meaning are
+/// described there. A pool only shares out independent outputs: nothing here is summed across tasks.
+namespace reattend::reference {
+
+/// A dequantised weight matrix.
+struct Matrix {
+  int64_t n_row = 0, n_col = 0;
+  std::vector<float> w;  ///< [n_row][n_col]
+};
+Matrix pack(const TensorView& tensor);
+/// out [n_col]
+void row(const Matrix& w, int64_t row, double* out);
+
+struct Product {
+  const Matrix* w;
+  double* y;         ///< [n_token][y_stride], the first n_row of each row are written
+  int64_t y_stride;  ///< doubles
+};
+/// x [n_token][n_col]; y = x w^T for each product.
+void matmul(ThreadPool& pool, const double* x, int64_t n_token, std::span<const Product> products);
+
+void rms_norm(const double* x, const double* w, int64_t n, double eps, double* y);
+void swiglu(const double* gate, const double* up, int64_t n, double* y);
+void add(double* x, const double* y, int64_t n);
+void store_kv(const double* x, int64_t n, KvType type, void* out);
+void load_kv(const void* x, int64_t n, KvType type, double* out);
+
+/// One query head q [d_head] over the entries [begin, end) of a set. scores: null or [set.size()], of which the
+/// entries' q k scale are written.
+AttnState<double> attend_entries(const double* q, const KvBlocks& kv, const PositionSet& set, int32_t begin,
+                                 int32_t end, double scale, double* scores);
+void attend(ThreadPool& pool, const double* q, int32_t group, std::span<const KvBlocks> kv,
+            std::span<const PositionSet> sets, double scale, double* out, double* const* scores, int64_t score_stride);
+void score_run(const double* q, int32_t group, const KvBlocks& kv, int32_t n, double scale, double* scores,
+               int64_t score_stride);
+void attend_prompt(ThreadPool& pool, const double* q, int32_t n_token, int32_t first, int32_t group,
+                   std::span<const KvBlocks> kv, double scale, double* out);
+
+void softmax(double* row, int64_t n);
+void reduce_heads(const double* rows, int32_t group, int64_t stride, int64_t n, Reduce how, double* out);
+void max_pool(const double* x, int64_t n, int32_t width, double* out);
+int32_t top_k(const double* score, int32_t n, int32_t k, int32_t* out);
+double similarity(const double* q, const double* ref, int32_t n_head, int32_t d_head, Similarity how);
+
+}  // namespace reattend::reference

@@ -1,0 +1,69 @@
+// From scores to kept positions, by the definitions of each step.
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "kernels/reference/reference.h"
+
+namespace reattend::reference {
+
+void softmax(double* row, int64_t n) {
+  if (n <= 0) return;
+  const double top = *std::max_element(row, row + n);
+  double sum = 0;
+  for (int64_t i = 0; i < n; ++i) sum += row[i] = std::exp(row[i] - top);
+  for (int64_t i = 0; i < n; ++i) row[i] /= sum;
+}
+
+void reduce_heads(const double* rows, int32_t group, int64_t stride, int64_t n, Reduce how, double* out) {
+  for (int64_t i = 0; i < n; ++i) {
+    double highest = rows[i], sum = rows[i];
+    for (int32_t h = 1; h < group; ++h) {
+      highest = std::max(highest, rows[h * stride + i]);
+      sum += rows[h * stride + i];
+    }
+    out[i] = how == Reduce::first ? rows[i] : how == Reduce::max ? highest : sum / group;
+  }
+}
+
+void max_pool(const double* x, int64_t n, int32_t width, double* out) {
+  const int64_t half = width / 2;
+  for (int64_t i = 0; i < n; ++i) {
+    out[i] = *std::max_element(x + std::max<int64_t>(0, i - half), x + std::min(n, i + half + 1));
+  }
+}
+
+int32_t top_k(const double* score, int32_t n, int32_t k, int32_t* out) {
+  std::vector<int32_t> order(static_cast<size_t>(n));
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [score](int32_t a, int32_t b) { return score[a] > score[b]; });
+  const int32_t taken = std::min(k, n);
+  std::copy_n(order.begin(), taken, out);
+  return taken;
+}
+
+double similarity(const double* q, const double* ref, int32_t n_head, int32_t d_head, Similarity how) {
+  const auto cosine = [d_head](const double* a, const double* b) {
+    double ab = 0, aa = 0, bb = 0;
+    for (int32_t c = 0; c < d_head; ++c) ab += a[c] * b[c], aa += a[c] * a[c], bb += b[c] * b[c];
+    return aa > 0 && bb > 0 ? ab / std::sqrt(aa * bb) : 0.0;
+  };
+  if (how == Similarity::mean_query) {
+    // The cosine does not change with the vectors' lengths, so sums over the heads stand for their means.
+    std::vector<double> a(static_cast<size_t>(d_head)), b(static_cast<size_t>(d_head));
+    for (int32_t i = 0; i < n_head * d_head; ++i) {
+      a[static_cast<size_t>(i % d_head)] += q[i];
+      b[static_cast<size_t>(i % d_head)] += ref[i];
+    }
+    return cosine(a.data(), b.data());
+  }
+  double sum = 0, least = 1;
+  for (int32_t h = 0; h < n_head; ++h) {
+    const double c = cosine(q + int64_t{h} * d_head, ref + int64_t{h} * d_head);
+    sum += c;
+    least = std::min(least, c);
+  }
+  return how == Similarity::mean_cosine ? sum / n_head : least;
+}
+
+}  // namespace reattend::reference
