@@ -1,0 +1,47 @@
+// StreamingLLM (arXiv 2309.17453, section 3.2): the first `sinks` positions and the last K - sinks cached ones, then p.
+// rotate = cache gives keys the rank they have in this set instead of their position, as the original does.
+#include <algorithm>
+#include <vector>
+
+#include "policies/builtin.h"
+
+namespace reattend {
+namespace {
+
+class Streaming final : public Policy {
+ public:
+  Streaming(const Settings& settings, const RunShape& shape)
+      : n_prompt_(shape.n_prompt), rotates_(settings.choice("rotate") == "cache") {
+    for (int32_t l = 0; l < shape.n_layer; ++l) {
+      const int64_t keep = settings.count("K", l, shape.n_prompt);
+      layers_.push_back({.keep = static_cast<int32_t>(keep),
+                         .sinks = static_cast<int32_t>(std::min(settings.count("sinks", l, shape.n_prompt), keep))});
+    }
+  }
+
+  After prompt(int32_t) const override { return {}; }
+
+  Plan plan(int32_t layer, int32_t t) const override {
+    const auto [keep, sinks] = layers_[static_cast<size_t>(layer)];
+    const int32_t p = n_prompt_ - 1 + t;
+    // In a complete set ranks are positions: no rotation, so that it stays equal to `full` bit for bit.
+    if (p <= keep) return {.branch = {.attend = {.everything = true}}};
+    return {.branch = {.attend = {.lead = sinks, .tail = p - (keep - sinks), .rank_rotation = rotates_}}};
+  }
+
+ private:
+  struct Layer {
+    int32_t keep, sinks;
+  };
+  int32_t n_prompt_;
+  bool rotates_;
+  std::vector<Layer> layers_;
+};
+
+}  // namespace
+
+std::unique_ptr<Policy> make_streaming(const Settings& settings, const RunShape& shape) {
+  return std::make_unique<Streaming>(settings, shape);
+}
+
+}  // namespace reattend
