@@ -26,12 +26,13 @@ class Sequence {
 enum class Item : uint8_t {
   queries_pre,   ///< f32 [n_token][n_head][d_head] of the last `count` tokens of the last chunk
   queries_post,  ///< the same after RoPE
-  keys, values,  ///< cache bits [count][d_head] of one KV head from position `first`
-  row,           ///< f32 [group][p + 1]: full softmax rows of one KV head at the last decoded position p
-  kept,          ///< i32 [size]: one KV head's kept set in rank order (before this step's `after` ran, if read between)
-  set,           ///< i32 [size]: the positions one KV head attended to at this step, in the set's order
-  heads,         ///< f32 [n_head][d_head]: attention output of the last decoded position
-  full_heads,    ///< f32 [n_head][d_head]: what full attention would have given there
+  keys,
+  values,      ///< cache bits [count][d_head] of one KV head from position `first`
+  row,         ///< f32 [group][p + 1]: full softmax rows of one KV head at the last decoded position p
+  kept,        ///< i32 [size]: one KV head's kept set in rank order (before this step's `after` ran, if read between)
+  set,         ///< i32 [size]: the positions one KV head attended to at this step, in the set's order
+  heads,       ///< f32 [n_head][d_head]: attention output of the last decoded position
+  full_heads,  ///< f32 [n_head][d_head]: what full attention would have given there
 };
 
 /// What a layer decided at a step.
@@ -87,7 +88,7 @@ class SelectionOps {
 };
 
 struct BackendOptions {
-  std::string device = "cpu";                        ///< cpu, reference, and sealed (cpu whose buffers are unreadable between operations)
+  std::string device = "cpu";  ///< cpu, reference, and sealed (cpu whose buffers are unreadable between operations)
   KvType kv = KvType::f16;
   cpu::Activations activations = cpu::Activations::q8;
 };

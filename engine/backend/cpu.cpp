@@ -1,0 +1,78 @@
+// The CPU backend: float activations, the vectorised kernels; also its sealed twin whose memory opens only inside
+// operations.
+#include "engine/backend/factories.h"
+#include "engine/backend/host_backend.h"
+
+namespace reattend {
+namespace {
+
+/// Adapts kernels/cpu to HostBackend. Scratch memory of the products and of attention lives here.
+class CpuKernels {
+ public:
+  using Real = float;
+  using Matrix = cpu::Matrix;
+  using Product = cpu::Product;
+
+  explicit CpuKernels(cpu::Activations activations)
+      : activations_(activations), matmul_(cpu::make_matmul_scratch()), attend_(cpu::make_attend_scratch()) {}
+
+  static Matrix pack(const TensorView& tensor) { return cpu::pack(tensor); }
+  static void row(const Matrix& w, int64_t row, float* out) { w.row(row, out); }
+  static int64_t bytes(const Matrix& w) { return w.bytes(); }
+  void matmul(ThreadPool& pool, const float* x, int64_t n_token, std::span<const Product> products) {
+    cpu::matmul(pool, *matmul_, activations_, x, n_token, products);
+  }
+  static void rms_norm(const float* x, const float* w, int64_t n, float eps, float* y) {
+    cpu::rms_norm(x, w, n, eps, y);
+  }
+  static void swiglu(const float* gate, const float* up, int64_t n, float* y) { cpu::swiglu(gate, up, n, y); }
+  static void add(float* x, const float* y, int64_t n) { cpu::add(x, y, n); }
+  static void store(const float* x, int64_t n, KvType type, void* out) { cpu::store_kv(x, n, type, out); }
+  static void load(const void* x, int64_t n, KvType type, float* out) { cpu::load_kv(x, n, type, out); }
+  void attend(ThreadPool& pool, const float* q, int32_t group, std::span<const KvBlocks> kv,
+              std::span<const PositionSet> sets, float scale, float* out, std::span<float* const> scores,
+              int64_t stride) {
+    cpu::attend(pool, *attend_, q, group, kv, sets, scale, out, scores.empty() ? nullptr : scores.data(), stride);
+  }
+  void attend_prompt(ThreadPool& pool, const float* q, int32_t n_token, int32_t first, int32_t group,
+                     std::span<const KvBlocks> kv, float scale, float* out) {
+    cpu::attend_prompt(pool, *attend_, q, n_token, first, group, kv, scale, out);
+  }
+  static void score_run(const float* q, int32_t group, const KvBlocks& kv, int32_t n, float scale, float* scores,
+                        int64_t stride) {
+    cpu::score_run(q, group, kv, n, scale, scores, stride);
+  }
+  static void softmax(float* row, int64_t n) { cpu::softmax(row, n); }
+  static void reduce_heads(const float* rows, int32_t group, int64_t stride, int64_t n, Reduce how, float* out) {
+    cpu::reduce_heads(rows, group, stride, n, how, out);
+  }
+  static void max_pool(const float* x, int64_t n, int32_t width, float* out) { cpu::max_pool(x, n, width, out); }
+  static int32_t top_k(const float* score, int32_t n, int32_t k, int32_t* out) { return cpu::top_k(score, n, k, out); }
+  static double similarity(const float* q, const float* ref, int32_t n_head, int32_t d_head, Similarity how) {
+    return cpu::similarity(q, ref, n_head, d_head, how);
+  }
+
+ private:
+  cpu::Activations activations_;
+  cpu::MatmulScratchPtr matmul_;
+  cpu::AttendScratchPtr attend_;
+};
+
+Backend make(const BackendOptions& options, const Model& model, ThreadPool& pool, BackendMemory::Kind memory) {
+  auto made =
+      std::make_unique<HostBackend<CpuKernels>>(model, pool, options.kv, memory, CpuKernels(options.activations));
+  SelectionOps* selection = made.get();
+  return {.name = options.device, .model = std::move(made), .selection = selection};
+}
+
+}  // namespace
+
+Backend make_cpu_backend(const BackendOptions& options, const Model& model, ThreadPool& pool) {
+  return make(options, model, pool, BackendMemory::Kind::plain);
+}
+
+Backend make_sealed_backend(const BackendOptions& options, const Model& model, ThreadPool& pool) {
+  return make(options, model, pool, BackendMemory::Kind::sealed);
+}
+
+}  // namespace reattend

@@ -1,0 +1,39 @@
+// The memory a backend's buffers live in; the sealed kind can be read only while one of its operations runs.
+#pragma once
+#include <cstddef>
+#include <memory>
+#include <memory_resource>
+
+namespace reattend {
+
+/// Hands out memory from large page-aligned maps. Not thread-safe: buffers are made and freed between parallel regions.
+class BackendMemory {
+ public:
+  enum class Kind { plain, sealed };
+  explicit BackendMemory(Kind kind);
+  ~BackendMemory();
+  BackendMemory(const BackendMemory&) = delete;
+  BackendMemory& operator=(const BackendMemory&) = delete;
+
+  /// What containers take. Allocate, free and touch only inside an Access.
+  std::pmr::memory_resource* resource();
+
+  /// Opens the memory for as long as it lives; nests. Free for the plain kind.
+  class Access {
+   public:
+    explicit Access(BackendMemory& memory);
+    ~Access();
+    Access(const Access&) = delete;
+    Access& operator=(const Access&) = delete;
+
+   private:
+    BackendMemory& memory_;
+  };
+
+ private:
+  class Maps;
+  std::unique_ptr<Maps> maps_;
+  std::unique_ptr<std::pmr::unsynchronized_pool_resource> pool_;
+};
+
+}  // namespace reattend

@@ -1,0 +1,173 @@
+// One page: prefill in chunks, then project, gate, attend, after, finish for every layer of every step.
+#include "engine/generate.h"
+
+#include <algorithm>
+#include <bit>
+#include <string>
+
+#include "base/error.h"
+
+namespace reattend {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+/// FNV-1a over the bits of a step's logits.
+uint64_t hash(std::span<const float> logits, uint64_t h) {
+  for (const float x : logits) h = (h ^ std::bit_cast<uint32_t>(x)) * 0x100000001b3ULL;
+  return h;
+}
+
+/// Times a step without what its observers take.
+class Stopwatch {
+ public:
+  void run() { begin_ = Clock::now(); }
+  void pause() { total_ += seconds_since(begin_); }
+  double total() const { return total_; }
+
+ private:
+  Clock::time_point begin_;
+  double total_ = 0;
+};
+
+void check_ids(std::span<const int32_t> ids, int32_t n_vocab) {
+  for (size_t i = 0; i < ids.size(); ++i) {
+    if (ids[i] >= 0 && ids[i] < n_vocab) continue;
+    fail_usage({.where = "token " + std::to_string(i),
+                .expected = "an id in 0.." + std::to_string(n_vocab - 1),
+                .got = std::to_string(ids[i]),
+                .remedy = "was it made by another model's tokenizer?"});
+  }
+}
+
+}  // namespace
+
+Prefilled prefill(Backend& backend, const Model& model, std::span<const int32_t> prompt,
+                  const PrefillOptions& options) {
+  const ModelShape& shape = model.shape();
+  const auto n_prompt = static_cast<int32_t>(std::min<size_t>(prompt.size(), std::numeric_limits<int32_t>::max()));
+  const int32_t n_ctx = options.n_ctx > 0 ? options.n_ctx : n_prompt;
+  if (n_prompt == 0) {
+    fail_usage({.where = "prompt",
+                .expected = "at least one token",
+                .got = "none",
+                .remedy = "give a text that is not empty"});
+  }
+  if (n_prompt > n_ctx) {
+    fail_usage({.where = "prompt",
+                .expected = "at most " + std::to_string(n_ctx) + " tokens (the context)",
+                .got = std::to_string(prompt.size()),
+                .remedy = "shorten it or give a larger --ctx"});
+  }
+  check_ids(prompt, shape.n_vocab);
+
+  ModelOps& ops = *backend.model;
+  const auto begin = Clock::now();
+  Prefilled out{.sequence = ops.new_sequence(n_ctx),
+                .prompt = {prompt.begin(), prompt.end()},
+                .logits = std::vector<float>(shape.n_vocab)};
+  for (int32_t first = 0; first < n_prompt; first += options.chunk) {
+    const int32_t n = std::min(options.chunk, n_prompt - first);
+    ops.embed(*out.sequence, prompt.subspan(first, n), first);
+    for (int32_t layer = 0; layer < shape.n_layer; ++layer) {
+      options.cancel.check();
+      ops.project(*out.sequence, layer);
+      ops.attend_prompt(*out.sequence, layer);
+      for (Observer* each : options.observers) each->prompt_layer(ops, *out.sequence, layer, first, n);
+      ops.finish_layer(*out.sequence, layer);
+    }
+    if (options.progress) options.progress("prefill", first + n, n_prompt, "tokens");
+  }
+  ops.logits(*out.sequence, -1, out.logits);
+  out.seconds = seconds_since(begin);
+  return out;
+}
+
+Generated generate(Backend& backend, const Model& model, Sequence& sequence, const Prefilled& prefilled,
+                   const GenerateOptions& options) {
+  const ModelShape& shape = model.shape();
+  const auto n_prompt = static_cast<int32_t>(prefilled.prompt.size());
+  options.settings.check_against_model(shape.n_layer);
+  const auto policy = make_policy(
+      options.settings,
+      {.n_layer = shape.n_layer, .n_head = shape.n_head, .n_kv_head = shape.n_kv_head, .n_prompt = n_prompt});
+  const bool measure =
+      std::any_of(options.observers.begin(), options.observers.end(), [](const Observer* o) { return o->measures(); });
+  ModelOps& ops = *backend.model;
+  SelectionOps& selection = *backend.selection;
+  const auto tell = [&](auto&& what) {
+    for (Observer* each : options.observers) what(*each);
+  };
+
+  for (int32_t layer = 0; layer < shape.n_layer; ++layer) {
+    selection.after_prompt(sequence, layer, policy->prompt(layer), policy->plan(layer, 1).compare);
+  }
+  Generated out{.logits = prefilled.logits, .logits_hash = hash(prefilled.logits, 0xcbf29ce484222325ULL)};
+  std::vector<HeadLog> heads(static_cast<size_t>(shape.n_layer) * shape.n_kv_head);
+  tell([&](Observer& o) {
+    o.begin(ops, sequence,
+            {.t = 0,
+             .p = n_prompt - 1,
+             .token = prefilled.prompt.back(),
+             .logits = out.logits,
+             .heads = heads,
+             .seconds = prefilled.seconds});
+  });
+  ops.take_bytes_read();
+
+  for (int32_t t = 1; t <= options.n_step; ++t) {
+    if (options.cancel.raised()) break;
+    const int32_t token = options.next_token(t, out.logits);
+    if (token < 0) break;
+    check_ids({&token, 1}, shape.n_vocab);
+    const int32_t p = n_prompt - 1 + t;
+    Stopwatch watch;
+    tell([&](Observer& o) { o.step_begin(t, p); });
+    watch.run();
+    ops.embed(sequence, {&token, 1}, p);
+    for (int32_t layer = 0; layer < shape.n_layer; ++layer) {
+      const Plan plan = policy->plan(layer, t);
+      watch.pause();
+      tell([&](Observer& o) { o.layer_begin(t, layer); });
+      watch.run();
+      ops.project(sequence, layer);
+      selection.gate(sequence, layer, plan, measure);
+      selection.attend(sequence, layer, plan, options.shadow);
+      watch.pause();
+      tell([&](Observer& o) { o.attended(ops, sequence, t, layer); });
+      watch.run();
+      selection.after(sequence, layer, plan);
+      ops.finish_layer(sequence, layer);
+      selection.log(sequence, layer,
+                    std::span(heads).subspan(static_cast<size_t>(layer) * shape.n_kv_head, shape.n_kv_head));
+      watch.pause();
+      tell([&](Observer& o) { o.layer_end(t, layer); });
+      watch.run();
+    }
+    ops.logits(sequence, -1, out.logits);
+    watch.pause();
+
+    const StepView step = {.t = t,
+                           .p = p,
+                           .token = token,
+                           .logits = out.logits,
+                           .heads = heads,
+                           .seconds = watch.total(),
+                           .bytes = ops.take_bytes_read()};
+    out.tokens.push_back(token);
+    out.seconds += step.seconds;
+    out.bytes.weights += step.bytes.weights, out.bytes.attend += step.bytes.attend,
+        out.bytes.select += step.bytes.select;
+    out.logits_hash = hash(out.logits, out.logits_hash);
+    tell([&](Observer& o) { o.step_end(step); });
+    if (options.progress) options.progress("decode", t, options.n_step, "tokens");
+  }
+  tell([](Observer& o) { o.end(); });
+  return out;
+}
+
+}  // namespace reattend
