@@ -33,6 +33,8 @@ class Model {
  public:
   /// Throws Error naming file, tensor or key, what was expected and what was found.
   static Model open(const std::filesystem::path& path);
+  /// The same for a file that is open already, or lies in memory (Gguf::parse).
+  static Model from(Gguf file);
   Model(Model&&) noexcept;
   Model& operator=(Model&&) noexcept;
   ~Model();

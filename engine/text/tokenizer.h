@@ -19,7 +19,8 @@ class Tokenizer {
   Tokenizer(Tokenizer&&) noexcept;
 
   int32_t n_vocab() const;
-  /// parse_special: text like <|im_end|> becomes that one token instead of being spelled out. No BOS unless the file asks for it.
+  /// parse_special: text like <|im_end|> becomes that one token instead of being spelled out. No BOS unless the file
+  /// asks for it.
   std::vector<int32_t> encode(std::string_view text, bool parse_special) const;
   /// Raw bytes of one token; control tokens give their name with `special`, nothing otherwise.
   std::string piece(int32_t id, bool special = false) const;

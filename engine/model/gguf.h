@@ -1,0 +1,81 @@
+// A GGUF version 3 file: typed metadata and tensor views, every number checked against the file's size.
+#pragma once
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/model/mapped_file.h"
+#include "kernels/quant.h"
+
+namespace reattend {
+
+/// Types of metadata values; the numbers are those of the file format.
+enum class GgufType : uint32_t { u8, i8, u16, i16, u32, i32, f32, boolean, string, array, u64, i64, f64 };
+
+/// One metadata value as it lies in the file. An array's `element` is its elements' type, otherwise it equals `type`.
+struct GgufValue {
+  GgufType type, element;
+  uint64_t count;                    ///< elements; 1 where `type` is not an array
+  std::span<const std::byte> bytes;  ///< the elements, strings with their 8-byte lengths
+};
+
+/// A tensor's view with its dimensions in the file's order, fastest first; unused ones are 1.
+struct GgufTensor {
+  TensorView view;  ///< n_col = dims[0], n_row = the product of the others
+  std::array<int64_t, 4> dims;
+};
+
+/// Views into the bytes, which live as long as the Gguf (open) or as the caller keeps them (parse).
+class Gguf {
+ public:
+  /// Maps the file. Throws Error naming file and what is wrong in it.
+  static Gguf open(const std::filesystem::path& path);
+  /// The same for bytes in memory; `name` stands for the file in messages.
+  static Gguf parse(std::string name, std::span<const std::byte> bytes);
+
+  const std::string& name() const { return name_; }
+  std::span<const std::byte> bytes() const { return bytes_; }
+
+  /// All metadata, sorted by key.
+  const std::map<std::string_view, GgufValue>& metadata() const { return metadata_; }
+  bool has(std::string_view key) const { return metadata_.contains(key); }
+  /// Any integer type. Throws Error when the key is missing, of another type, or outside [low, high].
+  int64_t integer(std::string_view key, int64_t low, int64_t high) const;
+  int64_t integer_or(std::string_view key, int64_t low, int64_t high, int64_t missing) const;
+  /// f32 or f64. Throws Error when the key is missing, of another type or not finite.
+  double real(std::string_view key) const;
+  double real_or(std::string_view key, double missing) const;
+  bool boolean_or(std::string_view key, bool missing) const;
+  std::string_view string(std::string_view key) const;
+  std::string_view string_or(std::string_view key, std::string_view missing) const;
+  /// Arrays. Throw Error when the key is missing or the elements are of another type.
+  std::vector<std::string_view> strings(std::string_view key) const;
+  std::vector<int64_t> integers(std::string_view key) const;
+
+  /// In the file's order.
+  const std::vector<GgufTensor>& tensors() const { return tensors_; }
+  /// nullptr when there is none of that name.
+  const GgufTensor* find_tensor(std::string_view name) const;
+
+ private:
+  Gguf() = default;
+  const GgufValue& value(std::string_view key, std::string_view expected) const;
+
+  MappedFile map_;
+  std::string name_;
+  std::span<const std::byte> bytes_;
+  std::map<std::string_view, GgufValue> metadata_;
+  std::vector<GgufTensor> tensors_;
+  std::map<std::string_view, size_t> tensor_index_;
+};
+
+/// "u32", "string", ...
+std::string_view to_text(GgufType type);
+
+}  // namespace reattend
