@@ -24,7 +24,8 @@ class Sequence {
 
 /// What read() copies to the host. Shapes are of one layer and the last token(s) passed through it.
 enum class Item : uint8_t {
-  queries_pre,   ///< f32 [n_token][n_head][d_head] of the last `count` tokens of the last chunk
+  queries_pre,   ///< f32 [count][n_head][d_head]: count = 1 of the newest token; more while the layer's chunk is under
+                 ///< way
   queries_post,  ///< the same after RoPE
   keys,
   values,      ///< cache bits [count][d_head] of one KV head from position `first`

@@ -199,7 +199,7 @@ class HostBackend final : public ModelOps, public SelectionOps {
     switch (item) {
       case Item::queries_pre:
       case Item::queries_post:
-        return read_queries(item, count, out);
+        return read_queries(seq, item, layer, count, out);
       case Item::keys:
       case Item::values: {
         const size_t bytes = static_cast<size_t>(seq.cache->bytes_per_position() / 2);
@@ -539,13 +539,15 @@ class HostBackend final : public ModelOps, public SelectionOps {
     }
   }
 
-  int64_t read_queries(Item item, int32_t count, std::span<std::byte> out) {
-    const int32_t from = n_token_ - count;
+  /// One query comes from the sequence, which keeps the newest of every layer; more from the chunk under way.
+  int64_t read_queries(Seq& seq, Item item, int32_t layer, int32_t count, std::span<std::byte> out) {
+    const Real* from = count == 1 ? query(seq, layer) : buffers_.q.data() + (n_token_ - count) * q_size();
     std::vector<Real> turned(static_cast<size_t>(q_size()));
-    for (int32_t t = from; t < n_token_; ++t) {
-      std::copy_n(buffers_.q.data() + t * q_size(), q_size(), turned.data());
-      if (item == Item::queries_pre) shape_.rope.rotate(turned.data(), shape_.n_head, -int64_t{first_ + t});
-      put(turned.data(), q_size(), out, (t - from) * q_size());
+    for (int32_t i = 0; i < count; ++i) {
+      std::copy_n(from + i * q_size(), q_size(), turned.data());
+      const int64_t position = seq.cache->size() - count + i;
+      if (item == Item::queries_pre) shape_.rope.rotate(turned.data(), shape_.n_head, -position);
+      put(turned.data(), q_size(), out, i * q_size());
     }
     return count * q_size();
   }

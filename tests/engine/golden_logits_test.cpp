@@ -1,0 +1,235 @@
+// Logits of full attention against the independent reference, for every weight type and device; and the invariances
+// users rely on: threads and prompt chunks change no bit.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <fstream>
+#include <functional>
+#include <nlohmann/json.hpp>
+
+#include "engine/generate.h"
+#include "engine/record/measure.h"
+#include "tests/support/arrays.h"
+
+namespace reattend::testing {
+namespace {
+
+namespace fs = std::filesystem;
+const fs::path kGolden = "tests/golden";
+
+/// Logits at the positions named (all tokens in chunks of `chunk`): [where.size()][n_vocab].
+std::vector<float> prompt_logits(Backend& backend, const Model& model, std::span<const int32_t> ids,
+                                 const std::vector<int32_t>& where, int32_t chunk) {
+  ModelOps& ops = *backend.model;
+  const auto sequence = ops.new_sequence(static_cast<int32_t>(ids.size()));
+  const auto n_vocab = static_cast<size_t>(model.shape().n_vocab);
+  std::vector<float> out(where.size() * n_vocab);
+  for (int32_t first = 0; first < static_cast<int32_t>(ids.size()); first += chunk) {
+    const int32_t n = std::min(chunk, static_cast<int32_t>(ids.size()) - first);
+    ops.embed(*sequence, ids.subspan(first, n), first);
+    for (int32_t layer = 0; layer < model.shape().n_layer; ++layer) {
+      ops.project(*sequence, layer);
+      ops.attend_prompt(*sequence, layer);
+      ops.finish_layer(*sequence, layer);
+    }
+    for (size_t i = 0; i < where.size(); ++i) {
+      if (where[i] >= first && where[i] < first + n)
+        ops.logits(*sequence, where[i] - first, std::span(out).subspan(i * n_vocab, n_vocab));
+    }
+  }
+  return out;
+}
+
+std::vector<int32_t> to_ids(const std::vector<double>& values) {
+  return {values.begin(), values.end()};
+}
+
+std::vector<int32_t> every_position(size_t n) {
+  std::vector<int32_t> out(n);
+  for (size_t i = 0; i < n; ++i) out[i] = static_cast<int32_t>(i);
+  return out;
+}
+
+BackendOptions exact(const std::string& device) {
+  return {.device = device, .kv = KvType::f32, .activations = cpu::Activations::f32};
+}
+
+struct TinyCase {
+  const char* model;
+  const char* device;
+};
+class TinyLogits : public ::testing::TestWithParam<TinyCase> {};
+
+TEST_P(TinyLogits, AgreeWithTheReferenceAtEveryPosition) {
+  const std::string name = GetParam().model;
+  const Model model = Model::open(kGolden / "models" / (name + ".gguf"));
+  const Arrays golden(kGolden / "logits" / (name + ".h5"));
+  ThreadPool pool(2);
+  Backend backend = make_backend(exact(GetParam().device), model, pool);
+  const std::vector<int32_t> ids = to_ids(golden.read("ids"));
+  const std::vector<float> got = prompt_logits(backend, model, ids, every_position(ids.size()), 16);
+  const std::vector<double> want = golden.read("logits");
+  ASSERT_EQ(got.size(), want.size());
+  for (size_t i = 0; i < got.size(); ++i)
+    ASSERT_NEAR(got[i], want[i], 2e-5) << "position " << i / 288 << " token " << i % 288;
+}
+INSTANTIATE_TEST_SUITE_P(All, TinyLogits,
+                         ::testing::Values(TinyCase{"tiny_llama", "reference"}, TinyCase{"tiny_llama", "cpu"},
+                                           TinyCase{"tiny_llama", "sealed"}, TinyCase{"tiny_quant.Q8_0", "reference"},
+                                           TinyCase{"tiny_quant.Q8_0", "cpu"}, TinyCase{"tiny_quant.Q4_0", "reference"},
+                                           TinyCase{"tiny_quant.Q4_0", "cpu"}, TinyCase{"tiny_quant.Q4_1", "reference"},
+                                           TinyCase{"tiny_quant.Q4_1", "cpu"}),
+                         [](const auto& test) {
+                           std::string name = std::string(test.param.model) + "_" + test.param.device;
+                           std::replace(name.begin(), name.end(), '.', '_');
+                           return name;
+                         });
+
+/// The bits of a prompt's last logits and of three decode steps.
+std::vector<float> run_bits(const Model& model, const BackendOptions& options, std::span<const int32_t> ids,
+                            int n_thread, int32_t chunk, const Settings& settings) {
+  ThreadPool pool(n_thread);
+  Backend backend = make_backend(options, model, pool);
+  Prefilled prompt = prefill(backend, model, ids, {.n_ctx = static_cast<int32_t>(ids.size()) + 3, .chunk = chunk});
+  std::vector<float> bits = prompt.logits;
+  const Generated run =
+      generate(backend, model, *prompt.sequence, prompt,
+               {.settings = settings, .n_step = 3, .next_token = [](int32_t, std::span<const float> logits) {
+                  return arg_max(logits);
+                }});
+  bits.insert(bits.end(), run.logits.begin(), run.logits.end());
+  return bits;
+}
+
+void expect_invariant(const Model& model, std::span<const int32_t> ids, const BackendOptions& options) {
+  Settings recycled("recycled");
+  recycled.set("K", int64_t{16});
+  recycled.set("S", int64_t{2});
+  for (const Settings& settings : {Settings("full"), recycled}) {
+    const std::vector<float> want = run_bits(model, options, ids, 1, static_cast<int32_t>(ids.size()), settings);
+    for (const int n_thread : {2, 3}) {
+      EXPECT_EQ(want, run_bits(model, options, ids, n_thread, static_cast<int32_t>(ids.size()), settings))
+          << n_thread << " threads";
+    }
+    for (const int32_t chunk : {1, 7, 64}) {
+      EXPECT_EQ(want, run_bits(model, options, ids, 2, chunk, settings)) << "chunks of " << chunk;
+    }
+  }
+}
+
+TEST(Invariance, ThreadsAndChunksChangeNoBitOfTinyModels) {
+  for (const char* name : {"tiny_llama", "tiny_quant.Q8_0", "tiny_quant.Q4_0", "tiny_quant.Q4_1"}) {
+    const Model model = Model::open(kGolden / "models" / (std::string(name) + ".gguf"));
+    std::vector<int32_t> ids;
+    for (int32_t i = 0; i < 300; ++i) ids.push_back((i * 37 + i / 7) % 288);
+    for (const BackendOptions& options : {BackendOptions{}, exact("cpu")}) {
+      SCOPED_TRACE(std::string(name) + (options.kv == KvType::f16 ? " fast" : " exact"));
+      expect_invariant(model, ids, options);
+    }
+  }
+}
+
+struct Prompt {
+  std::vector<int32_t> ids, greedy;
+  std::vector<double> margin;
+};
+Prompt read_prompt(const std::string& name) {
+  std::ifstream file(kGolden / "logits" / (name + ".json"));
+  const nlohmann::json object = nlohmann::json::parse(file);
+  return {object["ids"], object["greedy"], object["greedy_margin"]};
+}
+
+class SmolLM2 : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (!fs::exists(default_model())) GTEST_SKIP() << "no " << default_model() << ": run `reattend get-model`";
+    model_ = std::make_unique<Model>(Model::open(default_model()));
+  }
+  void expect_golden(const std::string& name, const std::string& device) {
+    const Prompt prompt = read_prompt(name);
+    const Arrays golden(kGolden / "logits" / (name + ".h5"));
+    Backend backend = make_backend(exact(device), *model_, pool_);
+    const std::vector<int32_t> where = to_ids(golden.read("where"));
+    const std::vector<float> got = prompt_logits(backend, *model_, prompt.ids, where, 256);
+    const std::vector<double> ids = golden.read("top_ids"), logits = golden.read("top_logits"),
+                              norm = golden.read("logits_norm");
+    const auto n_vocab = static_cast<size_t>(model_->shape().n_vocab);
+    for (size_t i = 0; i < where.size(); ++i) {
+      double squares = 0;
+      for (size_t v = 0; v < n_vocab; ++v) squares += static_cast<double>(got[i * n_vocab + v]) * got[i * n_vocab + v];
+      EXPECT_NEAR(std::sqrt(squares) / norm[i], 1, 1e-5);
+      for (size_t r = 0; r < 20; ++r)
+        EXPECT_NEAR(got[i * n_vocab + static_cast<size_t>(ids[i * 20 + r])], logits[i * 20 + r], 1e-3)
+            << "position " << where[i] << " rank " << r;
+    }
+  }
+  void expect_greedy(const std::string& name) {
+    const Prompt prompt = read_prompt(name);
+    Backend backend = make_backend(exact("cpu"), *model_, pool_);
+    Prefilled prefilled = prefill(backend, *model_, prompt.ids,
+                                  {.n_ctx = static_cast<int32_t>(prompt.ids.size() + prompt.greedy.size())});
+    const Generated run =
+        generate(backend, *model_, *prefilled.sequence, prefilled,
+                 {.settings = Settings("full"),
+                  .n_step = static_cast<int32_t>(prompt.greedy.size()),
+                  .next_token = [](int32_t, std::span<const float> logits) { return arg_max(logits); }});
+    EXPECT_EQ(run.tokens, prompt.greedy);
+  }
+
+  std::unique_ptr<Model> model_;
+  ThreadPool pool_{0};
+};
+
+TEST_F(SmolLM2, ShortPromptOnReference) {
+  expect_golden("smollm2_short", "reference");
+}
+TEST_F(SmolLM2, ShortPromptOnCpu) {
+  expect_golden("smollm2_short", "cpu");
+}
+TEST_F(SmolLM2, LongPromptOnReference) {
+  expect_golden("smollm2_long", "reference");
+}
+TEST_F(SmolLM2, LongPromptOnCpu) {
+  expect_golden("smollm2_long", "cpu");
+}
+TEST_F(SmolLM2, GreedyTextOfTheShortPrompt) {
+  expect_greedy("smollm2_short");
+}
+TEST_F(SmolLM2, GreedyTextOfTheLongPrompt) {
+  expect_greedy("smollm2_long");
+}
+
+TEST_F(SmolLM2, ThreadsAndChunksChangeNoBit) {
+  const Prompt prompt = read_prompt("smollm2_long");
+  expect_invariant(*model_, std::span(prompt.ids).first(300), {});
+}
+
+/// What 8-bit activations and the f16 cache cost on the path that users run.
+TEST_F(SmolLM2, FastPathStaysCloseToTheExactOne) {
+  const Prompt prompt = read_prompt("smollm2_long");
+  const std::vector<int32_t> where = every_position(prompt.ids.size());
+  Backend slow = make_backend(exact("cpu"), *model_, pool_), fast = make_backend({}, *model_, pool_);
+  const std::vector<float> want = prompt_logits(slow, *model_, prompt.ids, where, 350),
+                           got = prompt_logits(fast, *model_, prompt.ids, where, 350);
+  const auto n_vocab = static_cast<size_t>(model_->shape().n_vocab);
+  double kl = 0;
+  size_t n_clear = 0;
+  for (size_t i = 0; i < where.size(); ++i) {
+    const std::span<const float> a = std::span(want).subspan(i * n_vocab, n_vocab),
+                                 b = std::span(got).subspan(i * n_vocab, n_vocab);
+    kl += kl_divergence(log_softmax(a), log_softmax(b)) / static_cast<double>(where.size());
+    std::vector<float> top(a.begin(), a.end());
+    std::partial_sort(top.begin(), top.begin() + 2, top.end(), std::greater<>());
+    if (top[0] - top[1] <= 1) continue;
+    ++n_clear;
+    EXPECT_EQ(arg_max(a), arg_max(b)) << "position " << i << ", margin " << top[0] - top[1];
+  }
+  std::printf("mean KL to the exact path %.2e over %zu positions; top-1 equal at all %zu with a margin above 1\n", kl,
+              where.size(), n_clear);
+  EXPECT_LE(kl, 5e-3);
+}
+
+}  // namespace
+}  // namespace reattend::testing

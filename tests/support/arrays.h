@@ -1,0 +1,66 @@
+// Reads whole datasets of small HDF5 files as double: what golden data and results are compared in.
+#pragma once
+#include <hdf5.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "traces/hdf5.h"
+
+namespace reattend::testing {
+
+/// A file of named arrays.
+class Arrays {
+ public:
+  explicit Arrays(const std::filesystem::path& path) : path_(path) {
+    hdf5::quiet();
+    file_ = hdf5::own(H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), H5Fclose, path.string(), "a file of arrays");
+  }
+  bool has(const std::string& name) const { return H5Lexists(file_, name.c_str(), H5P_DEFAULT) > 0; }
+  std::vector<double> read(const std::string& name) const {
+    const std::string where = path_.string() + ":" + name;
+    const hdf5::Handle set = hdf5::own(H5Dopen2(file_, name.c_str(), H5P_DEFAULT), H5Dclose, where, "a dataset");
+    const hdf5::Handle space = hdf5::own(H5Dget_space(set), H5Sclose, where, "its space");
+    std::vector<double> out(static_cast<size_t>(H5Sget_simple_extent_npoints(space)));
+    if (H5Dread(set, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, out.data()) < 0) hdf5::fail_here(where, "data");
+    return out;
+  }
+
+ private:
+  std::filesystem::path path_;
+  hdf5::Handle file_;
+};
+
+/// Where the default model lies, if it has been fetched: ${XDG_CACHE_HOME:-~/.cache}/reattend.
+inline std::filesystem::path default_model() {
+  const char* cache = std::getenv("XDG_CACHE_HOME");
+  const char* home = std::getenv("HOME");
+  const std::filesystem::path base = cache != nullptr && *cache != '\0'
+                                         ? std::filesystem::path(cache)
+                                         : std::filesystem::path(home != nullptr ? home : ".") / ".cache";
+  return base / "reattend" / "SmolLM2-135M-Instruct.Q4_1.gguf";
+}
+
+/// A folder of its own for a test's files, removed with the object.
+class TemporaryFolder {
+ public:
+  TemporaryFolder() {
+    std::string name = (std::filesystem::temp_directory_path() / "reattend-XXXXXX").string();
+    if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("cannot make " + name);
+    path_ = name;
+  }
+  ~TemporaryFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+}  // namespace reattend::testing
