@@ -1,0 +1,110 @@
+// Runs over forks of one prefill with the tokens given; divergence is computed between steps, outside their time.
+#include "evals/teacher_forced.h"
+
+#include <algorithm>
+
+#include "engine/record/measure.h"
+
+namespace reattend {
+namespace {
+
+double median(std::vector<double> values) {
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+/// Keeps every step's logits.
+class LogitsKeeper final : public Observer {
+ public:
+  explicit LogitsKeeper(std::vector<float>& logits) : logits_(logits) {}
+  void begin(ModelOps&, Sequence&, const StepView& step) override { step_end(step); }
+  void step_end(const StepView& step) override {
+    logits_.insert(logits_.end(), step.logits.begin(), step.logits.end());
+  }
+
+ private:
+  std::vector<float>& logits_;
+};
+
+/// Compares every step's logits with the reference's.
+class Comparer final : public Observer {
+ public:
+  Comparer(const ReferenceRun& full, TeacherForced& result) : full_(full), result_(result) {}
+  void step_end(const StepView& step) override {
+    const size_t n_vocab = step.logits.size();
+    const std::span<const float> theirs =
+        std::span(full_.logits).subspan(static_cast<size_t>(step.t) * n_vocab, n_vocab);
+    const double kl = kl_divergence(log_softmax(theirs), log_softmax(step.logits));
+    const auto share = 1.0 / static_cast<double>(full_.tokens.size());
+    result_.kl_mean += kl * share;
+    result_.kl_max = std::max(result_.kl_max, kl);
+    result_.agreement += arg_max(theirs) == arg_max(step.logits) ? share : 0;
+    for (const HeadLog& head : step.heads) {
+      const double each = share / static_cast<double>(step.heads.size());
+      result_.partial += head.full ? 0 : each;
+      result_.positions += head.positions * each;
+    }
+  }
+
+ private:
+  const ReferenceRun& full_;
+  TeacherForced& result_;
+};
+
+Generated run(Backend& backend, const Model& model, const Prefilled& prefilled, std::span<const int32_t> tokens,
+              const Settings& settings, std::span<Observer* const> observers, const ProgressFn& progress,
+              const Cancel& cancel) {
+  const auto sequence = backend.model->fork(*prefilled.sequence);
+  Generated out = generate(backend, model, *sequence, prefilled,
+                           {.settings = settings,
+                            .n_step = static_cast<int32_t>(tokens.size()),
+                            .next_token = [&](int32_t t, std::span<const float>) { return tokens[t - 1]; },
+                            .observers = observers,
+                            .progress = progress,
+                            .cancel = cancel});
+  cancel.check();
+  return out;
+}
+
+}  // namespace
+
+void StepClock::step_end(const StepView& step) {
+  const bool refreshes =
+      std::any_of(step.heads.begin(), step.heads.end(), [](const HeadLog& head) { return head.full; });
+  (refreshes ? refreshing_ : partial_).push_back(step.seconds * 1e3);
+}
+
+double StepClock::ms_per_token() const {
+  const auto n = static_cast<double>(refreshing_.size() + partial_.size());
+  double total = 0;
+  for (const auto* each : {&refreshing_, &partial_}) {
+    if (!each->empty()) total += median(*each) * static_cast<double>(each->size());
+  }
+  return n > 0 ? total / n : 0;
+}
+
+ReferenceRun run_reference(Backend& backend, const Model& model, const Prefilled& prefilled,
+                           std::span<const int32_t> tokens, const ProgressFn& progress, const Cancel& cancel) {
+  ReferenceRun out{.tokens = {tokens.begin(), tokens.end()}};
+  LogitsKeeper keeper(out.logits);
+  StepClock clock;
+  Observer* observers[] = {&keeper, &clock};
+  run(backend, model, prefilled, tokens, Settings("full"), observers, progress, cancel);
+  out.ms_per_token = clock.ms_per_token();
+  return out;
+}
+
+TeacherForced run_teacher_forced(Backend& backend, const Model& model, const Prefilled& prefilled,
+                                 const ReferenceRun& full, const Settings& settings, const ProgressFn& progress,
+                                 const Cancel& cancel) {
+  TeacherForced out;
+  Comparer comparer(full, out);
+  StepClock clock;
+  Observer* observers[] = {&comparer, &clock};
+  out.bytes = run(backend, model, prefilled, full.tokens, settings, observers, progress, cancel).bytes;
+  out.ms_per_token = clock.ms_per_token();
+  return out;
+}
+
+}  // namespace reattend
