@@ -16,11 +16,11 @@ namespace reattend {
 /// What two seconds of measuring found on the machine that recorded: milliseconds of a step are
 /// weights_ms + n_token-independent overhead + bytes / rate. Rates in GB/s (1e9 bytes), 0 where not measured.
 struct Calibration {
-  double weights_ms = 0;         ///< everything of a step but attention and selection
-  double stream_gbps = 0;        ///< plain read bandwidth
-  double attend_stream_gbps = 0; ///< attention over runs
-  double attend_gather_gbps = 0; ///< attention over kept sets in rank order
-  double score_gbps = 0;         ///< scoring and selecting after a full step, by bytes of keys
+  double weights_ms = 0;          ///< everything of a step but attention and selection
+  double stream_gbps = 0;         ///< plain read bandwidth
+  double attend_stream_gbps = 0;  ///< attention over runs
+  double attend_gather_gbps = 0;  ///< attention over kept sets in rank order
+  double score_gbps = 0;          ///< scoring and selecting after a full step, by bytes of keys
 };
 
 /// Everything about a trace but its bulk.
@@ -28,14 +28,18 @@ struct TraceInfo {
   std::filesystem::path path;
   std::map<std::string, std::string> attributes;  ///< every root attribute as text
   std::string warning;                            ///< a newer minor version, an unclean end; empty otherwise
+  bool live = false;                              ///< being written right now
   int32_t n_layer = 0, n_head = 0, n_kv_head = 0, d_head = 0, n_vocab = 0;
   Rope rope;
   KvType kv_type = KvType::f16;
-  Settings settings;           ///< the policy it was recorded under
-  bool shadow = false;         ///< the policy observed only, the output was full attention's
-  int32_t n_prompt = 0;        ///< L
-  int32_t n_step = 0;          ///< committed decode steps T
+  Settings settings;     ///< the policy it was recorded under
+  bool shadow = false;   ///< the policy observed only, the output was full attention's
+  int32_t n_prompt = 0;  ///< L
+  int32_t n_step = 0;    ///< committed decode steps T
   bool has_values = true, has_prompt_row_sums = false;
+  int32_t n_map = 0;                ///< M, positions of a map's row
+  std::vector<int64_t> overlap_k;   ///< k of StepData::overlap
+  std::vector<int64_t> end_tokens;  ///< tokens that end a sequence or turn
   Calibration calibration;
   int32_t group() const { return n_head / n_kv_head; }
 };
@@ -50,18 +54,23 @@ struct LayerData {
 
 /// What was measured while recording, per decode step (index t - 1), in the order of the file.
 struct StepData {
-  std::vector<uint8_t> full;         ///< [T][n_layer][n_kv_head] decision, 1 = full step
-  std::vector<uint8_t> reason;       ///< [T][n_layer][n_kv_head] see schema.h
-  std::vector<float> cos_last_full;  ///< [T][n_layer][n_kv_head]
+  std::vector<uint8_t> full;                       ///< [T][n_layer][n_kv_head] decision, 1 = full step
+  std::vector<uint8_t> reason;                     ///< [T][n_layer][n_kv_head] see schema.h
+  std::vector<float> cos_last_full;                ///< [T][n_layer][n_kv_head]
   std::vector<float> cos_prev_pre, cos_prev_post;  ///< [T][n_layer]
   std::vector<float> recovered, oracle;            ///< [T][n_layer][n_kv_head]
   std::vector<int32_t> positions;                  ///< [T][n_layer][n_kv_head] positions attended to
   std::vector<float> logprob;                      ///< [T + 1] of the fed token's successor at steps 0..T
-  std::vector<double> ms;                          ///< [T] wall time of the step without the recorder's own
+  std::vector<float> overlap;                      ///< [T][n_layer][n_kv_head][overlap_k.size()] with the step before
+  std::vector<int32_t> top_ids;     ///< [T + 1][20] strongest predictions of steps 0..T, -1 beyond the vocabulary
+  std::vector<float> top_logprobs;  ///< [T + 1][20]
+  std::vector<float> top_rest;      ///< [T + 1] probability of all others
+  std::vector<double> ms;           ///< [T] wall time of the step without the recorder's own
   std::vector<int64_t> bytes_weights, bytes_attend, bytes_select;  ///< [T]
 };
 
-/// Attention maps of one layer and KV head: per step the strongest positions of the group-mean row, and the rest's mass.
+/// Attention maps of one layer and KV head: per step the strongest positions of the group-mean row, and the rest's
+/// mass.
 struct MapData {
   int32_t n_kept = 0;              ///< M
   std::vector<int32_t> positions;  ///< [T][M], -1 where the row is shorter
@@ -76,11 +85,17 @@ class TraceReader {
   static std::shared_ptr<TraceReader> open(const std::filesystem::path& path);
   ~TraceReader();
   const TraceInfo& info() const;
-  std::vector<int32_t> tokens();          ///< [L + T + 1], the last one predicted but never fed
-  std::vector<std::string> token_texts(); ///< [L + T + 1] raw bytes of each token
+  std::vector<int32_t> tokens();           ///< [L + T + 1], the last one predicted but never fed
+  std::vector<std::string> token_texts();  ///< [L + T + 1] raw bytes of each token
+  /// Raw bytes of any token of the vocabulary (of top_ids, say); throws Error for an id outside it.
+  const std::string& token_text(int32_t id);
   StepData steps();
   LayerData layer(int32_t layer, bool with_values = true);
   MapData map(int32_t layer, int32_t kv_head);
+  /// Post-RoPE queries of the last W = min(64, L) prompt tokens: [W][n_head][d_head], the last one step 0's.
+  std::vector<float> prompt_queries(int32_t layer);
+  /// Attention each prompt position received from all prompt queries: [n_head][L]. Error if not recorded.
+  std::vector<float> prompt_row_sums(int32_t layer);
   /// Live traces: looks for newly committed steps; true if there are any (info().n_step grows).
   bool refresh();
 

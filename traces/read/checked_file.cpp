@@ -1,0 +1,253 @@
+// Checks before use: superblock, links, layouts, filters, extents against the size of the file.
+#include "traces/read/checked_file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "base/error.h"
+#include "traces/live.h"
+
+namespace reattend::hdf5 {
+namespace {
+
+constexpr char kBroken[] = "the file is damaged or not a trace; `reattend trace check` looks closer";
+
+/// True and sets `out` unless a * b overflows.
+bool multiply(hsize_t a, hsize_t b, hsize_t& out) {
+  return !__builtin_mul_overflow(a, b, &out);
+}
+
+bool is_hard_link(hid_t group, const std::string& name) {
+  H5L_info_t info;
+  return H5Lget_info(group, name.c_str(), &info, H5P_DEFAULT) >= 0 && info.type == H5L_TYPE_HARD;
+}
+
+template <class T>
+std::vector<T> read_numbers(hid_t attribute, hid_t type, hssize_t n) {
+  std::vector<T> values(static_cast<size_t>(n));
+  if (n > 0 && H5Aread(attribute, type, values.data()) < 0) values.clear();
+  return values;
+}
+
+std::optional<AttributeValue> read_attribute(hid_t root, const char* name) {
+  constexpr hssize_t kMostNumbers = 65536;
+  constexpr size_t kLongestText = 1 << 20;
+  const Handle attribute(H5Aopen(root, name, H5P_DEFAULT), H5Aclose);
+  if (!attribute) return {};
+  const Handle type(H5Aget_type(attribute), H5Tclose), space(H5Aget_space(attribute), H5Sclose);
+  if (!type || !space) return {};
+  const hssize_t n = H5Sget_simple_extent_npoints(space);
+  const H5T_class_t kind = H5Tget_class(type);
+  if (n < 0 || n > kMostNumbers) return {};
+  if (kind == H5T_INTEGER) return read_numbers<int64_t>(attribute, H5T_NATIVE_INT64, n);
+  if (kind == H5T_FLOAT) return read_numbers<double>(attribute, H5T_NATIVE_DOUBLE, n);
+  // Variable strings lie in a part of the file that no checksum covers; this program writes none.
+  if (kind != H5T_STRING || n != 1 || H5Tis_variable_str(type) != 0) return {};
+  const size_t size = H5Tget_size(type);
+  if (size == 0 || size > kLongestText) return {};
+  std::string text(size, '\0');
+  if (H5Aread(attribute, type, text.data()) < 0) return {};
+  text.resize(std::min(size, text.find_last_not_of('\0') + 1));
+  return text;
+}
+
+herr_t collect_attribute(hid_t root, const char* name, const H5A_info_t* /*info*/, void* out) {
+  constexpr size_t kMost = 4096;
+  auto& all = *static_cast<std::map<std::string, AttributeValue>*>(out);
+  if (all.size() >= kMost) return 1;
+  if (auto value = read_attribute(root, name)) all.emplace(name, std::move(*value));
+  return 0;
+}
+
+std::string shape_text(int rank, const hsize_t* extents) {
+  std::string text = "[";
+  for (int i = 0; i < rank; ++i) text += (i == 0 ? "" : ", ") + std::to_string(extents[i]);
+  return text + "]";
+}
+
+}  // namespace
+
+CheckedFile::CheckedFile(std::filesystem::path path) : path_(std::move(path)) {
+  quiet();
+  const std::string where = path_.string();
+  fd_ = ::open(where.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd_ < 0) fail({.where = where, .expected = "a trace", .got = std::strerror(errno), .remedy = "check the path"});
+  try {
+    struct stat status {};
+    if (fstat(fd_, &status) != 0 || !S_ISREG(status.st_mode)) {
+      fail({.where = where, .expected = "a trace", .got = "something that is not a plain file"});
+    }
+    constexpr unsigned char kSignature[8] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
+    unsigned char head[12] = {};  // signature, superblock version, sizes of offsets and lengths, consistency flags
+    if (pread(fd_, head, sizeof head, 0) != sizeof head || std::memcmp(head, kSignature, sizeof kSignature) != 0) {
+      fail({.where = where,
+            .expected = "an HDF5 file",
+            .got = "other contents",
+            .remedy = "give a trace written by `reattend record`"});
+    }
+    if (head[8] < 2 || head[8] > 3) {
+      fail({.where = where,
+            .expected = "an HDF5 file with checksums (superblock 2 or 3)",
+            .got = "superblock " + std::to_string(head[8]),
+            .remedy = "write it again with h5py.File(..., libver='v110')"});
+    }
+    marked_open_ = head[8] == 3 && head[11] != 0;
+    const Handle access = access_properties(H5F_LIBVER_EARLIEST);
+    file_ = Handle(H5Fopen(where.c_str(), marked_open_ ? H5F_ACC_RDONLY | H5F_ACC_SWMR_READ : H5F_ACC_RDONLY, access),
+                   H5Fclose);
+    if (!file_) fail_here(where, "a readable HDF5 file", "the file is cut short or damaged; record again");
+  } catch (...) {
+    ::close(fd_);
+    throw;
+  }
+}
+
+CheckedFile::~CheckedFile() {
+  ::close(fd_);
+}
+
+bool CheckedFile::live() const {
+  return marked_open_ && is_live(fd_);
+}
+
+int64_t CheckedFile::size() const {
+  struct stat status {};
+  return fstat(fd_, &status) == 0 ? status.st_size : 0;
+}
+
+std::map<std::string, AttributeValue> CheckedFile::attributes() const {
+  std::map<std::string, AttributeValue> all;
+  hsize_t position = 0;
+  if (H5Aiterate2(file_, H5_INDEX_NAME, H5_ITER_INC, &position, collect_attribute, &all) < 0) {
+    fail_here(path_.string() + ": attributes", "to list them", kBroken);
+  }
+  return all;
+}
+
+std::optional<CheckedFile::Opened> CheckedFile::open(const schema::Dataset& row, Element element,
+                                                     std::span<const hsize_t> expected, bool first_at_least) const {
+  const std::string group_name(row.group), name(row.name);
+  Opened d{.element = element, .where = path_.string() + ": " + group_name + "/" + name};
+  const auto exists = [](hid_t where, const std::string& link) {
+    return H5Lexists(where, link.c_str(), H5P_DEFAULT) > 0;
+  };
+  if (!exists(file_, group_name)) return {};
+  const char* kLinks = "a group or dataset of this file";
+  if (!is_hard_link(file_, group_name)) fail({.where = d.where, .expected = kLinks, .got = "a link"});
+  const Handle group = own(H5Gopen2(file_, group_name.c_str(), H5P_DEFAULT), H5Gclose, d.where, "a group");
+  if (!exists(group, name)) return {};
+  if (!is_hard_link(group, name)) fail({.where = d.where, .expected = kLinks, .got = "a link"});
+
+  const Handle access = own(H5Pcreate(H5P_DATASET_ACCESS), H5Pclose, d.where, "access properties");
+  // Without a cache, rows of unfiltered chunks are read straight from the file: a layer out of all steps costs its
+  // bytes.
+  H5Pset_chunk_cache(access, 0, 0, H5D_CHUNK_CACHE_W0_DEFAULT);
+  d.id = own(H5Dopen2(group, name.c_str(), access), H5Dclose, d.where, "a dataset");
+  const Handle type = own(H5Dget_type(d.id), H5Tclose, d.where, "a type");
+  const Handle wanted = type_of(element);
+  if (H5Tequal(type, wanted) <= 0) {
+    fail({.where = d.where,
+          .expected = std::string(name_of(element)),
+          .got = "another element type",
+          .remedy = kBroken});
+  }
+  d.rank = static_cast<int>(expected.size());
+  refresh(d);
+  bool fits = true;
+  for (size_t i = 0; i < expected.size(); ++i) {
+    fits = fits && (i == 0 && first_at_least ? d.extents[i] >= expected[i] : d.extents[i] == expected[i]);
+  }
+  if (!fits) {
+    fail({.where = d.where,
+          .expected = "shape " + shape_text(d.rank, expected.data()) + (first_at_least ? " or longer" : ""),
+          .got = shape_text(d.rank, d.extents.data()),
+          .remedy = kBroken});
+  }
+  const Handle creation = own(H5Dget_create_plist(d.id), H5Pclose, d.where, "creation properties");
+  check_storage(d, creation);
+  return d;
+}
+
+void CheckedFile::refresh(Opened& d) const {
+  if (marked_open_ && H5Drefresh(d.id) < 0) fail_here(d.where, "to look again", kBroken);
+  const Handle space = own(H5Dget_space(d.id), H5Sclose, d.where, "a data space");
+  if (H5Sget_simple_extent_ndims(space) != d.rank) {
+    fail({.where = d.where,
+          .expected = "rank " + std::to_string(d.rank),
+          .got = "rank " + std::to_string(H5Sget_simple_extent_ndims(space)),
+          .remedy = kBroken});
+  }
+  if (H5Sget_simple_extent_dims(space, d.extents.data(), nullptr) < 0) fail_here(d.where, "a shape", kBroken);
+}
+
+void CheckedFile::check_storage(const Opened& d, hid_t creation) const {
+  const auto refuse = [&](const std::string& expected, const std::string& got) {
+    fail({.where = d.where, .expected = expected, .got = got, .remedy = kBroken});
+  };
+  const H5D_layout_t layout = H5Pget_layout(creation);
+  if (layout != H5D_CONTIGUOUS && layout != H5D_CHUNKED && layout != H5D_COMPACT) {
+    refuse("data stored in this file", "a virtual dataset");
+  }
+  if (H5Pget_external_count(creation) != 0) refuse("data stored in this file", "external storage");
+  const int n_filter = H5Pget_nfilters(creation);
+  bool deflated = false;
+  for (int i = 0; i < n_filter; ++i) {
+    unsigned flags = 0;
+    size_t n_value = 0;
+    const H5Z_filter_t filter =
+        H5Pget_filter2(creation, static_cast<unsigned>(i), &flags, &n_value, nullptr, 0, nullptr, nullptr);
+    if (filter != H5Z_FILTER_SHUFFLE && filter != H5Z_FILTER_DEFLATE && filter != H5Z_FILTER_FLETCHER32) {
+      refuse("filters shuffle, deflate or fletcher32", "filter " + std::to_string(filter));
+    }
+    deflated = deflated || filter == H5Z_FILTER_DEFLATE;
+  }
+  hsize_t chunk_bytes = 0;
+  if (layout == H5D_CHUNKED) {
+    constexpr hsize_t kMostChunk = hsize_t{1} << 28;
+    Extents chunk{1, 1, 1, 1};
+    if (H5Pget_chunk(creation, d.rank, chunk.data()) != d.rank) refuse("chunks of the dataset's rank", "others");
+    chunk_bytes = bytes_of(d.element);
+    for (const hsize_t n : chunk) {
+      if (!multiply(chunk_bytes, n, chunk_bytes) || chunk_bytes > kMostChunk) {
+        refuse("chunks of at most 256 MB", shape_text(d.rank, chunk.data()));
+      }
+    }
+  }
+  // An extent without bytes behind it would ask for memory that the file never fills; deflate gains 1032 at most, and a
+  // live file's extents may be ahead of its bytes.
+  constexpr hsize_t kAhead = hsize_t{1} << 26;
+  hsize_t bytes = bytes_of(d.element), limit = 0;
+  bool small = true;
+  for (const hsize_t n : d.extents) small = small && multiply(bytes, n, bytes);
+  small = small && multiply(static_cast<hsize_t>(size()), deflated ? 1032 : 1, limit) &&
+          bytes <= limit + chunk_bytes + kAhead;
+  if (!small) {
+    refuse("a shape that fits a file of " + std::to_string(size()) + " bytes", shape_text(d.rank, d.extents.data()));
+  }
+}
+
+void CheckedFile::read(const Opened& d, const Extents& start, const Extents& count, std::span<std::byte> out) {
+  const hsize_t bytes = bytes_of(d.element) * count[0] * count[1] * count[2] * count[3];
+  if (bytes != out.size()) {
+    fail({.where = d.where, .expected = std::to_string(bytes) + " bytes of room", .got = std::to_string(out.size())});
+  }
+  if (bytes == 0) return;
+  const Handle type = type_of(d.element);
+  if (d.rank == 0) {
+    if (H5Dread(d.id, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, out.data()) < 0) fail_here(d.where, "to read", kBroken);
+    return;
+  }
+  const Handle memory = own(H5Screate_simple(d.rank, count.data(), nullptr), H5Sclose, d.where, "a data space");
+  const Handle space = own(H5Dget_space(d.id), H5Sclose, d.where, "a data space");
+  if (H5Sselect_hyperslab(space, H5S_SELECT_SET, start.data(), nullptr, count.data(), nullptr) < 0 ||
+      H5Dread(d.id, type, memory, space, H5P_DEFAULT, out.data()) < 0) {
+    fail_here(d.where, "to read " + std::to_string(bytes) + " bytes", kBroken);
+  }
+}
+
+}  // namespace reattend::hdf5

@@ -1,0 +1,433 @@
+// The writer: all datasets first, then SWMR, then rows; a step counts once `committed` says so.
+#include "traces/write/writer.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <ctime>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "base/error.h"
+#include "base/params.h"
+#include "traces/hdf5.h"
+#include "traces/live.h"
+#include "traces/schema.h"
+
+namespace reattend {
+namespace {
+
+using hdf5::Handle;
+using hdf5::own;
+using schema::Extents;
+using schema::Id;
+
+constexpr char kRemedy[] = "free some space or choose another --out, then record again; finished steps can be read";
+
+std::string utc_now() {
+  const std::time_t now = std::time(nullptr);
+  std::tm parts{};
+  gmtime_r(&now, &parts);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return text;
+}
+
+/// A parameter as a typed attribute, so that h5py shows numbers as numbers.
+void write_parameter(hid_t root, const std::string& key, const Value& value) {
+  if (const auto* i = std::get_if<int64_t>(&value)) return hdf5::write_attribute(root, key, *i);
+  if (const auto* d = std::get_if<double>(&value)) return hdf5::write_attribute(root, key, *d);
+  if (const auto* b = std::get_if<bool>(&value)) return hdf5::write_attribute(root, key, int64_t{*b});
+  hdf5::write_attribute(root, key, to_text(value));
+}
+
+/// Rows per chunk: big rows are chunks of their own and written once; small ones share about 16 KB, which is what a
+/// commit writes again.
+hsize_t chunk_rows(hsize_t row_bytes) {
+  constexpr hsize_t kShared = 16384;
+  return row_bytes >= kShared ? 1 : std::clamp<hsize_t>(kShared / std::max<hsize_t>(row_bytes, 1), 1, 1024);
+}
+
+int rename_new(const std::string& from, const std::string& to, bool replace) {
+  if (!replace) {
+    if (renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) return 0;
+    if (errno != EINVAL && errno != ENOSYS) return -1;
+    if (access(to.c_str(), F_OK) == 0) return errno = EEXIST, -1;
+  }
+  return std::rename(from.c_str(), to.c_str());
+}
+
+}  // namespace
+
+struct TraceWriter::State {
+  std::filesystem::path path, temporary;
+  bool force = false, started = false, failed = false, closed = false;
+  int fd = -1;  ///< holds the lock that marks the trace as live
+  Handle file, memory_scalar;
+  std::array<Handle, schema::kDatasets.size()> datasets;
+  TraceHeader header;
+  schema::Sizes sizes;  ///< n_step of it: appended steps
+  int64_t committed = 0;
+
+  std::string where(Id id) const {
+    const auto& row = schema::dataset(id);
+    return path.string() + ": " + std::string(row.group) + "/" + std::string(row.name);
+  }
+  static schema::Sizes sizes_of(const TraceHeader& h) {
+    schema::Sizes n{.n_layer = h.n_layer,
+                    .n_head = h.n_head,
+                    .n_kv_head = h.n_kv_head,
+                    .d_head = h.d_head,
+                    .n_prompt = static_cast<int64_t>(h.prompt.size()),
+                    .n_vocab = static_cast<int64_t>(h.vocab.size()),
+                    .n_map = h.n_map,
+                    .n_overlap = schema::kOverlapSizes.size()};
+    for (const auto& text : h.vocab) n.text_bytes += static_cast<int64_t>(text.size());
+    return n;
+  }
+  bool wanted(Id id) const {
+    if (id == Id::prompt_values || id == Id::values) return header.values;
+    return id != Id::prompt_row_sums || header.row_sums;
+  }
+  hdf5::Element element(Id id) const { return schema::element_of(schema::dataset(id).type, header.kv_type); }
+
+  void create(Id id);
+  void write(Id id, const Extents& start, const Extents& count, const void* data, size_t n_byte);
+  /// All of a dataset that does not grow, or a first part.
+  template <class T>
+  void write_all(Id id, std::span<const T> data) {
+    write(id, {}, sizes.shape(schema::dataset(id)), data.data(), data.size_bytes());
+  }
+  /// Row `row` of a dataset that grows, which has room for it.
+  template <class T>
+  void write_row(Id id, hsize_t row, const T* data, size_t n) {
+    Extents count = sizes.shape(schema::dataset(id));
+    count[0] = 1;
+    write(id, {row, 0, 0, 0}, count, data, n * sizeof(T));
+  }
+  void write_top(hsize_t row, const TopTokens& top) {
+    write_row(Id::top_ids, row, top.ids.data(), top.ids.size());
+    write_row(Id::top_logprobs, row, top.logprobs.data(), top.logprobs.size());
+    write_row(Id::top_rest, row, &top.rest, 1);
+  }
+  void write_attributes();
+  void usable() const {
+    if (failed || closed) {
+      fail({.where = path.string(), .expected = "an open trace", .got = "one that failed or was closed before"});
+    }
+  }
+  /// Runs work; whatever it throws, the writer takes no more.
+  template <class F>
+  void guarded(F&& work) {
+    hdf5::quiet();
+    usable();
+    try {
+      work();
+    } catch (...) {
+      failed = true;
+      throw;
+    }
+  }
+};
+
+void TraceWriter::State::create(Id id) {
+  const auto& row = schema::dataset(id);
+  const Extents now = sizes.shape(row);
+  Extents most = now, chunk = now;
+  const Handle type = hdf5::type_of(element(id));
+  const Handle properties = own(H5Pcreate(H5P_DATASET_CREATE), H5Pclose, where(id), "creation properties");
+  if (row.extendible()) {
+    most[0] = H5S_UNLIMITED;
+    const hsize_t row_bytes = bytes_of(element(id)) * now[1] * now[2] * now[3];
+    chunk[0] = chunk_rows(row_bytes);
+    H5Pset_chunk(properties, row.rank(), chunk.data());
+  } else {
+    H5Pset_alloc_time(properties, H5D_ALLOC_TIME_EARLY);
+  }
+  H5Pset_fill_time(properties, H5D_FILL_TIME_NEVER);
+  const Handle space =
+      own(row.rank() == 0 ? H5Screate(H5S_SCALAR) : H5Screate_simple(row.rank(), now.data(), most.data()), H5Sclose,
+          where(id), "a data space");
+  const Handle link = own(H5Pcreate(H5P_LINK_CREATE), H5Pclose, where(id), "link properties");
+  H5Pset_create_intermediate_group(link, 1);
+  const std::string name = "/" + std::string(row.group) + "/" + std::string(row.name);
+  Handle made(H5Dcreate2(file, name.c_str(), type, space, link, properties, H5P_DEFAULT), H5Dclose);
+  if (!made) hdf5::fail_here(where(id), "to create the dataset", kRemedy);
+  std::string axes;
+  for (int i = 0; i < row.rank(); ++i) {
+    axes += (i == 0 ? "" : ", ") + std::string(schema::symbol(row.shape[static_cast<size_t>(i)]));
+  }
+  hdf5::write_attribute(made, "unit", std::string(row.unit));
+  hdf5::write_attribute(made, "description", std::string(row.description));
+  hdf5::write_attribute(made, "axes", axes);
+  datasets[static_cast<size_t>(id)] = std::move(made);
+}
+
+void TraceWriter::State::write(Id id, const Extents& start, const Extents& count, const void* data, size_t n_byte) {
+  const auto& row = schema::dataset(id);
+  const hsize_t need = bytes_of(element(id)) * count[0] * count[1] * count[2] * count[3];
+  if (n_byte != need) {
+    fail({.where = where(id), .expected = std::to_string(need) + " bytes", .got = std::to_string(n_byte)});
+  }
+  if (need == 0) return;
+  const hid_t dataset = datasets[static_cast<size_t>(id)];
+  const Handle type = hdf5::type_of(element(id));
+  if (row.rank() == 0) {
+    if (H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0)
+      hdf5::fail_here(where(id), "to write", kRemedy);
+    return;
+  }
+  const Handle memory = own(H5Screate_simple(row.rank(), count.data(), nullptr), H5Sclose, where(id), "a data space");
+  const Handle space = own(H5Dget_space(dataset), H5Sclose, where(id), "a data space");
+  if (H5Sselect_hyperslab(space, H5S_SELECT_SET, start.data(), nullptr, count.data(), nullptr) < 0 ||
+      H5Dwrite(dataset, type, memory, space, H5P_DEFAULT, data) < 0) {
+    hdf5::fail_here(where(id), "to write " + std::to_string(n_byte) + " bytes", kRemedy);
+  }
+}
+
+void TraceWriter::State::write_attributes() {
+  const auto& h = header;
+  const hid_t root = file;
+  const auto put = [root](const char* name, const auto& value) { hdf5::write_attribute(root, name, value); };
+  put("format", std::string(schema::kFormat));
+  put("format_version", std::to_string(schema::kMajor) + "." + std::to_string(schema::kMinor));
+  put("created_utc", utc_now());
+  put("writer", "reattend " + h.engine_version);
+  put("engine_version", h.engine_version);
+  // An attribute in an object's header has to fit 64 KB; a longer command line holds a prompt that the tokens repeat.
+  put("command_line", h.command_line.substr(0, 32768));
+  put("model", h.model);
+  put("model_sha256", h.model_sha256);
+  put("architecture", h.architecture);
+  for (const auto& [name, value] :
+       std::initializer_list<std::pair<const char*, int64_t>>{{"n_layer", h.n_layer},
+                                                              {"n_head", h.n_head},
+                                                              {"n_kv_head", h.n_kv_head},
+                                                              {"d_head", h.d_head},
+                                                              {"d_model", h.d_model},
+                                                              {"n_vocab", sizes.n_vocab},
+                                                              {"threads", h.threads},
+                                                              {"n_prompt", sizes.n_prompt},
+                                                              {"shadow", h.shadow ? 1 : 0},
+                                                              {"n_map", h.n_map},
+                                                              {"overlap_pool", h.overlap_pool}}) {
+    put(name, value);
+  }
+  put("end_tokens", std::span<const int64_t>(h.end_tokens));
+  put("rope_base", h.rope.base);
+  put("rope_layout", std::string(h.rope.layout == RopeLayout::pairs ? "pairs" : "halves"));
+  put("kv_type", std::string(h.kv_type == KvType::f16 ? "f16" : "f32"));
+  put("activations", h.activations);
+  put("device", h.device);
+  put("cpu_target", h.cpu_target);
+  put("policy", h.settings.policy());
+  put("settings", h.settings.to_json().dump());
+  for (const auto& parameter : parameters()) {
+    const auto& takers = parameter.policies;
+    if (std::find(takers.begin(), takers.end(), h.settings.policy()) == takers.end()) continue;
+    write_parameter(root, std::string(parameter.key), h.settings.get(parameter.key));
+  }
+  put("overlap_k", std::span<const int64_t>(schema::kOverlapSizes));
+  put("overlap_reduce", h.overlap_reduce);
+  put("calibration_weights_ms", h.calibration.weights_ms);
+  put("calibration_stream_gbps", h.calibration.stream_gbps);
+  put("calibration_attend_stream_gbps", h.calibration.attend_stream_gbps);
+  put("calibration_attend_gather_gbps", h.calibration.attend_gather_gbps);
+  put("calibration_score_gbps", h.calibration.score_gbps);
+}
+
+TraceWriter::TraceWriter(std::filesystem::path path, bool force) : state_(std::make_unique<State>()) {
+  hdf5::quiet();
+  auto& s = *state_;
+  s.path = std::move(path);
+  s.force = force;
+  std::error_code ignored;
+  if (std::filesystem::is_directory(s.path, ignored)) {
+    fail_usage({.where = s.path.string(), .expected = "a file name", .got = "a directory"});
+  }
+  if (!force && std::filesystem::exists(std::filesystem::symlink_status(s.path, ignored))) {
+    fail_usage({.where = s.path.string(),
+                .expected = "a new file",
+                .got = "one that exists",
+                .remedy = "choose another name or add --force"});
+  }
+  s.temporary = s.path.string() + ".part-" + std::to_string(getpid());
+  s.fd = open(s.temporary.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  if (s.fd < 0) {
+    fail({.where = s.path.string(),
+          .expected = "a path that can be written",
+          .got = std::strerror(errno),
+          .remedy = "create the folder or choose another --out"});
+  }
+  take_live_lock(s.fd);
+  const Handle access = hdf5::access_properties(H5F_LIBVER_V110);
+  s.file = Handle(H5Fcreate(s.temporary.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access), H5Fclose);
+  if (!s.file) {
+    unlink(s.temporary.c_str());
+    ::close(s.fd);
+    hdf5::fail_here(s.path.string(), "to create the trace", kRemedy);
+  }
+}
+
+TraceWriter::~TraceWriter() {
+  auto& s = *state_;
+  try {
+    if (!s.failed && !s.closed && s.started) close();
+  } catch (const Error&) {
+    s.failed = true;  // whoever wants to know calls close()
+  }
+  if (s.failed) {
+    // Closing would flush what could not be written and mark the file as clean. As it lies it is consistent.
+    for (auto& dataset : s.datasets) dataset.leak();
+    s.file.leak();
+  }
+  for (auto& dataset : s.datasets) dataset.reset();
+  s.file.reset();
+  if (!s.started) unlink(s.temporary.c_str());
+  if (s.fd >= 0) ::close(s.fd);
+}
+
+void TraceWriter::begin(const TraceHeader& header) {
+  auto& s = *state_;
+  s.guarded([&] {
+    s.header = header;
+    s.sizes = State::sizes_of(header);
+    s.write_attributes();
+    for (size_t i = 0; i < schema::kDatasets.size(); ++i) {
+      if (s.wanted(static_cast<Id>(i))) s.create(static_cast<Id>(i));
+    }
+    s.write_all<int32_t>(Id::token_ids, header.prompt);
+    std::string text;
+    std::vector<int64_t> offsets = {0};
+    for (const auto& token : header.vocab) {
+      text += token;
+      offsets.push_back(static_cast<int64_t>(text.size()));
+    }
+    s.write_all<char>(Id::vocab_text, text);
+    s.write_all<int64_t>(Id::vocab_offsets, offsets);
+    std::vector<float> factors = header.rope.factors;
+    if (factors.empty()) factors.assign(static_cast<size_t>(header.d_head / 2), 1.0F);
+    s.write_all<float>(Id::rope_factors, factors);
+    const int64_t none = 0;
+    s.write(Id::committed, {}, {1, 1, 1, 1}, &none, sizeof none);
+  });
+}
+
+void TraceWriter::prompt_kv(int32_t layer, int32_t kv_head, std::span<const std::byte> keys,
+                            std::span<const std::byte> values) {
+  auto& s = *state_;
+  s.guarded([&] {
+    const Extents start = {static_cast<hsize_t>(layer), static_cast<hsize_t>(kv_head), 0, 0};
+    const Extents count = {1, 1, s.sizes.of(schema::Dim::n_prompt), s.sizes.of(schema::Dim::d_head)};
+    s.write(Id::prompt_keys, start, count, keys.data(), keys.size());
+    if (s.header.values) s.write(Id::prompt_values, start, count, values.data(), values.size());
+  });
+}
+
+void TraceWriter::prompt_queries(int32_t layer, std::span<const float> queries) {
+  auto& s = *state_;
+  s.guarded([&] { s.write_row(Id::prompt_queries, static_cast<hsize_t>(layer), queries.data(), queries.size()); });
+}
+
+void TraceWriter::prompt_row_sums(int32_t layer, std::span<const float> sums) {
+  auto& s = *state_;
+  s.guarded([&] { s.write_row(Id::prompt_row_sums, static_cast<hsize_t>(layer), sums.data(), sums.size()); });
+}
+
+void TraceWriter::start(const TopTokens& top) {
+  auto& s = *state_;
+  s.guarded([&] {
+    s.write_top(0, top);
+    if (H5Fflush(s.file, H5F_SCOPE_LOCAL) < 0 || H5Fstart_swmr_write(s.file) < 0) {
+      hdf5::fail_here(s.path.string(), "to start writing", kRemedy);
+    }
+    if (rename_new(s.temporary, s.path, s.force) != 0) {
+      fail({.where = s.path.string(),
+            .expected = "to give the trace its name",
+            .got = std::strerror(errno),
+            .remedy = "choose another --out, or --force"});
+    }
+    s.started = true;
+  });
+}
+
+void TraceWriter::append(const StepRecord& step) {
+  auto& s = *state_;
+  s.guarded([&] {
+    const auto row = static_cast<hsize_t>(s.sizes.n_step++);
+    for (size_t i = 0; i < schema::kDatasets.size(); ++i) {
+      const auto& dataset = schema::kDatasets[i];
+      if (!s.datasets[i] || !dataset.extendible()) continue;
+      const Extents now = s.sizes.shape(dataset);
+      if (H5Dset_extent(s.datasets[i], now.data()) < 0) {
+        hdf5::fail_here(s.where(static_cast<Id>(i)), "to extend the dataset", kRemedy);
+      }
+    }
+    const auto put = [&](Id id, const auto& values) { s.write_row(id, row, values.data(), values.size()); };
+    const auto put_one = [&](Id id, const auto& value) { s.write_row(id, row, &value, 1); };
+    s.write_row(Id::token_ids, s.header.prompt.size() + row, &step.token, 1);
+    put(Id::keys, step.keys);
+    if (s.header.values) put(Id::values, step.values);
+    put(Id::queries, step.queries);
+    put_one(Id::logprob, step.logprob);
+    s.write_top(row + 1, step.top);
+    put(Id::map_positions, step.map_positions);
+    put(Id::map_weights, step.map_weights);
+    put(Id::map_rest, step.map_rest);
+    put(Id::overlap, step.overlap);
+    put(Id::decision, step.decision);
+    put(Id::reason, step.reason);
+    put(Id::cos_last_full, step.cos_last_full);
+    put(Id::cos_prev_pre, step.cos_prev_pre);
+    put(Id::cos_prev_post, step.cos_prev_post);
+    put(Id::recovered, step.recovered);
+    put(Id::oracle, step.oracle);
+    put(Id::positions, step.positions);
+    put_one(Id::ms, step.ms);
+    put_one(Id::bytes_weights, step.bytes_weights);
+    put_one(Id::bytes_attend, step.bytes_attend);
+    put_one(Id::bytes_select, step.bytes_select);
+  });
+}
+
+void TraceWriter::commit() {
+  auto& s = *state_;
+  if (s.sizes.n_step == s.committed) return;
+  s.guarded([&] {
+    // Rows first, then the number that admits them: whatever happens between, a reader sees complete steps only.
+    const int64_t now = s.sizes.n_step;
+    if (H5Fflush(s.file, H5F_SCOPE_LOCAL) < 0) hdf5::fail_here(s.path.string(), "to flush the steps", kRemedy);
+    s.write(Id::committed, {}, {1, 1, 1, 1}, &now, sizeof now);
+    if (H5Dflush(s.datasets[static_cast<size_t>(Id::committed)]) < 0) {
+      hdf5::fail_here(s.path.string(), "to commit the steps", kRemedy);
+    }
+    s.committed = now;
+  });
+}
+
+void TraceWriter::close() {
+  auto& s = *state_;
+  if (s.closed) return;
+  if (s.started) commit();
+  s.guarded([&] {
+    bool ok = true;
+    for (auto& dataset : s.datasets) ok = dataset.reset() && ok;
+    ok = s.file.reset() && ok;
+    if (!ok) hdf5::fail_here(s.path.string(), "to close the trace", kRemedy);
+  });
+  s.closed = true;
+}
+
+int32_t TraceWriter::committed() const {
+  return static_cast<int32_t>(state_->committed);
+}
+const std::filesystem::path& TraceWriter::path() const {
+  return state_->path;
+}
+
+}  // namespace reattend
