@@ -1,0 +1,129 @@
+// Wrong use and broken files: a user gets one line that names the culprit, and an exit code a script can rely on.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <fstream>
+
+#include "tests/support/program.h"
+
+namespace reattend::test {
+namespace {
+
+const std::string kTiny = "tests/golden/models/tiny_llama.gguf";
+
+ProgramResult reattend(std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), REATTEND_PROGRAM);
+  return run_program(std::move(arguments));
+}
+
+/// One line on stderr, nothing on stdout, the exit code, and in the line what was wrong.
+void expect_complaint(const std::vector<std::string>& arguments, const int code, const std::string& culprit) {
+  const ProgramResult result = reattend(arguments);
+  std::string line;
+  for (const std::string& argument : arguments) line += argument + " ";
+  EXPECT_EQ(result.code, code) << line << result.err;
+  EXPECT_EQ(result.out, "") << line;
+  EXPECT_TRUE(result.err.starts_with("reattend: ")) << line << result.err;
+  EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << line << result.err;
+  EXPECT_NE(result.err.find(culprit), std::string::npos) << line << result.err;
+}
+
+std::vector<std::string> tiny_run(std::vector<std::string> more) {
+  std::vector<std::string> arguments = {"run", "--model", kTiny, "--raw", "--steps", "4"};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return arguments;
+}
+
+struct WrongUse {
+  std::vector<std::string> arguments;
+  std::string culprit;
+};
+
+class CommandLine : public testing::TestWithParam<WrongUse> {};
+TEST_P(CommandLine, WrongUseIsExitCode2AndOneLineNamingIt) {
+  expect_complaint(GetParam().arguments, 2, GetParam().culprit);
+}
+INSTANTIATE_TEST_SUITE_P(Program, CommandLine,
+                         testing::Values(WrongUse{{}, "command"}, WrongUse{{"sing"}, "sing"},
+                                         WrongUse{{"run", "--loudly"}, "--loudly"},
+                                         WrongUse{{"--threads", "-2", "info"}, "--threads"},
+                                         WrongUse{{"info", "--progress", "fast"}, "fast"}));
+INSTANTIATE_TEST_SUITE_P(
+    Policy, CommandLine,
+    testing::Values(
+        WrongUse{tiny_run({"--prompt", "hi", "--policy", "recycled", "--budget", "0"}), "budget"},
+        WrongUse{tiny_run({"--prompt", "hi", "--policy", "recycled", "--budget", "-5"}), "-5"},
+        WrongUse{tiny_run({"--prompt", "hi", "--policy", "recycled", "--stride", "0"}), "stride"},
+        WrongUse{tiny_run({"--prompt", "hi", "--policy", "recycled", "--schedule", "query", "--threshold", "1.01"}),
+                 "threshold"},
+        WrongUse{tiny_run({"--prompt", "hi", "--policy", "recycled", "--schedule", "query", "--threshold", "-1.01"}),
+                 "threshold"},
+        WrongUse{tiny_run({"--prompt", "hi", "--policy", "telepathy"}), "telepathy"},
+        WrongUse{tiny_run({"--prompt", "hi", "--policy", "full", "--stride", "4"}), "stride"}));
+INSTANTIATE_TEST_SUITE_P(Prompt, CommandLine,
+                         testing::Values(WrongUse{tiny_run({"--prompt", ""}), "--prompt"},
+                                         WrongUse{tiny_run({}), "--prompt"},
+                                         WrongUse{tiny_run({"--prompt-file", "/dev/null"}), "/dev/null"},
+                                         WrongUse{tiny_run({"--prompt", "hi", "--prompt-file", "x"}), "--prompt-file"},
+                                         WrongUse{tiny_run({"--prompt", "hi", "--device", "abacus"}), "abacus"},
+                                         WrongUse{tiny_run({"--prompt", "hi", "--kv", "f8"}), "f8"},
+                                         WrongUse{tiny_run({"--prompt", "hi", "--activations", "q2"}), "q2"},
+                                         WrongUse{tiny_run({"--prompt", "hi", "--temperature", "-1"}), "--temperature"},
+                                         WrongUse{tiny_run({"--prompt", "hi", "--top-p", "1.5"}), "--top-p"},
+                                         WrongUse{tiny_run({"--prompt", "hi", "--top-k", "2.5"}), "--top-k"},
+                                         WrongUse{tiny_run({"--prompt", "hi", "--ctx", "-1"}), "--ctx"}));
+
+TEST(Files, MissingModelIsNamedWithTheWayToGetOne) {
+  expect_complaint({"run", "--model", "/nowhere/model.gguf", "--prompt", "hi"}, 1, "/nowhere/model.gguf");
+  expect_complaint({"info", "nowhere.gguf"}, 1, "nowhere.gguf");
+  setenv("XDG_CACHE_HOME", "/nowhere", 1);
+  expect_complaint({"run", "--prompt", "hi"}, 1, "reattend get-model");
+  unsetenv("XDG_CACHE_HOME");
+}
+
+TEST(Files, GarbledModelIsNamed) {
+  const ScratchFolder folder;
+  const std::string model = (folder / "model.gguf").string(), whole = read_all(kTiny);
+  for (const size_t size : {size_t{3}, size_t{30}, size_t{1000}, whole.size() - 1}) {
+    std::ofstream(model, std::ios::binary) << whole.substr(0, size);
+    expect_complaint({"run", "--model", model, "--raw", "--prompt", "hi"}, 1, model);
+  }
+  std::string other = whole;
+  for (size_t at = other.find("llama"); at != std::string::npos; at = other.find("llama", at))
+    other.replace(at, 5, "mamba");
+  std::ofstream(model, std::ios::binary) << other;
+  expect_complaint({"run", "--model", model, "--raw", "--prompt", "hi"}, 1, "mamba");
+  other = whole;
+  other[4] = 9;  // the format's version
+  std::ofstream(model, std::ios::binary) << other;
+  expect_complaint({"run", "--model", model, "--raw", "--prompt", "hi"}, 1, "9");
+}
+
+TEST(Files, SomethingElseThanAModelOrTraceIsNamed) {
+  expect_complaint({"info", "README.md"}, 1, "README.md");
+  expect_complaint({"info", "tests"}, 2, "tests");
+}
+
+TEST(Files, TokenIdsOutsideTheVocabularyAreNamed) {
+  const ScratchFolder folder;
+  const std::string file = (folder / "ids.json").string();
+  std::ofstream(file) << "[1, 2, 288]";
+  expect_complaint(tiny_run({"--prompt-tokens", file}), 1, "288");
+  std::ofstream(file) << "[1, 2, 1.5]";
+  expect_complaint(tiny_run({"--prompt-tokens", file}), 1, "1.5");
+  std::ofstream(file) << "{\"words\": []}";
+  expect_complaint(tiny_run({"--prompt-tokens", file}), 1, file);
+  std::ofstream(file) << "[1, 2";
+  expect_complaint(tiny_run({"--prompt-tokens", file}), 1, "JSON");
+}
+
+TEST(Files, PromptBeyondTheContextIsRefusedWithBothNumbers) {
+  expect_complaint(tiny_run({"--prompt", "one two three", "--ctx", "5"}), 1, "5 positions");
+  const ScratchFolder folder;
+  const std::string file = (folder / "long.txt").string();
+  std::ofstream(file) << std::string(100'000, 'z');
+  expect_complaint(tiny_run({"--prompt-file", file}), 1, "tokens of prompt");
+}
+
+}  // namespace
+}  // namespace reattend::test
