@@ -1,11 +1,12 @@
-// Re-simulates a policy on a recorded run: same plans, same arithmetic, teacher-forced on the recorded queries and keys.
+// Re-simulates a policy on a recorded run: same plans, same arithmetic, teacher-forced on the recorded queries and
+// keys.
 #pragma once
 #include <memory>
 #include <vector>
 
 #include "base/progress.h"
 #include "base/thread_pool.h"
-#include "traces/read/reader.h"
+#include "traces/replay/source.h"
 
 namespace reattend {
 
@@ -16,27 +17,37 @@ struct ReplayRequest {
   bool keep_sets = false;       ///< also return every attended set (tests, `case`-like export)
 };
 
+/// Positions read over all steps and KV heads of a layer.
+struct ReplayWork {
+  int64_t run = 0;       ///< attended to in runs
+  int64_t kept = 0;      ///< attended to as entries of a kept set
+  int64_t ranked = 0;    ///< in rows that a new kept set was chosen from
+  int64_t rescored = 0;  ///< of those, in rows whose keys the attention of the step had not read
+};
+
 /// One layer; arrays are [T][n_kv_head] with index t - 1 unless said otherwise. SEMANTICS, "What is measured".
 struct LayerReplay {
   int32_t layer = 0;
   std::vector<uint8_t> full;
-  std::vector<float> cos;                 ///< to the last simulated full step; nan where the policy has none
+  std::vector<float> cos;  ///< to the last simulated full step; nan where the policy has none
   std::vector<int32_t> positions;
   std::vector<float> recovered, oracle;
-  std::vector<float> overlap, jaccard;    ///< nan where the policy keeps no set
-  std::vector<float> output_error;        ///< [T][n_head]; empty if not asked for or no values
-  std::vector<std::vector<int32_t>> sets; ///< [T * n_kv_head] sorted; empty unless asked for
+  std::vector<float> overlap, jaccard;     ///< nan where the policy keeps no set
+  std::vector<float> output_error;         ///< [T][n_head]; empty if not asked for or no values
+  std::vector<std::vector<int32_t>> sets;  ///< [T * n_kv_head] sorted; empty unless asked for
+  ReplayWork work;
 };
 
-/// Means over steps and heads (of one layer, or of all).
+/// Means over steps and heads (of one layer, or of all); nan where there is nothing to take the mean of. The 95th
+/// percentile is the smallest value that at least 95 % of steps and query heads do not exceed.
 struct ReplaySummary {
   double recovered = 0, oracle = 0, normalised = 0, lost = 0, overlap = 0, jaccard = 0;
   double output_error_mean = 0, output_error_p95 = 0;
-  double effective_stride = 0;     ///< infinity where no step was full
-  double positions = 0;            ///< per step and KV head
+  double effective_stride = 0;                ///< infinity where no step was full
+  double positions = 0;                       ///< per step and KV head
   double bytes_attend = 0, bytes_select = 0;  ///< per step
-  double ms_per_token = 0;         ///< predicted from the trace's calibration; 0 for a single layer
-  double ms_per_token_full = 0;    ///< the same model's prediction for full attention
+  double ms_per_token = 0;       ///< predicted from the trace's calibration; 0 for a single layer or without one
+  double ms_per_token_full = 0;  ///< the same model's prediction for full attention
 };
 
 struct ReplayResult {
@@ -46,13 +57,17 @@ struct ReplayResult {
   ReplaySummary total;                   ///< ms_per_token only when all layers were asked for
 };
 
-/// Holds a trace's rows prepared for replay (lazily, by layer). One run() at a time.
+/// Holds a trace's rows prepared for replay (lazily, by layer). One call at a time. Sees the steps that the trace had
+/// when this was made.
 class Replayer {
  public:
+  /// The pool must outlive this. Layers beyond memory_limit bytes are prepared anew when their turn comes.
+  Replayer(std::shared_ptr<ReplaySource> source, ThreadPool& pool, int64_t memory_limit = int64_t{2} << 30);
   Replayer(std::shared_ptr<TraceReader> trace, ThreadPool& pool, int64_t memory_limit = int64_t{2} << 30);
   ~Replayer();
   const TraceInfo& info() const;
-  /// Prepares what the request needs and runs it. Throws Cancelled, or Error when the trace lacks what the policy needs.
+  /// Prepares what the request needs and runs it. Throws Cancelled, or Error when the trace lacks what the policy
+  /// needs.
   ReplayResult run(const ReplayRequest& request, const ProgressFn& progress, const Cancel& cancel);
   /// The group-mean full attention row of a step: [p + 1] (exact, from queries and keys).
   std::vector<float> row(int32_t layer, int32_t kv_head, int32_t t);

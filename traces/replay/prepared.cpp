@@ -1,0 +1,201 @@
+// Scores every recorded query against its keys once, with the engine's own operations, so that ranks are the same bits.
+#include "traces/replay/prepared.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <functional>
+#include <numeric>
+#include <string>
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "kernels/attn_state.h"
+#include "kernels/cpu/ops.h"
+
+namespace reattend {
+namespace {
+
+/// Rankings shorter than this are not worth another pass over the keys when a larger budget is asked for.
+constexpr int32_t kLeastDepth = 1024;
+
+[[noreturn]] void fail_shape(const TraceInfo& info, const std::string& what) {
+  fail({.where = info.path.string(),
+        .expected = what,
+        .got = "other sizes",
+        .remedy = "the file is damaged; `reattend trace check` says where"});
+}
+
+}  // namespace
+
+/// Working space of one thread.
+struct PreparedLayer::Scratch {
+  std::vector<float> scores;  ///< [group][stride]
+  std::vector<float> reduced, pooled, sorted;
+  std::vector<float> m, d, o;  ///< [group], [group], [group][d_head] of a piece
+  std::vector<float> total_m, total_d, total_o;
+};
+
+PreparedLayer::PreparedLayer(const TraceInfo& info, LayerData data)
+    : data_(std::move(data)),
+      n_prompt_(info.n_prompt),
+      n_step_(info.n_step),
+      scale_(static_cast<float>(1 / std::sqrt(static_cast<double>(info.d_head)))) {
+  const int64_t n_position = data_.n_position, width = int64_t{data_.n_head} * data_.d_head;
+  if (n_prompt_ < 1 || n_step_ < 0 || data_.n_head < 1 || data_.n_kv_head < 1 || data_.d_head < 1 ||
+      data_.n_head % data_.n_kv_head != 0 || data_.n_head != info.n_head || data_.n_kv_head != info.n_kv_head ||
+      data_.d_head != info.d_head || n_position < int64_t{n_prompt_} + n_step_ || data_.n_step < n_step_) {
+    fail_shape(info, "a layer of the shape that the trace's attributes say");
+  }
+  const auto kv_bytes =
+      static_cast<size_t>(n_position * data_.n_kv_head * data_.d_head * bytes_per_element(data_.kv_type));
+  if (data_.keys.size() < kv_bytes || (!data_.values.empty() && data_.values.size() < kv_bytes) ||
+      data_.queries.size() < static_cast<size_t>((int64_t{n_step_} + 1) * width)) {
+    fail_shape(info, "keys, values and queries of every position and step");
+  }
+  const int64_t block_bytes = int64_t{kPiece} * data_.d_head * bytes_per_element(data_.kv_type);
+  for (int32_t g = 0; g < data_.n_kv_head; ++g) {
+    const int64_t begin = g * n_position * data_.d_head * bytes_per_element(data_.kv_type);
+    for (int32_t b = 0; b < n_piece(data_.n_position); ++b) {
+      key_blocks_.push_back(data_.keys.data() + begin + b * block_bytes);
+      value_blocks_.push_back(data_.values.empty() ? nullptr : data_.values.data() + begin + b * block_bytes);
+    }
+  }
+  query_pre_.assign(data_.queries.begin(), data_.queries.begin() + (int64_t{n_step_} + 1) * width);
+  for (int32_t t = 0; t <= n_step_; ++t) info.rope.rotate(query_pre_.data() + t * width, data_.n_head, -position(t));
+  row_start_.resize(static_cast<size_t>(n_step_) + 2);
+  for (int32_t t = 0; t <= n_step_; ++t) row_start_[t + 1] = row_start_[t] + static_cast<size_t>(n_row(t));
+}
+
+const float* PreparedLayer::query(int32_t t) const {
+  return data_.queries.data() + int64_t{t} * data_.n_head * data_.d_head;
+}
+const float* PreparedLayer::query_pre(int32_t t) const {
+  return query_pre_.data() + int64_t{t} * data_.n_head * data_.d_head;
+}
+const float* PreparedLayer::row(int32_t kv_head, int32_t t) const {
+  return rows_.data() + static_cast<size_t>(kv_head) * row_start_.back() + row_start_[t];
+}
+const int32_t* PreparedLayer::ranks(int32_t kv_head, int32_t t) const {
+  return ranks_.data() + unit(kv_head, t) * depth_;
+}
+const float* PreparedLayer::output(int32_t t) const {
+  return outputs_.data() + int64_t{t} * data_.n_head * data_.d_head;
+}
+
+KvBlocks PreparedLayer::blocks(int32_t kv_head) const {
+  const int64_t first = int64_t{kv_head} * n_piece(data_.n_position);
+  return {.keys = key_blocks_.data() + first,
+          .values = value_blocks_.data() + first,
+          .type = data_.kv_type,
+          .d_head = data_.d_head};
+}
+
+std::vector<float> PreparedLayer::full_row(int32_t kv_head, int32_t t) const {
+  const int32_t n = n_row(t);
+  if (rows_ready_) return {row(kv_head, t), row(kv_head, t) + n};
+  std::vector<float> scores(static_cast<size_t>(group()) * n), mean(static_cast<size_t>(n));
+  cpu::score_run(query(t) + int64_t{kv_head} * group() * d_head(), group(), blocks(kv_head), n, scale_, scores.data(),
+                 n);
+  for (int32_t h = 0; h < group(); ++h) cpu::softmax(scores.data() + int64_t{h} * n, n);
+  cpu::reduce_heads(scores.data(), group(), n, n, Reduce::mean, mean.data());
+  return mean;
+}
+
+double PreparedLayer::best_mass(int32_t kv_head, int32_t t, int32_t n) const {
+  if (n <= depth_) return best_mass_[unit(kv_head, t) * depth_ + n - 1];
+  const float* all = row(kv_head, t);
+  std::vector<float> copy(all, all + n_row(t));
+  if (n < n_row(t)) std::nth_element(copy.begin(), copy.begin() + n, copy.end(), std::greater<>());
+  return std::accumulate(copy.begin(), copy.begin() + n, 0.0);
+}
+
+int64_t PreparedLayer::bytes() const {
+  return static_cast<int64_t>(data_.keys.size() + data_.values.size() +
+                              4 * (data_.queries.size() + query_pre_.size() + rows_.size() + best_mass_.size() +
+                                   ranks_.size() + outputs_.size()));
+}
+
+void PreparedLayer::prepare(const RankNeed& rank, int32_t depth, bool outputs, ThreadPool& pool, const Cancel& cancel) {
+  const bool deeper = depth > depth_;
+  const bool new_ranks = rank.present && (deeper || rank != rank_);
+  const bool new_outputs = outputs && has_values() && !outputs_ready_;
+  if (rows_ready_ && !deeper && !new_ranks && !new_outputs) return;
+  const RankNeed wanted = rank.present ? rank : rank_;
+  if (deeper || !rows_ready_) {
+    const auto roomy = static_cast<int32_t>(std::bit_ceil(static_cast<uint32_t>(std::max(depth, kLeastDepth))));
+    depth_ = std::min(roomy, n_row(n_step_));
+    best_mass_.assign(unit(n_kv_head(), 0) * depth_, 0);
+  }
+  rank_ = {};  // whatever happens on the way, half a ranking is none
+  if (wanted.present) ranks_.resize(unit(n_kv_head(), 0) * depth_);
+  rows_.resize(static_cast<size_t>(n_kv_head()) * row_start_.back());
+  if (new_outputs) outputs_.resize((static_cast<size_t>(n_step_) + 1) * n_head() * d_head());
+  std::vector<Scratch> scratch(static_cast<size_t>(pool.n_thread()));
+  rows_ready_ = false;
+  pool.run(int64_t{n_kv_head()} * (n_step_ + 1), [&](int64_t i, int thread) {
+    cancel.check();
+    const auto n = static_cast<int32_t>(i);
+    prepare_step(n / (n_step_ + 1), n % (n_step_ + 1), wanted, new_outputs, scratch[static_cast<size_t>(thread)]);
+  });
+  rows_ready_ = true;
+  rank_ = wanted;
+  outputs_ready_ = outputs_ready_ || new_outputs;
+}
+
+/// Outputs of full attention, and the raw scores on the way.
+void PreparedLayer::attend_all(int32_t kv_head, int32_t t, Scratch& s) {
+  const int32_t n = n_row(t), d = d_head();
+  const int64_t stride = static_cast<int64_t>(s.scores.size()) / group();
+  const float* q = query(t) + int64_t{kv_head} * group() * d;
+  s.total_m.assign(group(), -std::numeric_limits<float>::infinity());
+  s.total_d.assign(group(), 0);
+  s.total_o.assign(static_cast<size_t>(group()) * d, 0);
+  s.m.resize(group()), s.d.resize(group()), s.o.resize(s.total_o.size());
+  for (int32_t piece = 0; piece < n_piece(n); ++piece) {
+    cpu::attend_piece(q, group(), blocks(kv_head), everything_up_to(n), piece, scale_, s.m.data(), s.d.data(),
+                      s.o.data(), s.scores.data(), stride);
+    for (int32_t h = 0; h < group(); ++h) {
+      const std::span<float> into(s.total_o.data() + h * d, d);
+      merge<float>(s.total_m[h], s.total_d[h], into, s.m[h], s.d[h], std::span<const float>(s.o.data() + h * d, d));
+    }
+  }
+  float* out = outputs_.data() + (int64_t{t} * n_head() + int64_t{kv_head} * group()) * d;
+  for (int32_t i = 0; i < group() * d; ++i) out[i] = s.total_o[i] / s.total_d[i / d];
+}
+
+void PreparedLayer::prepare_step(int32_t kv_head, int32_t t, const RankNeed& rank, bool outputs, Scratch& s) {
+  const int32_t n = n_row(t);
+  const int64_t stride = (int64_t{n} + 63) / 64 * 64;
+  s.scores.resize(static_cast<size_t>(group() * stride));
+  if (outputs) {
+    attend_all(kv_head, t, s);
+  } else {
+    const float* q = query(t) + int64_t{kv_head} * group() * d_head();
+    cpu::score_run(q, group(), blocks(kv_head), n, scale_, s.scores.data(), stride);
+  }
+  for (int32_t h = 0; h < group(); ++h) cpu::softmax(s.scores.data() + h * stride, n);
+  float* mean = rows_.data() + static_cast<size_t>(kv_head) * row_start_.back() + row_start_[t];
+  cpu::reduce_heads(s.scores.data(), group(), stride, n, Reduce::mean, mean);
+  if (const double mass = std::accumulate(mean, mean + n, 0.0); !(mass > 0.5 && mass < 2)) {
+    fail({.where = fmt::format("step {}, KV head {}", t, kv_head),
+          .expected = "finite queries and keys",
+          .got = fmt::format("an attention row of mass {}", mass),
+          .remedy = "the trace holds a run that broke down, or is damaged"});
+  }
+  const int32_t k = std::min(depth_, n);
+  s.sorted.assign(mean, mean + n);
+  if (k < n) std::nth_element(s.sorted.begin(), s.sorted.begin() + k, s.sorted.end(), std::greater<>());
+  std::sort(s.sorted.begin(), s.sorted.begin() + k, std::greater<>());
+  float* best = best_mass_.data() + unit(kv_head, t) * depth_;
+  double sum = 0;
+  for (int32_t i = 0; i < k; ++i) best[i] = static_cast<float>(sum += s.sorted[i]);
+  if (!rank.present) return;
+  s.reduced.resize(n), s.pooled.resize(n);
+  cpu::reduce_heads(s.scores.data(), group(), stride, n, rank.reduce, s.reduced.data());
+  cpu::max_pool(s.reduced.data(), n, rank.pool, s.pooled.data());
+  cpu::top_k(s.pooled.data(), n, k, ranks_.data() + unit(kv_head, t) * depth_);
+}
+
+}  // namespace reattend

@@ -1,0 +1,140 @@
+// Prepares layers as requests need them, keeps as many as memory allows, and runs policies on them.
+#include "traces/replay/replay.h"
+
+#include <algorithm>
+#include <list>
+#include <numeric>
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "traces/replay/executor.h"
+#include "traces/replay/summary.h"
+
+namespace reattend {
+
+struct Replayer::State {
+  std::shared_ptr<ReplaySource> source;
+  TraceInfo info;
+  ThreadPool& pool;
+  int64_t memory_limit;
+  struct Entry {
+    int32_t layer;
+    std::unique_ptr<PreparedLayer> prepared;
+  };
+  std::list<Entry> cache;  ///< least recently used first
+
+  State(std::shared_ptr<ReplaySource> from, ThreadPool& threads, int64_t limit)
+      : source(std::move(from)), info(source->info()), pool(threads), memory_limit(limit) {
+    const RunShape s = shape();
+    if (s.n_layer < 1 || s.n_kv_head < 1 || s.n_head < s.n_kv_head || s.n_head % s.n_kv_head != 0 || s.n_prompt < 1 ||
+        info.d_head < 1 || info.n_step < 0 || info.n_step > INT32_MAX - s.n_prompt - 1) {
+      fail({.where = info.path.string(),
+            .expected = "a trace with layers, heads and a prompt",
+            .got = fmt::format("{} layers, {} heads, {} KV heads, {} prompt tokens", s.n_layer, s.n_head, s.n_kv_head,
+                               s.n_prompt),
+            .remedy = {}});
+    }
+  }
+
+  RunShape shape() const {
+    return {.n_layer = info.n_layer, .n_head = info.n_head, .n_kv_head = info.n_kv_head, .n_prompt = info.n_prompt};
+  }
+
+  PreparedLayer& layer(int32_t index) {
+    const auto found = std::find_if(cache.begin(), cache.end(), [&](const Entry& e) { return e.layer == index; });
+    if (found != cache.end()) {
+      cache.splice(cache.end(), cache, found);
+    } else {
+      cache.push_back({index, std::make_unique<PreparedLayer>(info, source->layer(index))});
+    }
+    return *cache.back().prepared;
+  }
+
+  /// Passes go through all layers in the same order, so the one used last is the one needed again last: it leaves
+  /// first. The newest itself stays.
+  void shrink() {
+    int64_t bytes = 0;
+    for (const Entry& entry : cache) bytes += entry.prepared->bytes();
+    while (bytes > memory_limit && cache.size() > 1) {
+      const auto last = std::prev(cache.end(), 2);
+      bytes -= last->prepared->bytes();
+      cache.erase(last);
+    }
+  }
+
+  std::vector<int32_t> layers_of(const ReplayRequest& request) const {
+    std::vector<int32_t> layers = request.layers;
+    if (layers.empty()) {
+      layers.resize(static_cast<size_t>(info.n_layer));
+      std::iota(layers.begin(), layers.end(), 0);
+    }
+    for (const int32_t l : layers) {
+      if (l < 0 || l >= info.n_layer || std::count(layers.begin(), layers.end(), l) > 1) {
+        fail_usage({.where = "layers",
+                    .expected = fmt::format("different layers from 0 to {}", info.n_layer - 1),
+                    .got = fmt::format("{}", l),
+                    .remedy = {}});
+      }
+    }
+    return layers;
+  }
+
+  LayerReplay run_layer(const Policy& policy, int32_t index, const ReplayRequest& request, const Cancel& cancel) {
+    PreparedLayer& prepared = layer(index);
+    const Decisions decisions = decide(policy, index, prepared);
+    prepared.prepare(decisions.rank, decisions.depth, request.output_error, pool, cancel);
+    LayerReplay out = measure(policy, index, decisions, prepared, request, info.rope, pool, cancel);
+    shrink();
+    return out;
+  }
+};
+
+Replayer::Replayer(std::shared_ptr<ReplaySource> source, ThreadPool& pool, int64_t memory_limit)
+    : state_(std::make_unique<State>(std::move(source), pool, memory_limit)) {}
+Replayer::~Replayer() = default;
+
+const TraceInfo& Replayer::info() const {
+  return state_->info;
+}
+
+ReplayResult Replayer::run(const ReplayRequest& request, const ProgressFn& progress, const Cancel& cancel) {
+  const TraceInfo& info = state_->info;
+  if (info.n_step == 0) {
+    fail({.where = info.path.string(),
+          .expected = "at least one decode step",
+          .got = "none",
+          .remedy = "record with --steps 1 or more"});
+  }
+  const std::unique_ptr<Policy> policy = make_policy(request.settings, state_->shape());
+  const std::vector<int32_t> layers = state_->layers_of(request);
+  ReplayResult result{.settings = request.settings};
+  for (const int32_t l : layers) {
+    cancel.check();
+    if (progress)
+      progress("replay", static_cast<double>(result.layers.size()), static_cast<double>(layers.size()), "layers");
+    result.layers.push_back(state_->run_layer(*policy, l, request, cancel));
+    result.per_layer.push_back(summarize(info, std::span(&result.layers.back(), 1)));
+    result.per_layer.back().ms_per_token = result.per_layer.back().ms_per_token_full = 0;
+  }
+  result.total = summarize(info, result.layers);
+  if (progress) progress("replay", static_cast<double>(layers.size()), static_cast<double>(layers.size()), "layers");
+  return result;
+}
+
+std::vector<float> Replayer::row(int32_t layer, int32_t kv_head, int32_t t) {
+  const TraceInfo& info = state_->info;
+  if (layer < 0 || layer >= info.n_layer || kv_head < 0 || kv_head >= info.n_kv_head || t < 0 || t > info.n_step) {
+    fail_usage({.where = "row",
+                .expected = fmt::format("a layer below {}, a KV head below {}, a step up to {}", info.n_layer,
+                                        info.n_kv_head, info.n_step),
+                .got = fmt::format("layer {}, KV head {}, step {}", layer, kv_head, t),
+                .remedy = {}});
+  }
+  const PreparedLayer& prepared = state_->layer(layer);
+  std::vector<float> row = prepared.full_row(kv_head, t);
+  state_->shrink();
+  return row;
+}
+
+}  // namespace reattend

@@ -1,0 +1,20 @@
+// What the replay needs of a recorded run, wherever it comes from.
+#pragma once
+#include <memory>
+
+#include "traces/read/reader.h"
+
+namespace reattend {
+
+/// A trace file, or a run made by hand in a test.
+class ReplaySource {
+ public:
+  virtual ~ReplaySource() = default;
+  virtual const TraceInfo& info() const = 0;
+  /// Called from one thread at a time.
+  virtual LayerData layer(int32_t layer) = 0;
+};
+
+std::shared_ptr<ReplaySource> make_replay_source(std::shared_ptr<TraceReader> trace);
+
+}  // namespace reattend

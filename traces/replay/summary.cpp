@@ -1,0 +1,67 @@
+// One pass over the per-step arrays; values that a policy does not have (nan) count nowhere.
+#include "traces/replay/summary.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "traces/tune/cost.h"
+
+namespace reattend {
+namespace {
+
+struct Mean {
+  double sum = 0;
+  int64_t n = 0;
+  void add(double x) {
+    if (std::isnan(x)) return;
+    sum += x, ++n;
+  }
+  double value() const { return n > 0 ? sum / static_cast<double>(n) : std::numeric_limits<double>::quiet_NaN(); }
+};
+
+}  // namespace
+
+double percentile(std::vector<float>& values, double fraction) {
+  if (values.empty()) return std::numeric_limits<double>::quiet_NaN();
+  const double rank = std::ceil(fraction * static_cast<double>(values.size()));
+  const auto at = std::clamp<int64_t>(static_cast<int64_t>(rank) - 1, 0, static_cast<int64_t>(values.size()) - 1);
+  std::nth_element(values.begin(), values.begin() + at, values.end());
+  return values[static_cast<size_t>(at)];
+}
+
+ReplaySummary summarize(const TraceInfo& info, std::span<const LayerReplay> layers) {
+  Mean recovered, oracle, normalised, overlap, jaccard, error, positions;
+  int64_t n_full = 0, n_decision = 0;
+  StepWork work;
+  std::vector<float> errors;
+  for (const LayerReplay& layer : layers) {
+    for (size_t i = 0; i < layer.full.size(); ++i) {
+      recovered.add(layer.recovered[i]), oracle.add(layer.oracle[i]);
+      normalised.add(static_cast<double>(layer.recovered[i]) / layer.oracle[i]);
+      overlap.add(layer.overlap[i]), jaccard.add(layer.jaccard[i]), positions.add(layer.positions[i]);
+      n_full += layer.full[i], ++n_decision;
+    }
+    for (const float e : layer.output_error) error.add(e);
+    errors.insert(errors.end(), layer.output_error.begin(), layer.output_error.end());
+    work.run += static_cast<double>(layer.work.run), work.kept += static_cast<double>(layer.work.kept);
+    work.ranked += static_cast<double>(layer.work.ranked), work.rescored += static_cast<double>(layer.work.rescored);
+  }
+  const double n_step = std::max(1, info.n_step);
+  work = {work.run / n_step, work.kept / n_step, work.ranked / n_step, work.rescored / n_step};
+  ReplaySummary out;
+  out.recovered = recovered.value(), out.oracle = oracle.value(), out.normalised = normalised.value();
+  out.lost = 1 - out.recovered, out.overlap = overlap.value(), out.jaccard = jaccard.value();
+  out.output_error_mean = error.value(), out.output_error_p95 = percentile(errors, 0.95);
+  out.effective_stride = n_full > 0 ? static_cast<double>(n_decision) / static_cast<double>(n_full)
+                                    : std::numeric_limits<double>::infinity();
+  out.positions = positions.value();
+  out.bytes_attend = attend_bytes(info, work), out.bytes_select = select_bytes(info, work);
+  if (static_cast<int64_t>(layers.size()) == info.n_layer) {
+    out.ms_per_token = predict_ms(info, work);
+    out.ms_per_token_full = predict_ms(info, full_work(info));
+  }
+  return out;
+}
+
+}  // namespace reattend

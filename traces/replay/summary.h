@@ -1,0 +1,15 @@
+// Means and percentiles of replayed layers.
+#pragma once
+#include <span>
+
+#include "traces/replay/replay.h"
+
+namespace reattend {
+
+/// Of one layer or of several; ms_per_token only where they are all the layers of the trace.
+ReplaySummary summarize(const TraceInfo& info, std::span<const LayerReplay> layers);
+
+/// Smallest value that at least `fraction` of the values do not exceed; nan for none. Reorders.
+double percentile(std::vector<float>& values, double fraction);
+
+}  // namespace reattend

@@ -1,0 +1,26 @@
+// A trace file as the replay's source.
+#include "traces/replay/replay.h"
+
+namespace reattend {
+namespace {
+
+class TraceSource final : public ReplaySource {
+ public:
+  explicit TraceSource(std::shared_ptr<TraceReader> trace) : trace_(std::move(trace)) {}
+  const TraceInfo& info() const override { return trace_->info(); }
+  LayerData layer(int32_t layer) override { return trace_->layer(layer, trace_->info().has_values); }
+
+ private:
+  std::shared_ptr<TraceReader> trace_;
+};
+
+}  // namespace
+
+std::shared_ptr<ReplaySource> make_replay_source(std::shared_ptr<TraceReader> trace) {
+  return std::make_shared<TraceSource>(std::move(trace));
+}
+
+Replayer::Replayer(std::shared_ptr<TraceReader> trace, ThreadPool& pool, int64_t memory_limit)
+    : Replayer(make_replay_source(std::move(trace)), pool, memory_limit) {}
+
+}  // namespace reattend
