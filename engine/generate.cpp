@@ -46,6 +46,28 @@ void check_ids(std::span<const int32_t> ids, int32_t n_vocab) {
 
 }  // namespace
 
+double extend(Backend& backend, const Model& model, Sequence& sequence, std::span<const int32_t> ids, int32_t first,
+              const PrefillOptions& options) {
+  const ModelShape& shape = model.shape();
+  check_ids(ids, shape.n_vocab);
+  ModelOps& ops = *backend.model;
+  const auto begin = Clock::now();
+  const auto n_token = static_cast<int32_t>(ids.size());
+  for (int32_t at = 0; at < n_token; at += options.chunk) {
+    const int32_t n = std::min(options.chunk, n_token - at);
+    ops.embed(sequence, ids.subspan(at, n), first + at);
+    for (int32_t layer = 0; layer < shape.n_layer; ++layer) {
+      options.cancel.check();
+      ops.project(sequence, layer);
+      ops.attend_prompt(sequence, layer);
+      for (Observer* each : options.observers) each->prompt_layer(ops, sequence, layer, first + at, n);
+      ops.finish_layer(sequence, layer);
+    }
+    if (options.progress) options.progress("prefill", at + n, n_token, "tokens");
+  }
+  return seconds_since(begin);
+}
+
 Prefilled prefill(Backend& backend, const Model& model, std::span<const int32_t> prompt,
                   const PrefillOptions& options) {
   const ModelShape& shape = model.shape();
@@ -63,27 +85,13 @@ Prefilled prefill(Backend& backend, const Model& model, std::span<const int32_t>
                 .got = std::to_string(prompt.size()),
                 .remedy = "shorten it or give a larger --ctx"});
   }
-  check_ids(prompt, shape.n_vocab);
 
   ModelOps& ops = *backend.model;
-  const auto begin = Clock::now();
   Prefilled out{.sequence = ops.new_sequence(n_ctx),
                 .prompt = {prompt.begin(), prompt.end()},
                 .logits = std::vector<float>(shape.n_vocab)};
-  for (int32_t first = 0; first < n_prompt; first += options.chunk) {
-    const int32_t n = std::min(options.chunk, n_prompt - first);
-    ops.embed(*out.sequence, prompt.subspan(first, n), first);
-    for (int32_t layer = 0; layer < shape.n_layer; ++layer) {
-      options.cancel.check();
-      ops.project(*out.sequence, layer);
-      ops.attend_prompt(*out.sequence, layer);
-      for (Observer* each : options.observers) each->prompt_layer(ops, *out.sequence, layer, first, n);
-      ops.finish_layer(*out.sequence, layer);
-    }
-    if (options.progress) options.progress("prefill", first + n, n_prompt, "tokens");
-  }
+  out.seconds = extend(backend, model, *out.sequence, prompt, 0, options);
   ops.logits(*out.sequence, -1, out.logits);
-  out.seconds = seconds_since(begin);
   return out;
 }
 

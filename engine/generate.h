@@ -24,16 +24,16 @@ struct Prefilled {
 
 /// What observers see of a run. The span and references are valid during the call only.
 struct StepView {
-  int32_t t = 0, p = 0;        ///< step t >= 1 fed `token` at position p = L - 1 + t; t = 0 is the prompt's end
+  int32_t t = 0, p = 0;  ///< step t >= 1 fed `token` at position p = L - 1 + t; t = 0 is the prompt's end
   int32_t token = 0;
-  std::span<const float> logits;  ///< [n_vocab] predicting position p + 1
-  std::span<const HeadLog> heads; ///< [n_layer][n_kv_head]
-  double seconds = 0;          ///< wall time of the step without its observers'
+  std::span<const float> logits;   ///< [n_vocab] predicting position p + 1
+  std::span<const HeadLog> heads;  ///< [n_layer][n_kv_head]
+  double seconds = 0;              ///< wall time of the step without its observers'
   BytesRead bytes;
 };
 
-/// Watches the decode loop. Calls come in this order: prompt (chunks while they are in the backend), begin, then per step
-/// step_begin, (layer_begin, attended, layer_end)*, step_end, and end.
+/// Watches the decode loop. Calls come in this order: prompt (chunks while they are in the backend), begin, then per
+/// step step_begin, (layer_begin, attended, layer_end)*, step_end, and end.
 class Observer {
  public:
   virtual ~Observer() = default;
@@ -52,12 +52,16 @@ class Observer {
 };
 
 struct PrefillOptions {
-  int32_t n_ctx = 0;     ///< room in the cache; 0: as much as the prompt needs
-  int32_t chunk = 512;   ///< tokens at a time; does not change a bit of the result
+  int32_t n_ctx = 0;    ///< room in the cache; 0: as much as the prompt needs
+  int32_t chunk = 512;  ///< tokens at a time; does not change a bit of the result
   std::span<Observer* const> observers;
   ProgressFn progress;
   Cancel cancel;
 };
+/// Passes more tokens of a prompt through the model, at positions first, first + 1, ...; returns the seconds it took.
+/// The logits of the last one can then be had from the backend. Throws Error for ids outside the vocabulary.
+double extend(Backend& backend, const Model& model, Sequence& sequence, std::span<const int32_t> ids, int32_t first,
+              const PrefillOptions& options);
 /// Throws Error for an empty prompt, one that is longer than n_ctx, or ids outside the vocabulary.
 Prefilled prefill(Backend& backend, const Model& model, std::span<const int32_t> prompt, const PrefillOptions& options);
 
@@ -72,11 +76,11 @@ struct GenerateOptions {
   Cancel cancel;
 };
 struct Generated {
-  std::vector<int32_t> tokens;   ///< fed tokens
-  std::vector<float> logits;     ///< [n_vocab] after the last step
-  double seconds = 0;            ///< of all steps, observers' time not counted
+  std::vector<int32_t> tokens;  ///< fed tokens
+  std::vector<float> logits;    ///< [n_vocab] after the last step
+  double seconds = 0;           ///< of all steps, observers' time not counted
   BytesRead bytes;
-  uint64_t logits_hash = 0;      ///< FNV-1a over the bits of every step's logits
+  uint64_t logits_hash = 0;  ///< FNV-1a over the bits of every step's logits
 };
 /// Continues `sequence` (usually a fork of a Prefilled's) from position n_prompt.
 Generated generate(Backend& backend, const Model& model, Sequence& sequence, const Prefilled& prefilled,

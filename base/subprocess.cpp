@@ -1,0 +1,83 @@
+// posix_spawn with redirections; the wait polls, so that a cancellation ends the child.
+#include "base/subprocess.h"
+
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstring>
+#include <thread>
+
+#include "base/error.h"
+
+namespace reattend {
+namespace {
+
+/// This process's environment with the child's settings on top.
+std::vector<std::string> environment_of(const Subprocess& program) {
+  std::vector<std::string> all;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string text = *entry;
+    bool replaced = false;
+    for (const auto& [name, value] : program.environment) replaced = replaced || text.starts_with(name + "=");
+    if (!replaced) all.push_back(text);
+  }
+  for (const auto& [name, value] : program.environment) {
+    std::string entry = name;
+    entry += '=';
+    entry += value;
+    all.push_back(std::move(entry));
+  }
+  return all;
+}
+
+std::vector<char*> pointers(std::vector<std::string>& texts) {
+  std::vector<char*> out;
+  for (std::string& text : texts) out.push_back(text.data());
+  out.push_back(nullptr);
+  return out;
+}
+
+}  // namespace
+
+int run_program(const Subprocess& program, const Cancel& cancel) {
+  std::vector<std::string> arguments = program.arguments, environment = environment_of(program);
+  const std::vector<char*> argv = pointers(arguments), envp = pointers(environment);
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  constexpr int kCreate = O_WRONLY | O_CREAT | O_TRUNC;
+  constexpr mode_t kMode = 0644;
+  posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+  if (!program.out.empty())
+    posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, program.out.c_str(), kCreate, kMode);
+  if (!program.errors.empty() && program.errors == program.out) {
+    posix_spawn_file_actions_adddup2(&actions, STDOUT_FILENO, STDERR_FILENO);
+  } else if (!program.errors.empty()) {
+    posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, program.errors.c_str(), kCreate, kMode);
+  }
+  pid_t child = 0;
+  const int failed = posix_spawnp(&child, argv[0], &actions, nullptr, argv.data(), envp.data());
+  posix_spawn_file_actions_destroy(&actions);
+  if (failed != 0) {
+    fail({.where = program.arguments[0],
+          .expected = "a program that can be started",
+          .got = std::strerror(failed),
+          .remedy = program.remedy});
+  }
+  int status = 0;
+  for (bool told = false;;) {
+    const pid_t ended = waitpid(child, &status, WNOHANG);
+    if (ended == child) break;
+    if (ended < 0 && errno != EINTR)
+      fail({.where = program.arguments[0], .expected = "its exit status", .got = std::strerror(errno)});
+    if (cancel.raised() && !told) told = kill(child, SIGTERM) == 0;
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+}  // namespace reattend

@@ -1,0 +1,24 @@
+// Runs another program without a shell.
+#pragma once
+#include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/progress.h"
+
+namespace reattend {
+
+struct Subprocess {
+  std::vector<std::string> arguments;                              ///< program (looked up on PATH) and its arguments
+  std::vector<std::pair<std::string, std::string>> environment{};  ///< set or replaced for the child
+  std::filesystem::path out;  ///< file that gets its standard output; empty: inherited
+  std::filesystem::path
+      errors;          ///< file that gets its standard error; the same as `out` merges the two; empty: inherited
+  std::string remedy;  ///< for the message when it cannot be started
+};
+
+/// Its exit status (128 + signal if one ended it). A raised `cancel` ends it. Throws Error when it cannot be started.
+int run_program(const Subprocess& program, const Cancel& cancel);
+
+}  // namespace reattend
