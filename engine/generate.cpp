@@ -140,7 +140,7 @@ Generated generate(Backend& backend, const Model& model, Sequence& sequence, con
     for (int32_t layer = 0; layer < shape.n_layer; ++layer) {
       const Plan plan = policy->plan(layer, t);
       watch.pause();
-      tell([&](Observer& o) { o.layer_begin(t, layer); });
+      tell([&](Observer& o) { o.layer_begin(t, layer, plan); });
       watch.run();
       ops.project(sequence, layer);
       selection.gate(sequence, layer, plan, measure);

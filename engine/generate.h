@@ -43,7 +43,7 @@ class Observer {
   virtual void prompt_layer(ModelOps&, Sequence&, int32_t /*layer*/, int32_t /*first*/, int32_t /*n*/) {}
   virtual void begin(ModelOps&, Sequence&, const StepView& /*step 0*/) {}
   virtual void step_begin(int32_t /*t*/, int32_t /*p*/) {}
-  virtual void layer_begin(int32_t /*t*/, int32_t /*layer*/) {}
+  virtual void layer_begin(int32_t /*t*/, int32_t /*layer*/, const Plan&) {}
   /// Attention is done, `after` has not run yet: rows, sets and the kept set as it stood before the step can be read.
   virtual void attended(ModelOps&, Sequence&, int32_t /*t*/, int32_t /*layer*/) {}
   virtual void layer_end(int32_t /*t*/, int32_t /*layer*/) {}
