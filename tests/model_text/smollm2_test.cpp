@@ -7,15 +7,15 @@
 #include "engine/model/gguf.h"
 #include "engine/model/model.h"
 #include "engine/text/tokenizer.h"
-#include "tests/model_text/default_model.h"
+#include "tests/support/default_model.h"
 
 namespace reattend {
 namespace {
 
-class SmolLm2 : public testing::Test {
+class SmolLm2 : public ::testing::Test {
  protected:
   void SetUp() override {
-    const auto path = test::default_model_path();
+    const auto path = testing::default_model();
     if (!std::filesystem::exists(path)) GTEST_SKIP() << "no model at " << path << "; get it with `reattend get-model`";
     file_ = std::make_unique<Gguf>(Gguf::open(path));
     tokenizer_ = std::make_unique<Tokenizer>(*file_);
@@ -70,7 +70,7 @@ TEST_F(SmolLm2, GenerationStopsAtTheEndOfATurnAndOfTheText) {
 }
 
 TEST_F(SmolLm2, ModelHasThePublishedShapeAndChecksum) {
-  const Model model = Model::open(test::default_model_path());
+  const Model model = Model::open(testing::default_model());
   const ModelShape& shape = model.shape();
   EXPECT_EQ(shape.n_layer, 30);
   EXPECT_EQ(shape.n_head, 9);

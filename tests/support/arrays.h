@@ -2,11 +2,11 @@
 #pragma once
 #include <hdf5.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <string>
 #include <vector>
 
+#include "tests/support/default_model.h"
 #include "traces/hdf5.h"
 
 namespace reattend::testing {
@@ -31,36 +31,6 @@ class Arrays {
  private:
   std::filesystem::path path_;
   hdf5::Handle file_;
-};
-
-/// Where the default model lies, if it has been fetched: ${XDG_CACHE_HOME:-~/.cache}/reattend.
-inline std::filesystem::path default_model() {
-  const char* cache = std::getenv("XDG_CACHE_HOME");
-  const char* home = std::getenv("HOME");
-  const std::filesystem::path base = cache != nullptr && *cache != '\0'
-                                         ? std::filesystem::path(cache)
-                                         : std::filesystem::path(home != nullptr ? home : ".") / ".cache";
-  return base / "reattend" / "SmolLM2-135M-Instruct.Q4_1.gguf";
-}
-
-/// A folder of its own for a test's files, removed with the object.
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "reattend-XXXXXX").string();
-    if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("cannot make " + name);
-    path_ = name;
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
-
- private:
-  std::filesystem::path path_;
 };
 
 }  // namespace reattend::testing
