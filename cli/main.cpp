@@ -16,8 +16,7 @@ namespace {
 
 /// Subcommands in the order of help: the main job, then making, reading and checking runs.
 constexpr void (*kCommands[])(CLI::App&, const Globals&) = {
-    add_run,
-    add_info,
+    add_case,
     add_get_model,
 };
 

@@ -1,0 +1,26 @@
+// The policy and its parameters on the command line: every row of the parameter table is an option.
+#pragma once
+#include <map>
+#include <string>
+
+#include <CLI/CLI.hpp>
+
+#include "base/settings.h"
+
+namespace reattend::cli {
+
+/// --policy, --settings and one option per parameter. Must stay where it is once add_to() was called.
+struct PolicyOptions {
+  std::string policy;                  ///< --policy; empty: the file's, or `initial`
+  std::string file;                    ///< --settings
+  std::string initial = "full";        ///< policy when neither option is given
+  std::map<std::string, Value> given;  ///< by key, from the parameters' own options
+
+  void add_to(CLI::App& app);
+  /// The file's settings under the options: an option replaces the file's value; another policy than the file's keeps
+  /// those of the file's values that it takes as well. Throws Error for an unknown policy, a parameter that the policy
+  /// does not take, or an unreadable file.
+  Settings settings() const;
+};
+
+}  // namespace reattend::cli
