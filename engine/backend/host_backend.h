@@ -7,6 +7,7 @@
 #include <memory_resource>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -129,8 +130,10 @@ class HostBackend final : public ModelOps, public SelectionOps {
     n_token_ = static_cast<int32_t>(ids.size()), first_ = first;
     seq.cache->grow(n_token_);
     buffers_.resize(shape_, n_token_);
-    pool_.run(n_token_,
-              [&](int64_t t, int) { kernels_.row(embedding_, ids[t], buffers_.x.data() + t * shape_.d_model); });
+    pool_.run(n_token_, [&](int64_t t, int) {
+      kernels_.row(embedding_, ids[t], buffers_.x.data() + t * shape_.d_model);
+      shape_.rope.angles(first + t, buffers_.cos_sin.data() + t * shape_.d_head);
+    });
     bytes_.weights += n_token_ * embedding_row_bytes();
   }
 
@@ -145,8 +148,9 @@ class HostBackend final : public ModelOps, public SelectionOps {
         buffers_.h.data());
     pool_.run(n_token_, [&](int64_t t, int) {
       const auto p = static_cast<int32_t>(first_ + t);
-      shape_.rope.rotate(buffers_.q.data() + t * q_width, shape_.n_head, p);
-      shape_.rope.rotate(buffers_.k.data() + t * kv_width, shape_.n_kv_head, p);
+      const Real* cos_sin = buffers_.cos_sin.data() + t * shape_.d_head;
+      shape_.rope.turn(buffers_.q.data() + t * q_width, shape_.n_head, cos_sin);
+      shape_.rope.turn(buffers_.k.data() + t * kv_width, shape_.n_kv_head, cos_sin);
       for (int32_t g = 0; g < shape_.n_kv_head; ++g) {
         const int64_t at = t * kv_width + g * shape_.d_head;
         kernels_.store(buffers_.k.data() + at, shape_.d_head, kv_, seq.cache->key(layer, g, p));
@@ -337,19 +341,33 @@ class HostBackend final : public ModelOps, public SelectionOps {
   /// Working space of a chunk; grows to the largest chunk seen.
   struct Buffers {
     std::pmr::vector<Real> x, h, y, q, k, v, heads, gate, up, logits, full_heads, staged;
+    std::pmr::vector<Real> cos_sin;  ///< [n_token][d_head] RoPE of the chunk's positions: every layer turns by the same
     explicit Buffers(std::pmr::memory_resource* m)
-        : x(m), h(m), y(m), q(m), k(m), v(m), heads(m), gate(m), up(m), logits(m), full_heads(m), staged(m) {}
+        : x(m),
+          h(m),
+          y(m),
+          q(m),
+          k(m),
+          v(m),
+          heads(m),
+          gate(m),
+          up(m),
+          logits(m),
+          full_heads(m),
+          staged(m),
+          cos_sin(m) {}
     void resize(const ModelShape& s, int32_t n_token) {
       const auto fit = [](auto& vector, int64_t n) {
         if (vector.size() < static_cast<size_t>(n)) vector.resize(static_cast<size_t>(n));
       };
       const int64_t n = n_token, qw = int64_t{s.n_head} * s.d_head, kw = int64_t{s.n_kv_head} * s.d_head;
       fit(x, n * s.d_model), fit(h, n * s.d_model), fit(y, n * s.d_model);
-      fit(q, n * qw), fit(k, n * kw), fit(v, n * kw), fit(heads, n * qw), fit(full_heads, qw), fit(staged, qw);
+      fit(q, n * qw), fit(k, n * kw), fit(v, n * kw), fit(heads, n * qw), fit(full_heads, qw), fit(staged, qw),
+          fit(cos_sin, n * s.d_head);
       fit(gate, n * s.d_ffn), fit(up, n * s.d_ffn), fit(logits, s.n_vocab);
     }
     void clear_all() {
-      for (auto* vector : {&x, &h, &y, &q, &k, &v, &heads, &gate, &up, &logits, &full_heads, &staged}) {
+      for (auto* vector : {&x, &h, &y, &q, &k, &v, &heads, &gate, &up, &logits, &full_heads, &staged, &cos_sin}) {
         std::pmr::vector<Real>(vector->get_allocator()).swap(*vector);
       }
     }
@@ -554,9 +572,14 @@ class HostBackend final : public ModelOps, public SelectionOps {
 
   /// Writes n values as f32 from element `at` of out.
   static void put(const Real* values, int64_t n, std::span<std::byte> out, int64_t at) {
-    for (int64_t i = 0; i < n; ++i) {
-      const auto v = static_cast<float>(values[i]);
-      std::memcpy(out.data() + (at + i) * static_cast<int64_t>(sizeof v), &v, sizeof v);
+    std::byte* to = out.data() + at * static_cast<int64_t>(sizeof(float));
+    if constexpr (std::is_same_v<Real, float>) {
+      std::memcpy(to, values, static_cast<size_t>(n) * sizeof(float));
+    } else {
+      for (int64_t i = 0; i < n; ++i, to += sizeof(float)) {
+        const auto v = static_cast<float>(values[i]);
+        std::memcpy(to, &v, sizeof v);
+      }
     }
   }
 
