@@ -76,13 +76,13 @@ void load_kv(const void* x, int64_t n, KvType type, float* out);
 
 /// Softmax attention of the group's query heads of one KV head over piece `piece` (entries 256 piece ... ) of `set`.
 /// The scores of a position are the same bits whichever piece or set it is in, and the same that score_run() gives.
-/// q [group][d_head]; m, d [group]; o [group][d_head] unnormalised; scores [group][score_stride] or null receives q k scale
-/// per entry, counted from the start of the set.
+/// q [group][d_head]; m, d [group]; o [group][d_head] unnormalised; scores [group][score_stride] or null receives q k
+/// scale per entry, counted from the start of the set.
 void attend_piece(const float* q, int32_t group, const KvBlocks& kv, const PositionSet& set, int32_t piece, float scale,
                   float* m, float* d, float* o, float* scores, int64_t score_stride);
 
-/// All query heads of a layer at one decode step. sets [n_kv_head], kv [n_kv_head], q and out [n_kv_head * group][d_head].
-/// Work is split over (KV head, piece) and merged in piece order. scores: null, or per KV head null or
+/// All query heads of a layer at one decode step. sets [n_kv_head], kv [n_kv_head], q and out [n_kv_head *
+/// group][d_head]. Work is split over (KV head, piece) and merged in piece order. scores: null, or per KV head null or
 /// [group][score_stride] as above. `scratch` grows as needed.
 struct AttendScratch;
 struct AttendScratchDelete {
@@ -114,7 +114,8 @@ void max_pool(const float* x, int64_t n, int32_t width, float* out);
 /// are written. A radix or threshold select, then a sort of the k.
 int32_t top_k(const float* score, int32_t n, int32_t k, int32_t* out);
 
-/// Cosine of two sets of query heads, q and ref [n_head][d_head]; SEMANTICS, similarity_reduce. 0 where one is all zero.
+/// Cosine of two sets of query heads, q and ref [n_head][d_head]; SEMANTICS, similarity_reduce. 0 where one is all
+/// zero.
 float similarity(const float* q, const float* ref, int32_t n_head, int32_t d_head, Similarity how);
 
 }  // namespace reattend::cpu

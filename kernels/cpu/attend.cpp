@@ -1,0 +1,256 @@
+// Shares attention out over the pool: pieces of position sets for a decoded token, tiles of queries for a prompt.
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <memory>
+#include <vector>
+
+#include "kernels/cpu/aligned.h"
+#include "kernels/cpu/ops.h"
+#include "kernels/cpu/table.h"
+
+namespace reattend::cpu {
+namespace {
+
+/// Room for a piece's scores, and what Table::scores() may overwrite behind them.
+constexpr int kPieceStride = kPiece + 16;
+
+/// The rows of a piece. Behind the last key come the first values, and behind the last value the next piece's first
+/// keys: what is prefetched past an end is what is needed next.
+struct PieceRows {
+  std::array<const void*, kPiece + kRowsAhead> keys, values;
+};
+
+/// A stretch of a piece whose rows have one element type.
+struct Stretch {
+  int begin, end;  ///< entries of the piece
+  KvType type;
+};
+
+/// Rows of the entries [begin, begin + n) of a set, out [n].
+void find_rows(const KvBlocks& kv, const PositionSet& set, bool values, int32_t begin, int n, const void** out) {
+  const void* const* const blocks = values ? kv.values : kv.keys;
+  const auto* const packed = static_cast<const std::byte*>(values ? set.packed_values : set.packed_keys);
+  const int64_t row_bytes = kv.d_head * bytes_per_element(kv.type);
+  const int64_t packed_bytes = kv.d_head * bytes_per_element(set.packed_type);
+  const int32_t kept_end = set.lead + set.n_kept;
+  const auto row_at = [&](int32_t p) {
+    return static_cast<const std::byte*>(blocks[p / kPiece]) + p % kPiece * row_bytes;
+  };
+  const auto put_run = [&](const std::byte* first, int64_t bytes, int count) {
+    for (int j = 0; j < count; ++j) *out++ = first + j * bytes;
+  };
+  for (int i = 0, count = 0; i < n; i += count) {
+    const int32_t entry = begin + i;
+    if (entry >= set.lead && entry < kept_end) {
+      count = std::min(n - i, kept_end - entry);
+      if (packed != nullptr) {
+        put_run(packed + (entry - set.lead) * packed_bytes, packed_bytes, count);
+      } else {
+        for (int j = 0; j < count; ++j) *out++ = row_at(set.kept[entry - set.lead + j]);
+      }
+    } else {  // a run, up to the end of its block
+      const int32_t p = set[entry];
+      count = std::min({n - i, kPiece - p % kPiece, entry < set.lead ? set.lead - entry : n - i});
+      put_run(row_at(p), row_bytes, count);
+    }
+  }
+}
+
+PieceRows rows_of(const KvBlocks& kv, const PositionSet& set, int32_t begin, int n) {
+  PieceRows rows;
+  find_rows(kv, set, false, begin, n, rows.keys.data());
+  find_rows(kv, set, true, begin, n, rows.values.data());
+  const int n_next = std::min(kRowsAhead, set.size() - begin - n);
+  find_rows(kv, set, false, begin + n, n_next, rows.values.data() + n);
+  for (int i = n_next; i < kRowsAhead; ++i) rows.values[static_cast<size_t>(n + i)] = rows.values[0];
+  for (int i = 0; i < kRowsAhead; ++i) {
+    rows.keys[static_cast<size_t>(n + i)] = rows.values[static_cast<size_t>(std::min(i, n - 1))];
+  }
+  return rows;
+}
+
+/// Only packed copies may have another element type than the cache.
+std::array<Stretch, 3> stretches_of(const KvBlocks& kv, const PositionSet& set, int32_t begin, int n) {
+  if (set.packed_keys == nullptr || set.packed_type == kv.type) return {{{0, n, kv.type}}};
+  const int from = std::clamp(set.lead - begin, 0, n), to = std::clamp(set.lead + set.n_kept - begin, 0, n);
+  return {{{0, from, kv.type}, {from, to, set.packed_type}, {to, n, kv.type}}};
+}
+
+/// Scores of a piece's n rows: out [group][kPieceStride].
+void score_rows(const Table& kernels, const float* q, int32_t group, int32_t d_head, const PieceRows& rows,
+                const std::array<Stretch, 3>& stretches, float scale, float* out) {
+  for (const Stretch& each : stretches) {
+    if (each.begin == each.end) continue;
+    kernels.scores(q, group, d_head, rows.keys.data() + each.begin, each.end - each.begin, each.type, scale,
+                   out + each.begin, kPieceStride);
+  }
+}
+
+/// attend_piece() with the caller's memory for the weights: [group][kPieceStride].
+void attend_rows(const Table& kernels, const float* q, int32_t group, const KvBlocks& kv, const PositionSet& set,
+                 int32_t piece, float scale, float* weights, float* m, float* d, float* o, float* scores,
+                 int64_t score_stride) {
+  const int32_t begin = piece * kPiece;
+  const int n = std::min(kPiece, set.size() - begin);
+  const PieceRows rows = rows_of(kv, set, begin, n);
+  const auto stretches = stretches_of(kv, set, begin, n);
+  score_rows(kernels, q, group, kv.d_head, rows, stretches, scale, weights);
+  for (int32_t h = 0; h < group; ++h) {
+    float* const row = weights + h * kPieceStride;
+    if (scores != nullptr) std::copy_n(row, n, scores + h * score_stride + begin);
+    kernels.weigh(row, n, m + h, d + h);
+  }
+  std::fill_n(o, int64_t{group} * kv.d_head, 0.0F);
+  for (const Stretch& each : stretches) {
+    if (each.begin == each.end) continue;
+    kernels.mix(weights + each.begin, kPieceStride, group, kv.d_head, rows.values.data() + each.begin,
+                each.end - each.begin, each.type, o);
+  }
+}
+
+/// A share of attend()'s work: pieces [piece, piece + n_piece) of one KV head's set.
+struct Share {
+  int32_t kv_head, piece, n_piece;
+};
+
+/// Keys and values that make a share worth taking from the pool (about 5 us of streaming).
+constexpr int64_t kShareBytes = 128 << 10;
+/// All of the work below this is quicker done without the pool.
+constexpr int64_t kAloneBytes = 32 << 10;
+
+/// Prompt tiles: enough rows to make up for unpacking the keys, small enough that a tile lies within a piece.
+constexpr int32_t tile_tokens(int32_t group) {
+  return group >= 3 ? 32 : 64;
+}
+
+}  // namespace
+
+struct AttendScratch {
+  std::vector<Share> shares;
+  std::vector<int64_t> first_state;                    ///< [n_kv_head] states of the KV heads before
+  std::unique_ptr<std::atomic<int32_t>[]> unfinished;  ///< [n_kv_head] shares
+  size_t n_unfinished = 0;
+  Aligned<float> weights;  ///< [n_thread][group][kPieceStride]
+  Aligned<float> m, d, o;  ///< [n_piece of all KV heads][group] and, for o, [d_head]
+  Aligned<float> tiles;    ///< [n_thread][prompt_scratch]
+};
+
+void AttendScratchDelete::operator()(AttendScratch* scratch) const {
+  delete scratch;
+}
+AttendScratchPtr make_attend_scratch() {
+  return AttendScratchPtr(new AttendScratch);
+}
+
+void attend_piece(const float* q, int32_t group, const KvBlocks& kv, const PositionSet& set, int32_t piece, float scale,
+                  float* m, float* d, float* o, float* scores, int64_t score_stride) {
+  std::vector<float> weights(static_cast<size_t>(group) * kPieceStride);
+  attend_rows(table(), q, group, kv, set, piece, scale, weights.data(), m, d, o, scores, score_stride);
+}
+
+void attend(ThreadPool& pool, AttendScratch& scratch, const float* q, int32_t group, std::span<const KvBlocks> kv,
+            std::span<const PositionSet> sets, float scale, float* out, float* const* scores, int64_t score_stride) {
+  const Table& kernels = table();
+  const size_t n_kv_head = kv.size();
+  if (scratch.n_unfinished < n_kv_head) {
+    scratch.unfinished = std::make_unique<std::atomic<int32_t>[]>(n_kv_head);
+    scratch.n_unfinished = n_kv_head;
+  }
+  scratch.shares.clear();
+  scratch.first_state.assign(n_kv_head, 0);
+  int64_t n_state = 0, bytes = 0, o_size = 0;
+  for (size_t g = 0; g < n_kv_head; ++g) {
+    const int32_t n = n_piece(sets[g].size());
+    const int64_t piece_bytes = 2 * kPiece * kv[g].d_head * bytes_per_element(kv[g].type);
+    const auto step = static_cast<int32_t>(std::max<int64_t>(1, kShareBytes / piece_bytes));
+    int32_t n_share = 0;
+    for (int32_t piece = 0; piece < n; piece += step, ++n_share) {
+      scratch.shares.push_back({static_cast<int32_t>(g), piece, std::min(step, n - piece)});
+    }
+    scratch.unfinished[g].store(n_share, std::memory_order_relaxed);
+    scratch.first_state[g] = n_state;
+    n_state += n;
+    bytes += piece_bytes * sets[g].size() / kPiece;
+    o_size = std::max<int64_t>(o_size, kv[g].d_head);
+  }
+  scratch.m.reserve(n_state * group), scratch.d.reserve(n_state * group), scratch.o.reserve(n_state * group * o_size);
+  scratch.weights.reserve(int64_t{pool.n_thread()} * group * kPieceStride);
+
+  const auto work = [&](int64_t i, int thread) {
+    const Share& share = scratch.shares[static_cast<size_t>(i)];
+    const auto g = static_cast<size_t>(share.kv_head);
+    const int32_t d_head = kv[g].d_head;
+    const float* const queries = q + int64_t{share.kv_head} * group * d_head;
+    float* const weights = scratch.weights.get() + int64_t{thread} * group * kPieceStride;
+    const int64_t first = scratch.first_state[g] * group;
+    for (int32_t piece = share.piece; piece < share.piece + share.n_piece; ++piece) {
+      const int64_t at = first + int64_t{piece} * group;
+      attend_rows(kernels, queries, group, kv[g], sets[g], piece, scale, weights, scratch.m.get() + at,
+                  scratch.d.get() + at, scratch.o.get() + at * o_size, scores != nullptr ? scores[g] : nullptr,
+                  score_stride);
+    }
+    // Whoever finishes a KV head's last share merges its pieces, in order.
+    if (scratch.unfinished[g].fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+    for (int32_t h = 0; h < group; ++h) {
+      kernels.merge_states(scratch.m.get() + first + h, scratch.d.get() + first + h,
+                           scratch.o.get() + first * o_size + int64_t{h} * d_head, n_piece(sets[g].size()), group,
+                           d_head, out + (int64_t{share.kv_head} * group + h) * d_head);
+    }
+  };
+  const auto n_share = static_cast<int64_t>(scratch.shares.size());
+  if (bytes <= kAloneBytes) {
+    for (int64_t i = 0; i < n_share; ++i) work(i, 0);
+  } else {
+    pool.run(n_share, work);
+  }
+}
+
+void score_run(const float* q, int32_t group, const KvBlocks& kv, int32_t n, float scale, float* scores,
+               int64_t score_stride) {
+  const Table& kernels = table();
+  const PositionSet set = everything_up_to(n);
+  std::vector<float> out(static_cast<size_t>(group) * kPieceStride);
+  for (int32_t begin = 0; begin < n; begin += kPiece) {
+    const int count = std::min(kPiece, n - begin);
+    score_rows(kernels, q, group, kv.d_head, rows_of(kv, set, begin, count), stretches_of(kv, set, begin, count), scale,
+               out.data());
+    for (int32_t h = 0; h < group; ++h) {
+      std::copy_n(out.data() + h * kPieceStride, count, scores + h * score_stride + begin);
+    }
+  }
+}
+
+void attend_prompt(ThreadPool& pool, AttendScratch& scratch, const float* q, int32_t n_token, int32_t first,
+                   int32_t group, std::span<const KvBlocks> kv, float scale, float* out) {
+  if (n_token <= 0 || kv.empty()) return;
+  const Table& kernels = table();
+  const int32_t step = tile_tokens(group), d_head = kv[0].d_head, end = first + n_token;
+  const int64_t stride = static_cast<int64_t>(kv.size()) * group * d_head;
+  const int64_t tile_floats = kernels.prompt_scratch(step * group, d_head);
+  scratch.tiles.reserve(pool.n_thread() * tile_floats);
+  const int32_t first_tile = first / step, n_tile = (end - 1) / step + 1 - first_tile;
+  const auto n_kv_head = static_cast<int64_t>(kv.size());
+  pool.run(n_tile * n_kv_head, [&](int64_t i, int thread) {
+    // The longest tiles first: what is left at the end is short.
+    const int32_t aligned = (first_tile + n_tile - 1 - static_cast<int32_t>(i / n_kv_head)) * step;
+    const int32_t from = std::max(first, aligned), to = std::min(end, aligned + step);
+    const int64_t g = i % n_kv_head, at = (from - first) * stride + g * group * d_head;
+    const KvBlocks& blocks = kv[static_cast<size_t>(g)];
+    kernels.prompt({.q = q + at,
+                    .out = out + at,
+                    .token_stride = stride,
+                    .n_token = to - from,
+                    .first = from,
+                    .group = group,
+                    .d_head = d_head,
+                    .scale = scale,
+                    .keys = blocks.keys,
+                    .values = blocks.values,
+                    .type = blocks.type,
+                    .aligned_end = aligned + step,
+                    .scratch = scratch.tiles.get() + thread * tile_floats});
+  });
+}
+
+}  // namespace reattend::cpu

@@ -1,0 +1,101 @@
+// Norm, activation function, residual, roundings and row operations. Included once per target.
+namespace reattend::cpu::REATTEND_TARGET {
+namespace {
+
+void rms_norm(const float* x, const float* w, int64_t n, float eps, float* y) {
+  Vec squares = zero();
+  for_vectors(
+      n, [&](int64_t i) { squares = fma(load(x + i), load(x + i), squares); },
+      [&](int64_t i, int k) { squares = fma(load_part(x + i, k), load_part(x + i, k), squares); });
+  const Vec scale = set(1.0F / __builtin_sqrtf(sum(squares) / static_cast<float>(n) + eps));
+  for_vectors(
+      n, [&](int64_t i) { store(y + i, mul(mul(load(x + i), scale), load(w + i))); },
+      [&](int64_t i, int k) { store_part(y + i, mul(mul(load_part(x + i, k), scale), load_part(w + i, k)), k); });
+}
+
+void swiglu(const float* gate, const float* up, int64_t n, float* y) {
+  const auto value = [](const Vec& g, const Vec& u) {
+    return mul(div(g, add(set(1.0F), exp(min(sub(zero(), g), set(88.0F))))), u);
+  };
+  for_vectors(
+      n, [&](int64_t i) { store(y + i, value(load(gate + i), load(up + i))); },
+      [&](int64_t i, int k) { store_part(y + i, value(load_part(gate + i, k), load_part(up + i, k)), k); });
+}
+
+void add_to(float* x, const float* y, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) x[i] += y[i];
+}
+
+void store_half_row(const float* x, int64_t n, uint16_t* out) {
+  for_vectors(
+      n, [&](int64_t i) { store_half(out + i, load(x + i)); },
+      [&](int64_t i, int k) {
+        uint16_t whole[16];
+        store_half(whole, load_part(x + i, k));
+        for (int j = 0; j < k; ++j) out[i + j] = whole[j];
+      });
+}
+
+void load_half_row(const uint16_t* x, int64_t n, float* out) {
+  for_vectors(
+      n, [&](int64_t i) { store(out + i, load_half(x + i)); },
+      [&](int64_t i, int k) { store_part(out + i, load_half_part(x + i, k), k); });
+}
+
+/// Maximum of x [n], n >= 1. Any order gives the same bits.
+float highest(const float* x, int64_t n) {
+  Vec tops = set(x[0]);
+  float rest = x[0];
+  for_vectors(
+      n, [&](int64_t i) { tops = max(tops, load(x + i)); },
+      [&](int64_t i, int k) {
+        for (int j = 0; j < k; ++j) rest = x[i + j] > rest ? x[i + j] : rest;
+      });
+  const float top = max_lane(tops);
+  return rest > top ? rest : top;
+}
+
+void softmax(float* row, int64_t n) {
+  if (n <= 0) return;
+  const Vec top = set(highest(row, n));
+  Vec total = zero();
+  for_vectors(
+      n,
+      [&](int64_t i) {
+        const Vec e = exp(sub(load(row + i), top));
+        total = add(total, e);
+        store(row + i, e);
+      },
+      [&](int64_t i, int k) {
+        store_part(row + i, exp(sub(load_part(row + i, k), top)), k);
+        total = add(total, load_part(row + i, k));
+      });
+  const Vec one_over = set(1.0F / sum(total));
+  for_vectors(
+      n, [&](int64_t i) { store(row + i, mul(load(row + i), one_over)); },
+      [&](int64_t i, int k) { store_part(row + i, mul(load_part(row + i, k), one_over), k); });
+}
+
+void reduce_heads(const float* rows, int32_t group, int64_t stride, int64_t n, Reduce how, float* out) {
+  const float share = 1.0F / static_cast<float>(group);
+  for (int64_t i = 0; i < n; ++i) out[i] = rows[i];
+  if (how == Reduce::first) return;
+  for (int32_t h = 1; h < group; ++h) {
+    const float* row = rows + h * stride;
+    if (how == Reduce::max) {
+      for (int64_t i = 0; i < n; ++i) out[i] = out[i] > row[i] ? out[i] : row[i];
+    } else {
+      for (int64_t i = 0; i < n; ++i) out[i] += row[i];
+    }
+  }
+  if (how == Reduce::mean) {
+    for (int64_t i = 0; i < n; ++i) out[i] *= share;
+  }
+}
+
+void max_of(const float* a, const float* b, int64_t n, float* out) {
+  for (int64_t i = 0; i < n; ++i) out[i] = a[i] > b[i] ? a[i] : b[i];
+}
+
+}  // namespace
+}  // namespace reattend::cpu::REATTEND_TARGET

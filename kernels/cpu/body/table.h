@@ -1,0 +1,31 @@
+// The table of one target. Included once per target, after the kernels.
+namespace reattend::cpu::REATTEND_TARGET {
+namespace {
+
+#define REATTEND_TEXT_OF(x) #x
+#define REATTEND_TEXT(x) REATTEND_TEXT_OF(x)
+
+constexpr Table kTable = {
+    .name = REATTEND_TEXT(REATTEND_TARGET),
+    .tokens = kTokens,
+    .quantize = quantize,
+    .product_q8 = product_q8,
+    .product_f32 = product_f32,
+    .rms_norm = rms_norm,
+    .swiglu = swiglu,
+    .add = add_to,
+    .store_half = store_half_row,
+    .load_half = load_half_row,
+    .scores = scores,
+    .weigh = weigh,
+    .mix = mix,
+    .merge_states = merge_states,
+    .prompt_scratch = prompt_scratch,
+    .prompt = prompt,
+    .softmax = softmax,
+    .reduce_heads = reduce_heads,
+    .max_of = max_of,
+};
+
+}  // namespace
+}  // namespace reattend::cpu::REATTEND_TARGET

@@ -1,0 +1,108 @@
+// What an instruction set supplies: one table of inner kernels over plain pointers, filled once per target.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "kernels/layout.h"
+#include "kernels/quant.h"
+#include "kernels/selection.h"
+
+namespace reattend::cpu {
+
+/// Rows of a packed matrix that are worked on together: one per lane.
+inline constexpr int kTileRows = 16;
+/// Columns that share a scale, of weights and of quantised activations.
+inline constexpr int kBlockCols = 32;
+/// Row pointers that scores() and mix() may read past their last one, to prefetch.
+inline constexpr int kRowsAhead = 16;
+
+/// Where a tile of 16 rows keeps its parts. Quantised: quants [n_block][quant_bytes] with the rows interleaved by four
+/// columns, scales f16 [n_block][16] at scales_at, minima likewise at minima_at. Others: elements [n_col][16].
+struct TileLayout {
+  TensorType type;
+  int64_t n_col, n_block, tile_bytes;
+  int64_t quant_bytes, scales_at, minima_at;
+};
+
+/// Activations of `width` tokens, interleaved so that an inner loop walks one pointer.
+struct TokenTile {
+  int width;
+  int8_t* quants;      ///< [n_col / 4][width][4]
+  float* scales;       ///< [n_block][width]
+  int32_t* minus_sum;  ///< [n_block][width] minus the sum of the block's quants
+  float* x;            ///< [n_col][width], the unquantised path
+};
+
+/// A tile of prompt queries of one KV head's group, at positions first ... first + n_token - 1. All of them have their
+/// last position in the same piece. Query row (t, h) lies at q + t * token_stride + h * d_head, and so does its output.
+struct PromptTile {
+  const float* q;
+  float* out;
+  int64_t token_stride;
+  int32_t n_token, first;
+  int32_t group, d_head;
+  float scale;
+  const void* const* keys;    ///< [n_piece] blocks
+  const void* const* values;  ///< [n_piece]
+  KvType type;
+  int32_t aligned_end;  ///< end of the tile's place among tiles, whatever part of it this chunk has
+  float* scratch;       ///< [prompt_scratch(n_token * group, d_head)]
+};
+
+struct Table {
+  std::string_view name;
+  int tokens;  ///< the largest TokenTile::width
+
+  /// x [width][n_col] -> quants, scales, minus_sum of the tile.
+  void (*quantize)(const float* x, int64_t n_col, const TokenTile& tile);
+  /// y[t][r] = products of n_tile tiles of 16 rows with the tile's tokens; n_row rows are written.
+  void (*product_q8)(const TileLayout& layout, const std::byte* tiles, int64_t n_tile, const TokenTile& tokens,
+                     float* y, int64_t y_stride, int64_t n_row);
+  void (*product_f32)(const TileLayout& layout, const std::byte* tiles, int64_t n_tile, const TokenTile& tokens,
+                      float* y, int64_t y_stride, int64_t n_row);
+
+  void (*rms_norm)(const float* x, const float* w, int64_t n, float eps, float* y);
+  void (*swiglu)(const float* gate, const float* up, int64_t n, float* y);
+  void (*add)(float* x, const float* y, int64_t n);
+  void (*store_half)(const float* x, int64_t n, uint16_t* out);
+  void (*load_half)(const uint16_t* x, int64_t n, float* out);
+
+  /// out[h][i] = q_h row_i scale for rows [n + kRowsAhead] of d_head elements, q [group][d_head]. Up to three floats
+  /// past out[h][n - 1] are overwritten.
+  void (*scores)(const float* q, int group, int d_head, const void* const* rows, int n, KvType type, float scale,
+                 float* out, int64_t out_stride);
+  /// In place: scores [n] -> exp(score - m) with m = their maximum; d = the sum of that. n >= 1.
+  void (*weigh)(float* scores, int n, float* m, float* d);
+  /// o[h] += sum_i weights[h][i] row_i; o [group][d_head]
+  void (*mix)(const float* weights, int64_t weight_stride, int group, int d_head, const void* const* rows, int n,
+              KvType type, float* o);
+  /// out [d_head] = the merge of n states in order, normalised; their m and d lie `stride` floats apart, o
+  /// `stride` * d_head.
+  void (*merge_states)(const float* m, const float* d, const float* o, int64_t n, int64_t stride, int d_head,
+                       float* out);
+
+  int64_t (*prompt_scratch)(int n_row, int d_head);
+  void (*prompt)(const PromptTile& tile);
+
+  void (*softmax)(float* row, int64_t n);
+  void (*reduce_heads)(const float* rows, int32_t group, int64_t stride, int64_t n, Reduce how, float* out);
+  /// out[i] = max(a[i], b[i])
+  void (*max_of)(const float* a, const float* b, int64_t n, float* out);
+};
+
+/// The table in use.
+const Table& table();
+/// Puts another target's table in use, for tests and benchmarks; throws Error (usage) when this machine lacks it. Not
+/// while a kernel runs.
+void use_target(std::string_view name);
+/// The targets of this program that this machine can run, slowest first.
+std::span<const std::string_view> available_targets();
+
+const Table& scalar_table();
+#if defined(__x86_64__)
+const Table& avx2_table();
+const Table& avx512_table();
+#endif
+
+}  // namespace reattend::cpu

@@ -1,0 +1,78 @@
+// Chooses the instruction set once: the best this machine has, or the one that REATTEND_CPU names.
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "kernels/cpu/ops.h"
+#include "kernels/cpu/table.h"
+
+namespace reattend::cpu {
+namespace {
+
+const std::vector<const Table*>& runnable() {
+  static const std::vector<const Table*> tables = [] {
+    std::vector<const Table*> found{&scalar_table()};
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c")) {
+      found.push_back(&avx2_table());
+      if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+          __builtin_cpu_supports("avx512vnni")) {
+        found.push_back(&avx512_table());
+      }
+    }
+#endif
+    return found;
+  }();
+  return tables;
+}
+
+const Table& find(std::string_view name, const char* where) {
+  std::string names;
+  for (const Table* table : runnable()) {
+    if (table->name == name) return *table;
+    names += (names.empty() ? "" : ", ") + std::string(table->name);
+  }
+  fail_usage({.where = where,
+              .expected = "an instruction set of this machine (" + names + ")",
+              .got = "'" + std::string(name) + "'",
+              .remedy = "name one of these or leave it unset"});
+}
+
+const Table& chosen_at_start() {
+  const char* const name = std::getenv("REATTEND_CPU");
+  return name != nullptr && *name != '\0' ? find(name, "REATTEND_CPU") : *runnable().back();
+}
+
+std::atomic<const Table*>& current() {
+  static std::atomic<const Table*> table{&chosen_at_start()};
+  return table;
+}
+
+}  // namespace
+
+const Table& table() {
+  return *current().load(std::memory_order_acquire);
+}
+
+std::string_view target_name() {
+  return table().name;
+}
+
+void use_target(std::string_view name) {
+  current().store(&find(name, "use_target"), std::memory_order_release);
+}
+
+std::span<const std::string_view> available_targets() {
+  static const std::vector<std::string_view> names = [] {
+    std::vector<std::string_view> all;
+    for (const Table* table : runnable()) all.push_back(table->name);
+    return all;
+  }();
+  return names;
+}
+
+}  // namespace reattend::cpu

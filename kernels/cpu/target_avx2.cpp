@@ -1,0 +1,20 @@
+// The kernels for one instruction set: avx2.
+#include "kernels/cpu/simd/avx2.h"
+#include "kernels/cpu/table.h"
+
+#define REATTEND_TARGET avx2
+#include "kernels/cpu/body/math.h"
+// In this order: each uses the ones before.
+#include "kernels/cpu/body/elementwise.h"
+#include "kernels/cpu/body/matmul.h"
+// Attention.
+#include "kernels/cpu/body/attend.h"
+#include "kernels/cpu/body/prompt.h"
+// The table that names them all.
+#include "kernels/cpu/body/table.h"
+
+namespace reattend::cpu {
+const Table& avx2_table() {
+  return avx2::kTable;
+}
+}  // namespace reattend::cpu

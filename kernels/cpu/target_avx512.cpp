@@ -1,0 +1,20 @@
+// The kernels for one instruction set: avx512.
+#include "kernels/cpu/simd/avx512.h"
+#include "kernels/cpu/table.h"
+
+#define REATTEND_TARGET avx512
+#include "kernels/cpu/body/math.h"
+// In this order: each uses the ones before.
+#include "kernels/cpu/body/elementwise.h"
+#include "kernels/cpu/body/matmul.h"
+// Attention.
+#include "kernels/cpu/body/attend.h"
+#include "kernels/cpu/body/prompt.h"
+// The table that names them all.
+#include "kernels/cpu/body/table.h"
+
+namespace reattend::cpu {
+const Table& avx512_table() {
+  return avx512::kTable;
+}
+}  // namespace reattend::cpu

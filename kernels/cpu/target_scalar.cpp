@@ -1,0 +1,20 @@
+// The kernels for one instruction set: scalar.
+#include "kernels/cpu/simd/scalar.h"
+#include "kernels/cpu/table.h"
+
+#define REATTEND_TARGET scalar
+#include "kernels/cpu/body/math.h"
+// In this order: each uses the ones before.
+#include "kernels/cpu/body/elementwise.h"
+#include "kernels/cpu/body/matmul.h"
+// Attention.
+#include "kernels/cpu/body/attend.h"
+#include "kernels/cpu/body/prompt.h"
+// The table that names them all.
+#include "kernels/cpu/body/table.h"
+
+namespace reattend::cpu {
+const Table& scalar_table() {
+  return scalar::kTable;
+}
+}  // namespace reattend::cpu

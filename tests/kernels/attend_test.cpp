@@ -1,0 +1,302 @@
+// Attention: right against plain double loops, and scores and results whose bits depend on nothing but the data.
+#include "tests/kernels/support.h"
+
+namespace reattend {
+namespace {
+
+using namespace test;
+
+struct Shape {
+  int32_t d_head, group;
+  KvType type;
+};
+
+std::vector<Shape> shapes() {
+  std::vector<Shape> all;
+  for (const KvType type : {KvType::f16, KvType::f32}) {
+    for (const int32_t d_head : {8, 32, 64, 80, 100, 128, 192}) {
+      for (const int32_t group : {1, 2, 3, 4, 5, 8, 9}) {
+        if (d_head == 64 || d_head == 128 || group == 4 || group == 3) all.push_back({d_head, group, type});
+      }
+    }
+  }
+  return all;
+}
+
+float scale_of(int32_t d_head) {
+  return 1 / std::sqrt(static_cast<float>(d_head));
+}
+
+/// A kept set of k distinct positions below n, in an order that is not ascending.
+std::vector<int32_t> shuffled(int32_t n, int32_t k, uint32_t seed) {
+  std::vector<int32_t> all(static_cast<size_t>(n));
+  for (int32_t i = 0; i < n; ++i) all[static_cast<size_t>(i)] = i;
+  std::shuffle(all.begin(), all.end(), Random(seed).engine());
+  all.resize(static_cast<size_t>(k));
+  return all;
+}
+
+struct Attended {
+  std::vector<float> out, scores;
+};
+
+Attended attend(ThreadPool& pool, const std::vector<float>& q, int32_t group, std::span<const KvBlocks> kv,
+                std::span<const PositionSet> sets) {
+  int32_t stride = 0;
+  for (const PositionSet& set : sets) stride = std::max(stride, set.size());
+  Attended result{std::vector<float>(q.size()),
+                  std::vector<float>(kv.size() * static_cast<size_t>(group) * static_cast<size_t>(stride))};
+  std::vector<float*> scores;
+  for (size_t g = 0; g < kv.size(); ++g) scores.push_back(&result.scores[g * static_cast<size_t>(group * stride)]);
+  auto scratch = cpu::make_attend_scratch();
+  cpu::attend(pool, *scratch, q.data(), group, kv, sets, scale_of(kv[0].d_head), result.out.data(), scores.data(),
+              stride);
+  return result;
+}
+
+/// Scores carry d_head roundings of at most 2^-24 of |q||k|; a weight is then off by that plus exp's few units, and the
+/// mean of values by twice a weight's relative error times the values' size (4.5 sigma of the normals used here).
+double output_bound(int32_t d_head) {
+  return 4.5 * 2 * (16 + d_head) * 0x1p-24 * 4;
+}
+
+class Attend : public OnTarget {};
+
+// Every kind of set, on both sides of a piece's and an unroll's end.
+TEST_P(Attend, AgreesWithReference) {
+  ThreadPool pool(2);
+  for (const Shape& shape : shapes()) {
+    const Cache cache(1100, shape.d_head, shape.type, 1);
+    const KvBlocks kv = cache.blocks();
+    const std::vector<float> q = Random(2).normals(int64_t{shape.group} * shape.d_head);
+    const std::vector<int32_t> kept = shuffled(700, 300, 3);
+    std::vector<PositionSet> sets;
+    for (const int32_t n : {1, 2, 3, 4, 5, 17, 255, 256, 257, 1100}) sets.push_back(everything_up_to(n));
+    sets.push_back({.kept = kept.data(), .n_kept = 300, .tail = 700, .end = 1100});
+    sets.push_back({.lead = 0, .kept = kept.data(), .n_kept = 1, .tail = 1099, .end = 1100});
+    sets.push_back({.lead = 5, .tail = 255, .end = 258});
+    for (const PositionSet& set : sets) {
+      const Attended got = attend(pool, q, shape.group, {&kv, 1}, {&set, 1});
+      const std::vector<double> wide = widen(q);
+      for (int32_t h = 0; h < shape.group; ++h) {
+        std::vector<double> scores(static_cast<size_t>(set.size()));
+        const auto want = reference::attend_entries(&wide[static_cast<size_t>(h * shape.d_head)], kv, set, 0,
+                                                    set.size(), double{scale_of(shape.d_head)}, scores.data());
+        for (int32_t c = 0; c < shape.d_head; ++c) {
+          ASSERT_NEAR(double{got.out[static_cast<size_t>(h * shape.d_head + c)]},
+                      want.o[static_cast<size_t>(c)] / want.d, output_bound(shape.d_head))
+              << "d_head " << shape.d_head << " group " << shape.group << " set " << set.size();
+        }
+        for (int32_t i = 0; i < set.size(); ++i) {
+          ASSERT_NEAR(double{got.scores[static_cast<size_t>(h * set.size() + i)]}, scores[static_cast<size_t>(i)],
+                      (16 + shape.d_head) * 0x1p-24 * 8)
+              << "entry " << i;
+        }
+      }
+    }
+  }
+}
+
+// A selection made from scores must not depend on which path computed them.
+TEST_P(Attend, ScoresOfAPositionAreTheSameBitsOnEveryPath) {
+  ThreadPool pool(2);
+  for (const Shape& shape : shapes()) {
+    const int32_t n = 700;
+    const Cache cache(n, shape.d_head, shape.type, 4);
+    const KvBlocks kv = cache.blocks();
+    const std::vector<float> q = Random(5).normals(int64_t{shape.group} * shape.d_head);
+    std::vector<float> want(static_cast<size_t>(shape.group * n));
+    cpu::score_run(q.data(), shape.group, kv, n, scale_of(shape.d_head), want.data(), n);
+    const std::vector<int32_t> kept = shuffled(400, 263, 6);
+    const auto keys = cache.packed(kept, false, shape.type), values = cache.packed(kept, true, shape.type);
+    const auto keys32 = cache.packed(kept, false, KvType::f32), values32 = cache.packed(kept, true, KvType::f32);
+    const PositionSet plain{.lead = 0, .kept = kept.data(), .n_kept = 263, .tail = 401, .end = n};
+    PositionSet packed = plain, packed32 = plain;
+    packed.packed_keys = keys.data(), packed.packed_values = values.data(), packed.packed_type = shape.type;
+    packed32.packed_keys = keys32.data(), packed32.packed_values = values32.data(), packed32.packed_type = KvType::f32;
+    const PositionSet all = everything_up_to(n), few{.lead = 3, .tail = 398, .end = 399};
+    Attended first;
+    for (const PositionSet& set : {all, few, plain, packed, packed32}) {
+      const Attended got = attend(pool, q, shape.group, {&kv, 1}, {&set, 1});
+      for (int32_t h = 0; h < shape.group; ++h) {
+        for (int32_t i = 0; i < set.size(); ++i) {
+          ASSERT_EQ(got.scores[static_cast<size_t>(h * set.size() + i)], want[static_cast<size_t>(h * n + set[i])])
+              << "d_head " << shape.d_head << " group " << shape.group << " entry " << i;
+        }
+      }
+      if (set.n_kept > 0 && set.packed_keys == nullptr) first = got;
+      if (set.packed_keys != nullptr) {
+        EXPECT_TRUE(same_bits(got.out, first.out)) << "packed copies must change nothing";
+      }
+    }
+  }
+}
+
+// Results of one machine do not depend on its number of cores, and KV heads may attend to sets of their own.
+TEST_P(Attend, BitsDoNotDependOnThreads) {
+  const int32_t d_head = 64, group = 3, n = 3000;
+  std::vector<Cache> caches;
+  std::vector<KvBlocks> kv;
+  const std::vector<int32_t> kept = shuffled(2000, 900, 8);
+  for (uint32_t g = 0; g < 3; ++g) caches.emplace_back(n, d_head, KvType::f16, 10 + g);
+  for (const Cache& cache : caches) kv.push_back(cache.blocks());
+  const PositionSet sets[] = {everything_up_to(n),
+                              {.kept = kept.data(), .n_kept = 900, .tail = 2000, .end = n},
+                              {.lead = 4, .tail = n - 1, .end = n}};
+  const std::vector<float> q = Random(9).normals(3 * group * d_head);
+  ThreadPool alone(1);
+  const Attended want = attend(alone, q, group, kv, sets);
+  for (const int threads : {2, 3}) {
+    ThreadPool pool(threads);
+    for (int round = 0; round < 20; ++round) {
+      const Attended got = attend(pool, q, group, kv, sets);
+      ASSERT_TRUE(same_bits(got.out, want.out));
+      ASSERT_TRUE(same_bits(got.scores, want.scores));
+    }
+  }
+}
+
+// A piece is a state of the attention algebra: merged by hand, pieces give what attend() gives.
+TEST_P(Attend, PiecesMergeToTheWhole) {
+  const int32_t d_head = 64, group = 3, n = 900;
+  const Cache cache(n, d_head, KvType::f16, 20);
+  const KvBlocks kv = cache.blocks();
+  const std::vector<float> q = Random(21).normals(group * d_head);
+  const PositionSet set = everything_up_to(n);
+  std::vector<AttnState<float>> merged(group, AttnState<float>(d_head));
+  for (int32_t piece = 0; piece < n_piece(n); ++piece) {
+    std::vector<float> m(group), d(group), o(group * d_head);
+    cpu::attend_piece(q.data(), group, kv, set, piece, scale_of(d_head), m.data(), d.data(), o.data(), nullptr, 0);
+    for (size_t h = 0; h < group; ++h) {
+      AttnState<float> state(d_head);
+      state.m = m[h], state.d = d[h];
+      std::copy_n(o.begin() + static_cast<int64_t>(h) * d_head, d_head, state.o.begin());
+      merge(merged[h], state);
+    }
+  }
+  ThreadPool pool(1);
+  const Attended got = attend(pool, q, group, {&kv, 1}, {&set, 1});
+  for (size_t h = 0; h < group; ++h) {
+    for (size_t c = 0; c < d_head; ++c) {
+      EXPECT_NEAR(got.out[h * d_head + c], merged[h].o[c] / merged[h].d, output_bound(d_head));
+    }
+  }
+}
+
+// Strong scores: one position takes nearly all of the weight, and none overflows.
+TEST_P(Attend, LargeScoresNeitherOverflowNorVanish) {
+  const int32_t d_head = 64, n = 600;
+  const Cache cache(n, d_head, KvType::f16, 30);
+  const KvBlocks kv = cache.blocks();
+  std::vector<double> key(d_head);
+  reference::load_kv(cache.row(300, false), d_head, KvType::f16, key.data());
+  std::vector<float> q(key.begin(), key.end());
+  for (float& x : q) x *= 1000;
+  ThreadPool pool(1);
+  const PositionSet set = everything_up_to(n);
+  const Attended got = attend(pool, q, 1, {&kv, 1}, {&set, 1});
+  std::vector<double> value(d_head);
+  reference::load_kv(cache.row(300, true), d_head, KvType::f16, value.data());
+  for (size_t c = 0; c < d_head; ++c) EXPECT_NEAR(double{got.out[c]}, value[c], 1e-5);
+}
+
+class AttendPrompt : public OnTarget {};
+
+std::vector<float> attend_prompt(ThreadPool& pool, const std::vector<float>& q, int32_t first, int32_t n_token,
+                                 int32_t chunk, int32_t group, std::span<const KvBlocks> kv) {
+  std::vector<float> out(q.size());
+  const int32_t width = static_cast<int32_t>(kv.size()) * group * kv[0].d_head;
+  auto scratch = cpu::make_attend_scratch();
+  for (int32_t t = 0; t < n_token; t += chunk) {
+    cpu::attend_prompt(pool, *scratch, q.data() + int64_t{t} * width, std::min(chunk, n_token - t), first + t, group,
+                       kv, scale_of(kv[0].d_head), out.data() + int64_t{t} * width);
+  }
+  return out;
+}
+
+TEST_P(AttendPrompt, AgreesWithReference) {
+  ThreadPool pool(2);
+  for (const Shape& shape : shapes()) {
+    for (const auto& [first, n_token] : {std::pair{0, 1}, {0, 5}, {0, 70}, {250, 12}, {500, 33}}) {
+      std::vector<Cache> caches;
+      std::vector<KvBlocks> kv;
+      for (uint32_t g = 0; g < 2; ++g) caches.emplace_back(first + n_token, shape.d_head, shape.type, 40 + g);
+      for (const Cache& cache : caches) kv.push_back(cache.blocks());
+      const std::vector<float> q = Random(41).normals(int64_t{n_token} * 2 * shape.group * shape.d_head);
+      std::vector<double> want(q.size());
+      reference::attend_prompt(pool, widen(q).data(), n_token, first, shape.group, kv, double{scale_of(shape.d_head)},
+                               want.data());
+      const std::vector<float> got = attend_prompt(pool, q, first, n_token, n_token, shape.group, kv);
+      for (size_t i = 0; i < q.size(); ++i) {
+        ASSERT_NEAR(double{got[i]}, want[i], output_bound(shape.d_head))
+            << "d_head " << shape.d_head << " group " << shape.group << " first " << first << " at " << i;
+      }
+    }
+  }
+}
+
+// A prompt gives the same keys, values and logits however it was cut, whatever else lies in the cache's blocks.
+TEST_P(AttendPrompt, BitsDependNeitherOnTheCutNorOnThreads) {
+  for (const Shape& shape : {Shape{64, 3, KvType::f16}, {64, 1, KvType::f32}, {8, 4, KvType::f32}}) {
+    const int32_t first = 230, n_token = 150;
+    const Cache cache(first + n_token, shape.d_head, shape.type, 50),
+        other(first + n_token, shape.d_head, shape.type, 50);
+    for (int32_t p = first + n_token; p < 512; ++p) {  // what lies behind the prompt must not be looked at
+      std::memset(other.row(p, false), 0xff, static_cast<size_t>(shape.d_head * bytes_per_element(shape.type)));
+      std::memset(other.row(p, true), 0xff, static_cast<size_t>(shape.d_head * bytes_per_element(shape.type)));
+    }
+    const KvBlocks kv = cache.blocks(), kv_other = other.blocks();
+    const std::vector<float> q = Random(51).normals(int64_t{n_token} * shape.group * shape.d_head);
+    ThreadPool alone(1);
+    const std::vector<float> want = attend_prompt(alone, q, first, n_token, n_token, shape.group, {&kv, 1});
+    for (const int threads : {1, 2, 3}) {
+      ThreadPool pool(threads);
+      for (const int32_t chunk : {1, 7, 64, 150}) {
+        EXPECT_TRUE(same_bits(attend_prompt(pool, q, first, n_token, chunk, shape.group, {&kv_other, 1}), want))
+            << "threads " << threads << " chunk " << chunk;
+      }
+    }
+  }
+}
+
+REATTEND_ON_EVERY_TARGET(Attend);
+REATTEND_ON_EVERY_TARGET(AttendPrompt);
+
+AttnState<double> random_state(uint32_t seed) {
+  Random random(seed);
+  AttnState<double> state(8);
+  state.m = double{random.normal(5)}, state.d = 1 + std::fabs(double{random.normal()});
+  for (double& x : state.o) x = double{random.normal()};
+  return state;
+}
+
+AttnState<double> merged(AttnState<double> a, const AttnState<double>& b) {
+  merge(a, b);
+  return a;
+}
+
+void expect_equal(const AttnState<double>& a, const AttnState<double>& b) {
+  EXPECT_NEAR(a.m, b.m, 1e-15);
+  EXPECT_NEAR(a.d, b.d, 1e-14 * b.d);
+  for (size_t i = 0; i < a.o.size(); ++i) EXPECT_NEAR(a.o[i], b.o[i], 1e-14 * b.d);
+}
+
+// Splitting a set over threads, pieces or kept and recent parts rests on these laws.
+TEST(Merge, IsAssociativeAndCommutativeWithTheEmptySetAsIdentity) {
+  for (uint32_t seed = 0; seed < 50; ++seed) {
+    const auto a = random_state(3 * seed), b = random_state(3 * seed + 1), c = random_state(3 * seed + 2);
+    expect_equal(merged(merged(a, b), c), merged(a, merged(b, c)));
+    expect_equal(merged(a, b), merged(b, a));
+    const AttnState<double> empty(8);
+    const auto left = merged(empty, a), right = merged(a, empty);
+    for (const auto& each : {left, right}) {
+      EXPECT_EQ(each.m, a.m);
+      EXPECT_EQ(each.d, a.d);
+      EXPECT_EQ(each.o, a.o);
+    }
+  }
+  EXPECT_EQ(merged(AttnState<double>(2), AttnState<double>(2)).d, 0);
+}
+
+}  // namespace
+}  // namespace reattend

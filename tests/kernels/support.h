@@ -1,0 +1,136 @@
+// What the kernel tests share: random data, caches of blocks, quantised matrices, and the loop over targets.
+#pragma once
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "base/half.h"
+#include "kernels/cpu/ops.h"
+#include "kernels/cpu/table.h"
+#include "kernels/layout.h"
+#include "kernels/quant.h"
+#include "kernels/reference/reference.h"
+
+namespace reattend::test {
+
+class Random {
+ public:
+  explicit Random(uint32_t seed) : engine_(seed) {}
+  float normal(float sigma = 1) { return std::normal_distribution<float>(0, sigma)(engine_); }
+  int below(int n) { return std::uniform_int_distribution<int>(0, n - 1)(engine_); }
+  std::vector<float> normals(int64_t n, float sigma = 1) {
+    std::vector<float> out(static_cast<size_t>(n));
+    for (float& x : out) x = normal(sigma);
+    return out;
+  }
+  std::mt19937& engine() { return engine_; }
+
+ private:
+  std::mt19937 engine_;
+};
+
+inline std::vector<double> widen(const std::vector<float>& x) {
+  return {x.begin(), x.end()};
+}
+
+/// Keys and values of one KV head in blocks that are not neighbours in memory; every row is random.
+class Cache {
+ public:
+  Cache(int32_t n, int32_t d_head, KvType type, uint32_t seed) : d_head_(d_head), type_(type) {
+    Random random(seed);
+    for (int32_t b = 0; b < n_piece(n); ++b) {
+      for (auto* store : {&keys_, &values_}) {
+        const std::vector<float> rows = random.normals(int64_t{kPiece} * d_head);
+        store->emplace_back(rows.size() * static_cast<size_t>(bytes_per_element(type)));
+        reference::store_kv(widen(rows).data(), static_cast<int64_t>(rows.size()), type, store->back().data());
+      }
+    }
+    for (auto& block : keys_) key_blocks_.push_back(block.data());
+    for (auto& block : values_) value_blocks_.push_back(block.data());
+  }
+  KvBlocks blocks() const { return {key_blocks_.data(), value_blocks_.data(), type_, d_head_}; }
+  /// Rows of the positions, copied one behind the other, as `type`.
+  std::vector<std::byte> packed(const std::vector<int32_t>& positions, bool values, KvType type) const {
+    const auto size = static_cast<size_t>(d_head_ * bytes_per_element(type));
+    std::vector<std::byte> out(positions.size() * size);
+    std::vector<double> row(static_cast<size_t>(d_head_));
+    for (size_t i = 0; i < positions.size(); ++i) {
+      reference::load_kv(this->row(positions[i], values), d_head_, type_, row.data());
+      reference::store_kv(row.data(), d_head_, type, out.data() + i * size);
+    }
+    return out;
+  }
+  std::byte* row(int32_t position, bool values) const {
+    auto& block =
+        const_cast<std::vector<std::byte>&>((values ? values_ : keys_)[static_cast<size_t>(position / kPiece)]);
+    return block.data() + position % kPiece * d_head_ * bytes_per_element(type_);
+  }
+
+ private:
+  int32_t d_head_;
+  KvType type_;
+  std::vector<std::vector<std::byte>> keys_, values_;
+  std::vector<const void*> key_blocks_, value_blocks_;
+};
+
+/// A matrix as it would lie in a file, with every quant and scale used.
+class FileMatrix {
+ public:
+  FileMatrix(TensorType type, int64_t n_row, int64_t n_col, uint32_t seed)
+      : bytes_(static_cast<size_t>(matrix_bytes(type, n_row, n_col))) {
+    Random random(seed);
+    const TensorFormat& format = format_of(type);
+    const auto put = [&](size_t at, float x) {
+      if (type == TensorType::f32) {
+        std::memcpy(&bytes_[at], &x, 4);
+      } else if (type == TensorType::bf16) {
+        const auto bits = static_cast<uint16_t>(std::bit_cast<uint32_t>(x) >> 16);
+        std::memcpy(&bytes_[at], &bits, 2);
+      } else {
+        const Half half = to_half(x);
+        std::memcpy(&bytes_[at], &half, 2);
+      }
+    };
+    for (size_t at = 0; at < bytes_.size(); at += static_cast<size_t>(format.block_bytes)) {
+      if (format.block_size == 1) {
+        put(at, random.normal());
+        continue;
+      }
+      for (size_t i = 0; i < static_cast<size_t>(format.block_bytes); ++i) {
+        bytes_[at + i] = static_cast<std::byte>(random.below(256));
+      }
+      put(at, random.normal(0.1F));
+      if (type == TensorType::q4_1) put(at + 2, random.normal(0.3F));
+    }
+    view_ = {.name = "test", .type = type, .n_row = n_row, .n_col = n_col, .bytes = bytes_};
+  }
+  const TensorView& view() const { return view_; }
+
+ private:
+  std::vector<std::byte> bytes_;
+  TensorView view_;
+};
+
+/// Every test of a fast kernel runs once per instruction set of this machine.
+class OnTarget : public testing::TestWithParam<std::string_view> {
+ protected:
+  void SetUp() override { cpu::use_target(GetParam()); }
+  void TearDown() override { cpu::use_target(cpu::available_targets().back()); }
+};
+inline std::string target_of(const testing::TestParamInfo<std::string_view>& info) {
+  return std::string(info.param);
+}
+#define REATTEND_ON_EVERY_TARGET(Suite) \
+  INSTANTIATE_TEST_SUITE_P(, Suite, testing::ValuesIn(cpu::available_targets()), target_of)
+
+/// Bits, not values: NaN equals itself and 0 differs from -0.
+inline bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+}  // namespace reattend::test
