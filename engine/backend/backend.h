@@ -43,7 +43,7 @@ struct HeadLog {
   int32_t positions = 0;  ///< how many were attended to, p included
 };
 
-/// Bytes an operation touched: counted, not assumed.
+/// Bytes read: counted, not assumed. `select` are rows read only to choose, and kept rows read to be packed.
 struct BytesRead {
   int64_t weights = 0, attend = 0, select = 0;
 };

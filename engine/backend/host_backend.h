@@ -24,7 +24,8 @@ namespace reattend {
 struct KeptSet {
   std::pmr::vector<int32_t> order;                         ///< [n_kept] positions, best first
   int32_t stamp = -1;                                      ///< position of the step that chose them
-  std::pmr::vector<std::byte> packed_keys, packed_values;  ///< [n_kept][d_head] cache bits, or empty
+  std::pmr::vector<std::byte> packed_keys, packed_values;  ///< [n_kept][d_head] cache bits, once `packed`
+  bool packed = false;
   explicit KeptSet(std::pmr::memory_resource* m) : order(m), packed_keys(m), packed_values(m) {}
 };
 
@@ -289,11 +290,11 @@ class HostBackend final : public ModelOps, public SelectionOps {
       sets_[g] = resolve(way.attend, kept.order.data(), static_cast<int32_t>(kept.order.size()), kept.stamp, p);
       seq.logs[layer * n_kv + g].positions = sets_[g].size();
       rotated = rotated || (way.attend.rank_rotation && sets_[g].lead != p + 1);
-      if (!shadow && sets_[g].n_kept > 0) use_packed(seq, layer, g, sets_[g]);
       // A full row comes for free where everything is attended to; it saves the scoring pass.
       if ((sets_[g].lead == p + 1 || shadow) && (way.after.select || measure_))
         scores[g] = rows_.begin_raw(g, shape_.group());
     }
+    if (!shadow) use_packed(seq, layer);
     if (shadow) {
       const std::vector<PositionSet> all(n_kv, everything_up_to(p + 1));
       run_attention(seq, layer, kv, all, scores);
@@ -451,21 +452,40 @@ class HostBackend final : public ModelOps, public SelectionOps {
     return buffers_.staged.data();
   }
 
-  void use_packed(Seq& seq, int32_t layer, int32_t kv_head, PositionSet& set) {
-    KeptSet& kept = unit(seq, layer, kv_head);
-    const size_t row = static_cast<size_t>(seq.cache->bytes_per_position() / 2);
-    if (kept.packed_keys.empty()) {
+  /// Hands attention the rank-ordered copies of the kept sets it is about to read, made at the first use.
+  void use_packed(Seq& seq, int32_t layer) {
+    const auto row = static_cast<size_t>(seq.cache->bytes_per_position() / 2);
+    std::vector<int32_t> fresh;
+    for (int32_t g = 0; g < shape_.n_kv_head; ++g) {
+      KeptSet& kept = unit(seq, layer, g);
+      if (sets_[g].n_kept == 0 || kept.packed) continue;
       kept.packed_keys.resize(kept.order.size() * row);
       kept.packed_values.resize(kept.order.size() * row);
-      for (size_t i = 0; i < kept.order.size(); ++i) {
-        std::memcpy(kept.packed_keys.data() + i * row, seq.cache->key(layer, kv_head, kept.order[i]), row);
-        std::memcpy(kept.packed_values.data() + i * row, seq.cache->value(layer, kv_head, kept.order[i]), row);
-      }
+      kept.packed = true;
       bytes_.select += static_cast<int64_t>(2 * kept.order.size() * row);
+      fresh.push_back(g);
     }
-    set.packed_keys = kept.packed_keys.data();
-    set.packed_values = kept.packed_values.data();
-    set.packed_type = kv_;
+    constexpr int64_t kRows = 128;  // a task's share: 32 KB of keys and values at d_head 64
+    int64_t n_part = 0;             // sets of one layer may differ in size where each KV head decides for itself
+    for (const int32_t g : fresh) {
+      n_part = std::max(n_part, (static_cast<int64_t>(unit(seq, layer, g).order.size()) + kRows - 1) / kRows);
+    }
+    pool_.run(static_cast<int64_t>(fresh.size()) * n_part, [&](int64_t task, int) {
+      const int32_t g = fresh[task / n_part];
+      KeptSet& kept = unit(seq, layer, g);
+      const auto begin = static_cast<size_t>(task % n_part * kRows);
+      const size_t end = std::min(kept.order.size(), begin + kRows);
+      for (size_t i = begin; i < end; ++i) {
+        std::memcpy(kept.packed_keys.data() + i * row, seq.cache->key(layer, g, kept.order[i]), row);
+        std::memcpy(kept.packed_values.data() + i * row, seq.cache->value(layer, g, kept.order[i]), row);
+      }
+    });
+    for (int32_t g = 0; g < shape_.n_kv_head; ++g) {
+      if (sets_[g].n_kept == 0) continue;
+      sets_[g].packed_keys = unit(seq, layer, g).packed_keys.data();
+      sets_[g].packed_values = unit(seq, layer, g).packed_values.data();
+      sets_[g].packed_type = kv_;
+    }
   }
 
   /// StreamingLLM's original positions: key r of the sorted set stands at r, the query at the last rank. Works on a
@@ -539,7 +559,7 @@ class HostBackend final : public ModelOps, public SelectionOps {
     for (const int32_t g : kv_heads) {
       KeptSet& kept = unit(seq, layer, g);
       kept.order.resize(static_cast<size_t>(std::min(what.keep, n)));
-      kept.packed_keys.clear(), kept.packed_values.clear();
+      kept.packed = false;
       kept.stamp = n - 1;
     }
     pool_.run(static_cast<int64_t>(kv_heads.size()), [&](int64_t i, int) {
