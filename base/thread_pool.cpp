@@ -1,4 +1,4 @@
-// Workers wait for a region by spinning a little and then sleeping on a condition variable; tasks are taken from a counter.
+// Workers join an open region if they come in time; whoever is late is not waited for. Tasks are taken from a counter.
 #include "base/thread_pool.h"
 
 #include <algorithm>
@@ -27,15 +27,19 @@ void relax() {
 #endif
 }
 
+/// The gate's word: the region's number, whether workers may still join, and how many are inside.
+constexpr uint64_t kInside = (uint64_t{1} << 16) - 1, kOpen = uint64_t{1} << 16;
+constexpr int kNumberShift = 17;
+
 }  // namespace
 
 struct ThreadPool::State {
   std::vector<std::thread> workers;
   const std::function<void(int64_t, int)>* task = nullptr;
   int64_t n_task = 0;
-  std::atomic<int64_t> next{0};
-  std::atomic<int> unfinished{0};
-  std::atomic<uint64_t> region{0};  // counts regions; workers wait for it to move
+  alignas(64) std::atomic<int64_t> next{0};
+  alignas(64) std::atomic<uint64_t> gate{0};
+  std::atomic<int> sleepers{0};
   std::atomic<bool> stop{false};
   std::mutex mutex;
   std::condition_variable wake;
@@ -54,25 +58,42 @@ struct ThreadPool::State {
     }
   }
 
+  /// Whether there is a region that a worker which last saw region `seen` should look at.
+  bool calls(uint64_t seen, std::memory_order order) const {
+    const uint64_t now = gate.load(order);
+    return ((now & kOpen) != 0 && now >> kNumberShift != seen) || stop.load(order);
+  }
+
+  void wait(uint64_t seen) {
+    for (int spin = 0; spin < kSpins; ++spin) {
+      if (calls(seen, std::memory_order_relaxed)) return;
+      relax();
+    }
+    // Sequential consistency orders this against open(): either open() sees a sleeper or the sleeper the open gate.
+    std::unique_lock lock(mutex);
+    sleepers.fetch_add(1, std::memory_order_seq_cst);
+    wake.wait(lock, [&] { return calls(seen, std::memory_order_seq_cst); });
+    sleepers.fetch_sub(1, std::memory_order_relaxed);
+  }
+
   void loop(int thread) {
     for (uint64_t seen = 0;;) {
-      for (int spin = 0; spin < kSpins && region.load(std::memory_order_acquire) == seen; ++spin) relax();
-      if (region.load(std::memory_order_acquire) == seen) {
-        std::unique_lock lock(mutex);
-        wake.wait(lock, [&] { return region.load(std::memory_order_acquire) != seen; });
+      wait(seen);
+      if (stop.load(std::memory_order_relaxed)) return;
+      uint64_t now = gate.load(std::memory_order_relaxed);
+      while ((now & kOpen) != 0 && now >> kNumberShift != seen) {
+        if (!gate.compare_exchange_weak(now, now + 1, std::memory_order_acquire, std::memory_order_relaxed)) continue;
+        seen = now >> kNumberShift;
+        work(thread);
+        gate.fetch_sub(1, std::memory_order_release);
+        break;
       }
-      if (stop.load(std::memory_order_acquire)) return;
-      seen = region.load(std::memory_order_acquire);
-      work(thread);
-      unfinished.fetch_sub(1, std::memory_order_release);
     }
   }
 
-  void open_region() {
-    {
-      const std::lock_guard lock(mutex);  // so that no worker misses the change between its check and its sleep
-      region.fetch_add(1, std::memory_order_release);
-    }
+  void wake_sleepers() {
+    if (sleepers.load(std::memory_order_seq_cst) == 0) return;
+    { const std::lock_guard lock(mutex); }  // a worker between its check and its sleep holds it
     wake.notify_all();
   }
 };
@@ -83,8 +104,8 @@ ThreadPool::ThreadPool(int n_thread) : state_(std::make_unique<State>()) {
 }
 
 ThreadPool::~ThreadPool() {
-  state_->stop.store(true, std::memory_order_release);
-  state_->open_region();
+  state_->stop.store(true, std::memory_order_seq_cst);
+  state_->wake_sleepers();
   for (std::thread& worker : state_->workers) worker.join();
 }
 
@@ -96,21 +117,26 @@ void ThreadPool::run(int64_t n_task, const std::function<void(int64_t, int)>& ta
     for (int64_t i = 0; i < n_task; ++i) task(i, 0);
     return;
   }
-  state_->task = &task;
-  state_->n_task = n_task;
-  state_->next.store(0, std::memory_order_relaxed);
-  state_->unfinished.store(static_cast<int>(state_->workers.size()), std::memory_order_relaxed);
-  state_->open_region();
-  state_->work(0);
-  // A worker that the system has not scheduled must not be spun against for long on a shared machine.
-  for (int spin = 0; state_->unfinished.load(std::memory_order_acquire) != 0; ++spin) {
+  State& state = *state_;
+  state.task = &task;
+  state.n_task = n_task;
+  state.next.store(0, std::memory_order_relaxed);
+  const uint64_t number = (state.gate.load(std::memory_order_relaxed) >> kNumberShift) + 1;
+  state.gate.store(number << kNumberShift | kOpen, std::memory_order_seq_cst);
+  state.wake_sleepers();
+  state.work(0);
+  // All tasks are taken: close the gate, and wait for those inside to finish theirs. A worker that the system has not
+  // run yet finds the gate closed; on a shared machine waiting for it would cost a time slice.
+  uint64_t now = state.gate.fetch_and(~kOpen, std::memory_order_acquire);
+  for (int spin = 0; (now & kInside) != 0; ++spin) {
     if (spin < 4 * kSpins) {
       relax();
     } else {
       std::this_thread::yield();
     }
+    now = state.gate.load(std::memory_order_acquire);
   }
-  if (state_->error) std::rethrow_exception(std::exchange(state_->error, nullptr));
+  if (state.error) std::rethrow_exception(std::exchange(state.error, nullptr));
 }
 
 }  // namespace reattend
