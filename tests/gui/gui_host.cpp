@@ -1,0 +1,64 @@
+// The loop of NewFrame, draw, Render around the Test Engine, on Dear ImGui's null backends.
+#include "gui_host.h"
+
+#include <chrono>
+#include <thread>
+
+#include <imgui_impl_null.h>
+
+namespace reattend::viz::testing {
+
+GuiHost::GuiHost(OpenSource source) : contexts_(std::make_unique<UiContexts>(1.0F)) {
+  engine_ = ImGuiTestEngine_CreateContext();
+  ImGuiTestEngineIO& io = ImGuiTestEngine_GetIO(engine_);
+  io.ConfigRunSpeed = ImGuiTestRunSpeed_Fast;
+  io.ConfigVerboseLevel = ImGuiTestVerboseLevel_Info;
+  io.ConfigVerboseLevelOnError = ImGuiTestVerboseLevel_Debug;
+  io.ConfigNoThrottle = true;
+  io.ConfigSavedSettings = false;
+  io.ConfigFixedDeltaTime = 1.0F / 60;
+  ImGuiTestEngine_Start(engine_, ImGui::GetCurrentContext());
+  ImGui_ImplNullRender_Init();
+  app_ = std::make_unique<App>(std::move(source), [] {});
+}
+
+GuiHost::~GuiHost() {
+  ImGuiTestEngine_Stop(engine_);
+  ImGui_ImplNullRender_Shutdown();
+  app_.reset();
+  contexts_.reset();
+  ImGuiTestEngine_DestroyContext(engine_);
+}
+
+std::string GuiHost::run(std::function<void(ImGuiTestContext*)> body) {
+  ImGuiTest* test = ImGuiTestEngine_RegisterTest(engine_, "viz", "body", __FILE__, __LINE__);
+  test->TestFunc = std::move(body);
+  ImGuiTestEngine_QueueTest(engine_, test);
+  while (!ImGuiTestEngine_IsTestQueueEmpty(engine_)) {
+    ImGuiIO& io = ImGui::GetIO();
+    io.DisplaySize = ImVec2(1600, 900);
+    io.DeltaTime = 1.0F / 60;
+    ImGui_ImplNullRender_NewFrame();
+    ImGui::NewFrame();
+    app_->draw_frame();
+    ImGui::Render();
+    ImGui_ImplNullRender_RenderDrawData(ImGui::GetDrawData());
+    ImGuiTestEngine_PreSwap(engine_);
+    ImGuiTestEngine_PostSwap(engine_);
+  }
+  if (test->Output.Status == ImGuiTestStatus_Success) return {};
+  ImGuiTextBuffer log;
+  test->Output.Log.ExtractLinesForVerboseLevels(ImGuiTestVerboseLevel_Error, ImGuiTestVerboseLevel_Debug, &log);
+  return std::string("failed:\n") + log.c_str();
+}
+
+void GuiHost::settle(ImGuiTestContext* ctx) {
+  // A computation that never ends fails the test by ctest's time limit.
+  do {
+    ctx->Yield(2);
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  } while (!app_->settled());
+  ctx->Yield(2);
+}
+
+}  // namespace reattend::viz::testing

@@ -1,0 +1,34 @@
+// Runs the real panels without window or graphics and lets the ImGui Test Engine use them as a person would.
+#pragma once
+#include <functional>
+#include <memory>
+#include <string>
+
+#include <imgui.h>
+#include <imgui_te_context.h>
+#include <imgui_te_engine.h>
+
+#include "viz/app.h"
+
+namespace reattend::viz::testing {
+
+/// One App in one ImGui context. Frames are 1600 x 900 at 1/60 s; nothing is rasterised.
+class GuiHost {
+ public:
+  explicit GuiHost(OpenSource source);
+  ~GuiHost();
+
+  App& app() { return *app_; }
+  /// Runs `body` as a test of the engine; empty if it passed, else the engine's log.
+  std::string run(std::function<void(ImGuiTestContext*)> body);
+
+  /// For use within a body: frames until nothing is being computed.
+  void settle(ImGuiTestContext* ctx);
+
+ private:
+  ImGuiTestEngine* engine_ = nullptr;
+  std::unique_ptr<UiContexts> contexts_;
+  std::unique_ptr<App> app_;
+};
+
+}  // namespace reattend::viz::testing

@@ -1,0 +1,155 @@
+// The program `reattend-view`: a window on traces, or a picture of what the window would show.
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <thread>
+
+#include <fmt/format.h>
+#include <imgui.h>
+#include <CLI/CLI.hpp>
+
+#include "base/error.h"
+#include "viz/app.h"
+#include "viz/offscreen.h"
+#include "viz/trace_source.h"
+#include "viz/window.h"
+
+namespace reattend::viz {
+namespace {
+
+struct Options {
+  std::vector<std::filesystem::path> traces;
+  std::filesystem::path screenshot, settings;
+  std::string size = "1600x900";
+  int layer = -1, head = -1, step = -1, position = -1, threads = 0, frames = 0;
+  bool light = false, force = false;
+};
+
+constexpr const char* kExamples = R"(Examples:
+  reattend-view trace.h5
+  reattend-view trace.h5 --settings reattend.toml
+  reattend-view trace.h5 --screenshot out.png --size 1600x900 --layer 12 --head 1)";
+
+void add_options(CLI::App& app, Options& options) {
+  app.add_option("TRACE", options.traces, "Traces to look at (reattend record makes them)")->required();
+  app.add_option("--settings", options.settings, "Start with the policy of this settings file");
+  app.add_option("--layer", options.layer, "Start at this layer")->check(CLI::NonNegativeNumber);
+  app.add_option("--head", options.head, "Start at this KV head")->check(CLI::NonNegativeNumber);
+  app.add_option("--step", options.step, "Start at this step")->check(CLI::PositiveNumber);
+  app.add_option("--position", options.position, "Start with this position selected")->check(CLI::NonNegativeNumber);
+  app.add_flag("--light", options.light, "Light colours");
+  app.add_option("--screenshot", options.screenshot,
+                 "Write a picture of the window to this PNG file; needs no display");
+  app.add_option("--size", options.size, "Size of the picture, WIDTHxHEIGHT")->capture_default_str();
+  app.add_flag("--force", options.force, "Overwrite an existing picture");
+  app.add_option("--threads", options.threads, "Threads to re-simulate with; 0: all hardware threads")
+      ->check(CLI::Range(0, 1024));
+  app.add_option("--frames", options.frames, "Close the window after this many frames")->check(CLI::PositiveNumber);
+  app.footer(kExamples);
+}
+
+std::pair<int32_t, int32_t> parse_size(const std::string& text) {
+  int32_t width = 0, height = 0;
+  char rest = 0;
+  constexpr int32_t kLeast = 320, kMost = 16384;
+  if (std::sscanf(text.c_str(), "%5dx%5d%c", &width, &height, &rest) != 2 || std::min(width, height) < kLeast ||
+      std::max(width, height) > kMost) {
+    fail_usage({"--size", fmt::format("WIDTHxHEIGHT with {} to {} pixels each way", kLeast, kMost), text, ""});
+  }
+  return {width, height};
+}
+
+void start(App& app, const Options& options, const Settings& settings) {
+  app.session().set_initial_settings(settings);
+  app.session().set_start({options.layer, options.head, options.step, options.position});
+  app.set_light(options.light);
+  app.open(options.traces);
+}
+
+void take_screenshot(App& app, const Options& options) {
+  const auto [width, height] = parse_size(options.size);
+  Offscreen host(width, height);
+  // Layout and scrolling take a few frames after the last result has arrived.
+  constexpr int kQuiet = 6;
+  for (int quiet = 0; quiet < kQuiet;) {
+    host.frame([&] { app.draw_frame(); });
+    if (!app.session().open_error().empty()) throw Error(app.session().open_error());
+    quiet = app.settled() ? quiet + 1 : 0;
+    if (quiet == 0) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  if (!app.session().replay_error().empty()) throw Error(app.session().replay_error());
+  write_png(host.read(), options.screenshot, options.force);
+  fmt::print("{}\n", options.screenshot.string());
+}
+
+/// Where the window's layout is remembered; empty where there is no place for it.
+std::string layout_file() {
+  namespace fs = std::filesystem;
+  const char *config = std::getenv("XDG_CONFIG_HOME"), *home = std::getenv("HOME");
+  fs::path folder;
+  if (config != nullptr && *config != '\0')
+    folder = config;
+  else if (home != nullptr && *home != '\0')
+    folder = fs::path(home) / ".config";
+  else
+    return {};
+  folder /= "reattend";
+  std::error_code error;
+  fs::create_directories(folder, error);
+  return error ? std::string() : (folder / "view.ini").string();
+}
+
+void show_window(const Options& options, const Settings& settings) {
+  const WindowSystem system;
+  const std::string layout = layout_file();
+  const UiContexts contexts(system.scale());
+  if (!layout.empty()) ImGui::GetIO().IniFilename = layout.c_str();
+  App app(trace_source(options.threads), &WindowSystem::wake);
+  start(app, options, settings);
+  Window window;
+  window.run(app, options.frames);
+}
+
+void run(const Options& options) {
+  for (const auto& trace : options.traces) {
+    std::error_code error;
+    if (!std::filesystem::exists(trace, error)) {
+      fail({trace.string(), "a trace", "no such file", "make one with `reattend record`"});
+    }
+  }
+  const Settings settings =
+      options.settings.empty() ? Settings("recycled") : Settings::from_toml_file(options.settings);
+  if (options.screenshot.empty()) return show_window(options, settings);
+  check_png_path(options.screenshot, options.force);
+  const UiContexts contexts(1);
+  App app(trace_source(options.threads), [] {});
+  start(app, options, settings);
+  take_screenshot(app, options);
+}
+
+}  // namespace
+}  // namespace reattend::viz
+
+int main(int argc, char** argv) {
+  using namespace reattend;
+  CLI::App app("Looks at recorded decodes and tunes cache policies on them.", "reattend-view");
+  app.set_version_flag("--version", "reattend-view " REATTEND_VERSION);
+  viz::Options options;
+  viz::add_options(app, options);
+  const auto complain = [](const std::string& line, ExitCode code) {
+    fmt::print(stderr, "reattend-view: {}\n", line);
+    return static_cast<int>(code);
+  };
+  try {
+    app.parse(argc, argv);
+    viz::run(options);
+    return 0;
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);
+    return complain(std::string(error.what()) + "; see `reattend-view --help`", ExitCode::usage);
+  } catch (const Error& error) {
+    return complain(error.what(), error.code());
+  } catch (const std::exception& error) {
+    return complain(error.what(), ExitCode::failed);
+  }
+}

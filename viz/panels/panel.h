@@ -1,0 +1,33 @@
+// A panel: one window of the front end. A new one is one file with a make function, and one row in panels.cpp.
+#pragma once
+#include <memory>
+#include <vector>
+
+#include "viz/session.h"
+#include "viz/shared_view.h"
+
+namespace reattend::viz {
+
+/// Where the default layout puts it.
+enum class Dock : uint8_t { left_top, left_bottom, centre_top, centre_bottom, right };
+
+class Panel {
+ public:
+  virtual ~Panel() = default;
+  virtual const char* name() const = 0;
+  virtual Dock dock() const = 0;
+  /// Called within the panel's window.
+  virtual void draw(Session& session, SharedView& view) = 0;
+  bool open = true;
+};
+
+std::unique_ptr<Panel> make_timeline();
+std::unique_ptr<Panel> make_heat_map();
+std::unique_ptr<Panel> make_tune();
+std::unique_ptr<Panel> make_trace_info();
+std::unique_ptr<Panel> make_tokens();
+
+/// All panels in the order of the menu.
+std::vector<std::unique_ptr<Panel>> make_panels();
+
+}  // namespace reattend::viz

@@ -1,0 +1,317 @@
+// Steps from left to right: every layer's decisions or losses, the selected layer's similarity with its threshold, its
+// measures.
+#include <algorithm>
+#include <cmath>
+
+#include <fmt/format.h>
+#include <implot.h>
+
+#include "viz/panels/panel.h"
+#include "viz/panels/plot_helpers.h"
+#include "viz/render/heatmap.h"
+#include "viz/theme.h"
+
+namespace reattend::viz {
+namespace {
+
+constexpr const char* kMeasureNames[kLayerMeasures] = {"full steps", "lost mass", "lost overlap", "output error"};
+
+class Timeline : public Panel {
+ public:
+  const char* name() const override { return "Timeline"; }
+  Dock dock() const override { return Dock::centre_top; }
+  void draw(Session& session, SharedView& view) override;
+
+ private:
+  void draw_controls(Session& session);
+  void draw_layer_map(Session& session, SharedView& view, float height);
+  void draw_lane(Session& session, SharedView& view, float height);
+  void draw_similarity(Session& session, SharedView& view, float height);
+  void draw_measures(Session& session, SharedView& view, float height);
+  void drag_threshold(Session& session, SharedView& view);
+  /// One curve over the steps: head `head` of n_head in array [T][n_head].
+  void plot_curve(const char* label, const std::vector<float>& array, int32_t n_head, int32_t head, ImVec4 color) const;
+  void set_up_steps(const Session& session, SharedView& view, ImPlotAxisFlags flags) const;
+  void select_by_click(Session& session, SharedView& view);
+
+  HeatMap layer_map_;
+  LayerMeasure measure_ = LayerMeasure::lost_mass;
+  Limits similarity_;  ///< y axis of the similarity
+  Limits shares_{0, 1.02};
+  bool fit_similarity_ = true;
+  bool dragging_ = false;
+};
+
+void Timeline::set_up_steps(const Session& session, SharedView& view, ImPlotAxisFlags flags) const {
+  const int32_t n_step = session.trace()->info.n_step;
+  ImPlot::SetupAxis(ImAxis_X1, nullptr, flags);
+  ImPlot::SetupAxisLinks(ImAxis_X1, &view.steps.low, &view.steps.high);
+  const Limits all = cells(1, n_step);
+  ImPlot::SetupAxisLimitsConstraints(ImAxis_X1, all.low, all.high);
+  ImPlot::SetupAxisZoomConstraints(ImAxis_X1, std::min(4.0, all.high - all.low), all.high - all.low);
+}
+
+void Timeline::select_by_click(Session& session, SharedView& view) {
+  if (!ImPlot::IsPlotHovered()) return;
+  view.focus = Focus::timeline;
+  if (plot_clicked() && !dragging_) session.select_step(cell_at(ImPlot::GetPlotMousePos().x));
+}
+
+void Timeline::plot_curve(const char* label, const std::vector<float>& array, int32_t n_head, int32_t head,
+                          ImVec4 color) const {
+  if (array.empty() || std::all_of(array.begin(), array.end(), [](float x) { return std::isnan(x); })) return;
+  ImPlotSpec spec;
+  spec.Flags = ImPlotLineFlags_SkipNaN;
+  spec.LineColor = color;
+  spec.LineWeight = 1.5F;
+  struct Data {
+    const float* values;  ///< [T][n_head], from the head on
+    int32_t stride;
+  } data{array.data() + head, n_head};
+  ImPlot::PlotLineG(
+      label,
+      [](int i, void* user) {
+        const auto& d = *static_cast<const Data*>(user);
+        return ImPlotPoint(i + 1, double{d.values[int64_t{i} * d.stride]});
+      },
+      &data, static_cast<int>(array.size()) / n_head, spec);
+}
+
+void Timeline::draw_controls(Session& session) {
+  ImGui::AlignTextToFramePadding();
+  ImGui::TextUnformatted("layers:");
+  ImGui::SameLine();
+  ImGui::SetNextItemWidth(ImGui::GetFontSize() * 8.5F);
+  int measure = static_cast<int>(measure_);
+  if (ImGui::Combo("##measure", &measure, kMeasureNames, kLayerMeasures)) measure_ = static_cast<LayerMeasure>(measure);
+  ImGui::SetItemTooltip("what the map of layers and steps shows (mean over KV heads; bright is more)");
+  const Selection& at = session.selection();
+  const LayerReplay* replay = session.layer();
+  const TraceInfo& info = session.trace()->info;
+  std::string text = fmt::format("layer {}, KV head {}, step {} of {}", at.layer, at.kv_head, at.step, info.n_step);
+  if (replay != nullptr) {
+    const auto cell = static_cast<size_t>((at.step - 1) * info.n_kv_head + at.kv_head);
+    text += fmt::format(": {}, {} positions, recovered {:.4f}", replay->full[cell] != 0 ? "full" : "partial",
+                        replay->positions[cell], replay->recovered[cell]);
+    if (std::isfinite(replay->cos[cell])) text += fmt::format(", similarity {:.4f}", replay->cos[cell]);
+  }
+  ImGui::SameLine();
+  ImGui::TextUnformatted(text.c_str());
+}
+
+void Timeline::draw_layer_map(Session& session, SharedView& view, float height) {
+  const TraceInfo& info = session.trace()->info;
+  if (!ImPlot::BeginPlot("##layers", ImVec2(-1, height), ImPlotFlags_CanvasOnly)) return;
+  set_up_steps(session, view, ImPlotAxisFlags_NoTickLabels | ImPlotAxisFlags_NoGridLines | ImPlotAxisFlags_NoTickMarks);
+  ImPlot::SetupAxis(ImAxis_Y1, "layer", ImPlotAxisFlags_Invert | ImPlotAxisFlags_Lock | ImPlotAxisFlags_NoGridLines);
+  ImPlot::SetupAxisLimits(ImAxis_Y1, -0.5, info.n_layer - 0.5, ImPlotCond_Always);
+  ImPlot::SetupAxisFormat(ImAxis_Y1, "%.0f");
+
+  const HeatMatrix matrix = session.layer_map(measure_);
+  const ImVec2 corner = ImPlot::GetPlotPos(), size = ImPlot::GetPlotSize();
+  if (matrix.values != nullptr) {
+    const ImPlotRect limits = ImPlot::GetPlotLimits();
+    // Row 0 is layer 0, column 0 is step 1.
+    const HeatView part{limits.X.Min - 0.5, limits.X.Max - 0.5, 0.0, static_cast<double>(info.n_layer)};
+    HeatColors colors;
+    const bool shares = measure_ == LayerMeasure::decision || measure_ == LayerMeasure::lost_overlap;
+    colors.scale = {.low = shares ? 0.0F : 1e-3F, .high = 1, .logarithmic = !shares};
+    if (measure_ == LayerMeasure::decision) colors.positive = Colormap::oranges;
+    ImPlot::PushPlotClipRect();
+    layer_map_.draw(*ImPlot::GetPlotDrawList(), ImVec2(std::floor(corner.x), std::floor(corner.y)),
+                    static_cast<int32_t>(size.x), static_cast<int32_t>(size.y), matrix, part, colors);
+    const ImU32 cursor = ImGui::ColorConvertFloat4ToU32(palette(false).cursor);
+    const ImVec2 low = ImPlot::PlotToPixels(limits.X.Min, session.selection().layer - 0.5);
+    const ImVec2 high = ImPlot::PlotToPixels(limits.X.Max, session.selection().layer + 0.5);
+    ImPlot::GetPlotDrawList()->AddRect(low, high, cursor);
+    ImPlot::PopPlotClipRect();
+    vertical_line(session.selection().step, palette(false).cursor);
+    if (ImPlot::IsPlotHovered()) {
+      const ImPlotPoint mouse = ImPlot::GetPlotMousePos();
+      const int32_t layer = cell_at(mouse.y), step = cell_at(mouse.x);
+      if (layer >= 0 && layer < info.n_layer && step >= 1 && step <= info.n_step) {
+        const float value = matrix.values[int64_t{layer} * info.n_step + step - 1];
+        ImGui::SetTooltip("layer %d, step %d: %s %.4g", layer, step, kMeasureNames[static_cast<size_t>(measure_)],
+                          static_cast<double>(value));
+        if (plot_clicked()) session.select_layer(layer);
+      }
+    }
+  } else if (session.waiting_for(Task::replay_all)) {
+    ImPlot::Annotation(0.5 * (view.steps.low + view.steps.high), 0.5 * info.n_layer, ImVec4(0, 0, 0, 0), ImVec2(0, 0),
+                       false, "re-simulating all layers ...");
+  }
+  select_by_click(session, view);
+  ImPlot::EndPlot();
+}
+
+void Timeline::draw_lane(Session& session, SharedView& view, float height) {
+  const LayerReplay* replay = session.layer();
+  const TraceInfo& info = session.trace()->info;
+  if (!ImPlot::BeginPlot("##lane", ImVec2(-1, height), ImPlotFlags_CanvasOnly)) return;
+  set_up_steps(session, view, ImPlotAxisFlags_NoDecorations);
+  // The same labels as the other plots have would not fit: the axis keeps their width, so that all steps align.
+  ImPlot::SetupAxis(ImAxis_Y1, nullptr, ImPlotAxisFlags_Invert | ImPlotAxisFlags_Lock | ImPlotAxisFlags_NoDecorations);
+  ImPlot::SetupAxisLimits(ImAxis_Y1, 0, 1, ImPlotCond_Always);
+  if (replay != nullptr) {
+    ImDrawList& list = *ImPlot::GetPlotDrawList();
+    const Palette& colors = palette(view.light);
+    const ImU32 full = ImGui::ColorConvertFloat4ToU32(colors.full);
+    const ImU32 partial = ImGui::ColorConvertFloat4ToU32(colors.partial);
+    const int32_t first = std::clamp(cell_at(view.steps.low), 1, info.n_step);
+    const int32_t last = std::clamp(cell_at(view.steps.high), 1, info.n_step);
+    ImPlot::PushPlotClipRect();
+    const ImVec2 corner = ImPlot::GetPlotPos(), size = ImPlot::GetPlotSize();
+    list.AddRectFilled(corner, ImVec2(corner.x + size.x, corner.y + size.y), partial);
+    for (int32_t head = 0; head < info.n_kv_head; ++head) {
+      for (int32_t t = first; t <= last; ++t) {
+        if (replay->full[static_cast<size_t>((t - 1) * info.n_kv_head + head)] == 0) continue;
+        const ImVec2 low = ImPlot::PlotToPixels(t - 0.5, head / static_cast<double>(info.n_kv_head));
+        const ImVec2 high = ImPlot::PlotToPixels(t + 0.5, (head + 1) / static_cast<double>(info.n_kv_head));
+        // A full step stays visible where many share a pixel.
+        list.AddRectFilled(low, ImVec2(std::max(high.x, low.x + 1), high.y), full);
+      }
+    }
+    ImPlot::PopPlotClipRect();
+    vertical_line(session.selection().step, colors.cursor);
+    if (ImPlot::IsPlotHovered()) {
+      const int32_t step = cell_at(ImPlot::GetPlotMousePos().x);
+      if (step >= 1 && step <= info.n_step) {
+        const auto index = static_cast<size_t>((step - 1) * info.n_kv_head + session.selection().kv_head);
+        ImGui::SetTooltip("step %d: %s, %d positions (bright: full steps; one row per KV head)", step,
+                          replay->full[index] != 0 ? "full" : "partial", replay->positions[index]);
+      }
+    }
+  }
+  select_by_click(session, view);
+  ImPlot::EndPlot();
+}
+
+void Timeline::drag_threshold(Session& session, SharedView& view) {
+  view.threshold_line = {};
+  const Parameter* parameter = find_parameter("threshold");
+  const std::string& policy = session.settings().policy();
+  if (parameter == nullptr ||
+      std::find(parameter->policies.begin(), parameter->policies.end(), policy) == parameter->policies.end()) {
+    return;
+  }
+  const int32_t layer = session.selection().layer;
+  double threshold = session.settings().real("threshold", layer);
+  const bool active = session.settings().choice("schedule") == "query";
+  ImVec4 color = palette(view.light).threshold;
+  if (!active) color.w = 0.45F;
+  const bool moved = ImPlot::DragLineY(0, &threshold, color, active ? 2.0F : 1.0F, ImPlotDragToolFlags_NoFit, nullptr,
+                                       nullptr, &dragging_);
+  ImPlot::TagY(threshold, color, "%.3f", threshold);
+  const ImVec2 corner = ImPlot::GetPlotPos(), size = ImPlot::GetPlotSize();
+  view.threshold_line = ImVec2(corner.x + size.x / 2, ImPlot::PlotToPixels(0, threshold).y);
+  view.threshold_zero = ImPlot::PlotToPixels(0, 0);
+  view.threshold_one = ImPlot::PlotToPixels(0, 1);
+  if (!moved) return;
+  threshold = std::clamp(threshold, parameter->low, parameter->high);
+  Settings settings = session.settings();
+  const Value& old = settings.get("threshold");
+  if (const auto* list = std::get_if<std::vector<double>>(&old)) {
+    std::vector<double> per_layer = *list;
+    per_layer[static_cast<size_t>(layer)] = threshold;
+    settings.set("threshold", per_layer);
+  } else {
+    settings.set("threshold", threshold);
+  }
+  // A fixed schedule ignores the threshold; who moves it wants it to decide.
+  if (!active) settings.set("schedule", std::string("query"));
+  session.set_settings(settings);
+}
+
+void Timeline::draw_similarity(Session& session, SharedView& view, float height) {
+  const LayerReplay* replay = session.layer();
+  const TraceInfo& info = session.trace()->info;
+  const Palette& colors = palette(view.light);
+  if (fit_similarity_ && replay != nullptr) {
+    double low = 0.9;
+    for (const float c : replay->cos) {
+      if (std::isfinite(c)) low = std::min(low, static_cast<double>(c));
+    }
+    if (const Parameter* p = find_parameter("threshold"); p != nullptr && session.settings().policy() == "recycled") {
+      low = std::min(low, session.settings().real("threshold", session.selection().layer));
+    }
+    similarity_ = {std::max(-1.05, low - 0.06), 1.02};
+    fit_similarity_ = false;
+  }
+  if (!ImPlot::BeginPlot("##similarity", ImVec2(-1, height), ImPlotFlags_NoTitle | ImPlotFlags_NoMouseText)) return;
+  set_up_steps(session, view, ImPlotAxisFlags_NoTickLabels);
+  ImPlot::SetupAxis(ImAxis_Y1, "similarity");
+  ImPlot::SetupAxisFormat(ImAxis_Y1, "%.2f");
+  ImPlot::SetupAxisLinks(ImAxis_Y1, &similarity_.low, &similarity_.high);
+  ImPlot::SetupAxisLimitsConstraints(ImAxis_Y1, -1.1, 1.1);
+  ImPlot::SetupLegend(ImPlotLocation_SouthWest, ImPlotLegendFlags_Horizontal);
+  if (replay != nullptr) {
+    plot_curve("query similarity to the last simulated full step", replay->cos, info.n_kv_head,
+               session.selection().kv_head, colors.kept);
+    drag_threshold(session, view);
+  }
+  vertical_line(session.selection().step, colors.cursor);
+  select_by_click(session, view);
+  ImPlot::EndPlot();
+}
+
+void Timeline::draw_measures(Session& session, SharedView& view, float height) {
+  const LayerReplay* replay = session.layer();
+  const TraceInfo& info = session.trace()->info;
+  const int32_t head = session.selection().kv_head;
+  if (!ImPlot::BeginPlot("##measures", ImVec2(-1, height), ImPlotFlags_NoTitle | ImPlotFlags_NoMouseText)) return;
+  set_up_steps(session, view, 0);
+  ImPlot::SetupAxis(ImAxis_X1, "step");
+  ImPlot::SetupAxisFormat(ImAxis_X1, "%.0f");
+  ImPlot::SetupAxis(ImAxis_Y1, "share");
+  ImPlot::SetupAxisFormat(ImAxis_Y1, "%.2f");
+  ImPlot::SetupAxisLinks(ImAxis_Y1, &shares_.low, &shares_.high);
+  ImPlot::SetupAxisLimitsConstraints(ImAxis_Y1, 0, 1.2);
+  ImPlot::SetupLegend(ImPlotLocation_SouthWest, ImPlotLegendFlags_Horizontal);
+  if (replay != nullptr) {
+    std::vector<float> normalised(replay->recovered.size());
+    for (size_t i = 0; i < normalised.size(); ++i) {
+      normalised[i] = replay->oracle[i] > 0 ? replay->recovered[i] / replay->oracle[i] : 0;
+    }
+    const bool light = view.light;
+    plot_curve("recovered mass", replay->recovered, info.n_kv_head, head, palette(light).kept);
+    plot_curve("normalised mass", normalised, info.n_kv_head, head,
+               light ? ImVec4(0.1F, 0.5F, 0.3F, 1) : ImVec4(0.5F, 0.85F, 0.65F, 1));
+    plot_curve("top-K overlap", replay->overlap, info.n_kv_head, head, palette(light).lost);
+    plot_curve("output error", replay->output_error, info.n_head, head * info.group(), palette(light).threshold);
+  }
+  vertical_line(session.selection().step, palette(view.light).cursor);
+  select_by_click(session, view);
+  ImPlot::EndPlot();
+}
+
+void Timeline::draw(Session& session, SharedView& view) {
+  if (session.trace() == nullptr) return;
+  const TraceInfo& info = session.trace()->info;
+  if (info.n_step == 0) {
+    ImGui::TextUnformatted("This trace holds no decode steps.");
+    return;
+  }
+  if (view.fit_timeline) {
+    view.steps = cells(1, info.n_step);
+    shares_ = {0, 1.02};
+    fit_similarity_ = true;
+    view.fit_timeline = false;
+  }
+  draw_controls(session);
+  const float room = ImGui::GetContentRegionAvail().y - 3 * ImGui::GetStyle().ItemSpacing.y;
+  const float lane = ImGui::GetFontSize() * 1.2F;
+  if (!ImPlot::BeginAlignedPlots("##aligned", true)) return;
+  draw_layer_map(session, view, (room - lane) * 0.30F);
+  draw_lane(session, view, lane);
+  draw_similarity(session, view, (room - lane) * 0.32F);
+  draw_measures(session, view, (room - lane) * 0.38F);
+  ImPlot::EndAlignedPlots();
+}
+
+}  // namespace
+
+std::unique_ptr<Panel> make_timeline() {
+  return std::make_unique<Timeline>();
+}
+
+}  // namespace reattend::viz

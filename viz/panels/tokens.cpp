@@ -1,0 +1,162 @@
+// The text itself, each token coloured by the attention it gets at the step in view, and by whether the policy keeps
+// it.
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+#include <imgui.h>
+
+#include "viz/panels/panel.h"
+#include "viz/render/colormap.h"
+#include "viz/theme.h"
+#include "viz/token_text.h"
+
+namespace reattend::viz {
+namespace {
+
+class Tokens : public Panel {
+ public:
+  const char* name() const override { return "Tokens"; }
+  Dock dock() const override { return Dock::right; }
+  void draw(Session& session, SharedView& view) override;
+
+ private:
+  /// A token's place in its line, in pixels.
+  struct Placed {
+    std::string text;
+    float x = 0, width = 0;
+  };
+  /// Tokens [first, end) of one line.
+  struct Line {
+    int32_t first = 0, end = 0;
+  };
+
+  void lay_out(const OpenedTrace& trace, float width);
+  void draw_line(Session& session, SharedView& view, const Line& line, int32_t step);
+
+  std::vector<Placed> tokens_;
+  std::vector<Line> lines_;
+  uint64_t trace_version_ = 0;
+  float width_ = 0, font_size_ = 0;
+  Cell shown_;  ///< what has been scrolled to
+};
+
+void Tokens::lay_out(const OpenedTrace& trace, float width) {
+  tokens_.clear();
+  lines_.clear();
+  Line line;
+  float x = 0;
+  const auto end_line = [&](int32_t next) {
+    line.end = next;
+    lines_.push_back(line);
+    line.first = next;
+    x = 0;
+  };
+  for (const std::string& bytes : trace.token_texts) {
+    const auto index = static_cast<int32_t>(tokens_.size());
+    Placed token{.text = visible(bytes)};
+    token.width = ImGui::CalcTextSize(token.text.c_str(), token.text.c_str() + token.text.size()).x;
+    if (x > 0 && x + token.width > width) end_line(index);
+    token.x = x;
+    x += token.width;
+    tokens_.push_back(std::move(token));
+    if (bytes.ends_with('\n')) end_line(index + 1);
+  }
+  if (line.first < static_cast<int32_t>(tokens_.size())) end_line(static_cast<int32_t>(tokens_.size()));
+}
+
+void Tokens::draw_line(Session& session, SharedView& view, const Line& line, int32_t step) {
+  const Palette& colors = palette(view.light);
+  const ColorScale scale{
+      .low = view.logarithmic ? 1e-5F : 0.0F, .high = view.logarithmic ? 0.1F : 1.0F, .logarithmic = view.logarithmic};
+  const int32_t n_position = session.trace()->info.n_prompt + step;  // positions that exist at this step
+  const ImVec2 corner = ImGui::GetCursorScreenPos();
+  const float height = ImGui::GetTextLineHeight();
+  ImDrawList& list = *ImGui::GetWindowDrawList();
+  const ImVec2 mouse = ImGui::GetIO().MousePos;
+  const bool hovered = ImGui::IsWindowHovered();
+  for (int32_t i = line.first; i < line.end; ++i) {
+    const Placed& token = tokens_[static_cast<size_t>(i)];
+    const ImVec2 low(corner.x + token.x, corner.y), high(low.x + token.width, low.y + height);
+    const std::optional<float> weight = session.weight(step, i);
+    const std::optional<bool> attended = session.attended(step, i);
+    ImVec4 color = view.marks && attended ? (*attended ? colors.kept : colors.lost) : colors.kept;
+    if (weight) {
+      color.w = 0.75F * scale.place(*weight);
+      list.AddRectFilled(low, ImVec2(high.x, high.y + 1), ImGui::ColorConvertFloat4ToU32(color));
+    }
+    if (view.marks && attended.value_or(false)) {
+      color.w = 1;
+      list.AddLine(ImVec2(low.x, high.y), high, ImGui::ColorConvertFloat4ToU32(color));
+    }
+    const bool under_mouse =
+        hovered && mouse.x >= low.x && mouse.x < high.x && mouse.y >= low.y && mouse.y < high.y + 2;
+    const bool marked = view.hover ? view.hover->position == i : session.selection().position == i;
+    if (marked || under_mouse) {
+      list.AddRect(ImVec2(low.x - 1, low.y), ImVec2(high.x + 1, high.y + 1),
+                   ImGui::ColorConvertFloat4ToU32(colors.cursor));
+    }
+    const ImU32 ink = i < n_position ? ImGui::GetColorU32(ImGuiCol_Text) : ImGui::GetColorU32(ImGuiCol_TextDisabled);
+    list.AddText(low, ink, token.text.c_str(), token.text.c_str() + token.text.size());
+    if (!under_mouse) continue;
+    if (i < n_position) view.next_hover = Cell{step, i};
+    std::string text = fmt::format("position {}", i);
+    if (weight) text += fmt::format("\nweight {:.9g} at step {}", *weight, step);
+    if (attended) text += *attended ? "\nattended" : "\nnot attended";
+    ImGui::SetTooltip("%s", text.c_str());
+    if (ImGui::IsMouseClicked(ImGuiMouseButton_Left)) session.select_position(i);
+  }
+  ImGui::Dummy(ImVec2(1, height));
+}
+
+void Tokens::draw(Session& session, SharedView& view) {
+  if (session.trace() == nullptr) return;
+  const TraceInfo& info = session.trace()->info;
+  const Selection& at = session.selection();
+  const int32_t step = view.hover ? view.hover->step : at.step;
+  const int32_t fed = info.n_prompt - 1 + step;
+  ImGui::TextUnformatted(fmt::format("step {} feeds \u201c{}\u201d", step, session.token_text(fed)).c_str());
+  if (!session.trace()->steps.logprob.empty() && step < static_cast<int32_t>(session.trace()->steps.logprob.size())) {
+    ImGui::TextDisabled("%s", fmt::format("next \u201c{}\u201d, log-probability {:.3f}", session.token_text(fed + 1),
+                                          session.trace()->steps.logprob[static_cast<size_t>(step)])
+                                  .c_str());
+  }
+  ImGui::Separator();
+  if (ImGui::BeginChild("text", ImVec2(0, 0), ImGuiChildFlags_None, ImGuiWindowFlags_AlwaysVerticalScrollbar)) {
+    const float width = ImGui::GetContentRegionAvail().x;
+    if (trace_version_ != session.trace_version() || width_ != width || font_size_ != ImGui::GetFontSize()) {
+      trace_version_ = session.trace_version(), width_ = width, font_size_ = ImGui::GetFontSize();
+      lay_out(*session.trace(), width);
+      shown_ = {};
+    }
+    // Scrolls to what was pointed at elsewhere, or else to the token of the selected step; never under the mouse.
+    const Cell focus = view.hover ? *view.hover : Cell{at.step, at.position >= 0 ? at.position : fed};
+    const float line_height = ImGui::GetTextLineHeightWithSpacing();
+    if (!(focus == shown_) && !ImGui::IsWindowHovered()) {
+      shown_ = focus;
+      const auto line = std::upper_bound(lines_.begin(), lines_.end(), focus.position,
+                                         [](int32_t p, const Line& l) { return p < l.end; });
+      const float y = static_cast<float>(line - lines_.begin()) * line_height;
+      const float top = ImGui::GetScrollY(), room = ImGui::GetWindowHeight() - 2 * line_height;
+      if (y < top + line_height || y > top + room) ImGui::SetScrollY(y - room / 2);
+    }
+    ImGuiListClipper clipper;
+    clipper.Begin(static_cast<int>(lines_.size()), line_height);
+    while (clipper.Step()) {
+      for (int i = clipper.DisplayStart; i < clipper.DisplayEnd; ++i) {
+        draw_line(session, view, lines_[static_cast<size_t>(i)], step);
+      }
+    }
+  }
+  ImGui::EndChild();
+}
+
+}  // namespace
+
+std::unique_ptr<Panel> make_tokens() {
+  return std::make_unique<Tokens>();
+}
+
+}  // namespace reattend::viz

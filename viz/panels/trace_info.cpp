@@ -1,0 +1,83 @@
+// What the trace is: model, policy, prompt, the machine it was recorded on, and every attribute of the file.
+#include <fmt/format.h>
+
+#include <imgui.h>
+
+#include "viz/panels/panel.h"
+#include "viz/theme.h"
+#include "viz/token_text.h"
+
+namespace reattend::viz {
+namespace {
+
+void row(const char* name, const std::string& value) {
+  ImGui::TableNextRow();
+  ImGui::TableNextColumn();
+  ImGui::TextDisabled("%s", name);
+  ImGui::TableNextColumn();
+  ImGui::PushTextWrapPos(0);
+  ImGui::TextUnformatted(value.c_str());
+  ImGui::PopTextWrapPos();
+}
+
+std::string rate(double gbps) {
+  return gbps > 0 ? fmt::format("{:.1f} GB/s", gbps) : std::string("not measured");
+}
+
+class TraceInfoPanel : public Panel {
+ public:
+  const char* name() const override { return "Trace"; }
+  Dock dock() const override { return Dock::left_bottom; }
+  void draw(Session& session, SharedView& view) override;
+};
+
+void TraceInfoPanel::draw(Session& session, SharedView& view) {
+  if (session.trace() == nullptr) {
+    ImGui::TextDisabled("no trace");
+    return;
+  }
+  const OpenedTrace& trace = *session.trace();
+  const TraceInfo& info = trace.info;
+  if (!info.warning.empty()) {
+    ImGui::PushTextWrapPos(0);
+    ImGui::TextColored(palette(view.light).error, "%s", visible(info.warning).c_str());
+    ImGui::PopTextWrapPos();
+  }
+  constexpr ImGuiTableFlags kTable = ImGuiTableFlags_RowBg | ImGuiTableFlags_SizingFixedFit;
+  if (ImGui::BeginTable("facts", 2, kTable)) {
+    ImGui::TableSetupColumn("name");
+    ImGui::TableSetupColumn("value", ImGuiTableColumnFlags_WidthStretch);
+    row("file", session.path().filename().string());
+    row("recorded", info.settings.summary() + (info.shadow ? " (shadow: output is full attention's)" : ""));
+    row("prompt", fmt::format("{} tokens", info.n_prompt));
+    row("steps", fmt::format("{}", info.n_step));
+    row("heads", fmt::format("{} layers, {} query heads on {} KV heads of {}", info.n_layer, info.n_head,
+                             info.n_kv_head, info.d_head));
+    row("cache",
+        fmt::format("{}{}", info.kv_type == KvType::f16 ? "f16" : "f32", info.has_values ? "" : ", no values"));
+    double ms = 0;
+    for (const double step : trace.steps.ms) ms += step;
+    if (!trace.steps.ms.empty())
+      row("measured", fmt::format("{:.2f} ms/token", ms / static_cast<double>(trace.steps.ms.size())));
+    row("weights", fmt::format("{:.2f} ms", info.calibration.weights_ms));
+    row("stream", rate(info.calibration.stream_gbps));
+    row("attend, runs", rate(info.calibration.attend_stream_gbps));
+    row("attend, kept", rate(info.calibration.attend_gather_gbps));
+    row("score", rate(info.calibration.score_gbps));
+    ImGui::EndTable();
+  }
+  if (!ImGui::CollapsingHeader("all attributes")) return;
+  if (!ImGui::BeginTable("attributes", 2, kTable)) return;
+  ImGui::TableSetupColumn("name");
+  ImGui::TableSetupColumn("value", ImGuiTableColumnFlags_WidthStretch);
+  for (const auto& [name, value] : info.attributes) row(visible(name).c_str(), visible(value));
+  ImGui::EndTable();
+}
+
+}  // namespace
+
+std::unique_ptr<Panel> make_trace_info() {
+  return std::make_unique<TraceInfoPanel>();
+}
+
+}  // namespace reattend::viz

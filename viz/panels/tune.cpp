@@ -1,0 +1,191 @@
+// The setting under trial: its policy and parameters, what the replay says about it, and the button that keeps it.
+#include <algorithm>
+#include <cmath>
+
+#include <fmt/format.h>
+#include <imgui.h>
+#include <imgui_stdlib.h>
+
+#include "base/error.h"
+#include "policies/policy.h"
+#include "viz/panels/panel.h"
+#include "viz/panels/parameter_widgets.h"
+#include "viz/save_settings.h"
+#include "viz/theme.h"
+
+namespace reattend::viz {
+namespace {
+
+class Tune : public Panel {
+ public:
+  const char* name() const override { return "Tune"; }
+  Dock dock() const override { return Dock::left_top; }
+  void draw(Session& session, SharedView& view) override;
+
+ private:
+  void draw_policy(Session& session);
+  void draw_results(const Session& session, const SharedView& view) const;
+  void draw_speed(const Session& session, const SharedView& view) const;
+  void draw_save(const Session& session, const SharedView& view);
+  void save(const Session& session, bool overwrite);
+
+  ParameterWidgets parameters_;
+  std::string save_path_, save_message_;
+  bool save_failed_ = false;
+  uint64_t trace_version_ = 0;
+};
+
+/// The same values under another policy, as far as that takes them.
+Settings with_policy(const Settings& old, std::string_view policy) {
+  Settings settings{std::string(policy)};
+  for (const Parameter& parameter : parameters()) {
+    const bool taken =
+        std::find(parameter.policies.begin(), parameter.policies.end(), policy) != parameter.policies.end();
+    if (taken && old.is_set(parameter.key)) settings.set(parameter.key, old.get(parameter.key));
+  }
+  return settings;
+}
+
+void Tune::draw_policy(Session& session) {
+  ImGui::SetNextItemWidth(-ImGui::CalcTextSize("policy").x - ImGui::GetStyle().ItemInnerSpacing.x);
+  const std::string current = session.settings().policy();
+  if (!ImGui::BeginCombo("policy", current.c_str())) return;
+  for (const PolicyInfo& policy : policy_registry()) {
+    const std::string name(policy.name);
+    if (ImGui::Selectable(name.c_str(), name == current) && name != current) {
+      session.set_settings(with_policy(session.settings(), name));
+    }
+    ImGui::SetItemTooltip("%s\nkeeps %s\nreads %s", std::string(policy.source).c_str(),
+                          std::string(policy.keeps).c_str(), std::string(policy.reads).c_str());
+  }
+  ImGui::EndCombo();
+}
+
+std::string shown(double x, const char* format) {
+  if (std::isnan(x)) return "\u2013";
+  if (std::isinf(x)) return "\u221e";
+  char text[32];
+  std::snprintf(text, sizeof text, format, x);
+  return text;
+}
+
+void Tune::draw_results(const Session& session, const SharedView& view) const {
+  const ReplaySummary* layer = session.layer_summary();
+  const ReplayResult* all = session.all();
+  const bool stale_layer = session.waiting_for(Task::replay_layer), stale_all = session.waiting_for(Task::replay_all);
+  struct Row {
+    const char* name;
+    double ReplaySummary::*field;
+    const char* format;
+    const char* help;
+  };
+  static constexpr Row kRows[] = {
+      {"recovered mass", &ReplaySummary::recovered, "%.4f",
+       "attention of the full row that the attended positions hold"},
+      {"oracle mass", &ReplaySummary::oracle, "%.4f", "the most that as many positions could hold"},
+      {"normalised mass", &ReplaySummary::normalised, "%.4f", "recovered / oracle"},
+      {"top-K overlap", &ReplaySummary::overlap, "%.4f", "share of this step's own top-K that the kept set holds"},
+      {"output error, mean", &ReplaySummary::output_error_mean, "%.4f",
+       "relative to full attention's output, per head"},
+      {"output error, p95", &ReplaySummary::output_error_p95, "%.4f",
+       "95th percentile: the best single predictor of lost quality"},
+      {"effective stride", &ReplaySummary::effective_stride, "%.2f", "steps per full step"},
+      {"positions", &ReplaySummary::positions, "%.1f", "attended to, per step and KV head"},
+  };
+  if (!ImGui::BeginTable("results", 3, ImGuiTableFlags_RowBg | ImGuiTableFlags_SizingStretchProp)) return;
+  ImGui::TableSetupColumn("means over steps", 0, 2.0F);
+  ImGui::TableSetupColumn(fmt::format("layer {}###layer", session.selection().layer).c_str(), 0, 1.2F);
+  ImGui::TableSetupColumn("all layers", 0, 1.2F);
+  ImGui::TableHeadersRow();
+  const ImVec4 text = ImGui::GetStyleColorVec4(ImGuiCol_Text), dim = palette(view.light).dim;
+  for (const Row& row : kRows) {
+    ImGui::TableNextRow();
+    ImGui::TableNextColumn();
+    ImGui::TextUnformatted(row.name);
+    ImGui::SetItemTooltip("%s", row.help);
+    ImGui::TableNextColumn();
+    if (layer != nullptr)
+      ImGui::TextColored(stale_layer ? dim : text, "%s", shown(layer->*row.field, row.format).c_str());
+    ImGui::TableNextColumn();
+    if (all != nullptr)
+      ImGui::TextColored(stale_all ? dim : text, "%s", shown(all->total.*row.field, row.format).c_str());
+  }
+  ImGui::EndTable();
+}
+
+void Tune::draw_speed(const Session& session, const SharedView& view) const {
+  const ReplayResult* all = session.all();
+  if (all == nullptr || all->total.ms_per_token <= 0) return;
+  const ReplaySummary& total = all->total;
+  ImGui::Text("predicted %.2f ms/token, full attention %.2f", total.ms_per_token, total.ms_per_token_full);
+  ImGui::TextColored(palette(view.light).kept, "predicted speed-up %.2fx",
+                     total.ms_per_token_full / total.ms_per_token);
+  ImGui::SetItemTooltip("from the trace's calibration of the machine that recorded it");
+}
+
+void Tune::save(const Session& session, bool overwrite) {
+  try {
+    save_settings(session, save_path_, overwrite);
+    save_message_ = "saved " + save_path_;
+    save_failed_ = false;
+  } catch (const Error& error) {
+    save_message_ = error.what();
+    save_failed_ = true;
+  }
+}
+
+void Tune::draw_save(const Session& session, const SharedView& view) {
+  if (trace_version_ != session.trace_version()) {
+    trace_version_ = session.trace_version();
+    save_path_ = (session.path().parent_path() / "reattend.toml").string();
+    save_message_.clear();
+  }
+  ImGui::SetNextItemWidth(-1);
+  ImGui::InputTextWithHint("##path", "file to save the settings to", &save_path_);
+  if (ImGui::Button("save settings", ImVec2(-1, 0)) && !save_path_.empty()) {
+    std::error_code error;
+    if (std::filesystem::exists(save_path_, error)) {
+      ImGui::OpenPopup("overwrite?");
+    } else {
+      save(session, false);
+    }
+  }
+  if (ImGui::BeginPopupModal("overwrite?", nullptr, ImGuiWindowFlags_AlwaysAutoResize)) {
+    ImGui::Text("%s exists.", save_path_.c_str());
+    if (ImGui::Button("overwrite")) save(session, true), ImGui::CloseCurrentPopup();
+    ImGui::SameLine();
+    if (ImGui::Button("keep it") || ImGui::IsKeyPressed(ImGuiKey_Escape)) ImGui::CloseCurrentPopup();
+    ImGui::EndPopup();
+  }
+  if (save_message_.empty()) return;
+  ImGui::PushTextWrapPos(0);
+  ImGui::TextColored(save_failed_ ? palette(view.light).error : palette(view.light).dim, "%s", save_message_.c_str());
+  ImGui::PopTextWrapPos();
+}
+
+void Tune::draw(Session& session, SharedView& view) {
+  if (session.trace() == nullptr) {
+    ImGui::TextDisabled("no trace");
+    return;
+  }
+  draw_policy(session);
+  parameters_.draw(session);
+  if (!session.replay_error().empty()) {
+    ImGui::PushTextWrapPos(0);
+    ImGui::TextColored(palette(view.light).error, "%s", session.replay_error().c_str());
+    ImGui::PopTextWrapPos();
+  }
+  ImGui::Spacing();
+  draw_results(session, view);
+  draw_speed(session, view);
+  ImGui::Spacing();
+  draw_save(session, view);
+}
+
+}  // namespace
+
+std::unique_ptr<Panel> make_tune() {
+  return std::make_unique<Tune>();
+}
+
+}  // namespace reattend::viz

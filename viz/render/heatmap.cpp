@@ -1,0 +1,102 @@
+// Maximum under each pixel, columns first and then rows: the first pass reads each visible cell once.
+#include "viz/render/heatmap.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace reattend::viz {
+namespace {
+
+struct Range {
+  int32_t begin, end;  ///< empty where begin >= end
+};
+
+/// The cells under each of n pixels that share [low, high) evenly, of n_cell cells.
+std::vector<Range> cells_under_pixels(double low, double high, int32_t n, int32_t n_cell) {
+  std::vector<Range> ranges(static_cast<size_t>(n));
+  const double step = (high - low) / n;
+  const auto cell = [n_cell](double x) { return static_cast<int32_t>(std::clamp(x, -1.0, double{1} + n_cell)); };
+  for (int32_t i = 0; i < n; ++i) {
+    Range& range = ranges[static_cast<size_t>(i)];
+    if (step >= 1) {
+      range = {cell(std::floor(low + step * i)), cell(std::floor(low + step * (i + 1)))};
+    } else {
+      const int32_t centre = cell(std::floor(low + step * (i + 0.5)));
+      range = {centre, centre + 1};
+    }
+    range = {std::max(range.begin, 0), std::min(range.end, n_cell)};
+  }
+  return ranges;
+}
+
+constexpr float kNone = std::numeric_limits<float>::quiet_NaN();
+
+/// False for nan against anything, so that the first cell replaces `kNone` and none replaces a cell.
+bool stronger(float a, float b) {
+  return std::isnan(b) ? !std::isnan(a) : std::abs(a) > std::abs(b);
+}
+
+}  // namespace
+
+void reduce_to_pixels(const HeatMatrix& matrix, const HeatView& view, int32_t width, int32_t height,
+                      std::vector<float>& out) {
+  out.assign(static_cast<size_t>(width) * static_cast<size_t>(height), kNone);
+  const std::vector<Range> columns = cells_under_pixels(view.column_low, view.column_high, width, matrix.n_column);
+  const std::vector<Range> rows = cells_under_pixels(view.row_low, view.row_high, height, matrix.n_row);
+  std::vector<float> line(static_cast<size_t>(width));
+  int32_t line_row = -1;
+  for (int32_t y = 0; y < height; ++y) {
+    float* const pixels = out.data() + int64_t{y} * width;
+    for (int32_t r = rows[static_cast<size_t>(y)].begin; r < rows[static_cast<size_t>(y)].end; ++r) {
+      if (r != line_row) {  // zoomed in, neighbouring pixels show the same row
+        line_row = r;
+        const float* const cells = matrix.values + int64_t{r} * matrix.n_column;
+        const int32_t end = matrix.row_end.empty() ? matrix.n_column : matrix.row_end[static_cast<size_t>(r)];
+        for (int32_t x = 0; x < width; ++x) {
+          const Range range = columns[static_cast<size_t>(x)];
+          float best = kNone, magnitude = -1;
+          for (int32_t c = range.begin; c < std::min(range.end, end); ++c) {
+            const float size = std::abs(cells[c]);
+            if (size > magnitude) magnitude = size, best = cells[c];
+          }
+          line[static_cast<size_t>(x)] = best;
+        }
+      }
+      for (int32_t x = 0; x < width; ++x) {
+        if (stronger(line[static_cast<size_t>(x)], pixels[x])) pixels[x] = line[static_cast<size_t>(x)];
+      }
+    }
+  }
+}
+
+void HeatMap::draw(ImDrawList& list, ImVec2 corner, int32_t width, int32_t height, const HeatMatrix& matrix,
+                   const HeatView& view, const HeatColors& colors) {
+  if (width <= 0 || height <= 0) return;
+  const Key key{matrix.values, matrix.version, view, width, height};
+  const bool reduce = key_ != key;
+  if (reduce) {
+    reduce_to_pixels(matrix, view, width, height, pixels_);
+    key_ = key;
+  }
+  if (reduce || colors_ != colors) {
+    canvas_.resize(width, height);
+    const ColorTable& positive = color_table(colors.positive);
+    const ColorTable& negative = color_table(colors.negative);
+    for (int32_t y = 0; y < height; ++y) {
+      const float* const values = pixels_.data() + int64_t{y} * width;
+      ImU32* const row = canvas_.row(y);
+      for (int32_t x = 0; x < width; ++x) {
+        const float value = values[x];
+        row[x] = std::isnan(value)
+                     ? ImU32{0}
+                     : color_of(std::signbit(value) ? negative : positive, colors.scale.place(std::abs(value)));
+      }
+    }
+    canvas_.changed();
+    colors_ = colors;
+  }
+  canvas_.draw(list, corner);
+}
+
+}  // namespace reattend::viz

@@ -1,0 +1,61 @@
+// A matrix drawn at the size of its plot: each pixel shows the strongest of the cells under it, so no peak is ever
+// lost.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "viz/render/canvas.h"
+#include "viz/render/colormap.h"
+
+namespace reattend::viz {
+
+/// What is drawn. The sign of a value marks its class (negative: not attended to), its magnitude is shown.
+struct HeatMatrix {
+  const float* values = nullptr;  ///< [n_row][n_column]
+  int32_t n_row = 0, n_column = 0;
+  std::span<const int32_t> row_end;  ///< [n_row] cells of a row that exist, or empty: all of them
+  uint64_t version = 0;              ///< changes whenever the values do
+};
+
+/// The part of the matrix in view, in cells; row 0 is at the top. May reach beyond the matrix.
+struct HeatView {
+  double column_low = 0, column_high = 1, row_low = 0, row_high = 1;
+  bool operator==(const HeatView&) const = default;
+};
+
+struct HeatColors {
+  ColorScale scale;
+  Colormap positive = Colormap::viridis, negative = Colormap::viridis;
+  bool operator==(const HeatColors&) const = default;
+};
+
+/// The strongest cell (by magnitude, with its sign) under each of width x height pixels; nan where there is none.
+/// out [height][width]. Where a pixel is smaller than a cell it shows the cell under its centre.
+void reduce_to_pixels(const HeatMatrix& matrix, const HeatView& view, int32_t width, int32_t height,
+                      std::vector<float>& out);
+
+/// Caches the picture: cells are reduced again only when the matrix, the view or the size change, and coloured again
+/// only when the colours do.
+class HeatMap {
+ public:
+  /// Draws into `list` with the upper left pixel at `corner`, width x height pixels.
+  void draw(ImDrawList& list, ImVec2 corner, int32_t width, int32_t height, const HeatMatrix& matrix,
+            const HeatView& view, const HeatColors& colors);
+
+ private:
+  struct Key {
+    const float* values;
+    uint64_t version;
+    HeatView view;
+    int32_t width, height;
+    bool operator==(const Key&) const = default;
+  };
+  std::optional<Key> key_;
+  std::optional<HeatColors> colors_;
+  std::vector<float> pixels_;  ///< [height][width]
+  Canvas canvas_;
+};
+
+}  // namespace reattend::viz

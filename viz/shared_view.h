@@ -1,0 +1,43 @@
+// What panels share beyond the session: the parts of the axes in view, what the mouse is on, and the look.
+#pragma once
+#include <cstdint>
+#include <optional>
+
+#include <imgui.h>
+
+namespace reattend::viz {
+
+struct Cell {
+  int32_t step = 0, position = 0;
+  bool operator==(const Cell&) const = default;
+};
+
+/// Limits of an axis, in its own units. Cell i lies at i - 0.5 .. i + 0.5.
+struct Limits {
+  double low = 0, high = 1;
+};
+
+/// Which plot the keys for zooming and panning mean: the one that the mouse was on last.
+enum class Focus : uint8_t { timeline, heat_map };
+
+struct SharedView {
+  Limits steps;                                   ///< of the timeline
+  Limits heat_positions;                          ///< of the heat map, across
+  Limits heat_steps;                              ///< of the heat map, downwards
+  bool fit_timeline = true, fit_heat_map = true;  ///< done and cleared by the panel
+  Focus focus = Focus::heat_map;
+
+  std::optional<Cell> hover;       ///< what the mouse was on in the last frame, in the heat map or the text
+  std::optional<Cell> next_hover;  ///< collected while this frame is drawn
+
+  bool light = false;
+  bool marks = true;        ///< heat map and text tell attended from lost positions by colour
+  bool logarithmic = true;  ///< colour scale of attention weights
+
+  // Where things are on the screen, for keys and for tests.
+  ImVec2 threshold_line;                 ///< middle of the draggable line, 0 when there is none
+  ImVec2 threshold_zero, threshold_one;  ///< screen positions of similarity 0 and 1
+  ImVec2 heat_corner, heat_size;         ///< of the plotted area
+};
+
+}  // namespace reattend::viz

@@ -1,0 +1,24 @@
+// Colours, spacing and fonts.
+#pragma once
+#include <imgui.h>
+
+namespace reattend::viz {
+
+/// Meanings of colour, the same in every panel. Blue and orange stay apart for the colour-blind.
+struct Palette {
+  ImVec4 full, partial;      ///< steps
+  ImVec4 kept, lost;         ///< positions
+  ImVec4 threshold, cursor;  ///< lines
+  ImVec4 dim, error;         ///< text
+};
+const Palette& palette(bool light);
+
+/// Sizes for the display's scale are set once; colours may change at any time.
+void set_up_style(float scale);
+void apply_theme(bool light);
+
+/// DejaVu Sans with DroidSansFallback merged for CJK where the system has them, else the built-in font.
+/// Returns whether system fonts were found.
+bool load_fonts();
+
+}  // namespace reattend::viz

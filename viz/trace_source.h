@@ -1,0 +1,10 @@
+// The front end's source for real traces.
+#pragma once
+#include "viz/view_source.h"
+
+namespace reattend::viz {
+
+/// Opens a trace file with TraceReader and replays it with Replayer on n_thread threads (0: all hardware threads).
+OpenSource trace_source(int n_thread = 0);
+
+}  // namespace reattend::viz

@@ -1,0 +1,111 @@
+// GLFW and OpenGL 3.3; the loop sleeps unless something happened in the last moments.
+#include "viz/window.h"
+
+#include <algorithm>
+
+#include <GL/gl.h>
+#include <GLFW/glfw3.h>
+#include <imgui.h>
+#include <imgui_impl_glfw.h>
+#include <imgui_impl_opengl3.h>
+
+#include "base/error.h"
+
+namespace reattend::viz {
+namespace {
+
+/// What GLFW last complained of, for messages.
+std::string glfw_complaint() {
+  const char* text = nullptr;
+  glfwGetError(&text);
+  return text != nullptr ? text : "an unknown error";
+}
+
+}  // namespace
+
+WindowSystem::WindowSystem() {
+  if (glfwInit() != GLFW_TRUE) {
+    fail({"window", "a display", glfw_complaint(), "set DISPLAY or WAYLAND_DISPLAY, or use --screenshot out.png"});
+  }
+}
+
+WindowSystem::~WindowSystem() {
+  glfwTerminate();
+}
+
+float WindowSystem::scale() const {
+  GLFWmonitor* monitor = glfwGetPrimaryMonitor();
+  return monitor != nullptr ? std::max(1.0F, ImGui_ImplGlfw_GetContentScaleForMonitor(monitor)) : 1.0F;
+}
+
+void WindowSystem::wake() {
+  glfwPostEmptyEvent();
+}
+
+Window::Window() {
+  glfwWindowHint(GLFW_CONTEXT_VERSION_MAJOR, 3);
+  glfwWindowHint(GLFW_CONTEXT_VERSION_MINOR, 3);
+  glfwWindowHint(GLFW_OPENGL_PROFILE, GLFW_OPENGL_CORE_PROFILE);
+  int width = 1600, height = 900;
+  if (GLFWmonitor* monitor = glfwGetPrimaryMonitor()) {
+    int x = 0, y = 0, most_width = 0, most_height = 0;
+    glfwGetMonitorWorkarea(monitor, &x, &y, &most_width, &most_height);
+    if (most_width > 0) width = std::min(width, most_width), height = std::min(height, most_height);
+  }
+  window_ = glfwCreateWindow(width, height, "reattend", nullptr, nullptr);
+  if (window_ == nullptr) {
+    fail({"window", "OpenGL 3.3", glfw_complaint(), "install libgl1-mesa-dri, or use --screenshot out.png"});
+  }
+  glfwMakeContextCurrent(window_);
+  glfwSwapInterval(1);
+  ImGui_ImplGlfw_InitForOpenGL(window_, true);
+  ImGui_ImplOpenGL3_Init("#version 330");
+}
+
+Window::~Window() {
+  if (window_ == nullptr) return;
+  ImGui_ImplOpenGL3_Shutdown();
+  ImGui_ImplGlfw_Shutdown();
+  glfwDestroyWindow(window_);
+}
+
+void Window::draw(App& app) {
+  ImGui_ImplOpenGL3_NewFrame();
+  ImGui_ImplGlfw_NewFrame();
+  ImGui::NewFrame();
+  app.draw_frame();
+  ImGui::Render();
+  int width = 0, height = 0;
+  glfwGetFramebufferSize(window_, &width, &height);
+  glViewport(0, 0, width, height);
+  glClearColor(0, 0, 0, 1);
+  glClear(GL_COLOR_BUFFER_BIT);
+  ImGui_ImplOpenGL3_RenderDrawData(ImGui::GetDrawData());
+  glfwSwapBuffers(window_);
+}
+
+void Window::run(App& app, int n_frame) {
+  // An event changes what the next frame computes and the one after it shows; tooltips appear after two waits.
+  constexpr int kLively = 3, kWaits = 2;
+  constexpr double kWaitSeconds = 0.3, kBlinkSeconds = 0.5;
+  int lively = kLively, waits = kWaits;
+  for (int frames = 0; glfwWindowShouldClose(window_) == GLFW_FALSE && (n_frame <= 0 || frames < n_frame); ++frames) {
+    if (lively > 0 || n_frame > 0) {
+      glfwPollEvents();
+      --lively;
+    } else {
+      const double before = glfwGetTime();
+      const bool blinking = ImGui::GetIO().WantTextInput;
+      const double seconds = waits > 0 ? kWaitSeconds : kBlinkSeconds;
+      waits > 0 || blinking ? glfwWaitEventsTimeout(seconds) : glfwWaitEvents();
+      const bool woken = glfwGetTime() - before < seconds || !(waits > 0 || blinking);
+      if (woken)
+        lively = kLively, waits = kWaits;
+      else
+        --waits;
+    }
+    draw(app);
+  }
+}
+
+}  // namespace reattend::viz
