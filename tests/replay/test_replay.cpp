@@ -338,6 +338,9 @@ TEST(Replay, DamagedRunsAreErrorsNotCrashes) {
   EXPECT_THROW(broken([](HandMade& run) { run.info().n_kv_head = 3; }), Error);
   EXPECT_THROW(broken([](HandMade& run) { run.data(0).queries[3] = std::numeric_limits<float>::quiet_NaN(); }), Error);
   EXPECT_THROW(broken([](HandMade& run) { std::fill_n(run.data(0).keys.begin(), 64, std::byte{0xff}); }), Error);
+  EXPECT_THROW(broken([](HandMade& run) { std::fill_n(run.data(0).values.end() - 4, 4, std::byte{0xff}); }), Error);
+  EXPECT_THROW(broken([](HandMade& run) { std::fill(run.data(0).queries.begin(), run.data(0).queries.end(), 3e38F); }),
+               Error);
 }
 
 }  // namespace

@@ -4,11 +4,11 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <numeric>
 
 #include "base/error.h"
 #include "kernels/cpu/ops.h"
 #include "traces/replay/output.h"
+#include "traces/replay/sums.h"
 
 namespace reattend {
 namespace {
@@ -27,21 +27,6 @@ float compare(const Comparison& how, const PreparedLayer& prepared, int32_t kv_h
   const float* now = (post ? prepared.query(t) : prepared.query_pre(t)) + first;
   const float* then = (post ? prepared.query(reference) : prepared.query_pre(reference)) + first;
   return cpu::similarity(now, then, how.per_kv_head ? prepared.group() : prepared.n_head(), prepared.d_head(), how.how);
-}
-
-/// Sums scattered entries of a row in four chains, so that they need not wait for each other.
-double gather_sum(const float* row, const int32_t* positions, int32_t n) {
-  double sum[4] = {};
-  int32_t i = 0;
-  for (; i + 4 <= n; i += 4) {
-    for (int32_t j = 0; j < 4; ++j) sum[j] += row[positions[i + j]];
-  }
-  for (; i < n; ++i) sum[0] += row[positions[i]];
-  return (sum[0] + sum[1]) + (sum[2] + sum[3]);
-}
-
-double run_sum(const float* row, int32_t begin, int32_t end) {
-  return begin < end ? std::accumulate(row + begin, row + end, 0.0) : 0.0;
 }
 
 std::vector<int32_t> sorted(const PositionSet& set) {

@@ -4,8 +4,9 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstring>
 #include <functional>
-#include <numeric>
+#include <span>
 #include <string>
 
 #include <fmt/format.h>
@@ -13,6 +14,7 @@
 #include "base/error.h"
 #include "kernels/attn_state.h"
 #include "kernels/cpu/ops.h"
+#include "traces/replay/sums.h"
 
 namespace reattend {
 namespace {
@@ -27,12 +29,29 @@ constexpr int32_t kLeastDepth = 1024;
         .remedy = "the file is damaged; `reattend trace check` says where"});
 }
 
+/// Whether no element is an infinity or no number: all bits of its exponent set. T is the element's unsigned bits.
+template <class T>
+bool finite_bits(std::span<const std::byte> bytes, T exponent) {
+  bool finite = true;
+  for (size_t i = 0; i + sizeof(T) <= bytes.size(); i += sizeof(T)) {
+    T bits;
+    std::memcpy(&bits, bytes.data() + i, sizeof bits);
+    finite &= (bits & exponent) != exponent;
+  }
+  return finite;
+}
+
+bool is_finite(std::span<const std::byte> bytes, KvType type) {
+  return type == KvType::f32 ? finite_bits<uint32_t>(bytes, 0x7f800000U) : finite_bits<uint16_t>(bytes, 0x7c00U);
+}
+
 }  // namespace
 
 /// Working space of one thread.
 struct PreparedLayer::Scratch {
   std::vector<float> scores;  ///< [group][stride]
-  std::vector<float> reduced, pooled, sorted;
+  std::vector<float> reduced, pooled;
+  std::vector<int32_t> best;
   std::vector<float> m, d, o;  ///< [group], [group], [group][d_head] of a piece
   std::vector<float> total_m, total_d, total_o;
 };
@@ -53,6 +72,13 @@ PreparedLayer::PreparedLayer(const TraceInfo& info, LayerData data)
   if (data_.keys.size() < kv_bytes || (!data_.values.empty() && data_.values.size() < kv_bytes) ||
       data_.queries.size() < static_cast<size_t>((int64_t{n_step_} + 1) * width)) {
     fail_shape(info, "keys, values and queries of every position and step");
+  }
+  if (!is_finite(data_.keys, data_.kv_type) || !is_finite(data_.values, data_.kv_type) ||
+      !is_finite(std::as_bytes(std::span(data_.queries)), KvType::f32)) {
+    fail({.where = info.path.string(),
+          .expected = "finite queries, keys and values",
+          .got = "infinities or no numbers",
+          .remedy = "the trace holds a run that broke down, or is damaged"});
   }
   const int64_t block_bytes = int64_t{kPiece} * data_.d_head * bytes_per_element(data_.kv_type);
   for (int32_t g = 0; g < data_.n_kv_head; ++g) {
@@ -108,7 +134,7 @@ double PreparedLayer::best_mass(int32_t kv_head, int32_t t, int32_t n) const {
   const float* all = row(kv_head, t);
   std::vector<float> copy(all, all + n_row(t));
   if (n < n_row(t)) std::nth_element(copy.begin(), copy.begin() + n, copy.end(), std::greater<>());
-  return std::accumulate(copy.begin(), copy.begin() + n, 0.0);
+  return run_sum(copy.data(), 0, n);
 }
 
 int64_t PreparedLayer::bytes() const {
@@ -178,19 +204,19 @@ void PreparedLayer::prepare_step(int32_t kv_head, int32_t t, const RankNeed& ran
   for (int32_t h = 0; h < group(); ++h) cpu::softmax(s.scores.data() + h * stride, n);
   float* mean = rows_.data() + static_cast<size_t>(kv_head) * row_start_.back() + row_start_[t];
   cpu::reduce_heads(s.scores.data(), group(), stride, n, Reduce::mean, mean);
-  if (const double mass = std::accumulate(mean, mean + n, 0.0); !(mass > 0.5 && mass < 2)) {
+  if (const double mass = run_sum(mean, 0, n); !(mass > 0.5 && mass < 2)) {
     fail({.where = fmt::format("step {}, KV head {}", t, kv_head),
           .expected = "finite queries and keys",
           .got = fmt::format("an attention row of mass {}", mass),
           .remedy = "the trace holds a run that broke down, or is damaged"});
   }
   const int32_t k = std::min(depth_, n);
-  s.sorted.assign(mean, mean + n);
-  if (k < n) std::nth_element(s.sorted.begin(), s.sorted.begin() + k, s.sorted.end(), std::greater<>());
-  std::sort(s.sorted.begin(), s.sorted.begin() + k, std::greater<>());
+  // The kernel's radix select: 25 us for 1,024 of 5,600, where nth_element and sort took 80.
+  s.best.resize(static_cast<size_t>(k));
+  cpu::top_k(mean, n, k, s.best.data());
   float* best = best_mass_.data() + unit(kv_head, t) * depth_;
   double sum = 0;
-  for (int32_t i = 0; i < k; ++i) best[i] = static_cast<float>(sum += s.sorted[i]);
+  for (int32_t i = 0; i < k; ++i) best[i] = static_cast<float>(sum += mean[s.best[i]]);
   if (!rank.present) return;
   s.reduced.resize(n), s.pooled.resize(n);
   cpu::reduce_heads(s.scores.data(), group(), stride, n, rank.reduce, s.reduced.data());
