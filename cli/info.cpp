@@ -20,6 +20,8 @@
 namespace reattend::cli {
 namespace {
 
+constexpr double kStreamSeconds = 0.5;
+
 /// An ordered list of facts: the same for people and for programs.
 using Facts = nlohmann::ordered_json;
 
@@ -49,7 +51,7 @@ Facts about_machine(const Globals& globals) {
   ThreadPool pool(globals.threads);
   return {{"cpu target", cpu::target_name()},
           {"threads", pool.n_thread()},
-          {"stream GB/s", cpu::measure_stream(pool)},
+          {"stream GB/s", cpu::stream_gbps(pool, kStreamSeconds)},
           {"model store", model_store().string()}};
 }
 

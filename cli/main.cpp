@@ -16,7 +16,10 @@ namespace {
 
 /// Subcommands in the order of help: the main job, then making, reading and checking runs.
 constexpr void (*kCommands[])(CLI::App&, const Globals&) = {
+    add_run,
     add_case,
+    add_bench,
+    add_info,
     add_get_model,
 };
 

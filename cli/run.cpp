@@ -16,6 +16,8 @@
 namespace reattend::cli {
 namespace {
 
+constexpr double kStreamSeconds = 0.5;
+
 struct RunOptions {
   ModelOptions model;
   PromptOptions prompt;
@@ -45,10 +47,10 @@ class StepCounter : public Observer {
 
 /// What a run prints, once.
 struct RunReport {
-  std::string model, policy, text;
+  std::string model, policy, text{};
   int64_t n_prompt = 0, n_step = 0, threads = 0;
   double prefill_seconds = 0, decode_seconds = 0;
-  BytesRead bytes;
+  BytesRead bytes{};
   double partial = 0, positions = 0;
   double stream_gbps = 0;  ///< 0: not measured
   uint64_t logits_hash = 0;
@@ -172,7 +174,7 @@ void run(const RunOptions& options, const Globals& globals) {
   report.positions = counter.positions();
   report.logits_hash = generated.logits_hash;
   report.stopped = globals.cancel.raised();
-  if (!report.stopped) report.stream_gbps = cpu::measure_stream(pool);
+  if (!report.stopped) report.stream_gbps = cpu::stream_gbps(pool, kStreamSeconds);
   if (globals.json) {
     print_json(report);
   } else {
