@@ -1,0 +1,128 @@
+// Selection: rows, reduction, pooling, the highest k and similarity, against their definitions.
+#include "tests/kernels/support.h"
+
+namespace reattend {
+namespace {
+
+using namespace test;
+
+class Select : public OnTarget {};
+
+TEST_P(Select, SoftmaxAgreesWithReference) {
+  for (const int64_t n : {1, 2, 15, 16, 17, 255, 1000}) {
+    for (const float sigma : {0.1F, 3.0F, 60.0F}) {
+      std::vector<float> row = Random(static_cast<uint32_t>(n)).normals(n, sigma);
+      std::vector<double> want = widen(row);
+      reference::softmax(want.data(), n);
+      const float top = *std::max_element(row.begin(), row.end());
+      const std::vector<float> raw = row;
+      cpu::softmax(row.data(), n);
+      double total = 0;
+      for (size_t i = 0; i < row.size(); ++i) {
+        // The difference to the maximum is rounded once: relative 2^-24 of it; exp adds 2 units, the sum's mean few.
+        const double relative = (std::fabs(double{raw[i]} - double{top}) + 8 + static_cast<double>(n) / 16) * 0x1p-24;
+        EXPECT_NEAR(double{row[i]}, want[i], want[i] * relative + 2e-38) << "n " << n << " sigma " << sigma;
+        total += double{row[i]};
+      }
+      EXPECT_NEAR(total, 1, 1e-5);
+    }
+  }
+}
+
+TEST_P(Select, ReduceAgreesWithReference) {
+  for (const int32_t group : {1, 2, 3, 8}) {
+    const int64_t n = 37, stride = 40;
+    const std::vector<float> rows = Random(1).normals(group * stride);
+    for (const Reduce how : {Reduce::max, Reduce::mean, Reduce::first}) {
+      std::vector<float> got(n);
+      std::vector<double> want(n);
+      cpu::reduce_heads(rows.data(), group, stride, n, how, got.data());
+      reference::reduce_heads(widen(rows).data(), group, stride, n, how, want.data());
+      for (size_t i = 0; i < n; ++i) EXPECT_NEAR(double{got[i]}, want[i], 8 * 0x1p-24 * 4);
+    }
+  }
+}
+
+// Pooling copies values: exactly the reference's, for windows wider than the row too.
+TEST_P(Select, PoolAgreesWithReference) {
+  for (const int64_t n : {1, 2, 7, 16, 100}) {
+    const std::vector<float> x = Random(2).normals(n);
+    for (const int32_t width : {1, 3, 5, 7, 9, 15, 31, 33, 255}) {
+      std::vector<float> got(x.size());
+      std::vector<double> want(x.size());
+      cpu::max_pool(x.data(), n, width, got.data());
+      reference::max_pool(widen(x).data(), n, width, want.data());
+      EXPECT_EQ(widen(got), want) << "n " << n << " width " << width;
+    }
+  }
+}
+
+// exp at the ends of its range: a weight of a far lower score is 0, never negative, infinite or not a number.
+TEST_P(Select, SoftmaxOfDistantScores) {
+  std::vector<float> row = {0, -87, -88, -1e4F, -1e38F, -std::numeric_limits<float>::infinity()};
+  cpu::softmax(row.data(), 6);
+  EXPECT_EQ(row[0], 1.0F);
+  EXPECT_NEAR(double{row[1]}, std::exp(-87.0), 1e-44);
+  for (size_t i = 2; i < 6; ++i) EXPECT_EQ(row[i], 0.0F);
+}
+
+REATTEND_ON_EVERY_TARGET(Select);
+
+std::vector<int32_t> top_k(const std::vector<float>& score, int32_t k) {
+  std::vector<int32_t> out(score.size() + 1, -1);
+  const int32_t n = cpu::top_k(score.data(), static_cast<int32_t>(score.size()), k, out.data());
+  EXPECT_EQ(out[static_cast<size_t>(n)], -1) << "wrote past its result";
+  out.resize(static_cast<size_t>(n));
+  return out;
+}
+
+std::vector<int32_t> reference_top_k(const std::vector<float>& score, int32_t k) {
+  std::vector<int32_t> out(score.size());
+  const std::vector<double> wide = widen(score);
+  out.resize(static_cast<size_t>(reference::top_k(wide.data(), static_cast<int32_t>(wide.size()), k, out.data())));
+  return out;
+}
+
+// Which positions are kept, and in which order they leave later: rank order, the lower position first on ties.
+TEST(TopK, AgreesWithASortIncludingTies) {
+  for (const int32_t n : {1, 2, 16, 300, 5000}) {
+    for (const int kind : {0, 1, 2, 3}) {
+      Random random(static_cast<uint32_t>(n + kind));
+      std::vector<float> score(static_cast<size_t>(n));
+      for (float& x : score) {
+        x = kind == 0   ? random.normal()                          // mixed signs
+            : kind == 1 ? static_cast<float>(random.below(4)) - 2  // many ties, zero among them
+            : kind == 2 ? std::exp(random.normal(8)) * 1e-6F       // softmax-like
+                        : (random.below(2) != 0 ? 0.0F : -0.0F);   // equal, though bits differ
+      }
+      for (const int32_t k : {0, 1, 2, n / 3, n - 1, n, n + 5}) {
+        EXPECT_EQ(top_k(score, k), reference_top_k(score, k)) << "n " << n << " kind " << kind << " k " << k;
+      }
+    }
+  }
+}
+
+TEST(TopK, OrdersInfinitiesAndTinyNumbers) {
+  const float inf = std::numeric_limits<float>::infinity(), tiny = std::numeric_limits<float>::denorm_min();
+  EXPECT_EQ(top_k({0, -inf, tiny, inf, -tiny, 1}, 6), (std::vector<int32_t>{3, 5, 2, 0, 4, 1}));
+}
+
+TEST(Similarity, AgreesWithReference) {
+  const int32_t n_head = 5, d_head = 33;
+  const std::vector<float> q = Random(1).normals(n_head * d_head), ref = Random(2).normals(n_head * d_head);
+  for (const Similarity how : {Similarity::mean_query, Similarity::mean_cosine, Similarity::min_cosine}) {
+    const double want = reference::similarity(widen(q).data(), widen(ref).data(), n_head, d_head, how);
+    EXPECT_NEAR(double{cpu::similarity(q.data(), ref.data(), n_head, d_head, how)}, want, 1e-7);
+    EXPECT_NEAR(double{cpu::similarity(q.data(), q.data(), n_head, d_head, how)}, 1, 1e-7);
+    const std::vector<float> none(q.size());
+    EXPECT_EQ(cpu::similarity(q.data(), none.data(), n_head, d_head, how), 0.0F) << "no direction, no similarity";
+  }
+  // Heads (1,0) and (0,1) against (1,0) twice: means (1,1)/2 and (1,0); cosines 1 and 0.
+  const float a[] = {1, 0, 0, 1}, b[] = {1, 0, 1, 0};
+  EXPECT_FLOAT_EQ(cpu::similarity(a, b, 2, 2, Similarity::mean_query), 0.70710678F);
+  EXPECT_FLOAT_EQ(cpu::similarity(a, b, 2, 2, Similarity::mean_cosine), 0.5F);
+  EXPECT_FLOAT_EQ(cpu::similarity(a, b, 2, 2, Similarity::min_cosine), 0.0F);
+}
+
+}  // namespace
+}  // namespace reattend
