@@ -235,7 +235,7 @@ void run(const Options& options, const Globals& globals) {
     for (int64_t repeat = 0; repeat < options.repeats; ++repeat) {
       progress(fmt::format("depth {}", depth), static_cast<double>(repeat), static_cast<double>(options.repeats),
                "repeats");
-      stream.push_back(cpu::measure_stream(pool));
+      stream.push_back(cpu::stream_gbps(pool, 0.3));
       here[0].tok_per_s.push_back(ours.prefill_rate());
       for (size_t i = 1; i < here.size(); ++i) {
         const auto [rate, bytes] = ours.decode_rate(i == 1 ? Settings("full") : recycled);

@@ -17,6 +17,8 @@ namespace {
 /// Subcommands in the order of help: the main job, then making, reading and checking runs.
 constexpr void (*kCommands[])(CLI::App&, const Globals&) = {
     add_run,
+    add_replay,
+    add_tune,
     add_case,
     add_bench,
     add_info,
