@@ -120,6 +120,20 @@ Value toml_value(const Parameter& parameter, const toml::node& node, const std::
   return number(node);
 }
 
+/// Text with every byte beyond ASCII written as ?hex; without a byte order mark. Where TOML allows no such letter,
+/// toml++ 3.3 runs into a __builtin_unreachable (its issue 295), so none may reach it. Nothing that is read here holds
+/// one: outside of texts and comments it stays an error, in the texts of other tables it doesn't matter.
+std::string ascii_of(std::string_view text) {
+  constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+  if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
+  std::string out;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    byte < 0x80 ? out += c : out += fmt::format("?{:02x}", byte);
+  }
+  return out;
+}
+
 nlohmann::json to_json_value(const Value& value) {
   return std::visit(
       [](const auto& x) -> nlohmann::json {
@@ -271,7 +285,7 @@ Settings Settings::from_toml(std::string_view text, const std::string& where) {
   };
   toml::table file;
   try {
-    file = toml::parse(text);
+    file = toml::parse(ascii_of(text));
   } catch (const toml::parse_error& error) {
     complain(at(error.source()), "TOML", std::string(error.description()));
   }

@@ -177,6 +177,19 @@ TEST(Settings, PerLayerValuesMustFitTheModel) {
   EXPECT_THROW(dense.check_against_model(29), Error);
 }
 
+TEST(Settings, LettersOfAnyLanguageMayStandInCommentsAndOtherTables) {
+  const char* text =
+      "\xEF\xBB\xBF# \u00fcber\n[evidence]\ntrace = 'caf\u00e9.h5'\n'\u00e9' = 1\n'\u00e8' = 2\n[policy]\nname = "
+      "'full'\n";
+  EXPECT_EQ(Settings::from_toml(text, "f.toml").policy(), "full");
+  // Elsewhere they are errors with a line, not what the TOML library makes of them.
+  EXPECT_EQ(line_of([] { Settings::from_toml("[policy]\n\u00e9 = 1\n", "f.toml"); }).find("f.toml:2: "), 0U);
+  EXPECT_EQ(line_of([] { Settings::from_toml("[policy]\nname = \u00e9\n", "f.toml"); }).find("f.toml:2: "), 0U);
+  EXPECT_EQ(
+      line_of([] { Settings::from_toml("[policy]\nname = \"\"\"\\\n\u00e9\"\"\"\n", "f.toml"); }).find("f.toml:2: "),
+      0U);
+}
+
 TEST(Settings, UnreadableFilesAreNamed) {
   const auto folder = std::filesystem::temp_directory_path();
   const auto path = folder / ("reattend_settings_" + std::to_string(::getpid()) + ".toml");
