@@ -1,0 +1,21 @@
+// The fuzz targets as plain functions: libFuzzer calls them with what it invents, the tests with the kept corpus.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <stdexcept>
+
+namespace reattend::fuzz {
+
+/// Each takes any bytes. Error is the proper answer to bad input and stays inside; a broken promise leaves as
+/// std::logic_error, everything else as a crash or a sanitizer's report. data [size]
+void gguf(std::span<const uint8_t> data);
+void text(std::span<const uint8_t> data);
+void tables(std::span<const uint8_t> data);
+void settings(std::span<const uint8_t> data);
+
+inline void promise(bool kept, const char* what) {
+  if (!kept) throw std::logic_error(what);
+}
+
+}  // namespace reattend::fuzz
