@@ -19,6 +19,7 @@ constexpr void (*kCommands[])(CLI::App&, const Globals&) = {
     add_run,
     add_replay,
     add_tune,
+    add_view,
     add_case,
     add_bench,
     add_info,

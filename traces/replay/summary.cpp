@@ -5,8 +5,6 @@
 #include <cmath>
 #include <limits>
 
-#include "traces/tune/cost.h"
-
 namespace reattend {
 namespace {
 
@@ -30,10 +28,22 @@ double percentile(std::vector<float>& values, double fraction) {
   return values[static_cast<size_t>(at)];
 }
 
+StepWork work_of(const TraceInfo& info, std::span<const LayerReplay> layers) {
+  StepWork work;
+  const double n_step = std::max(1, info.n_step);
+  for (const LayerReplay& layer : layers) {
+    work.run += static_cast<double>(layer.work.run) / n_step,
+        work.kept += static_cast<double>(layer.work.kept) / n_step;
+    work.ranked += static_cast<double>(layer.work.ranked) / n_step;
+    work.rescored += static_cast<double>(layer.work.rescored) / n_step;
+  }
+  return work;
+}
+
 ReplaySummary summarize(const TraceInfo& info, std::span<const LayerReplay> layers) {
   Mean recovered, oracle, normalised, overlap, jaccard, error, positions;
   int64_t n_full = 0, n_decision = 0;
-  StepWork work;
+  const StepWork work = work_of(info, layers);
   std::vector<float> errors;
   for (const LayerReplay& layer : layers) {
     for (size_t i = 0; i < layer.full.size(); ++i) {
@@ -44,11 +54,7 @@ ReplaySummary summarize(const TraceInfo& info, std::span<const LayerReplay> laye
     }
     for (const float e : layer.output_error) error.add(e);
     errors.insert(errors.end(), layer.output_error.begin(), layer.output_error.end());
-    work.run += static_cast<double>(layer.work.run), work.kept += static_cast<double>(layer.work.kept);
-    work.ranked += static_cast<double>(layer.work.ranked), work.rescored += static_cast<double>(layer.work.rescored);
   }
-  const double n_step = std::max(1, info.n_step);
-  work = {work.run / n_step, work.kept / n_step, work.ranked / n_step, work.rescored / n_step};
   ReplaySummary out;
   out.recovered = recovered.value(), out.oracle = oracle.value(), out.normalised = normalised.value();
   out.lost = 1 - out.recovered, out.overlap = overlap.value(), out.jaccard = jaccard.value();

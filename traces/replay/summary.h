@@ -3,11 +3,15 @@
 #include <span>
 
 #include "traces/replay/replay.h"
+#include "traces/tune/cost.h"
 
 namespace reattend {
 
 /// Of one layer or of several; ms_per_token only where they are all the layers of the trace.
 ReplaySummary summarize(const TraceInfo& info, std::span<const LayerReplay> layers);
+
+/// Per step, summed over the given layers.
+StepWork work_of(const TraceInfo& info, std::span<const LayerReplay> layers);
 
 /// Smallest value that at least `fraction` of the values do not exceed; nan for none. Reorders.
 double percentile(std::vector<float>& values, double fraction);

@@ -1,0 +1,249 @@
+// The tuner: its front, its bounds, its choice with and without measuring, and the file it leaves.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "tests/replay/hand_made.h"
+#include "traces/export/report.h"
+#include "traces/export/settings_file.h"
+#include "traces/tune/tune.h"
+
+namespace reattend {
+namespace {
+
+class Tune : public ::testing::Test {
+ protected:
+  Tune() : run_(std::make_shared<HandMade>(HandMadeShape{.n_layer = 3, .n_prompt = 128, .n_step = 24}, 5)), pool_(2) {
+    run_->info().calibration = {
+        .weights_ms = 1e-3, .stream_gbps = 40, .attend_stream_gbps = 20, .attend_gather_gbps = 10, .score_gbps = 15};
+    options_.grid.budgets = {std::string("L/4"), int64_t{16}};
+    options_.grid.strides = {int64_t{2}, int64_t{8}};
+    options_.grid.gate_strides = {int64_t{4}};
+    options_.grid.thresholds = {0.3, 0.6};
+    options_.bounds = {.max_output_error = 10, .max_lost_mass = 0.9, .max_kl = 0.1};
+  }
+  TuneResult tuned(const MeasureFn& measure = {}) {
+    Replayer replayer(run_, pool_);
+    return tune(replayer, options_, measure, {}, Cancel());
+  }
+
+  std::shared_ptr<HandMade> run_;
+  ThreadPool pool_;
+  TuneOptions options_;
+};
+
+bool no_worse(const TunePoint& a, const TunePoint& b) {
+  return a.cost <= b.cost && a.output_error_p95 <= b.output_error_p95 && a.lost <= b.lost;
+}
+
+TEST_F(Tune, SweepsTheWholeGridAndItsNumbersAreTheReplays) {
+  const TuneResult result = tuned();
+  ASSERT_EQ(result.points.size(), 8U);  // 2 budgets x (2 strides + 1 gate stride x 2 thresholds)
+  Replayer replayer(run_, pool_);
+  for (const TunePoint& point : result.points) {
+    const ReplaySummary total = replayer.run({.settings = point.settings}, {}, Cancel()).total;
+    EXPECT_TRUE(point.whole);
+    EXPECT_NEAR(point.cost, total.ms_per_token, 1e-12);
+    EXPECT_NEAR(point.speed_up, total.ms_per_token_full / total.ms_per_token, 1e-9);
+    EXPECT_NEAR(point.lost, total.lost, 1e-12);
+    EXPECT_NEAR(point.output_error_p95, total.output_error_p95, 1e-12);
+    EXPECT_NEAR(point.effective_stride, total.effective_stride, 1e-12);
+  }
+}
+
+TEST_F(Tune, TheFrontHoldsWhatNothingElseBeats) {
+  const TuneResult result = tuned();
+  int n_front = 0;
+  for (size_t i = 0; i < result.points.size(); ++i) {
+    const TunePoint& point = result.points[i];
+    if (i > 0) {
+      EXPECT_LE(result.points[i - 1].cost, point.cost) << "fastest first";
+    }
+    n_front += point.on_front;
+    bool beaten = false;
+    for (const TunePoint& other : result.points) beaten = beaten || (no_worse(other, point) && !no_worse(point, other));
+    EXPECT_EQ(point.on_front, !beaten) << point.settings.summary();
+  }
+  EXPECT_GE(n_front, 2);
+}
+
+TEST_F(Tune, WithoutMeasuringTheFastestWithinBoundsIsChosen) {
+  const TuneResult all = tuned();
+  options_.bounds.max_lost_mass = all.points[all.points.size() / 2].lost;  // some meet it, some do not
+  const TuneResult result = tuned();
+  ASSERT_TRUE(result.best().within_bounds && result.best().on_front) << result.reason;
+  for (const TunePoint& point : result.points) {
+    EXPECT_EQ(point.within_bounds, point.lost <= options_.bounds.max_lost_mass && point.output_error_p95 <= 10);
+    if (point.within_bounds && point.on_front) {
+      EXPECT_LE(result.best().cost, point.cost);
+    }
+  }
+}
+
+TEST_F(Tune, BoundsThatNothingMeetsAreSaidAndTheNearestIsChosen) {
+  options_.bounds = {.max_output_error = 1e-3, .max_lost_mass = 1e-3};
+  const TuneResult result = tuned();
+  EXPECT_NE(result.reason.find("No setting"), std::string::npos) << result.reason;
+  const auto excess = [](const TunePoint& p) { return std::max(p.output_error_p95, p.lost) / 1e-3; };
+  for (const TunePoint& point : result.points) {
+    if (point.on_front && point.cost < result.full_cost) {
+      EXPECT_LE(excess(result.best()), excess(point));
+    }
+  }
+}
+
+TEST_F(Tune, TheFastestMeasuredSettingThatPassesIsChosen) {
+  std::vector<std::string> asked;
+  const TuneResult result = tuned([&](const Settings& settings) {
+    asked.push_back(settings.summary());
+    // The prediction's favourite fails, the third turns out faster than the second.
+    return Measured{
+        .kl = asked.size() == 1 ? 0.5 : 0.05, .agreement = 0.9, .ms_per_token = asked.size() == 3 ? 1.0 : 2.0};
+  });
+  ASSERT_EQ(asked.size(), 3U);
+  EXPECT_EQ(result.best().settings.summary(), asked[2]);
+  EXPECT_NE(result.reason.find("fastest with mean KL"), std::string::npos) << result.reason;
+  std::vector<double> costs;
+  for (const TunePoint& point : result.points) {
+    if (point.measured) costs.push_back(point.cost);
+  }
+  EXPECT_EQ(costs.size(), 3U);
+  for (const TunePoint& point : result.points) {
+    if (point.on_front && !point.measured) {
+      EXPECT_GE(point.cost, costs.back()) << "the three fastest are measured";
+    }
+  }
+}
+
+TEST_F(Tune, IfNoneOfTheFastestPassesMoreCarefulOnesAreTriedAndThenTheLowestKlWins) {
+  options_.n_measure = 1, options_.n_more = 9;
+  int n = 0;
+  const TuneResult late =
+      tuned([&](const Settings&) { return Measured{.kl = ++n == 3 ? 0.01 : 1, .agreement = 1, .ms_per_token = 1}; });
+  EXPECT_EQ(n, 3) << "it stops at the first that passes";
+  EXPECT_EQ(late.best().measured->kl, 0.01);
+  n = 0;
+  const TuneResult none =
+      tuned([&](const Settings&) { return Measured{.kl = 1.0 / ++n, .agreement = 1, .ms_per_token = 1}; });
+  EXPECT_GT(n, 1);
+  EXPECT_EQ(none.best().measured->kl, 1.0 / n);
+  EXPECT_NE(none.reason.find("None of the"), std::string::npos) << none.reason;
+}
+
+TEST_F(Tune, FullAttentionStaysWhereNothingIsFaster) {
+  run_->info().calibration.attend_gather_gbps = 1e-3;
+  const TuneResult result = tuned([](const Settings&) { return Measured{}; });
+  EXPECT_EQ(result.best().settings, Settings("full"));
+  EXPECT_EQ(result.best().speed_up, 1);
+  EXPECT_EQ(Settings::from_toml(settings_file(result, run_->info()), "x"), Settings("full"));
+}
+
+TEST_F(Tune, AScreenedSweepReportsOnlyWholeNumbersOnItsFront) {
+  options_.n_whole = 3, options_.n_screen_layer = 1;
+  const TuneResult result = tuned();
+  EXPECT_EQ(result.points.size(), 8U);
+  int n_whole = 0;
+  Replayer replayer(run_, pool_);
+  for (const TunePoint& point : result.points) {
+    n_whole += point.whole;
+    if (point.on_front) {
+      ASSERT_TRUE(point.whole);
+      EXPECT_NEAR(point.lost, replayer.run({.settings = point.settings}, {}, Cancel()).total.lost, 1e-12);
+    }
+  }
+  EXPECT_GE(n_whole, 3);
+  EXPECT_LT(n_whole, 8);
+  EXPECT_TRUE(result.best().whole);
+}
+
+TEST_F(Tune, WithoutCalibrationBytesRankAndWithoutValuesMass) {
+  run_ = std::make_shared<HandMade>(HandMadeShape{.n_layer = 2, .n_prompt = 128, .n_step = 24, .values = false}, 5);
+  const TuneResult result = tuned();
+  EXPECT_FALSE(result.calibrated);
+  Replayer replayer(run_, pool_);
+  const ReplaySummary total = replayer.run({.settings = result.best().settings}, {}, Cancel()).total;
+  EXPECT_NEAR(result.best().cost, total.bytes_attend * 1e-6, 1e-12);
+  EXPECT_NE(to_table(result, run_->info()).find("MB/token"), std::string::npos);
+  EXPECT_NE(to_table(result, run_->info()).find("no values"), std::string::npos);
+}
+
+TEST_F(Tune, CancellationStopsTheSweep) {
+  Replayer replayer(run_, pool_);
+  const Cancel cancel;
+  const ProgressFn raise = [&](const std::string&, double done, double, const std::string&) {
+    if (done == 2) cancel.raise();
+  };
+  EXPECT_THROW(tune(replayer, options_, {}, raise, cancel), Cancelled);
+}
+
+TEST_F(Tune, TheDefaultGridIsSizedToThePromptAndWholeBasesAreKept) {
+  TuneGrid grid;
+  grid.base.set("pool", int64_t{15});
+  const std::vector<Settings> all = make_grid(grid, run_->info());
+  EXPECT_GT(all.size(), 50U);
+  for (size_t i = 1; i < all.size(); ++i) EXPECT_GE(all[i - 1].count("K", 0, 128), all[i].count("K", 0, 128));
+  EXPECT_EQ(all.front().count("K", 0, 128), 64);
+  EXPECT_EQ(all.back().count("K", 0, 128), 4);
+  for (const Settings& settings : all) EXPECT_EQ(settings.count("pool", 0, 128), 15);
+  grid.base = Settings("streaming");
+  EXPECT_THROW(make_grid(grid, run_->info()), Error);
+}
+
+TEST_F(Tune, TheSettingsFileIsReadBackAndHoldsItsEvidence) {
+  run_->info().path = "a \"strange\"\npath\\x.h5";
+  const TuneResult result =
+      tuned([](const Settings&) { return Measured{.kl = 0.01, .agreement = 0.97, .ms_per_token = 3}; });
+  const std::string text = settings_file(result, run_->info());
+  EXPECT_EQ(Settings::from_toml(text, "x"), result.best().settings) << text;
+  for (const char* part :
+       {"[evidence.predicted]", "output_error_p95", "mean_kl = 0.01", "max_mean_kl = 0.1", "n_prompt = 128"}) {
+    EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;
+  }
+}
+
+TEST_F(Tune, JsonAndTablesHoldTheChoice) {
+  const TuneResult result = tuned();
+  const nlohmann::json json = nlohmann::json::parse(to_json(result, run_->info()).dump());
+  EXPECT_EQ(json["points"].size(), 8U);
+  EXPECT_EQ(Settings::from_json(json["chosen"]["settings"], "x"), result.best().settings);
+  EXPECT_NE(to_table(result, run_->info()).find("* " + result.best().settings.summary()), std::string::npos);
+  Replayer replayer(run_, pool_);
+  Settings never("recycled");
+  never.set("S", Value());
+  const ReplayResult replayed = replayer.run({.settings = never}, {}, Cancel());
+  const nlohmann::json one = nlohmann::json::parse(to_json(replayed, run_->info()).dump());
+  EXPECT_TRUE(one["total"]["effective_stride"].is_null());
+  EXPECT_EQ(one["layers"].size(), 3U);
+  EXPECT_NE(to_table(replayed, run_->info()).find("predicted: "), std::string::npos);
+}
+
+TEST(WriteTextFile, NeverReplacesWithoutForceAndLeavesNothingBehindWhenItFails) {
+  namespace fs = std::filesystem;
+  const fs::path folder = fs::temp_directory_path() / ("reattend_write_" + std::to_string(::getpid()));
+  fs::create_directory(folder);
+  const fs::path path = folder / "a.toml";
+  const auto content = [&] {
+    std::stringstream text;
+    text << std::ifstream(path).rdbuf();
+    return text.str();
+  };
+  write_text_file(path, "one", false);
+  EXPECT_THROW(write_text_file(path, "two", false), Error);
+  EXPECT_EQ(content(), "one");
+  write_text_file(path, "two", true);
+  EXPECT_EQ(content(), "two");
+  EXPECT_THROW(write_text_file(folder / "none" / "b.toml", "x", true), Error);
+  EXPECT_THROW(write_text_file(folder, "x", true), Error);
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder), fs::directory_iterator()), 1);
+  fs::remove_all(folder);
+}
+
+}  // namespace
+}  // namespace reattend

@@ -1,0 +1,166 @@
+// Fixed-width tables and JSON of the same numbers.
+#include "traces/export/report.h"
+
+#include <cmath>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "traces/tune/cost.h"
+
+namespace reattend {
+namespace {
+
+nlohmann::json number(double x) {
+  return std::isfinite(x) ? nlohmann::json(x) : nlohmann::json(nullptr);
+}
+
+/// A number in `width` columns; "-" for one that does not exist.
+std::string cell(double x, int width, int digits) {
+  if (std::isnan(x)) return fmt::format("{:>{}}", "-", width);
+  return fmt::format("{:>{}.{}f}", x, width, digits);
+}
+
+std::string summary_row(const std::string& name, const ReplaySummary& s) {
+  return fmt::format("{:>6}{}{}{}{}{}{}{}{}{}{}\n", name, cell(s.recovered, 10, 4), cell(s.oracle, 9, 4),
+                     cell(s.normalised, 8, 4), cell(s.overlap, 9, 3), cell(s.jaccard, 9, 3),
+                     cell(s.output_error_mean, 10, 4), cell(s.output_error_p95, 9, 4), cell(s.effective_stride, 8, 2),
+                     cell(s.positions, 11, 1), cell((s.bytes_attend + s.bytes_select) * 1e-6, 10, 3));
+}
+
+std::string trace_line(const TraceInfo& info) {
+  return fmt::format("{}: {} prompt tokens, {} steps, {} layers x {} KV heads\n", info.path.string(), info.n_prompt,
+                     info.n_step, info.n_layer, info.n_kv_head);
+}
+
+std::string tune_row(const TunePoint& point, bool chosen) {
+  const std::string schedule = point.settings.policy() != "recycled" ? point.settings.policy()
+                               : point.settings.choice("schedule") == "fixed"
+                                   ? "fixed"
+                                   : "query > " + to_text(point.settings.get("threshold"));
+  const bool swept = point.settings.policy() == "recycled";
+  std::string row = fmt::format(
+      "{:1} {:>6} {:>6}  {:13}{}{}{}{}{}{}  {:6}", chosen ? "*" : "", swept ? to_text(point.settings.get("S")) : "",
+      swept ? to_text(point.settings.get("K")) : "", schedule, cell(point.cost, 9, 3), cell(point.speed_up, 9, 2),
+      cell(point.lost, 9, 4), cell(point.output_error_p95, 9, 4), cell(point.effective_stride, 8, 2),
+      cell(point.positions, 10, 1), point.within_bounds ? "yes" : "no");
+  if (point.measured) {
+    row += fmt::format("{:>9.4f}{:>8.1f}{:>9.3f}", point.measured->kl, 100 * point.measured->agreement,
+                       point.measured->ms_per_token);
+  }
+  return row + "\n";
+}
+
+}  // namespace
+
+nlohmann::json to_json(const ReplaySummary& s) {
+  return {{"recovered", number(s.recovered)},
+          {"oracle", number(s.oracle)},
+          {"normalised", number(s.normalised)},
+          {"lost", number(s.lost)},
+          {"overlap", number(s.overlap)},
+          {"jaccard", number(s.jaccard)},
+          {"output_error_mean", number(s.output_error_mean)},
+          {"output_error_p95", number(s.output_error_p95)},
+          {"effective_stride", number(s.effective_stride)},
+          {"positions", number(s.positions)},
+          {"bytes_attend", number(s.bytes_attend)},
+          {"bytes_select", number(s.bytes_select)}};
+}
+
+nlohmann::json to_json(const ReplayResult& result, const TraceInfo& info) {
+  nlohmann::json total = to_json(result.total);
+  const bool predicted = result.total.ms_per_token > 0;
+  total["ms_per_token"] = predicted ? number(result.total.ms_per_token) : nullptr;
+  total["ms_per_token_full"] = predicted ? number(result.total.ms_per_token_full) : nullptr;
+  nlohmann::json layers = nlohmann::json::array();
+  for (size_t i = 0; i < result.layers.size(); ++i) {
+    nlohmann::json layer = to_json(result.per_layer[i]);
+    layer["layer"] = result.layers[i].layer;
+    layers.push_back(std::move(layer));
+  }
+  return {{"trace", info.path.string()},
+          {"n_prompt", info.n_prompt},
+          {"n_step", info.n_step},
+          {"settings", result.settings.to_json()},
+          {"total", total},
+          {"layers", layers}};
+}
+
+nlohmann::json to_json(const TunePoint& point) {
+  nlohmann::json json = {{"settings", point.settings.to_json()},
+                         {"summary", point.settings.summary()},
+                         {"all_layers", point.whole},
+                         {"cost", number(point.cost)},
+                         {"speed_up", number(point.speed_up)},
+                         {"output_error_mean", number(point.output_error_mean)},
+                         {"output_error_p95", number(point.output_error_p95)},
+                         {"lost", number(point.lost)},
+                         {"recovered", number(point.recovered)},
+                         {"normalised", number(point.normalised)},
+                         {"effective_stride", number(point.effective_stride)},
+                         {"positions", number(point.positions)},
+                         {"within_bounds", point.within_bounds},
+                         {"on_front", point.on_front}};
+  if (point.measured) {
+    json["measured"] = {{"kl", number(point.measured->kl)},
+                        {"agreement", number(point.measured->agreement)},
+                        {"ms_per_token", number(point.measured->ms_per_token)}};
+  }
+  return json;
+}
+
+nlohmann::json to_json(const TuneResult& result, const TraceInfo& info) {
+  nlohmann::json points = nlohmann::json::array();
+  for (const TunePoint& point : result.points) points.push_back(to_json(point));
+  return {{"trace", info.path.string()},
+          {"n_prompt", info.n_prompt},
+          {"n_step", info.n_step},
+          {"cost_unit", result.calibrated ? "ms per token" : "MB per token"},
+          {"full_cost", number(result.full_cost)},
+          {"bounds",
+           {{"max_output_error", result.bounds.max_output_error},
+            {"max_lost_mass", result.bounds.max_lost_mass},
+            {"max_kl", result.bounds.max_kl}}},
+          {"chosen", to_json(result.best())},
+          {"reason", result.reason},
+          {"points", points}};
+}
+
+std::string to_table(const ReplayResult& result, const TraceInfo& info) {
+  std::string text = trace_line(info) + result.settings.summary() + "\n\n";
+  text += " layer recovered   oracle  normal.  overlap  jaccard  err mean  err p95  stride  positions   MB/step\n";
+  for (size_t i = 0; i < result.layers.size(); ++i) {
+    text += summary_row(fmt::format("{}", result.layers[i].layer), result.per_layer[i]);
+  }
+  text += summary_row("total", result.total);
+  const ReplaySummary& total = result.total;
+  if (total.ms_per_token > 0) {
+    text += fmt::format("\npredicted: {:.3f} ms per token, full attention {:.3f}, speed-up {:.2f}\n",
+                        total.ms_per_token, total.ms_per_token_full, total.ms_per_token_full / total.ms_per_token);
+  } else {
+    text += fmt::format("\nno time predicted: {}\n", is_calibrated(info.calibration) ? "not all layers were replayed"
+                                                                                     : "the trace has no calibration");
+  }
+  return text;
+}
+
+std::string to_table(const TuneResult& result, const TraceInfo& info) {
+  std::string text = trace_line(info);
+  text += fmt::format("full attention: {:.3f} {} per token (predicted). Pareto front of {} settings:\n\n",
+                      result.full_cost, result.calibrated ? "ms" : "MB", result.points.size());
+  bool any_measured = false;
+  for (const TunePoint& point : result.points) any_measured = any_measured || point.measured;
+  text += fmt::format("       S      K  schedule     {:>9} speed-up     lost  err p95  stride positions  bounds{}\n",
+                      result.calibrated ? "ms/token" : "MB/token", any_measured ? "       KL  top-1 % ms meas." : "");
+  for (size_t i = 0; i < result.points.size(); ++i) {
+    const TunePoint& point = result.points[i];
+    if (point.on_front || point.measured || i == result.chosen) text += tune_row(point, i == result.chosen);
+  }
+  text += fmt::format("\n* {}\n{}\n", result.best().settings.summary(), result.reason);
+  if (!result.has_values)
+    text += "The trace has no values: output errors are unknown, and lost mass alone ranks settings wrongly.\n";
+  return text;
+}
+
+}  // namespace reattend

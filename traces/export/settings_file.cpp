@@ -1,0 +1,97 @@
+// Writes reattend.toml: through a file beside it, so that a full disk leaves no half of one.
+#include "traces/export/settings_file.h"
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+
+namespace reattend {
+namespace {
+
+std::string quoted(const std::string& text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '"' || c == '\\') {
+      out += fmt::format("\\{}", c);
+    } else if (byte < 0x20 || byte == 0x7f) {
+      out += fmt::format("\\u{:04X}", byte);
+    } else {
+      out += c;
+    }
+  }
+  return out + "\"";
+}
+
+/// TOML has inf and nan as numbers.
+std::string line(const char* key, double value) {
+  return std::isfinite(value) ? fmt::format("{} = {:#.6g}\n", key, value)
+                              : fmt::format("{} = {}\n", key,
+                                            std::isnan(value) ? "nan"
+                                            : value > 0       ? "inf"
+                                                              : "-inf");
+}
+
+}  // namespace
+
+std::string settings_file(const TuneResult& result, const TraceInfo& info) {
+  const TunePoint& best = result.best();
+  std::string text = "# Written by `reattend tune`; use it with --settings. Only [policy] is read back.\n";
+  text += best.settings.to_toml();
+  text +=
+      fmt::format("\n[evidence]\ntrace = {}\nn_prompt = {}\nn_step = {}\nn_settings = {}\nreason = {}\n",
+                  quoted(info.path.string()), info.n_prompt, info.n_step, result.points.size(), quoted(result.reason));
+  if (const auto sha = info.attributes.find("model_sha256"); sha != info.attributes.end()) {
+    text += fmt::format("model_sha256 = {}\n", quoted(sha->second));
+  }
+  text += "\n[evidence.predicted]\n";
+  if (result.calibrated) {
+    text += line("ms_per_token", best.cost) + line("ms_per_token_full", result.full_cost);
+  } else {
+    text += line("mb_per_token", best.cost) + line("mb_per_token_full", result.full_cost);
+  }
+  text += line("speed_up", best.speed_up) + line("lost_mass", best.lost) + line("recovered_mass", best.recovered);
+  text += line("normalised_mass", best.normalised);
+  if (result.has_values) {
+    text += line("output_error_mean", best.output_error_mean) + line("output_error_p95", best.output_error_p95);
+  }
+  text += line("effective_stride", best.effective_stride) + line("positions", best.positions);
+  if (best.measured) {
+    text += "\n[evidence.measured]\n" + line("mean_kl", best.measured->kl) +
+            line("top1_agreement", best.measured->agreement) + line("ms_per_token", best.measured->ms_per_token);
+  }
+  text += "\n[evidence.bounds]\n" + line("max_output_error_p95", result.bounds.max_output_error) +
+          line("max_lost_mass", result.bounds.max_lost_mass);
+  if (best.measured) text += line("max_mean_kl", result.bounds.max_kl);
+  return text;
+}
+
+void write_text_file(const std::filesystem::path& path, const std::string& text, bool force) {
+  const std::string target = path.string(), beside = fmt::format("{}.{}.part", target, ::getpid());
+  const auto refuse = [&](const std::string& got, const std::string& remedy) {
+    fail({.where = target, .expected = "a file that can be written", .got = got, .remedy = remedy});
+  };
+  if (std::filesystem::is_directory(path)) refuse("a folder", {});
+  std::FILE* file = std::fopen(beside.c_str(), "wb");
+  if (file == nullptr) refuse(std::strerror(errno), {});
+  const bool wrote = std::fwrite(text.data(), 1, text.size(), file) == text.size();
+  const bool closed = std::fclose(file) == 0;
+  int error = wrote && closed ? 0 : errno;
+  // link() refuses a name that exists, rename() takes its place: either way it happens at once.
+  if (error == 0 &&
+      (force ? std::rename(beside.c_str(), target.c_str()) : ::link(beside.c_str(), target.c_str())) != 0) {
+    error = errno;
+  }
+  if (!force || error != 0) ::unlink(beside.c_str());
+  if (error == EEXIST) refuse("one that exists", "choose another with --out, or give --force to replace it");
+  if (error != 0) refuse(std::strerror(error), {});
+}
+
+}  // namespace reattend

@@ -1,0 +1,17 @@
+// The settings file that a tuner leaves behind: the policy, and beside it the evidence.
+#pragma once
+#include <filesystem>
+#include <string>
+
+#include "traces/tune/tune.h"
+
+namespace reattend {
+
+/// [policy] as Settings::from_toml reads it, then [evidence] with the trace and what was predicted, measured and
+/// demanded.
+std::string settings_file(const TuneResult& result, const TraceInfo& info);
+
+/// Writes a whole text file or nothing. Throws Error when the path exists and `force` is false, or cannot be written.
+void write_text_file(const std::filesystem::path& path, const std::string& text, bool force);
+
+}  // namespace reattend

@@ -1,0 +1,246 @@
+// The sweep, its front, and the choice.
+#include "traces/tune/tune.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "traces/replay/summary.h"
+#include "traces/tune/cost.h"
+
+namespace reattend {
+namespace {
+
+/// a is at least as good as b everywhere and better somewhere.
+bool dominates(const TunePoint& a, const TunePoint& b) {
+  const bool no_worse = a.cost <= b.cost && a.output_error_p95 <= b.output_error_p95 && a.lost <= b.lost;
+  return no_worse && (a.cost < b.cost || a.output_error_p95 < b.output_error_p95 || a.lost < b.lost);
+}
+
+/// How far a point is from the bounds: the larger ratio to one of them.
+double excess(const TunePoint& point, const TuneBounds& bounds) {
+  const auto ratio = [](double value, double bound) { return bound > 0 ? value / bound : value > 0 ? HUGE_VAL : 0; };
+  return std::max(ratio(point.output_error_p95, bounds.max_output_error), ratio(point.lost, bounds.max_lost_mass));
+}
+
+class Tuner {
+ public:
+  Tuner(Replayer& replayer, const TuneOptions& options, const ProgressFn& progress, const Cancel& cancel)
+      : replayer_(replayer), info_(replayer.info()), options_(options), progress_(progress), cancel_(cancel) {
+    result_.bounds = options.bounds;
+    result_.calibrated = is_calibrated(info_.calibration);
+    result_.has_values = info_.has_values;
+    result_.full_cost = cost(full_work(info_));
+  }
+
+  TuneResult run(const MeasureFn& measure) {
+    std::vector<Settings> grid = make_grid(options_.grid, info_);
+    std::vector<int32_t> all(static_cast<size_t>(info_.n_layer));
+    std::iota(all.begin(), all.end(), 0);
+    const std::vector<int32_t> some = screen_layers();
+    if (some.size() < all.size() && static_cast<int>(grid.size()) > options_.n_whole) {
+      sweep(grid, some, "sweep on some layers");
+      grid = most_promising();
+    }
+    sweep(grid, all, "sweep");
+    finish_points();
+    choose(measure);
+    return std::move(result_);
+  }
+
+ private:
+  double cost(const StepWork& work) const {
+    return result_.calibrated ? predict_ms(info_, work)
+                              : (attend_bytes(info_, work) + select_bytes(info_, work)) * 1e-6;
+  }
+
+  std::vector<int32_t> screen_layers() const {
+    std::vector<int32_t> layers;
+    const int64_t n = std::clamp(options_.n_screen_layer, 1, info_.n_layer);
+    for (int64_t i = 0; i < n; ++i) layers.push_back(static_cast<int32_t>((2 * i + 1) * info_.n_layer / (2 * n)));
+    return layers;
+  }
+
+  /// Evaluates settings on `layers` and replaces what earlier sweeps said about them. Layer by layer, so that each is
+  /// prepared once however little memory there is.
+  void sweep(const std::vector<Settings>& grid, const std::vector<int32_t>& layers, const std::string& what) {
+    std::vector<std::vector<LayerReplay>> replayed(grid.size());
+    const size_t total = grid.size() * layers.size();
+    for (size_t l = 0; l < layers.size(); ++l) {
+      for (size_t i = 0; i < grid.size(); ++i) {
+        report(what, l * grid.size() + i, total, "replays");
+        ReplayResult one = replayer_.run({.settings = grid[i], .layers = {layers[l]}}, {}, cancel_);
+        replayed[i].push_back(std::move(one.layers.front()));
+      }
+    }
+    report(what, total, total, "replays");
+    for (size_t i = 0; i < grid.size(); ++i) {
+      TunePoint point = point_of(grid[i], replayed[i]);
+      const auto same = [&](const TunePoint& other) { return other.settings == point.settings; };
+      const auto old = std::find_if(result_.points.begin(), result_.points.end(), same);
+      old != result_.points.end() ? * old = point : result_.points.emplace_back(point);
+    }
+  }
+
+  TunePoint point_of(const Settings& settings, std::span<const LayerReplay> layers) const {
+    const ReplaySummary summary = summarize(info_, layers);
+    const double share = static_cast<double>(layers.size()) / info_.n_layer;
+    const StepWork some = work_of(info_, layers);
+    TunePoint point = {.settings = settings, .whole = static_cast<int32_t>(layers.size()) == info_.n_layer};
+    point.cost = cost({some.run / share, some.kept / share, some.ranked / share, some.rescored / share});
+    point.speed_up = result_.full_cost / point.cost;
+    point.output_error_mean = info_.has_values ? summary.output_error_mean : 0;
+    point.output_error_p95 = info_.has_values ? summary.output_error_p95 : 0;
+    point.lost = summary.lost, point.recovered = summary.recovered, point.normalised = summary.normalised;
+    point.effective_stride = summary.effective_stride, point.positions = summary.positions;
+    return point;
+  }
+
+  /// Front after front of the screened points, until there are enough. In the grid's order: largest budgets first, so
+  /// that rankings are prepared at their greatest depth at once.
+  std::vector<Settings> most_promising() const {
+    std::vector<bool> taken(result_.points.size());
+    for (size_t n_taken = 0; n_taken < std::min<size_t>(taken.size(), static_cast<size_t>(options_.n_whole));) {
+      std::vector<size_t> front;
+      for (size_t i = 0; i < taken.size(); ++i) {
+        const auto beats = [&](size_t j) { return !taken[j] && dominates(result_.points[j], result_.points[i]); };
+        bool beaten = taken[i];
+        for (size_t j = 0; j < taken.size() && !beaten; ++j) beaten = beats(j);
+        if (!beaten) front.push_back(i);
+      }
+      for (const size_t i : front) taken[i] = true;
+      n_taken += front.size();
+    }
+    std::vector<Settings> settings;
+    for (size_t i = 0; i < taken.size(); ++i) {
+      if (taken[i]) settings.push_back(result_.points[i].settings);
+    }
+    return settings;
+  }
+
+  void finish_points() {
+    std::vector<TunePoint>& points = result_.points;
+    std::stable_sort(points.begin(), points.end(),
+                     [](const TunePoint& a, const TunePoint& b) { return a.cost < b.cost; });
+    for (TunePoint& point : points) {
+      point.within_bounds = excess(point, options_.bounds) <= 1;
+      const auto beats = [&](const TunePoint& other) { return other.whole && dominates(other, point); };
+      point.on_front = point.whole && std::none_of(points.begin(), points.end(), beats);
+    }
+  }
+
+  /// Indices of the points that may be chosen, in the order in which they are tried.
+  std::vector<size_t> candidates(bool& relaxed) const {
+    std::vector<size_t> within, all;
+    for (size_t i = 0; i < result_.points.size(); ++i) {
+      const TunePoint& point = result_.points[i];
+      if (!point.on_front || point.cost >= result_.full_cost) continue;
+      all.push_back(i);
+      if (point.within_bounds) within.push_back(i);
+    }
+    relaxed = within.empty();
+    if (!relaxed) return within;
+    std::stable_sort(all.begin(), all.end(), [&](size_t a, size_t b) {
+      return excess(result_.points[a], options_.bounds) < excess(result_.points[b], options_.bounds);
+    });
+    return all;
+  }
+
+  void choose(const MeasureFn& measure) {
+    bool relaxed = false;
+    const std::vector<size_t> order = candidates(relaxed);
+    if (order.empty()) {
+      result_.points.push_back({.settings = Settings("full"),
+                                .whole = true,
+                                .cost = result_.full_cost,
+                                .speed_up = 1,
+                                .recovered = 1,
+                                .normalised = 1,
+                                .effective_stride = 1,
+                                .positions = full_work(info_).run / info_.n_layer / info_.n_kv_head,
+                                .within_bounds = true,
+                                .on_front = true});
+      result_.chosen = result_.points.size() - 1;
+      result_.reason = "No setting of the sweep is faster than full attention on this trace, so full attention stays.";
+      return;
+    }
+    result_.chosen = order.front();
+    const std::string bounds = fmt::format("95th percentile of output error <= {}, lost mass <= {}",
+                                           options_.bounds.max_output_error, options_.bounds.max_lost_mass);
+    std::string reason =
+        relaxed ? fmt::format(
+                      "No setting that is faster than full attention is within the bounds ({}); those nearest to "
+                      "them were taken, by the larger ratio to a bound ({:.2f} for the first).",
+                      bounds, excess(result_.points[order.front()], options_.bounds))
+                : fmt::format("{} of {} settings are within the bounds ({}).", count_within(), result_.points.size(),
+                              bounds);
+    reason += measure   ? measured_choice(order, measure)
+              : relaxed ? " The nearest is chosen."
+                        : " The fastest of them is chosen; it was not measured.";
+    result_.reason = reason;
+  }
+
+  /// Measures candidates and sets `chosen`; returns the sentence that says why.
+  std::string measured_choice(const std::vector<size_t>& order, const MeasureFn& measure) {
+    std::vector<size_t> measured;
+    const auto passes = [&](size_t i) { return result_.points[i].measured->kl <= options_.bounds.max_kl; };
+    const auto try_one = [&](size_t i, size_t n) {
+      report("measure " + result_.points[i].settings.summary(), measured.size(), n, "settings");
+      cancel_.check();
+      result_.points[i].measured = measure(result_.points[i].settings);
+      measured.push_back(i);
+      report("measure " + result_.points[i].settings.summary(), measured.size(), n, "settings");
+    };
+    const size_t n_first = std::min(order.size(), static_cast<size_t>(std::max(1, options_.n_measure)));
+    for (size_t i = 0; i < n_first; ++i) try_one(order[i], n_first);
+    // What is left is ordered towards more care: half of it is skipped each time, so that a few tries reach its end.
+    size_t next = n_first;
+    for (int more = 0;
+         more < options_.n_more && next < order.size() && std::none_of(measured.begin(), measured.end(), passes);
+         ++more) {
+      next += (order.size() - next) / 2;
+      try_one(order[next++], measured.size() + 1);
+    }
+    const auto faster = [&](size_t a, size_t b) {
+      if (passes(a) != passes(b)) return passes(a);
+      const Measured &x = *result_.points[a].measured, &y = *result_.points[b].measured;
+      return passes(a) ? x.ms_per_token < y.ms_per_token : x.kl < y.kl;
+    };
+    result_.chosen = *std::min_element(measured.begin(), measured.end(), faster);
+    const TunePoint& best = result_.best();
+    if (passes(result_.chosen)) {
+      return fmt::format(" Of the {} measured, this is the fastest with mean KL <= {} (it has {:.4f}).",
+                         measured.size(), options_.bounds.max_kl, best.measured->kl);
+    }
+    return fmt::format(" None of the {} measured has mean KL <= {}; this one has the lowest ({:.4f}).", measured.size(),
+                       options_.bounds.max_kl, best.measured->kl);
+  }
+
+  int64_t count_within() const {
+    return std::count_if(result_.points.begin(), result_.points.end(),
+                         [](const TunePoint& p) { return p.within_bounds; });
+  }
+
+  void report(const std::string& what, size_t done, size_t total, const std::string& unit) const {
+    if (progress_) progress_(what, static_cast<double>(done), static_cast<double>(total), unit);
+  }
+
+  Replayer& replayer_;
+  const TraceInfo& info_;
+  const TuneOptions& options_;
+  const ProgressFn& progress_;
+  const Cancel& cancel_;
+  TuneResult result_;
+};
+
+}  // namespace
+
+TuneResult tune(Replayer& replayer, const TuneOptions& options, const MeasureFn& measure, const ProgressFn& progress,
+                const Cancel& cancel) {
+  return Tuner(replayer, options, progress, cancel).run(measure);
+}
+
+}  // namespace reattend

@@ -1,0 +1,80 @@
+// Finds the fastest settings whose predicted damage is within bounds, and, where it can be measured, proves one of
+// them.
+#pragma once
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "traces/replay/replay.h"
+
+namespace reattend {
+
+/// What the sweep tries: every budget with every stride, on the fixed schedule and on the query schedule with every
+/// threshold. Empty lists mean sensible ones for the trace's size.
+struct TuneGrid {
+  Settings base = Settings("recycled");  ///< whatever is not swept (pool, reduce, ...)
+  std::vector<Value> budgets;            ///< counts or fractions
+  std::vector<Value> strides;            ///< of the fixed schedule
+  std::vector<Value> gate_strides;       ///< of the query schedule
+  std::vector<double> thresholds;
+};
+
+/// All settings of the grid, largest budgets first. Throws Error (usage) for a base that does not take S, K and a
+/// schedule.
+std::vector<Settings> make_grid(const TuneGrid& grid, const TraceInfo& info);
+
+struct TuneBounds {
+  double max_output_error = 0.5;  ///< 95th percentile over steps and heads
+  double max_lost_mass = 0.1;     ///< mean
+  double max_kl = 0.1;            ///< mean KL(full || policy), where it is measured
+};
+
+/// What an engine found for one setting, teacher-forced on the recorded tokens.
+struct Measured {
+  double kl = 0;         ///< mean KL(full || policy) in nats
+  double agreement = 0;  ///< share of steps with the same top-1
+  double ms_per_token = 0;
+};
+using MeasureFn = std::function<Measured(const Settings&)>;
+
+struct TuneOptions {
+  TuneGrid grid;
+  TuneBounds bounds;
+  int n_measure = 3;       ///< fastest candidates that are measured
+  int n_more = 3;          ///< slower ones that are measured if none of those passes
+  int n_whole = 24;        ///< at least so many settings are evaluated on all layers, after a sweep on some
+  int n_screen_layer = 8;  ///< layers of that first sweep, evenly spread
+};
+
+/// One setting of the sweep.
+struct TunePoint {
+  Settings settings;
+  bool whole = false;   ///< evaluated on all layers; otherwise the numbers are those of the screened layers
+  double cost = 0;      ///< predicted ms per token; MB per token where the trace has no calibration
+  double speed_up = 0;  ///< cost of full attention over cost
+  double output_error_mean = 0, output_error_p95 = 0;  ///< 0 where the trace has no values
+  double lost = 0, recovered = 0, normalised = 0, effective_stride = 0, positions = 0;
+  bool within_bounds = false, on_front = false;
+  std::optional<Measured> measured;
+};
+
+struct TuneResult {
+  std::vector<TunePoint> points;  ///< by cost, fastest first
+  size_t chosen = 0;              ///< index into points
+  double full_cost = 0;
+  bool calibrated = false, has_values = true;
+  TuneBounds bounds;
+  std::string reason;  ///< why this one, in a sentence or two
+  const TunePoint& best() const { return points[chosen]; }
+};
+
+/// Sweeps by replay; `measure` may be empty. A point is on the front when no other is at least as good in cost, 95th
+/// percentile of output error and lost mass and better in one. Candidates are points of the front within the bounds
+/// that are cheaper than full attention; if there are none, those nearest to the bounds (by the larger ratio to a
+/// bound). The fastest candidates are measured and the fastest with mean KL <= max_kl is chosen; if none passes, slower
+/// ones are tried, and then the lowest KL wins; `reason` says so. Throws Cancelled, or Error.
+TuneResult tune(Replayer& replayer, const TuneOptions& options, const MeasureFn& measure, const ProgressFn& progress,
+                const Cancel& cancel);
+
+}  // namespace reattend
