@@ -1,5 +1,6 @@
 // What CUDA C++ means outside nvcc: types, and declarations that the fiber machine of the tests carries out.
 #pragma once
+#include <atomic>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -94,11 +95,8 @@ T __shfl_down_sync(uint32_t mask, T value, unsigned delta, int width = 32, const
 inline int __popc(uint32_t x) {
   return std::popcount(x);
 }
-/// Blocks run one after the other and fibers switch only where they wait, so the sum needs no more than this.
 inline int atomicAdd(int* into, int value) {
-  const int before = *into;
-  *into += value;
-  return before;
+  return std::atomic_ref<int>(*into).fetch_add(value, std::memory_order_relaxed);
 }
 
 template <class T>

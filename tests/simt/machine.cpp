@@ -9,10 +9,11 @@
 #include <numeric>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
-#include "tests/simt/race.h"
+#include "tests/simt/sanitizers.h"
 
 namespace reattend::simt {
 namespace {
@@ -55,6 +56,9 @@ enum class WarpOp : uint8_t { sync, ballot, shuffle_index, shuffle_xor, shuffle_
 constexpr const char* kWarpOpNames[] = {"__syncwarp", "__ballot_sync", "__shfl_sync", "__shfl_xor_sync",
                                         "__shfl_down_sync"};
 
+/// Thrown out of a wait when the launch has failed.
+struct Abandoned {};
+
 struct Thread {
   context::fiber fiber;
   cuda::fiber::Self self;
@@ -84,7 +88,6 @@ struct Machine::State {
   MachineOptions options;
   std::mt19937 random;
   std::set<Site> barriers;
-  int64_t n_switch = 0;
 
   Stacks stacks;  // outlives the fibers
   std::vector<Thread> threads;
@@ -92,14 +95,17 @@ struct Machine::State {
   Thread* current = nullptr;
   context::fiber scheduler;
   std::exception_ptr error;  // thrown inside a fiber
-  RaceView race;
+  bool abandoned = false;    // the launch has failed: fibers only leave
+  SanitizerView sanitizers;
 
   void run_block(cuda::dim3 grid, cuda::dim3 block, cuda::uint3 index, size_t shared_bytes,
                  const std::function<void()>& body);
   void schedule();
   bool run_warp(unsigned warp, const std::vector<unsigned>& order);
+  void step_into(Thread& thread);
   void resume(Thread& thread);
-  void wait();
+  void wait(Thread& thread);
+  void abandon();
   bool resolve_warp(unsigned warp);
   bool all_arrived(unsigned warp, const Thread& thread) const;
   void exchange(unsigned warp, uint32_t mask);
@@ -134,29 +140,30 @@ void Machine::State::run_block(cuda::dim3 grid, cuda::dim3 block, cuda::uint3 in
   shared.assign(shared_bytes + kRedZone, poison);
   const size_t n_thread = size_t{block.x} * block.y * block.z;
   threads = std::vector<Thread>(n_thread);
-  race.begin_block(n_thread);
+  sanitizers.begin_block(n_thread);
   for (unsigned i = 0; i < n_thread; ++i) {
     Thread& thread = threads[i];
     thread.index = i, thread.lane = i % kLane, thread.warp = i / kLane;
     thread.self = {{i % block.x, i / block.x % block.y, i / block.x / block.y}, index, block, grid, shared.data()};
-    thread.fiber = context::fiber(std::allocator_arg, StackSource{&stacks}, [this, &body](context::fiber&& caller) {
-      scheduler = std::move(caller);
-      race.first_step();
-      try {
-        body();
-      } catch (const context::detail::forced_unwind&) {
-        throw;
-      } catch (...) {
-        error = std::current_exception();
-      }
-      current->wait = Wait::finished;
-      race.last_step();
-      race.to_scheduler();
-      return std::move(scheduler);
-    });
+    const context::stack_context stack = stacks.allocate();
+    sanitizers.new_stack(i, static_cast<const std::byte*>(stack.sp) - stack.size, stack.size);
+    thread.fiber = context::fiber(std::allocator_arg, context::preallocated(stack.sp, stack.size, stack),
+                                  StackSource{&stacks}, [this, i, &body](context::fiber&& caller) {
+                                    scheduler = std::move(caller);
+                                    sanitizers.entered_first(i);
+                                    try {
+                                      if (!abandoned) body();
+                                    } catch (const Abandoned&) {
+                                    } catch (...) {
+                                      error = std::current_exception();
+                                    }
+                                    threads[i].wait = Wait::finished;
+                                    sanitizers.leave(i, true);
+                                    return std::move(scheduler);
+                                  });
   }
   schedule();
-  race.end_block();
+  sanitizers.end_block();
   for (size_t i = shared_bytes; i < shared.size(); ++i) {
     if (shared[i] != poison) {
       fail({"block " + to_text(index),
@@ -196,17 +203,33 @@ bool Machine::State::run_warp(unsigned warp, const std::vector<unsigned>& order)
   return resolve_warp(warp) || progress;
 }
 
+void Machine::State::step_into(Thread& thread) {
+  sanitizers.enter(thread.index);
+  thread.fiber = std::move(thread.fiber).resume();
+  sanitizers.left();
+}
+
 void Machine::State::resume(Thread& thread) {
   current = &thread;
-  ++n_switch;
-  race.to_thread(thread.index);
-  thread.fiber = std::move(thread.fiber).resume();
+  step_into(thread);
   if (error) std::rethrow_exception(std::exchange(error, nullptr));
 }
 
-void Machine::State::wait() {
-  race.to_scheduler();
+void Machine::State::wait(Thread& thread) {
+  sanitizers.leave(thread.index, false);
   scheduler = std::move(scheduler).resume();
+  sanitizers.entered(thread.index);
+  if (abandoned) throw Abandoned{};
+}
+
+/// Lets every fiber that still waits leave the kernel, so that its stack is unwound.
+void Machine::State::abandon() {
+  abandoned = true;
+  for (Thread& thread : threads) {
+    if (thread.fiber) step_into(thread);
+  }
+  abandoned = false;
+  sanitizers.end_block();
 }
 
 bool Machine::State::all_arrived(unsigned warp, const Thread& thread) const {
@@ -302,9 +325,9 @@ void Machine::State::sync_block(Site site) {
   Thread& thread = *current;
   thread.wait = Wait::block;
   thread.site = site;
-  void* const fence = race.arrive_block(thread.index);
-  wait();
-  race.leave(fence);
+  void* const fence = sanitizers.arrive_block(thread.index);
+  wait(thread);
+  sanitizers.depart(fence);
 }
 
 uint64_t Machine::State::warp_op(WarpOp op, uint32_t mask, uint64_t value, uint32_t argument, uint32_t width,
@@ -319,9 +342,9 @@ uint64_t Machine::State::warp_op(WarpOp op, uint32_t mask, uint64_t value, uint3
   thread.wait = Wait::warp;
   thread.site = site;
   thread.op = op, thread.mask = mask, thread.value = value, thread.argument = argument, thread.width = width;
-  void* const fence = race.arrive_warp(thread.index, thread.warp);
-  wait();
-  race.leave(fence);
+  void* const fence = sanitizers.arrive_warp(thread.index, thread.warp);
+  wait(thread);
+  sanitizers.depart(fence);
   return thread.value;
 }
 
@@ -346,7 +369,7 @@ void Machine::run(cuda::dim3 grid, cuda::dim3 block, size_t shared_bytes, const 
   try {
     for (const cuda::uint3& index : blocks) state_->run_block(grid, block, index, shared_bytes, body);
   } catch (...) {
-    state_->threads.clear();  // unwinds the fibers that still wait
+    state_->abandon();
     running = nullptr;
     throw;
   }

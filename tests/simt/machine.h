@@ -38,8 +38,6 @@ class Machine : public cuda::StreamHandle {
 
   /// Every __syncthreads that was reached so far.
   const std::set<Site>& barriers() const;
-  /// Fiber switches so far.
-  int64_t n_switch() const;
 
   struct State;
 
