@@ -1,74 +1,82 @@
-// The program from the outside: a real window under Xvfb opens and closes; wrong use ends in one line and the right
+// The program from the outside: a real window under Xvfb on a real trace file; wrong use ends in one line and the right
 // code.
+#include <gtest/gtest.h>
+
 #include <algorithm>
-#include <array>
-#include <cstdio>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <vector>
 
-#include <sys/wait.h>
+#include "tests/support/program.h"
+#include "tests/traces/synthetic.h"
 
-#include <gtest/gtest.h>
-
+namespace reattend::test {
 namespace {
 
-struct Outcome {
-  int code = -1;
-  std::string text;  ///< stdout and stderr
+class Program : public testing::Test {
+ protected:
+  Program() {
+    synthetic::write_trace(trace, 40);
+    std::ofstream(garbage) << "this is no trace";
+  }
+  ProgramResult view(const std::vector<std::string>& arguments, const std::vector<std::string>& before = {}) {
+    std::vector<std::string> all = {
+        "env", "-u", "DISPLAY", "-u", "WAYLAND_DISPLAY", "XDG_CONFIG_HOME=" + (folder / "config").string()};
+    all.insert(all.end(), before.begin(), before.end());
+    all.push_back(REATTEND_VIEW);
+    all.insert(all.end(), arguments.begin(), arguments.end());
+    return run_program(all);
+  }
+  /// One line on stderr, that exit code.
+  void expect_complaint(const std::vector<std::string>& arguments, int code, const std::string& culprit) {
+    const ProgramResult result = view(arguments);
+    EXPECT_EQ(result.code, code) << result.err;
+    EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
+    EXPECT_NE(result.err.find(culprit), std::string::npos) << result.err;
+  }
+
+  const ScratchFolder folder;
+  const std::string trace = (folder / "trace.h5").string(), garbage = (folder / "garbage.h5").string();
+  const std::string png = (folder / "picture.png").string();
 };
 
-Outcome run(const std::string& command) {
-  Outcome outcome;
-  FILE* pipe = popen((command + " 2>&1").c_str(), "r");
-  std::array<char, 4096> buffer;
-  while (const size_t n = fread(buffer.data(), 1, buffer.size(), pipe)) outcome.text.append(buffer.data(), n);
-  const int status = pclose(pipe);
-  outcome.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128;
-  return outcome;
-}
-
-std::filesystem::path garbage() {
-  const auto path = std::filesystem::path(testing::TempDir()) / "reattend_not_a_trace.h5";
-  std::ofstream(path) << "this is no trace";
-  return path;
-}
-
-const std::string kView = REATTEND_VIEW;
-
-TEST(Window, OpensUnderXvfbAndClosesEvenWithAFileThatIsNoTrace) {
-  if (run("command -v xvfb-run").code != 0) GTEST_SKIP() << "xvfb-run is missing: install xvfb and xauth";
-  const Outcome outcome = run("XDG_CONFIG_HOME=" + testing::TempDir() + " xvfb-run -a -s '-screen 0 1280x720x24' " +
-                              kView + " --frames 20 " + garbage().string());
-  EXPECT_EQ(outcome.code, 0) << outcome.text;
-}
-
-TEST(Window, WithoutADisplaySaysWhatToDo) {
-  const Outcome outcome = run("env -u DISPLAY -u WAYLAND_DISPLAY " + kView + " --frames 1 " + garbage().string());
-  EXPECT_EQ(outcome.code, 1);
-  EXPECT_NE(outcome.text.find("--screenshot"), std::string::npos) << outcome.text;
-  EXPECT_EQ(std::count(outcome.text.begin(), outcome.text.end(), '\n'), 1) << outcome.text;
-}
-
-TEST(Screenshot, OfWhatIsNoTraceIsOneLineAndNoFile) {
-  const auto png = std::filesystem::path(testing::TempDir()) / "reattend_no_picture.png";
-  std::filesystem::remove(png);
-  for (const std::string& trace : {garbage().string(), std::string("/no/such/trace.h5")}) {
-    const Outcome outcome = run(kView + " " + trace + " --screenshot " + png.string());
-    EXPECT_EQ(outcome.code, 1) << outcome.text;
-    EXPECT_EQ(std::count(outcome.text.begin(), outcome.text.end(), '\n'), 1) << outcome.text;
-    EXPECT_FALSE(std::filesystem::exists(png));
+TEST_F(Program, OpensAWindowOnATraceAndOnWhatIsNone) {
+  if (run_program({"sh", "-c", "command -v xvfb-run"}).code != 0) GTEST_SKIP() << "no xvfb-run: install xvfb and xauth";
+  for (const std::string& file : {trace, garbage}) {
+    const ProgramResult result = view({"--frames", "20", file}, {"xvfb-run", "-a", "-s", "-screen 0 1280x720x24"});
+    EXPECT_EQ(result.code, 0) << file << ": " << result.err;
   }
 }
 
-TEST(Screenshot, WrongSizeIsWrongUse) {
-  EXPECT_EQ(run(kView + " " + garbage().string() + " --screenshot x.png --size 9x9").code, 2);
-  EXPECT_EQ(run(kView + " " + garbage().string() + " --screenshot x.png --size big").code, 2);
+TEST_F(Program, WithoutADisplaySaysWhatToDo) {
+  expect_complaint({trace, "--frames", "1"}, 1, "--screenshot");
 }
 
-TEST(Use, WithoutATraceIsWrongUse) {
-  EXPECT_EQ(run(kView).code, 2);
+TEST_F(Program, MakesAPictureOfATraceFile) {
+  const ProgramResult result = view({trace, "--screenshot", png, "--size", "1000x600", "--layer", "1", "--light"});
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_EQ(read_all(png).substr(1, 3), "PNG");
+  expect_complaint({trace, "--screenshot", png}, 1, "--force");
+}
+
+TEST_F(Program, WhatIsNoTraceIsOneLineAndNoPicture) {
+  expect_complaint({garbage, "--screenshot", png}, 1, "garbage.h5");
+  expect_complaint({"/no/such/trace.h5", "--screenshot", png}, 1, "/no/such/trace.h5");
+  EXPECT_FALSE(std::filesystem::exists(png));
+}
+
+TEST_F(Program, WhatTheTraceDoesNotHaveIsNamed) {
+  expect_complaint({trace, "--screenshot", png, "--layer", "2"}, 1, "0 to 1");
+  expect_complaint({trace, "--screenshot", png, "--step", "41"}, 1, "1 to 40");
+}
+
+TEST_F(Program, WrongUseIsExitCode2) {
+  expect_complaint({}, 2, "TRACE");
+  expect_complaint({trace, "--screenshot", png, "--size", "9x9"}, 2, "9x9");
+  expect_complaint({trace, "--screenshot", png, "--size", "big"}, 2, "big");
+  expect_complaint({trace, "--loudly"}, 2, "--loudly");
 }
 
 }  // namespace
+}  // namespace reattend::test

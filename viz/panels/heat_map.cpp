@@ -126,7 +126,8 @@ void AttentionMap::react(Session& session, SharedView& view) {
 }
 
 void AttentionMap::draw_plot(Session& session, SharedView& view, ImVec2 size) {
-  if (!ImPlot::BeginPlot("##attention", size, ImPlotFlags_CanvasOnly)) return;
+  if (!ImPlot::BeginPlot("##attention", size, ImPlotFlags_NoTitle | ImPlotFlags_NoLegend | ImPlotFlags_NoMouseText))
+    return;
   ImPlot::SetupAxis(ImAxis_X1, "position", ImPlotAxisFlags_NoGridLines);
   ImPlot::SetupAxis(ImAxis_Y1, "step", ImPlotAxisFlags_NoGridLines | ImPlotAxisFlags_Invert);
   ImPlot::SetupAxisFormat(ImAxis_X1, "%.0f");

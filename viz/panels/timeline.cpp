@@ -237,13 +237,14 @@ void Timeline::draw_similarity(Session& session, SharedView& view, float height)
     similarity_ = {std::max(-1.05, low - 0.06), 1.02};
     fit_similarity_ = false;
   }
-  if (!ImPlot::BeginPlot("##similarity", ImVec2(-1, height), ImPlotFlags_NoTitle | ImPlotFlags_NoMouseText)) return;
+  if (!ImPlot::BeginPlot("##similarity", ImVec2(-1, height),
+                         ImPlotFlags_NoTitle | ImPlotFlags_NoLegend | ImPlotFlags_NoMouseText))
+    return;
   set_up_steps(session, view, ImPlotAxisFlags_NoTickLabels);
   ImPlot::SetupAxis(ImAxis_Y1, "similarity");
   ImPlot::SetupAxisFormat(ImAxis_Y1, "%.2f");
   ImPlot::SetupAxisLinks(ImAxis_Y1, &similarity_.low, &similarity_.high);
   ImPlot::SetupAxisLimitsConstraints(ImAxis_Y1, -1.1, 1.1);
-  ImPlot::SetupLegend(ImPlotLocation_SouthWest, ImPlotLegendFlags_Horizontal);
   if (replay != nullptr) {
     plot_curve("query similarity to the last simulated full step", replay->cos, info.n_kv_head,
                session.selection().kv_head, colors.kept);
@@ -266,7 +267,7 @@ void Timeline::draw_measures(Session& session, SharedView& view, float height) {
   ImPlot::SetupAxisFormat(ImAxis_Y1, "%.2f");
   ImPlot::SetupAxisLinks(ImAxis_Y1, &shares_.low, &shares_.high);
   ImPlot::SetupAxisLimitsConstraints(ImAxis_Y1, 0, 1.2);
-  ImPlot::SetupLegend(ImPlotLocation_SouthWest, ImPlotLegendFlags_Horizontal);
+  ImPlot::SetupLegend(ImPlotLocation_North, ImPlotLegendFlags_Horizontal | ImPlotLegendFlags_Outside);
   if (replay != nullptr) {
     std::vector<float> normalised(replay->recovered.size());
     for (size_t i = 0; i < normalised.size(); ++i) {
@@ -299,7 +300,7 @@ void Timeline::draw(Session& session, SharedView& view) {
   }
   draw_controls(session);
   const float room = ImGui::GetContentRegionAvail().y - 3 * ImGui::GetStyle().ItemSpacing.y;
-  const float lane = ImGui::GetFontSize() * 1.2F;
+  const float lane = ImGui::GetFontSize() * 1.6F;
   if (!ImPlot::BeginAlignedPlots("##aligned", true)) return;
   draw_layer_map(session, view, (room - lane) * 0.30F);
   draw_lane(session, view, lane);
