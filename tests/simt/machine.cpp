@@ -353,7 +353,6 @@ Machine::~Machine() = default;
 const std::set<Site>& Machine::barriers() const {
   return state_->barriers;
 }
-int64_t Machine::n_switch() const {
   return state_->n_switch;
 }
 
