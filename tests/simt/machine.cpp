@@ -353,8 +353,6 @@ Machine::~Machine() = default;
 const std::set<Site>& Machine::barriers() const {
   return state_->barriers;
 }
-  return state_->n_switch;
-}
 
 void Machine::run(cuda::dim3 grid, cuda::dim3 block, size_t shared_bytes, const std::function<void()>& body) {
   std::vector<cuda::uint3> blocks;
