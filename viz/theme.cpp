@@ -75,7 +75,11 @@ void apply_theme(bool light) {
   if (light) {
     ImGui::StyleColorsLight();
     ImPlot::StyleColorsLight();
-    ImGui::GetStyle().Colors[ImGuiCol_WindowBg] = ImVec4(0.97F, 0.975F, 0.98F, 1);
+    ImVec4* colors = ImGui::GetStyle().Colors;
+    colors[ImGuiCol_WindowBg] = ImVec4(0.97F, 0.975F, 0.98F, 1);
+    colors[ImGuiCol_FrameBg] = ImVec4(0.87F, 0.89F, 0.92F, 1);
+    colors[ImGuiCol_TextDisabled] = ImVec4(0.40F, 0.43F, 0.47F, 1);
+    ImPlot::GetStyle().Colors[ImPlotCol_FrameBg] = ImVec4(0, 0, 0, 0);
     return;
   }
   ImGui::StyleColorsDark();
