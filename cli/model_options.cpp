@@ -107,11 +107,11 @@ fs::path model_store() {
 
 fs::path find_model(const std::string& model) {
   std::error_code error;
-  const fs::path given(model);
+  fs::path given(model);
   if (fs::is_directory(given, error)) fail_usage({model, "a file", "a folder", ""});
   if (fs::exists(given, error)) return given;
   if (given.has_parent_path()) fail({model, "a file", "no such file", ""});
-  const fs::path stored = model_store() / given;
+  fs::path stored = model_store() / given;
   if (fs::exists(stored, error)) return stored;
   fail({model, "a file here or in " + model_store().string(), "no such file",
         model == kDefaultModel ? "run `reattend get-model` first" : "check the path"});

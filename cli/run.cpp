@@ -10,6 +10,7 @@
 #include "cli/model_options.h"
 #include "cli/policy_options.h"
 #include "engine/generate.h"
+#include "engine/record/nvtx.h"
 #include "kernels/cpu/stream.h"
 #include "policies/policy.h"
 
@@ -149,7 +150,9 @@ void run(const RunOptions& options, const Globals& globals) {
     std::fflush(stdout);
   };
   StepCounter counter;
-  Observer* const observers[] = {&counter};
+  std::vector<Observer*> observers = {&counter};
+  const std::unique_ptr<Observer> ranges = make_nvtx_observer();
+  if (ranges != nullptr) observers.push_back(ranges.get());
   // Progress would run through the text; the text is the progress.
   const Generated generated = generate(backend, model, *prefilled.sequence, prefilled,
                                        {.settings = settings,
