@@ -1,4 +1,8 @@
 // Chooses the instruction set once: the best this machine has, or the one that REATTEND_CPU names.
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
@@ -12,11 +16,19 @@
 namespace reattend::cpu {
 namespace {
 
+#if defined(__x86_64__)
+/// Asked of the CPU itself: clang 14 does not know "f16c" in __builtin_cpu_supports.
+bool has_f16c() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
+}
+#endif
+
 const std::vector<const Table*>& runnable() {
   static const std::vector<const Table*> tables = [] {
     std::vector<const Table*> found{&scalar_table()};
 #if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c")) {
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c()) {
       found.push_back(&avx2_table());
       if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
