@@ -88,11 +88,18 @@ Handle type_of(Element e) {
 
 Handle access_properties(H5F_libver_t low) {
   Handle access = own(H5Pcreate(H5P_FILE_ACCESS), H5Pclose, "HDF5", "file access properties");
-  H5Pset_libver_bounds(access, low, H5F_LIBVER_V110);
+  bool ok = H5Pset_libver_bounds(access, low, H5F_LIBVER_V110) >= 0;
+  // For all datasets of the file: those properties of a single one are forgotten by H5Fstart_swmr_write and H5Drefresh.
+  constexpr double kNoPreference = 0.75;
+  ok = ok && H5Pset_cache(access, 0, 1, 0, kNoPreference) >= 0 && H5Pset_sieve_buf_size(access, 0) >= 0;
+  // Where a writer may be at work HDF5 tries again when a checksum fails, each time sleeping twice as long from 1 ns
+  // on: 22 attempts wait 4 ms, far longer than a write takes; its default of 100 hangs on a damaged file.
+  ok = ok && H5Pset_metadata_read_attempts(access, 22) >= 0;
 #if H5_VERSION_GE(1, 10, 7)
   // Many network file systems know no locks; a trace there must still open.
-  H5Pset_file_locking(access, true, true);
+  ok = ok && H5Pset_file_locking(access, true, true) >= 0;
 #endif
+  if (!ok) fail_here("HDF5", "file access properties");
   return access;
 }
 

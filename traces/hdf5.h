@@ -73,7 +73,8 @@ constexpr Element element_of(KvType type) {
 /// float at 17 M values/s; base/half.h does it 200 times as fast.)
 Handle type_of(Element e);
 
-/// File access properties that reader and writer share; `low` is the oldest format to write.
+/// File access properties that reader and writer share; `low` is the oldest format to write. Nothing buffers raw data:
+/// rows of unfiltered chunks go straight to and from the file.
 Handle access_properties(H5F_libver_t low);
 
 /// Attributes of an open object. Strings have a fixed length, UTF-8: variable ones lie in unchecked parts of a file.

@@ -113,8 +113,10 @@ StepRecord step(int32_t t) {
   return s;
 }
 
-void write_prompt(TraceWriter& writer) {
-  writer.begin(header());
+void write_prompt(TraceWriter& writer, int32_t expected_steps) {
+  TraceHeader all = header();
+  all.expected_steps = expected_steps;
+  writer.begin(all);
   for (int32_t l = 0; l < kLayers; ++l) {
     for (int32_t h = 0; h < kKvHeads; ++h) {
       std::vector<std::byte> keys, values;
@@ -136,9 +138,9 @@ void write_prompt(TraceWriter& writer) {
   writer.start(top(0));
 }
 
-void write_trace(const std::filesystem::path& path, int32_t n_step) {
+void write_trace(const std::filesystem::path& path, int32_t n_step, int32_t expected_steps) {
   TraceWriter writer(path, true);
-  write_prompt(writer);
+  write_prompt(writer, expected_steps);
   for (int32_t t = 1; t <= n_step; ++t) {
     writer.append(step(t));
     writer.commit();

@@ -20,9 +20,9 @@ float value(int32_t layer, int32_t kv_head, int32_t position, int32_t channel);
 float query(int32_t layer, int32_t head, int32_t position, int32_t channel);
 
 /// Prompt of a trace: everything between begin() and the first step, start() included.
-void write_prompt(TraceWriter& writer);
+void write_prompt(TraceWriter& writer, int32_t expected_steps = 64);
 /// A closed trace of n_step steps.
-void write_trace(const std::filesystem::path& path, int32_t n_step);
+void write_trace(const std::filesystem::path& path, int32_t n_step, int32_t expected_steps = 64);
 
 /// A fresh folder that goes away with the object.
 class Folder {

@@ -143,11 +143,7 @@ std::optional<CheckedFile::Opened> CheckedFile::open(const schema::Dataset& row,
   if (!exists(group, name)) return {};
   if (!is_hard_link(group, name)) fail({.where = d.where, .expected = kLinks, .got = "a link"});
 
-  const Handle access = own(H5Pcreate(H5P_DATASET_ACCESS), H5Pclose, d.where, "access properties");
-  // Without a cache, rows of unfiltered chunks are read straight from the file: a layer out of all steps costs its
-  // bytes.
-  H5Pset_chunk_cache(access, 0, 0, H5D_CHUNK_CACHE_W0_DEFAULT);
-  d.id = own(H5Dopen2(group, name.c_str(), access), H5Dclose, d.where, "a dataset");
+  d.id = own(H5Dopen2(group, name.c_str(), H5P_DEFAULT), H5Dclose, d.where, "a dataset");
   const Handle type = own(H5Dget_type(d.id), H5Tclose, d.where, "a type");
   const Handle wanted = type_of(element);
   if (H5Tequal(type, wanted) <= 0) {

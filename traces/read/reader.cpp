@@ -251,7 +251,8 @@ TraceReader::State::State(const std::filesystem::path& path) : file(path), info(
     info.rope.factors.clear();
   }
   info.live = file.live();
-  if (file.marked_open() && !info.live) {
+  info.closed = !file.marked_open();
+  if (!info.closed && !info.live) {
     add_warning(info.warning, "recording ended without closing the file: its " + std::to_string(info.n_step) +
                                   " finished steps are all here; `reattend trace repair` makes a copy that any "
                                   "program opens");

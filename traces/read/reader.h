@@ -29,6 +29,7 @@ struct TraceInfo {
   std::map<std::string, std::string> attributes;  ///< every root attribute as text
   std::string warning;                            ///< a newer minor version, an unclean end; empty otherwise
   bool live = false;                              ///< being written right now
+  bool closed = true;  ///< the writer closed the file; otherwise it is live, or its writer was killed
   int32_t n_layer = 0, n_head = 0, n_kv_head = 0, d_head = 0, n_vocab = 0;
   Rope rope;
   KvType kv_type = KvType::f16;

@@ -1,14 +1,9 @@
-// The writer: all datasets first, then SWMR, then rows; a step counts once `committed` says so.
+// The writer: all datasets and their rows first, then SWMR, then the rows' contents; a step counts once `committed`
+// says so.
 #include "traces/write/writer.h"
-
-#include <fcntl.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
 #include <ctime>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -16,8 +11,8 @@
 #include "base/error.h"
 #include "base/params.h"
 #include "traces/hdf5.h"
-#include "traces/live.h"
 #include "traces/schema.h"
+#include "traces/write/new_file.h"
 
 namespace reattend {
 namespace {
@@ -46,37 +41,31 @@ void write_parameter(hid_t root, const std::string& key, const Value& value) {
   hdf5::write_attribute(root, key, to_text(value));
 }
 
-/// Rows per chunk: big rows are chunks of their own and written once; small ones share about 16 KB, which is what a
-/// commit writes again.
+/// Rows per chunk: big rows are chunks of their own, small ones share about 16 KB.
 hsize_t chunk_rows(hsize_t row_bytes) {
   constexpr hsize_t kShared = 16384;
   return row_bytes >= kShared ? 1 : std::clamp<hsize_t>(kShared / std::max<hsize_t>(row_bytes, 1), 1, 1024);
 }
 
-int rename_new(const std::string& from, const std::string& to, bool replace) {
-  if (!replace) {
-    if (renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) return 0;
-    if (errno != EINVAL && errno != ENOSYS) return -1;
-    if (access(to.c_str(), F_OK) == 0) return errno = EEXIST, -1;
-  }
-  return std::rename(from.c_str(), to.c_str());
-}
-
 }  // namespace
 
 struct TraceWriter::State {
-  std::filesystem::path path, temporary;
-  bool force = false, started = false, failed = false, closed = false;
-  int fd = -1;  ///< holds the lock that marks the trace as live
-  Handle file, memory_scalar;
+  State(std::filesystem::path path, bool force) : file(std::move(path), force) {}
+
+  NewFile file;
+  bool failed = false, closed = false;
   std::array<Handle, schema::kDatasets.size()> datasets;
   TraceHeader header;
   schema::Sizes sizes;  ///< n_step of it: appended steps
+  /// Rows that exist, T of the file's extents until it is closed. They are made many at a time: between that, the
+  /// file's structure does not change, so a kill can tear nothing but rows that nobody counts yet.
+  int64_t capacity = 0;
   int64_t committed = 0;
 
+  std::string path() const { return file.path().string(); }
   std::string where(Id id) const {
     const auto& row = schema::dataset(id);
-    return path.string() + ": " + std::string(row.group) + "/" + std::string(row.name);
+    return path() + ": " + std::string(row.group) + "/" + std::string(row.name);
   }
   static schema::Sizes sizes_of(const TraceHeader& h) {
     schema::Sizes n{.n_layer = h.n_layer,
@@ -116,9 +105,10 @@ struct TraceWriter::State {
     write_row(Id::top_rest, row, &top.rest, 1);
   }
   void write_attributes();
+  void set_rows(int64_t n_step);
   void usable() const {
     if (failed || closed) {
-      fail({.where = path.string(), .expected = "an open trace", .got = "one that failed or was closed before"});
+      fail({.where = path(), .expected = "an open trace", .got = "one that failed or was closed before"});
     }
   }
   /// Runs work; whatever it throws, the writer takes no more.
@@ -137,7 +127,9 @@ struct TraceWriter::State {
 
 void TraceWriter::State::create(Id id) {
   const auto& row = schema::dataset(id);
-  const Extents now = sizes.shape(row);
+  schema::Sizes made_sizes = sizes;
+  made_sizes.n_step = capacity;
+  const Extents now = made_sizes.shape(row);
   Extents most = now, chunk = now;
   const Handle type = hdf5::type_of(element(id));
   const Handle properties = own(H5Pcreate(H5P_DATASET_CREATE), H5Pclose, where(id), "creation properties");
@@ -146,9 +138,8 @@ void TraceWriter::State::create(Id id) {
     const hsize_t row_bytes = bytes_of(element(id)) * now[1] * now[2] * now[3];
     chunk[0] = chunk_rows(row_bytes);
     H5Pset_chunk(properties, row.rank(), chunk.data());
-  } else {
-    H5Pset_alloc_time(properties, H5D_ALLOC_TIME_EARLY);
   }
+  H5Pset_alloc_time(properties, H5D_ALLOC_TIME_EARLY);
   H5Pset_fill_time(properties, H5D_FILL_TIME_NEVER);
   const Handle space =
       own(row.rank() == 0 ? H5Screate(H5S_SCALAR) : H5Screate_simple(row.rank(), now.data(), most.data()), H5Sclose,
@@ -156,7 +147,7 @@ void TraceWriter::State::create(Id id) {
   const Handle link = own(H5Pcreate(H5P_LINK_CREATE), H5Pclose, where(id), "link properties");
   H5Pset_create_intermediate_group(link, 1);
   const std::string name = "/" + std::string(row.group) + "/" + std::string(row.name);
-  Handle made(H5Dcreate2(file, name.c_str(), type, space, link, properties, H5P_DEFAULT), H5Dclose);
+  Handle made(H5Dcreate2(file.id(), name.c_str(), type, space, link, properties, H5P_DEFAULT), H5Dclose);
   if (!made) hdf5::fail_here(where(id), "to create the dataset", kRemedy);
   std::string axes;
   for (int i = 0; i < row.rank(); ++i) {
@@ -190,9 +181,24 @@ void TraceWriter::State::write(Id id, const Extents& start, const Extents& count
   }
 }
 
+/// Gives every dataset that grows room for n_step steps, no more and no less.
+void TraceWriter::State::set_rows(int64_t n_step) {
+  schema::Sizes wanted_sizes = sizes;
+  wanted_sizes.n_step = n_step;
+  for (size_t i = 0; i < schema::kDatasets.size(); ++i) {
+    const auto& row = schema::kDatasets[i];
+    if (!datasets[i] || !row.extendible()) continue;
+    if (H5Dset_extent(datasets[i], wanted_sizes.shape(row).data()) < 0) {
+      hdf5::fail_here(where(static_cast<Id>(i)), "to change the number of rows", kRemedy);
+    }
+  }
+  if (H5Fflush(file.id(), H5F_SCOPE_LOCAL) < 0) hdf5::fail_here(path(), "to make rows for more steps", kRemedy);
+  capacity = n_step;
+}
+
 void TraceWriter::State::write_attributes() {
   const auto& h = header;
-  const hid_t root = file;
+  const hid_t root = file.id();
   const auto put = [root](const char* name, const auto& value) { hdf5::write_attribute(root, name, value); };
   put("format", std::string(schema::kFormat));
   put("format_version", std::to_string(schema::kMajor) + "." + std::to_string(schema::kMinor));
@@ -241,55 +247,21 @@ void TraceWriter::State::write_attributes() {
   put("calibration_score_gbps", h.calibration.score_gbps);
 }
 
-TraceWriter::TraceWriter(std::filesystem::path path, bool force) : state_(std::make_unique<State>()) {
-  hdf5::quiet();
-  auto& s = *state_;
-  s.path = std::move(path);
-  s.force = force;
-  std::error_code ignored;
-  if (std::filesystem::is_directory(s.path, ignored)) {
-    fail_usage({.where = s.path.string(), .expected = "a file name", .got = "a directory"});
-  }
-  if (!force && std::filesystem::exists(std::filesystem::symlink_status(s.path, ignored))) {
-    fail_usage({.where = s.path.string(),
-                .expected = "a new file",
-                .got = "one that exists",
-                .remedy = "choose another name or add --force"});
-  }
-  s.temporary = s.path.string() + ".part-" + std::to_string(getpid());
-  s.fd = open(s.temporary.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  if (s.fd < 0) {
-    fail({.where = s.path.string(),
-          .expected = "a path that can be written",
-          .got = std::strerror(errno),
-          .remedy = "create the folder or choose another --out"});
-  }
-  take_live_lock(s.fd);
-  const Handle access = hdf5::access_properties(H5F_LIBVER_V110);
-  s.file = Handle(H5Fcreate(s.temporary.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access), H5Fclose);
-  if (!s.file) {
-    unlink(s.temporary.c_str());
-    ::close(s.fd);
-    hdf5::fail_here(s.path.string(), "to create the trace", kRemedy);
-  }
-}
+TraceWriter::TraceWriter(std::filesystem::path path, bool force)
+    : state_(std::make_unique<State>(std::move(path), force)) {}
 
 TraceWriter::~TraceWriter() {
   auto& s = *state_;
   try {
-    if (!s.failed && !s.closed && s.started) close();
+    if (!s.failed && !s.closed && s.file.published()) close();
   } catch (const Error&) {
     s.failed = true;  // whoever wants to know calls close()
   }
   if (s.failed) {
     // Closing would flush what could not be written and mark the file as clean. As it lies it is consistent.
     for (auto& dataset : s.datasets) dataset.leak();
-    s.file.leak();
+    s.file.abandon();
   }
-  for (auto& dataset : s.datasets) dataset.reset();
-  s.file.reset();
-  if (!s.started) unlink(s.temporary.c_str());
-  if (s.fd >= 0) ::close(s.fd);
 }
 
 void TraceWriter::begin(const TraceHeader& header) {
@@ -297,6 +269,7 @@ void TraceWriter::begin(const TraceHeader& header) {
   s.guarded([&] {
     s.header = header;
     s.sizes = State::sizes_of(header);
+    s.capacity = std::max<int64_t>(header.expected_steps, 1);
     s.write_attributes();
     for (size_t i = 0; i < schema::kDatasets.size(); ++i) {
       if (s.wanted(static_cast<Id>(i))) s.create(static_cast<Id>(i));
@@ -343,16 +316,10 @@ void TraceWriter::start(const TopTokens& top) {
   auto& s = *state_;
   s.guarded([&] {
     s.write_top(0, top);
-    if (H5Fflush(s.file, H5F_SCOPE_LOCAL) < 0 || H5Fstart_swmr_write(s.file) < 0) {
-      hdf5::fail_here(s.path.string(), "to start writing", kRemedy);
+    if (H5Fflush(s.file.id(), H5F_SCOPE_LOCAL) < 0 || H5Fstart_swmr_write(s.file.id()) < 0) {
+      hdf5::fail_here(s.path(), "to start writing", kRemedy);
     }
-    if (rename_new(s.temporary, s.path, s.force) != 0) {
-      fail({.where = s.path.string(),
-            .expected = "to give the trace its name",
-            .got = std::strerror(errno),
-            .remedy = "choose another --out, or --force"});
-    }
-    s.started = true;
+    s.file.publish();
   });
 }
 
@@ -360,14 +327,7 @@ void TraceWriter::append(const StepRecord& step) {
   auto& s = *state_;
   s.guarded([&] {
     const auto row = static_cast<hsize_t>(s.sizes.n_step++);
-    for (size_t i = 0; i < schema::kDatasets.size(); ++i) {
-      const auto& dataset = schema::kDatasets[i];
-      if (!s.datasets[i] || !dataset.extendible()) continue;
-      const Extents now = s.sizes.shape(dataset);
-      if (H5Dset_extent(s.datasets[i], now.data()) < 0) {
-        hdf5::fail_here(s.where(static_cast<Id>(i)), "to extend the dataset", kRemedy);
-      }
-    }
+    if (s.sizes.n_step > s.capacity) s.set_rows(s.capacity + std::max<int64_t>(s.header.expected_steps, 1));
     const auto put = [&](Id id, const auto& values) { s.write_row(id, row, values.data(), values.size()); };
     const auto put_one = [&](Id id, const auto& value) { s.write_row(id, row, &value, 1); };
     s.write_row(Id::token_ids, s.header.prompt.size() + row, &step.token, 1);
@@ -399,12 +359,11 @@ void TraceWriter::commit() {
   auto& s = *state_;
   if (s.sizes.n_step == s.committed) return;
   s.guarded([&] {
-    // Rows first, then the number that admits them: whatever happens between, a reader sees complete steps only.
+    // The rows went to the file as they were written; now the number that admits them.
     const int64_t now = s.sizes.n_step;
-    if (H5Fflush(s.file, H5F_SCOPE_LOCAL) < 0) hdf5::fail_here(s.path.string(), "to flush the steps", kRemedy);
     s.write(Id::committed, {}, {1, 1, 1, 1}, &now, sizeof now);
     if (H5Dflush(s.datasets[static_cast<size_t>(Id::committed)]) < 0) {
-      hdf5::fail_here(s.path.string(), "to commit the steps", kRemedy);
+      hdf5::fail_here(s.path(), "to commit the steps", kRemedy);
     }
     s.committed = now;
   });
@@ -413,12 +372,13 @@ void TraceWriter::commit() {
 void TraceWriter::close() {
   auto& s = *state_;
   if (s.closed) return;
-  if (s.started) commit();
+  if (s.file.published()) commit();
   s.guarded([&] {
+    if (s.file.published() && s.capacity > s.sizes.n_step) s.set_rows(s.sizes.n_step);
     bool ok = true;
     for (auto& dataset : s.datasets) ok = dataset.reset() && ok;
-    ok = s.file.reset() && ok;
-    if (!ok) hdf5::fail_here(s.path.string(), "to close the trace", kRemedy);
+    ok = s.file.close() && ok;
+    if (!ok) hdf5::fail_here(s.path(), "to close the trace", kRemedy);
   });
   s.closed = true;
 }
@@ -427,7 +387,7 @@ int32_t TraceWriter::committed() const {
   return static_cast<int32_t>(state_->committed);
 }
 const std::filesystem::path& TraceWriter::path() const {
-  return state_->path;
+  return state_->file.path();
 }
 
 }  // namespace reattend

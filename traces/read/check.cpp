@@ -1,0 +1,178 @@
+// The checks: ranges, sums, and rows recomputed in double from what the trace holds.
+#include "traces/read/check.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <functional>
+#include <random>
+
+#include "base/error.h"
+#include "base/half.h"
+#include "traces/read/reader.h"
+#include "traces/schema.h"
+
+namespace reattend {
+namespace {
+
+constexpr double kSlack = 1e-3;  ///< of probabilities that were summed in float
+
+/// Group-mean full row of step t: [p + 1], p = L - 1 + t.
+std::vector<double> mean_row(const LayerData& d, int32_t kv_head, int32_t t) {
+  const int32_t group = d.n_head / d.n_kv_head, n = d.n_position - d.n_step + t;
+  const auto d_head = static_cast<size_t>(d.d_head);
+  const size_t base = static_cast<size_t>(kv_head) * static_cast<size_t>(d.n_position) * d_head;
+  const auto key = [&](size_t i) -> double {
+    if (d.kv_type == KvType::f32) {
+      float x;
+      std::memcpy(&x, d.keys.data() + (base + i) * sizeof x, sizeof x);
+      return x;
+    }
+    Half x;
+    std::memcpy(&x, d.keys.data() + (base + i) * sizeof x, sizeof x);
+    return to_float(x);
+  };
+  std::vector<double> mean(static_cast<size_t>(n)), row(mean.size());
+  for (int32_t g = 0; g < group; ++g) {
+    const size_t head =
+        static_cast<size_t>(t) * static_cast<size_t>(d.n_head) + static_cast<size_t>(kv_head * group + g);
+    const float* const q = d.queries.data() + head * d_head;  // [d_head]
+    for (size_t j = 0; j < row.size(); ++j) {
+      double dot = 0;
+      for (size_t c = 0; c < d_head; ++c) dot += q[c] * key(j * d_head + c);
+      row[j] = dot / std::sqrt(static_cast<double>(d.d_head));
+    }
+    const double top = *std::max_element(row.begin(), row.end());
+    double sum = 0;
+    for (double& x : row) sum += x = std::exp(x - top);
+    for (size_t j = 0; j < row.size(); ++j) mean[j] += row[j] / sum / group;
+  }
+  return mean;
+}
+
+class Checker {
+ public:
+  Checker(TraceReader& trace, TraceCheck& out) : trace_(trace), info_(trace.info()), out_(out) {}
+
+  /// Runs a check; an Error it throws is a finding like any other.
+  void attempt(const std::function<void()>& check) {
+    try {
+      check();
+    } catch (const Error& error) {
+      out_.problems.emplace_back(error.what());
+    }
+  }
+  void steps();
+  void layer(int32_t layer);
+  void rows(const LayerData& data, const MapData& map, int32_t layer, int32_t kv_head, int32_t t);
+  void count(size_t bytes) { out_.bytes_read += static_cast<int64_t>(bytes); }
+
+ private:
+  void complain(const std::string& where, const std::string& expected, double got) {
+    out_.problems.push_back(to_line({.where = where, .expected = expected, .got = std::to_string(got)}));
+  }
+  template <class T>
+  void within(const char* name, const std::vector<T>& values, double low, double high, bool nan_allowed = false) {
+    count(values.size() * sizeof(T));
+    for (size_t i = 0; i < values.size(); ++i) {
+      const auto x = static_cast<double>(values[i]);
+      if ((x >= low && x <= high) || (nan_allowed && std::isnan(x))) continue;
+      complain(std::string("steps/") + name + " element " + std::to_string(i),
+               std::to_string(low) + " to " + std::to_string(high), x);
+      return;  // one line a dataset says enough
+    }
+  }
+  TraceReader& trace_;
+  const TraceInfo& info_;
+  TraceCheck& out_;
+};
+
+void Checker::steps() {
+  const StepData d = trace_.steps();
+  const double n_position = info_.n_prompt + info_.n_step, huge = 1e18;
+  within("decision", d.full, 0, 1);
+  within("reason", d.reason, 0, static_cast<double>(schema::kReasons.size()) - 1);
+  within("cos_last_full", d.cos_last_full, -1 - kSlack, 1 + kSlack, true);
+  within("cos_prev_pre", d.cos_prev_pre, -1 - kSlack, 1 + kSlack);
+  within("cos_prev_post", d.cos_prev_post, -1 - kSlack, 1 + kSlack);
+  within("recovered", d.recovered, 0, 1 + kSlack);
+  within("oracle", d.oracle, 0, 1 + kSlack);
+  within("positions", d.positions, 1, n_position);
+  within("overlap", d.overlap, 0, 1);
+  within("top_logprobs", d.top_logprobs, -huge, kSlack);
+  within("top_rest", d.top_rest, -kSlack, 1 + kSlack);
+  within("logprob", d.logprob, -huge, kSlack);
+  within("ms", d.ms, 0, huge);
+  within("bytes_weights", d.bytes_weights, 0, huge);
+  within("bytes_attend", d.bytes_attend, 0, huge);
+  within("bytes_select", d.bytes_select, 0, huge);
+}
+
+void Checker::rows(const LayerData& data, const MapData& map, int32_t layer, int32_t kv_head, int32_t t) {
+  constexpr double kTolerance = 2e-4;  // float rows of up to 2^16 positions against double
+  const auto row = mean_row(data, kv_head, t);
+  const auto m = static_cast<size_t>(map.n_kept), first = static_cast<size_t>(t - 1) * m;
+  double worst = 0, rest = 1;
+  for (size_t i = 0; i < m; ++i) {
+    const int32_t p = map.positions[first + i];
+    if (p < 0) continue;
+    const double exact = row[static_cast<size_t>(p)];
+    worst = std::max(worst, std::abs(exact - static_cast<double>(map.weights[first + i])));
+    rest -= exact;
+  }
+  worst = std::max(worst, std::abs(rest - static_cast<double>(map.rest[static_cast<size_t>(t - 1)])));
+  out_.worst_weight_error = std::max(out_.worst_weight_error, worst);
+  ++out_.rows_recomputed;
+  if (worst <= kTolerance) return;
+  complain("steps/map_weights of step " + std::to_string(t) + ", layer " + std::to_string(layer) + ", KV head " +
+               std::to_string(kv_head),
+           "the row that keys and queries give, within 2e-4; a weight differs by less", worst);
+}
+
+void Checker::layer(int32_t layer) {
+  for (int32_t h = 0; h < info_.n_kv_head; ++h) {
+    attempt([&] {
+      const MapData map = trace_.map(layer, h);
+      within("map_weights", map.weights, 0, 1 + kSlack);
+      within("map_rest", map.rest, -kSlack, 1 + kSlack);
+      count(map.positions.size() * sizeof(int32_t));
+    });
+  }
+  if (info_.has_prompt_row_sums) count(trace_.prompt_row_sums(layer).size() * sizeof(float));
+  count(trace_.prompt_queries(layer).size() * sizeof(float));
+}
+
+}  // namespace
+
+TraceCheck check_trace(const std::filesystem::path& path, int32_t n_row, const ProgressFn& progress,
+                       const Cancel& cancel) {
+  TraceCheck out;
+  const auto trace = TraceReader::open(path);
+  const TraceInfo& info = trace->info();
+  if (!info.warning.empty()) out.problems.push_back(info.path.string() + ": " + info.warning);
+  Checker checker(*trace, out);
+  checker.attempt([&] { checker.count(trace->tokens().size() * sizeof(int32_t)); });
+  checker.attempt([&] { checker.count(trace->token_texts().size()); });
+  checker.attempt([&] { checker.steps(); });
+  // The rows to recompute, drawn beforehand so that every layer is read once.
+  std::mt19937 random(1);
+  const auto draw = [&random](int32_t n) { return static_cast<int32_t>(random() % static_cast<uint32_t>(n)); };
+  std::vector<int32_t> rows_of(static_cast<size_t>(info.n_layer));
+  for (int32_t i = 0; i < n_row && info.n_step > 0; ++i) ++rows_of[static_cast<size_t>(draw(info.n_layer))];
+  for (int32_t l = 0; l < info.n_layer; ++l) {
+    cancel.check();
+    checker.attempt([&] {
+      checker.layer(l);
+      const LayerData data = trace->layer(l);
+      checker.count(data.keys.size() + data.values.size() + data.queries.size() * sizeof(float));
+      for (int32_t i = 0; i < rows_of[static_cast<size_t>(l)]; ++i) {
+        const int32_t h = draw(info.n_kv_head);
+        checker.rows(data, trace->map(l, h), l, h, 1 + draw(info.n_step));
+      }
+    });
+    if (progress) progress("checking", l + 1, info.n_layer, "layers");
+  }
+  return out;
+}
+
+}  // namespace reattend
