@@ -1,6 +1,7 @@
 // What every subcommand shares: how it joins the program and the options all of them take.
 #pragma once
 #include <CLI/CLI.hpp>
+#include <string>
 
 #include "base/progress.h"
 
@@ -12,6 +13,7 @@ struct Globals {
   ProgressStyle progress = ProgressStyle::automatic;
   int threads = 0;  ///< 0: all hardware threads
   Cancel cancel;    ///< raised by SIGINT and SIGTERM
+  std::string command_line;  ///< as typed, for traces
 };
 
 /// Each cli/<name>.cpp defines one: adds its subcommand, whose callback does the work or throws Error.

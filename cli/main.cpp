@@ -16,7 +16,9 @@ namespace {
 
 /// Subcommands in the order of help: the main job, then making, reading and checking runs.
 constexpr void (*kCommands[])(CLI::App&, const Globals&) = {
+    add_demo,
     add_run,
+    add_record,
     add_replay,
     add_tune,
     add_view,
@@ -95,6 +97,7 @@ int run_program(const int argc, char** argv) {
   app.fallthrough();  // global options may stand after the subcommand
   Globals globals;
   globals.cancel = cancel_on_signals();
+  for (int i = 0; i < argc; ++i) globals.command_line += (i > 0 ? " " : "") + std::string(argv[i]);
   add_globals(app, globals);
   for (const auto& add : kCommands) add(app, globals);
 

@@ -97,6 +97,7 @@ struct BackendOptions {
 /// A model on a device.
 struct Backend {
   std::string name;
+  KvType kv = KvType::f16;  ///< of its caches
   std::unique_ptr<ModelOps> model;
   SelectionOps* selection = nullptr;  ///< part of the same object
 };

@@ -62,7 +62,7 @@ Backend make(const BackendOptions& options, const Model& model, ThreadPool& pool
   auto made =
       std::make_unique<HostBackend<CpuKernels>>(model, pool, options.kv, memory, CpuKernels(options.activations));
   SelectionOps* selection = made.get();
-  return {.name = options.device, .model = std::move(made), .selection = selection};
+  return {.name = options.device, .kv = options.kv, .model = std::move(made), .selection = selection};
 }
 
 }  // namespace

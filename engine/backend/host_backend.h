@@ -216,7 +216,9 @@ class HostBackend final : public ModelOps, public SelectionOps {
         return int64_t{count} * shape_.d_head;
       }
       case Item::row: {
+        const BytesRead counted = bytes_;  // what observers read is not the step's
         ensure_rows(seq, layer);
+        bytes_ = counted;
         const int32_t n = rows_.n;
         for (int32_t h = 0; h < shape_.group(); ++h)
           put(rows_.row(kv_head * shape_.group() + h), n, out, int64_t{h} * n);

@@ -1,7 +1,7 @@
 // The reference backend: double activations, plain loops, f32 weights and cache. Slow on purpose; it judges the others.
+#include "kernels/reference/reference.h"
 #include "engine/backend/factories.h"
 #include "engine/backend/host_backend.h"
-#include "kernels/reference/reference.h"
 
 namespace reattend {
 namespace {
@@ -47,7 +47,9 @@ class ReferenceKernels {
   static void reduce_heads(const double* rows, int32_t group, int64_t stride, int64_t n, Reduce how, double* out) {
     reference::reduce_heads(rows, group, stride, n, how, out);
   }
-  static void max_pool(const double* x, int64_t n, int32_t width, double* out) { reference::max_pool(x, n, width, out); }
+  static void max_pool(const double* x, int64_t n, int32_t width, double* out) {
+    reference::max_pool(x, n, width, out);
+  }
   static int32_t top_k(const double* score, int32_t n, int32_t k, int32_t* out) {
     return reference::top_k(score, n, k, out);
   }
@@ -62,7 +64,7 @@ Backend make_reference_backend(const BackendOptions& options, const Model& model
   auto made = std::make_unique<HostBackend<ReferenceKernels>>(model, pool, KvType::f32, BackendMemory::Kind::plain,
                                                               ReferenceKernels());
   SelectionOps* selection = made.get();
-  return {.name = options.device, .model = std::move(made), .selection = selection};
+  return {.name = options.device, .kv = KvType::f32, .model = std::move(made), .selection = selection};
 }
 
 }  // namespace reattend

@@ -1,0 +1,111 @@
+// `reattend record`: generates under a policy (full attention unless told otherwise) and writes the trace.
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "cli/command.h"
+#include "cli/model_options.h"
+#include "cli/policy_options.h"
+#include "cli/recording.h"
+
+namespace reattend::cli {
+namespace {
+
+struct Options {
+  ModelOptions model;
+  PromptOptions prompt;
+  PolicyOptions policy;
+  SamplerOptions sampler;
+  std::string out = "trace.h5";
+  int64_t steps = 256;
+  bool force = false, shadow = false, ignore_end = false, no_values = false, no_calibration = false;
+};
+
+void run(const Options& options, const Globals& globals) {
+  const Settings settings = options.policy.settings();
+  const Model model = Model::open(find_model(options.model.model));
+  const Tokenizer tokenizer(model.file());
+  const std::vector<int32_t> prompt = options.prompt.read(tokenizer);
+  const int32_t n_ctx = options.model.n_ctx(model.shape(), static_cast<int64_t>(prompt.size()), options.steps);
+  ThreadPool pool(globals.threads);
+  Backend backend = make_backend(options.model.backend(), model, pool);
+  Sampler sampler(options.sampler);
+  const Recording recording = record_run(backend, model, tokenizer, prompt,
+                                         {.path = options.out,
+                                          .force = options.force,
+                                          .settings = settings,
+                                          .shadow = options.shadow,
+                                          .n_step = static_cast<int32_t>(options.steps),
+                                          .n_ctx = n_ctx,
+                                          .device = options.model.backend(),
+                                          .values = !options.no_values,
+                                          .calibration = !options.no_calibration,
+                                          .next_token =
+                                              [&](int32_t /*t*/, std::span<const float> logits) {
+                                                const int32_t id = sampler.sample(logits);
+                                                return tokenizer.is_end(id) && !options.ignore_end ? int32_t{-1} : id;
+                                              },
+                                          .command_line = globals.command_line},
+                                         pool, make_progress(globals.progress), globals.cancel);
+
+  const size_t n_step = recording.run.tokens.size();
+  const double ms = n_step > 0 ? recording.run.seconds * 1e3 / static_cast<double>(n_step) : 0;
+  const uintmax_t bytes = std::filesystem::file_size(options.out);
+  const std::string text = tokenizer.decode(recording.run.tokens);
+  if (globals.json) {
+    const nlohmann::json json = {{"trace", options.out},
+                                 {"bytes", bytes},
+                                 {"policy", settings.summary()},
+                                 {"shadow", options.shadow},
+                                 {"n_prompt", prompt.size()},
+                                 {"n_step", n_step},
+                                 {"prefill_s", recording.prefilled.seconds},
+                                 {"ms_per_token", ms},
+                                 {"logits_hash", fmt::format("{:016x}", recording.run.logits_hash)},
+                                 {"stopped", globals.cancel.raised()},
+                                 {"text", text}};
+    fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+  } else {
+    fmt::print("{}\n", text);
+    std::fflush(stdout);
+    fmt::print(stderr,
+               "\nprefill  {} tokens  {:.2f} s\nrecord   {} steps under {}  {:.2f} ms/token without the recorder's "
+               "own\ntrace    {}  {:.1f} MB{}\n",
+               prompt.size(), recording.prefilled.seconds, n_step, settings.summary(), ms, options.out,
+               static_cast<double>(bytes) / 1e6,
+               globals.cancel.raised() ? "  (stopped early; finished steps are in it)" : "");
+  }
+  if (globals.cancel.raised()) throw Cancelled{};
+}
+
+}  // namespace
+
+void add_record(CLI::App& app, const Globals& globals) {
+  CLI::App* const command = app.add_subcommand("record", "Generate under a policy and write an HDF5 trace");
+  const auto options = std::make_shared<Options>();
+  options->model.add_to(*command);
+  options->prompt.add_to(*command);
+  add_sampler_options(*command, options->sampler);
+  options->policy.add_to(*command);
+  command->add_option("--steps,-n", options->steps, "Tokens to generate")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1 << 30))
+      ->capture_default_str();
+  command->add_option("--out,-o", options->out, "Trace to write")->type_name("FILE")->capture_default_str();
+  command->add_flag("--force", options->force, "Replace an existing trace");
+  command->add_flag("--shadow", options->shadow, "The policy decides and is recorded, the output stays full attention");
+  command->add_flag("--ignore-end", options->ignore_end, "Go on after the end-of-text token");
+  command->add_flag("--no-values", options->no_values,
+                    "Leave the values out: a smaller file, but no output error in a replay");
+  command->add_flag("--no-calibration", options->no_calibration,
+                    "Do not time this machine first; a replay then predicts no ms/token");
+  command->footer(
+      "Examples:\n"
+      "  reattend record --prompt-file book.txt --raw --steps 256 --out trace.h5\n"
+      "  reattend record --prompt-file book.txt --raw --policy recycled --stride 16 --budget 512 --out recycled.h5\n\n"
+      "Ctrl-C ends the run; finished steps stay readable, also after a kill. Watch a trace grow with `reattend view`.");
+  command->callback([options, &globals] { run(*options, globals); });
+}
+
+}  // namespace reattend::cli

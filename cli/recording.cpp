@@ -1,0 +1,68 @@
+// Fills the trace's header from model, device and settings, then lets the decode loop run under the recorder's eyes.
+#include "cli/recording.h"
+
+#include "engine/record/calibrate.h"
+#include "engine/record/recorder.h"
+
+namespace reattend::cli {
+namespace {
+
+TraceHeader header_of(const Model& model, const Tokenizer& tokenizer, std::span<const int32_t> prompt,
+                      const RecordingOptions& options, const Backend& backend, const ThreadPool& pool) {
+  const ModelShape& shape = model.shape();
+  TraceHeader header = {.engine_version = REATTEND_VERSION,
+                        .command_line = options.command_line,
+                        .model = model.path().filename().string(),
+                        .model_sha256 = model.sha256(),
+                        .architecture = shape.architecture,
+                        .device = options.device.device,
+                        .cpu_target = std::string(cpu::target_name()),
+                        .activations = options.device.activations == cpu::Activations::q8 ? "q8" : "f32",
+                        .threads = pool.n_thread(),
+                        .n_layer = shape.n_layer,
+                        .n_head = shape.n_head,
+                        .n_kv_head = shape.n_kv_head,
+                        .d_head = shape.d_head,
+                        .d_model = shape.d_model,
+                        .rope = shape.rope,
+                        .kv_type = backend.kv,
+                        .settings = options.settings,
+                        .shadow = options.shadow,
+                        .values = options.values,
+                        .prompt = {prompt.begin(), prompt.end()}};
+  for (int32_t id = 0; id < shape.n_vocab; ++id) {
+    header.vocab.push_back(tokenizer.piece(id, true));
+    if (tokenizer.is_end(id)) header.end_tokens.push_back(id);
+  }
+  return header;
+}
+
+}  // namespace
+
+Recording record_run(Backend& backend, const Model& model, const Tokenizer& tokenizer, std::span<const int32_t> prompt,
+                     const RecordingOptions& options, ThreadPool& pool, const ProgressFn& progress,
+                     const Cancel& cancel) {
+  TraceWriter writer(options.path, options.force);
+  Recorder recorder(writer, header_of(model, tokenizer, prompt, options, backend, pool), model.shape());
+  Observer* observers[] = {&recorder};
+  Recording out{.prefilled =
+                    prefill(backend, model, prompt,
+                            {.n_ctx = options.n_ctx, .observers = observers, .progress = progress, .cancel = cancel})};
+  const int32_t room = options.n_ctx - static_cast<int32_t>(prompt.size());
+  constexpr int32_t kFewest = 3;  // steps that a calibration needs
+  if (options.calibration && room >= kFewest) {
+    recorder.header().calibration = calibrate(backend, model, out.prefilled, pool, room, progress, cancel);
+  }
+  const auto sequence = backend.model->fork(*out.prefilled.sequence);
+  out.run = generate(backend, model, *sequence, out.prefilled,
+                     {.settings = options.settings,
+                      .n_step = options.n_step,
+                      .shadow = options.shadow,
+                      .next_token = options.next_token,
+                      .observers = observers,
+                      .progress = progress,
+                      .cancel = cancel});
+  return out;
+}
+
+}  // namespace reattend::cli

@@ -1,0 +1,37 @@
+// One recorded run: prefill, calibration, decoding with a recorder; `record` and `demo` share it.
+#pragma once
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "engine/generate.h"
+#include "engine/text/tokenizer.h"
+
+namespace reattend::cli {
+
+struct RecordingOptions {
+  std::filesystem::path path;
+  bool force = false;
+  Settings settings;
+  bool shadow = false;
+  int32_t n_step = 0, n_ctx = 0;
+  BackendOptions device;
+  bool values = true;  ///< without them there is no output error to replay
+  bool calibration = true;
+  std::function<int32_t(int32_t t, std::span<const float> logits)> next_token;
+  std::string command_line;
+};
+
+struct Recording {
+  Prefilled prefilled;  ///< untouched by the run, for continuing under other policies
+  Generated run;
+};
+
+/// Throws Error before the prefill when the trace can't be written. A raised `cancel` during decoding ends the run; the
+/// trace then holds the finished steps.
+Recording record_run(Backend& backend, const Model& model, const Tokenizer& tokenizer, std::span<const int32_t> prompt,
+                     const RecordingOptions& options, ThreadPool& pool, const ProgressFn& progress,
+                     const Cancel& cancel);
+
+}  // namespace reattend::cli
