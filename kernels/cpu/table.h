@@ -89,6 +89,10 @@ struct Table {
   void (*reduce_heads)(const float* rows, int32_t group, int64_t stride, int64_t n, Reduce how, float* out);
   /// out[i] = max(a[i], b[i])
   void (*max_of)(const float* a, const float* b, int64_t n, float* out);
+  /// How many of the keys are >= limit.
+  int32_t (*count_at_least)(const int32_t* keys, int32_t n, int32_t limit);
+  /// Their indices, ascending.
+  void (*find_at_least)(const int32_t* keys, int32_t n, int32_t limit, int32_t* out);
 };
 
 /// The table in use.

@@ -6,7 +6,6 @@
 
 #include <cmath>
 #include <string>
-#include <type_traits>
 
 #include "base/error.h"
 #include "kernels/cuda/veneer.h"
@@ -81,7 +80,7 @@ __device__ void score_entries(Shared<kDHead, kGroup>& shared, const float* q, co
   }
 }
 
-/// Scores -> exponentials, m and d; a warp takes every fourth query head. `place` is head * max_piece + piece.
+/// Scores -> exponentials, m and d; a warp takes every fourth query head.
 template <int kDHead, int kGroup>
 __device__ void exponentiate(Shared<kDHead, kGroup>& shared, const AttendArgs& args, int32_t kv_head, int32_t piece,
                              int32_t n) {

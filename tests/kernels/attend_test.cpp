@@ -216,7 +216,13 @@ std::vector<float> attend_prompt(ThreadPool& pool, const std::vector<float>& q, 
 
 TEST_P(AttendPrompt, AgreesWithReference) {
   ThreadPool pool(2);
-  for (const Shape& shape : shapes()) {
+  for (const Shape& shape : {Shape{8, 4, KvType::f32},
+                             {64, 1, KvType::f16},
+                             {64, 3, KvType::f16},
+                             {64, 9, KvType::f32},
+                             {100, 3, KvType::f16},
+                             {128, 4, KvType::f16},
+                             {192, 2, KvType::f32}}) {
     for (const auto& [first, n_token] : {std::pair{0, 1}, {0, 5}, {0, 70}, {250, 12}, {500, 33}}) {
       std::vector<Cache> caches;
       std::vector<KvBlocks> kv;

@@ -97,5 +97,24 @@ void max_of(const float* a, const float* b, int64_t n, float* out) {
   for (int64_t i = 0; i < n; ++i) out[i] = a[i] > b[i] ? a[i] : b[i];
 }
 
+int32_t count_at_least(const int32_t* keys, int32_t n, int32_t limit) {
+  int32_t count = 0, i = 0;
+  for (; i + 16 <= n; i += 16) count += __builtin_popcount(mask_at_least(load_int(keys + i), set_int(limit)));
+  for (; i < n; ++i) count += keys[i] >= limit ? 1 : 0;
+  return count;
+}
+
+void find_at_least(const int32_t* keys, int32_t n, int32_t limit, int32_t* out) {
+  int32_t i = 0;
+  for (; i + 16 <= n; i += 16) {
+    for (uint32_t mask = mask_at_least(load_int(keys + i), set_int(limit)); mask != 0; mask &= mask - 1) {
+      *out++ = i + __builtin_ctz(mask);
+    }
+  }
+  for (; i < n; ++i) {
+    if (keys[i] >= limit) *out++ = i;
+  }
+}
+
 }  // namespace
 }  // namespace reattend::cpu::REATTEND_TARGET

@@ -3,7 +3,7 @@ namespace reattend::cpu::REATTEND_TARGET {
 namespace {
 
 /// Rows of queries whose weights over a piece are held at once: with a panel of keys they fit the first-level cache.
-constexpr int kStripRows = 4 * kGemmRows;
+constexpr int kStripRows = 8 * kGemmRows;
 /// Keys of one panel of the first product, and of one step of the second.
 constexpr int kPanelKeys = 64;
 static_assert(kPanelKeys % (16 * kGemmVecs) == 0 && kPiece % kPanelKeys == 0);

@@ -25,6 +25,8 @@ constexpr Table kTable = {
     .softmax = softmax,
     .reduce_heads = reduce_heads,
     .max_of = max_of,
+    .count_at_least = count_at_least,
+    .find_at_least = find_at_least,
 };
 
 }  // namespace

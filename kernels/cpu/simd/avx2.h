@@ -142,6 +142,17 @@ REATTEND_INLINE float max_lane(Vec x) {
 REATTEND_INLINE IVec set_int(int32_t x) {
   return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)};
 }
+REATTEND_INLINE IVec load_int(const int32_t* p) {
+  return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)),
+          _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 8))};
+}
+/// Bit i: lane i of x >= limit.
+REATTEND_INLINE uint32_t mask_at_least(IVec x, IVec limit) {
+  const auto below = [](__m256i l, __m256i y) {
+    return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(l, y))));
+  };
+  return ~(below(limit.a, x.a) | below(limit.b, x.b) << 8) & 0xffffU;
+}
 REATTEND_INLINE Vec to_float(IVec x) {
   return {_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)};
 }

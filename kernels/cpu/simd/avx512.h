@@ -123,8 +123,9 @@ REATTEND_INLINE IVec set_int(int32_t x) {
 REATTEND_INLINE IVec load_int(const int32_t* p) {
   return {_mm512_loadu_si512(p)};
 }
-REATTEND_INLINE void store_int(int32_t* p, IVec x) {
-  _mm512_storeu_si512(p, x.v);
+/// Bit i: lane i of x >= limit.
+REATTEND_INLINE uint32_t mask_at_least(IVec x, IVec limit) {
+  return _cvtmask16_u32(_mm512_cmpge_epi32_mask(x.v, limit.v));
 }
 REATTEND_INLINE Vec to_float(IVec x) {
   return {_mm512_cvtepi32_ps(x.v)};

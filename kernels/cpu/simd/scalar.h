@@ -128,6 +128,17 @@ REATTEND_INLINE IVec set_int(int32_t x) {
   for (int32_t& lane : out.v) lane = x;
   return out;
 }
+REATTEND_INLINE IVec load_int(const int32_t* p) {
+  IVec out;
+  std::memcpy(out.v, p, sizeof out.v);
+  return out;
+}
+/// Bit i: lane i of x >= limit.
+REATTEND_INLINE uint32_t mask_at_least(const IVec& x, const IVec& limit) {
+  uint32_t mask = 0;
+  for (int i = 0; i < 16; ++i) mask |= static_cast<uint32_t>(x.v[i] >= limit.v[i]) << i;
+  return mask;
+}
 REATTEND_INLINE Vec to_float(const IVec& x) {
   return lanes([&](int i) { return static_cast<float>(x.v[i]); });
 }
