@@ -21,6 +21,7 @@ constexpr void (*kCommands[])(CLI::App&, const Globals&) = {
     add_record,
     add_replay,
     add_tune,
+    add_trace,
     add_view,
     add_case,
     add_bench,

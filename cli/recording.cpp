@@ -29,6 +29,7 @@ TraceHeader header_of(const Model& model, const Tokenizer& tokenizer, std::span<
                         .settings = options.settings,
                         .shadow = options.shadow,
                         .values = options.values,
+                        .expected_steps = options.n_step,
                         .prompt = {prompt.begin(), prompt.end()}};
   for (int32_t id = 0; id < shape.n_vocab; ++id) {
     header.vocab.push_back(tokenizer.piece(id, true));

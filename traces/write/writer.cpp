@@ -79,6 +79,8 @@ struct TraceWriter::State {
     for (const auto& text : h.vocab) n.text_bytes += static_cast<int64_t>(text.size());
     return n;
   }
+  /// Rows made at a time; someone who asks for a million steps does not get a file of that size.
+  int64_t rows_at_once() const { return std::clamp(header.expected_steps, 1, 1024); }
   bool wanted(Id id) const {
     if (id == Id::prompt_values || id == Id::values) return header.values;
     return id != Id::prompt_row_sums || header.row_sums;
@@ -269,7 +271,7 @@ void TraceWriter::begin(const TraceHeader& header) {
   s.guarded([&] {
     s.header = header;
     s.sizes = State::sizes_of(header);
-    s.capacity = std::max<int64_t>(header.expected_steps, 1);
+    s.capacity = s.rows_at_once();
     s.write_attributes();
     for (size_t i = 0; i < schema::kDatasets.size(); ++i) {
       if (s.wanted(static_cast<Id>(i))) s.create(static_cast<Id>(i));
@@ -327,7 +329,7 @@ void TraceWriter::append(const StepRecord& step) {
   auto& s = *state_;
   s.guarded([&] {
     const auto row = static_cast<hsize_t>(s.sizes.n_step++);
-    if (s.sizes.n_step > s.capacity) s.set_rows(s.capacity + std::max<int64_t>(s.header.expected_steps, 1));
+    if (s.sizes.n_step > s.capacity) s.set_rows(s.capacity + s.rows_at_once());
     const auto put = [&](Id id, const auto& values) { s.write_row(id, row, values.data(), values.size()); };
     const auto put_one = [&](Id id, const auto& value) { s.write_row(id, row, &value, 1); };
     s.write_row(Id::token_ids, s.header.prompt.size() + row, &step.token, 1);
