@@ -226,7 +226,7 @@ void TraceWriter::State::write_attributes() {
                                                               {"overlap_pool", h.overlap_pool}}) {
     put(name, value);
   }
-  put("end_tokens", std::span<const int64_t>(h.end_tokens));
+  if (!h.end_tokens.empty()) put("end_tokens", std::span<const int64_t>(h.end_tokens));
   put("rope_base", h.rope.base);
   put("rope_layout", std::string(h.rope.layout == RopeLayout::pairs ? "pairs" : "halves"));
   put("kv_type", std::string(h.kv_type == KvType::f16 ? "f16" : "f32"));
