@@ -8,6 +8,7 @@
 #include "tests/traces/synthetic.h"
 #include "traces/hdf5.h"
 #include "traces/read/reader.h"
+#include "traces/schema.h"
 
 namespace reattend {
 namespace {
@@ -36,6 +37,19 @@ TEST(TraceRoundTrip, ClosedTraceHoldsWhatWasWritten) {
   EXPECT_EQ(info.attributes.at("K"), "16");
   EXPECT_EQ(info.attributes.at("S"), "never");
   EXPECT_EQ(info.attributes.at("threads"), "2");
+}
+
+TEST(TraceRoundTrip, AttributesAreThoseOfTheTableAndTheParameters) {
+  const Folder folder;
+  write_trace(folder / "a.h5", 1);
+  auto attributes = TraceReader::open(folder / "a.h5")->info().attributes;
+  for (const auto& row : schema::kAttributes) EXPECT_EQ(attributes.erase(std::string(row.name)), 1u) << row.name;
+  for (const auto& [name, value] : attributes) {
+    const Parameter* parameter = find_parameter(name);
+    ASSERT_NE(parameter, nullptr) << name << " is described nowhere";
+    EXPECT_EQ(value, to_text(header().settings.get(name)));
+  }
+  EXPECT_TRUE(attributes.contains("threshold"));
 }
 
 TEST(TraceRoundTrip, LiveTraceShowsEachCommittedStepAndNoOther) {

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 #include <functional>
+#include <limits>
 #include <random>
 
 #include "base/error.h"
@@ -90,6 +91,7 @@ class Checker {
 void Checker::steps() {
   const StepData d = trace_.steps();
   const double n_position = info_.n_prompt + info_.n_step, huge = 1e18;
+  const double never = -std::numeric_limits<double>::infinity();
   within("decision", d.full, 0, 1);
   within("reason", d.reason, 0, static_cast<double>(schema::kReasons.size()) - 1);
   within("cos_last_full", d.cos_last_full, -1 - kSlack, 1 + kSlack, true);
@@ -99,9 +101,9 @@ void Checker::steps() {
   within("oracle", d.oracle, 0, 1 + kSlack);
   within("positions", d.positions, 1, n_position);
   within("overlap", d.overlap, 0, 1);
-  within("top_logprobs", d.top_logprobs, -huge, kSlack);
+  within("top_logprobs", d.top_logprobs, never, kSlack);
   within("top_rest", d.top_rest, -kSlack, 1 + kSlack);
-  within("logprob", d.logprob, -huge, kSlack);
+  within("logprob", d.logprob, never, kSlack);
   within("ms", d.ms, 0, huge);
   within("bytes_weights", d.bytes_weights, 0, huge);
   within("bytes_attend", d.bytes_attend, 0, huge);
