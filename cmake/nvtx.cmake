@@ -2,9 +2,9 @@
 #
 # Gives the target nvtx3 where there are headers. The package is fetched once into
 # ${XDG_CACHE_HOME:-~/.cache}/reattend/third_party, by name and checked by hash; nothing of it is run.
-set(REATTEND_NVTX AUTO CACHE STRING "NVTX ranges for Nsight Systems: AUTO (if the headers can be had), ON (they must) or OFF")
+set(REATTEND_NVTX AUTO CACHE STRING "NVTX ranges for Nsight Systems: AUTO (if headers can be had), ON (they must) or OFF")
 set_property(CACHE REATTEND_NVTX PROPERTY STRINGS AUTO ON OFF)
-set(REATTEND_NVTX_INCLUDE "" CACHE PATH "Folder that holds nvtx3/nvToolsExt.h, to use instead of looking or downloading")
+set(REATTEND_NVTX_INCLUDE "" CACHE PATH "Folder that holds nvtx3/nvToolsExt.h, instead of looking or downloading")
 
 # Sets nvtx_include to the unpacked package's headers, or nvtx_reason to why there are none.
 function(nvtx_fetch)
@@ -72,7 +72,8 @@ if(NOT DEFINED nvtx_reason)
 endif()
 if(NOT TARGET nvtx3)
   if(REATTEND_NVTX STREQUAL "ON")
-    message(FATAL_ERROR "NVTX: ${nvtx_reason}; pass -DREATTEND_NVTX_INCLUDE=<folder that holds nvtx3/>, or -DREATTEND_NVTX=OFF")
+    message(FATAL_ERROR "NVTX: ${nvtx_reason}; "
+      "pass -DREATTEND_NVTX_INCLUDE=<folder that holds nvtx3/>, or -DREATTEND_NVTX=OFF")
   endif()
   message(STATUS "NVTX ranges: left out, because ${nvtx_reason}; everything else is built")
 endif()

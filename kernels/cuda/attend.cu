@@ -17,16 +17,13 @@ constexpr int kLane = 32, kWarp = 4, kThread = kLane * kWarp;
 constexpr int kVector = 8;  // elements of a 16-byte load
 constexpr uint32_t kAllLanes = ~0u;
 
-struct alignas(16) Halves {
-  uint32_t pair[kVector / 2];
-};
-
 /// x [8], 16-byte aligned -> out [8]
 __device__ inline void load(const Half* x, float* out) {
-  const Halves bits = *reinterpret_cast<const Halves*>(x);
+  const uint4 bits = __ldg(reinterpret_cast<const uint4*>(x));
+  const uint32_t pair[kVector / 2] = {bits.x, bits.y, bits.z, bits.w};
   for (int i = 0; i < kVector / 2; ++i) {
-    out[2 * i] = value_of(static_cast<Half>(bits.pair[i] & 0xffffu));
-    out[2 * i + 1] = value_of(static_cast<Half>(bits.pair[i] >> 16));
+    out[2 * i] = value_of(static_cast<Half>(pair[i] & 0xffffu));
+    out[2 * i + 1] = value_of(static_cast<Half>(pair[i] >> 16));
   }
 }
 

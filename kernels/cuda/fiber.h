@@ -24,6 +24,9 @@ namespace reattend::cuda {
 struct uint3 {
   unsigned x = 0, y = 0, z = 0;
 };
+struct alignas(16) uint4 {
+  unsigned x = 0, y = 0, z = 0, w = 0;
+};
 struct dim3 {
   unsigned x = 1, y = 1, z = 1;
   constexpr dim3(unsigned x_size = 1, unsigned y_size = 1, unsigned z_size = 1) : x(x_size), y(y_size), z(z_size) {}
@@ -90,6 +93,14 @@ template <class T>
 T __shfl_down_sync(uint32_t mask, T value, unsigned delta, int width = 32, const char* file = __builtin_FILE(),
                    int line = __builtin_LINE()) {
   return fiber::shuffle_as(fiber::Shuffle::down, mask, value, delta, width, file, line);
+}
+
+/// A load of what the kernel never writes. It may look at memory of another type, so the bytes are copied.
+template <class T>
+T __ldg(const T* from) {
+  T value;
+  std::memcpy(static_cast<void*>(&value), static_cast<const void*>(from), sizeof value);
+  return value;
 }
 
 inline int __popc(uint32_t x) {

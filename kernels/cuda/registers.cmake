@@ -1,4 +1,4 @@
-# Compares what ptxas reported of every kernel (REPORTS, joined by |) with the committed TABLE; UPDATE=ON writes the table.
+# Compares what ptxas reported of every kernel (REPORTS, joined by |) with the committed TABLE; UPDATE=ON writes it.
 # Where they differ, what was found is left in FOUND.
 #
 # A kernel whose registers grow runs fewer warps at a time and nothing else tells: no GPU is needed to see it here.
