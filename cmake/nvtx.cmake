@@ -8,7 +8,8 @@ set(REATTEND_NVTX_INCLUDE "" CACHE PATH "Folder that holds nvtx3/nvToolsExt.h, i
 
 # Sets nvtx_include to the unpacked package's headers, or nvtx_reason to why there are none.
 function(nvtx_fetch)
-  set(version 12.9.79)
+  file(STRINGS ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/nvtx-requirements.txt version)
+  string(REGEX REPLACE "^[^=]*==([0-9.]+).*" "\\1" version "${version}")
   if(DEFINED ENV{XDG_CACHE_HOME})
     set(cache $ENV{XDG_CACHE_HOME})
   elseif(DEFINED ENV{HOME})
