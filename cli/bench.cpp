@@ -8,6 +8,8 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/files.h"
+#include "base/statistics.h"
 #include "base/subprocess.h"
 #include "cli/command.h"
 #include "cli/model_options.h"
@@ -34,13 +36,6 @@ struct Row {
   std::vector<double> peer_tok_per_s;  ///< the peer's full attention, one a run and flash-attention setting
   double bytes_per_token = 0;
 };
-
-double median(std::vector<double> values) {
-  if (values.empty()) return 0;
-  std::sort(values.begin(), values.end());
-  const size_t n = values.size();
-  return n % 2 == 1 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
-}
 
 /// Ids that spread over the vocabulary; what they say does not matter for time.
 std::vector<int32_t> some_tokens(int64_t n, int32_t n_vocab) {
@@ -205,12 +200,7 @@ void check(const Options& options, const ModelShape& shape) {
                 .expected = "at least 1",
                 .got = fmt::format("{}, {}, {}", options.prompt, options.steps, options.repeats)});
   }
-  if (!options.json.empty() && !options.force && std::filesystem::exists(options.json)) {
-    fail_usage({.where = options.json,
-                .expected = "a file that does not exist yet",
-                .got = "an existing one",
-                .remedy = "give another path, or --force to replace it"});
-  }
+  if (!options.json.empty()) refuse_to_replace(options.json, options.force);
 }
 
 void run(const Options& options, const Globals& globals) {

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "cli/command.h"
 #include "cli/model_options.h"
 #include "engine/generate.h"
@@ -339,13 +340,7 @@ void run(const Options& options, const Globals& globals) {
   if (cases.size() > 1) std::filesystem::create_directories(options.out);
   // Checked before any work: a run of minutes must not end at an existing file.
   for (const Case& one : cases) {
-    const std::string path = out_path(options, one);
-    if (!options.force && std::filesystem::exists(path)) {
-      fail_usage({.where = path,
-                  .expected = "a file that does not exist yet",
-                  .got = "an existing one",
-                  .remedy = "give another --out, or --force to replace it"});
-    }
+    refuse_to_replace(out_path(options, one), options.force);
   }
   ThreadPool pool(globals.threads);
   const ProgressFn progress = make_progress(globals.progress);

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "base/subprocess.h"
 #include "cli/command.h"
 #include "cli/demo_report.h"
@@ -105,13 +106,7 @@ struct Files {
         picture(folder / "view.png"),
         report(folder / "report.md") {}
   void check(bool force) const {
-    for (const fs::path& path : {trace, settings, picture, report}) {
-      if (force || !fs::exists(path)) continue;
-      fail_usage({.where = path.string(),
-                  .expected = "a file that does not exist yet",
-                  .got = "an existing one",
-                  .remedy = "give another --out, or --force to replace it"});
-    }
+    for (const fs::path& path : {trace, settings, picture, report}) refuse_to_replace(path, force);
   }
 };
 

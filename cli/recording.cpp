@@ -2,6 +2,7 @@
 #include "cli/recording.h"
 
 #include "engine/record/calibrate.h"
+#include "engine/record/nvtx.h"
 #include "engine/record/recorder.h"
 
 namespace reattend::cli {
@@ -45,7 +46,9 @@ Recording record_run(Backend& backend, const Model& model, const Tokenizer& toke
                      const Cancel& cancel) {
   TraceWriter writer(options.path, options.force);
   Recorder recorder(writer, header_of(model, tokenizer, prompt, options, backend, pool), model.shape());
-  Observer* observers[] = {&recorder};
+  const std::unique_ptr<Observer> ranges = make_nvtx_observer();
+  std::vector<Observer*> observers = {&recorder};
+  if (ranges) observers.push_back(ranges.get());
   Recording out{.prefilled =
                     prefill(backend, model, prompt,
                             {.n_ctx = options.n_ctx, .observers = observers, .progress = progress, .cancel = cancel})};

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "cli/command.h"
 #include "cli/policy_options.h"
 #include "traces/export/report.h"
@@ -49,12 +50,7 @@ void tune_trace(const Options& options, const Globals& globals) {
   check_bound("--max-output-error", options.bounds.max_output_error);
   check_bound("--max-lost-mass", options.bounds.max_lost_mass);
   const TuneGrid grid = grid_of(options);
-  if (std::filesystem::exists(options.out) && !options.force) {
-    fail({.where = options.out,
-          .expected = "a file that does not exist yet",
-          .got = "one that does",
-          .remedy = "choose another with --out, or give --force to replace it"});
-  }
+  refuse_to_replace(options.out, options.force);
   ThreadPool pool(globals.threads);
   Replayer replayer(TraceReader::open(options.trace), pool);
   const TraceInfo& info = replayer.info();

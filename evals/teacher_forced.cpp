@@ -3,16 +3,11 @@
 
 #include <algorithm>
 
+#include "base/statistics.h"
 #include "engine/record/measure.h"
 
 namespace reattend {
 namespace {
-
-double median(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
 
 /// Keeps every step's logits.
 class LogitsKeeper final : public Observer {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/statistics.h"
 #include "kernels/cpu/stream.h"
 
 namespace reattend {
@@ -15,13 +16,6 @@ class StepTimes final : public Observer {
   void step_end(const StepView& step) override { ms.push_back(step.seconds * 1e3); }
   std::vector<double> ms;
 };
-
-double median(std::vector<double> values) {
-  if (values.empty()) return 0;
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
 
 /// bytes over the time that `with` takes more than `without`; 0 (not measured) where noise ate the difference.
 double rate(double bytes, double with, double without) {

@@ -4,17 +4,13 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/files.h"
 
 namespace reattend {
 
 ArrayFile::ArrayFile(const std::filesystem::path& path, bool force) : path_(path) {
   hdf5::quiet();
-  if (!force && std::filesystem::exists(path)) {
-    fail_usage({.where = path.string(),
-                .expected = "a file that does not exist yet",
-                .got = "an existing one",
-                .remedy = "give another path, or --force to replace it"});
-  }
+  refuse_to_replace(path, force);
   file_ = hdf5::own(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), H5Fclose, path.string(),
                     "a file that can be written");
 }
