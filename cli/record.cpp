@@ -19,7 +19,8 @@ struct Options {
   SamplerOptions sampler;
   std::string out = "trace.h5";
   int64_t steps = 256;
-  bool force = false, shadow = false, ignore_end = false, no_values = false, no_calibration = false;
+  bool force = false, shadow = false, ignore_end = false, no_values = false, prompt_rows = false,
+       no_calibration = false;
 };
 
 void run(const Options& options, const Globals& globals) {
@@ -40,6 +41,7 @@ void run(const Options& options, const Globals& globals) {
                                           .n_ctx = n_ctx,
                                           .device = options.model.backend(),
                                           .values = !options.no_values,
+                                          .row_sums = options.prompt_rows,
                                           .calibration = !options.no_calibration,
                                           .next_token =
                                               [&](int32_t /*t*/, std::span<const float> logits) {
@@ -98,6 +100,8 @@ void add_record(CLI::App& app, const Globals& globals) {
   command->add_flag("--ignore-end", options->ignore_end, "Go on after the end-of-text token");
   command->add_flag("--no-values", options->no_values,
                     "Leave the values out: a smaller file, but no output error in a replay");
+  command->add_flag("--prompt-rows", options->prompt_rows,
+                    "Also store the sums of the prompt's attention rows (takes as long as the prompt's attention)");
   command->add_flag("--no-calibration", options->no_calibration,
                     "Do not time this machine first; a replay then predicts no ms/token");
   command->footer(

@@ -30,6 +30,7 @@ TraceHeader header_of(const Model& model, const Tokenizer& tokenizer, std::span<
                         .settings = options.settings,
                         .shadow = options.shadow,
                         .values = options.values,
+                        .row_sums = options.row_sums,
                         .expected_steps = options.n_step,
                         .prompt = {prompt.begin(), prompt.end()}};
   for (int32_t id = 0; id < shape.n_vocab; ++id) {
@@ -45,7 +46,7 @@ Recording record_run(Backend& backend, const Model& model, const Tokenizer& toke
                      const RecordingOptions& options, ThreadPool& pool, const ProgressFn& progress,
                      const Cancel& cancel) {
   TraceWriter writer(options.path, options.force);
-  Recorder recorder(writer, header_of(model, tokenizer, prompt, options, backend, pool), model.shape());
+  Recorder recorder(writer, header_of(model, tokenizer, prompt, options, backend, pool), model.shape(), pool);
   const std::unique_ptr<Observer> ranges = make_nvtx_observer();
   std::vector<Observer*> observers = {&recorder};
   if (ranges) observers.push_back(ranges.get());

@@ -17,7 +17,8 @@ struct RecordingOptions {
   bool shadow = false;
   int32_t n_step = 0, n_ctx = 0;
   BackendOptions device;
-  bool values = true;  ///< without them there is no output error to replay
+  bool values = true;     ///< without them there is no output error to replay
+  bool row_sums = false;  ///< of all prompt queries: what h2o needs in a replay
   bool calibration = true;
   std::function<int32_t(int32_t t, std::span<const float> logits)> next_token;
   std::string command_line;

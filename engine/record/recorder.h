@@ -13,8 +13,10 @@ namespace reattend {
 /// behind. An error of the writer (a full disk) is thrown by the next step; what was committed stays readable.
 class Recorder final : public Observer {
  public:
-  /// header.prompt must be the prompt that will be prefilled; its calibration may be set until begin().
-  Recorder(TraceWriter& writer, TraceHeader header, const ModelShape& shape);
+  /// header.prompt must be the prompt that will be prefilled; its calibration may be set until begin(). With
+  /// header.row_sums every prompt query's row is computed once more, tile by tile, while its chunk is in the backend:
+  /// about as long as the prompt's attention takes, and 4 L bytes a query head of memory.
+  Recorder(TraceWriter& writer, TraceHeader header, const ModelShape& shape, ThreadPool& pool);
   ~Recorder() override;
   TraceHeader& header();
 

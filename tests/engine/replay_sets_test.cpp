@@ -36,7 +36,9 @@ struct Case {
   std::vector<std::pair<const char*, Value>> values;
 };
 
-void PrintTo(const Case& test, std::ostream* out) { *out << test.name; }
+void PrintTo(const Case& test, std::ostream* out) {
+  *out << test.name;
+}
 
 class ReplaySets : public ::testing::TestWithParam<Case> {
  protected:
@@ -65,7 +67,7 @@ class ReplaySets : public ::testing::TestWithParam<Case> {
                           .shadow = shadow,
                           .prompt = prompt_};
     header.vocab.resize(shape.n_vocab, "x");
-    Recorder recorder(writer, header, shape);
+    Recorder recorder(writer, header, shape, pool_);
     SetKeeper keeper(shape);
     Observer* recorders[] = {&recorder};
     Observer* both[] = {&recorder, &keeper};

@@ -1,0 +1,90 @@
+// Sums of the prompt's attention rows, which a replay of h2o will stand on: against plain loops in double.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "engine/record/recorder.h"
+#include "tests/support/arrays.h"
+
+namespace reattend::testing {
+namespace {
+
+constexpr int32_t kPrompt = 261;
+
+/// Post-RoPE queries of the whole prompt, [n_layer] of [L][n_head][d_head].
+struct QueryKeeper final : Observer {
+  explicit QueryKeeper(const ModelShape& s) : shape(s), queries(s.n_layer) {}
+  void prompt_layer(ModelOps& ops, Sequence& sequence, int32_t layer, int32_t, int32_t n) override {
+    std::vector<float> chunk(static_cast<size_t>(n) * shape.n_head * shape.d_head);
+    ops.read(sequence, Item::queries_post, layer, 0, 0, n, std::as_writable_bytes(std::span(chunk)));
+    queries[layer].insert(queries[layer].end(), chunk.begin(), chunk.end());
+  }
+  const ModelShape& shape;
+  std::vector<std::vector<float>> queries;
+};
+
+TEST(PromptRowSums, AreTheSumsOfEveryPromptQuerysRowHoweverThePromptIsCut) {
+  const Model model = Model::open("tests/golden/models/tiny_llama.gguf");
+  const ModelShape& shape = model.shape();
+  ThreadPool pool(2);
+  Backend backend = make_backend({}, model, pool);
+  std::vector<int32_t> prompt;
+  for (int32_t i = 0; i < kPrompt; ++i) prompt.push_back((i * 31 + i / 5) % shape.n_vocab);
+  for (const int32_t chunk : {512, 7}) {
+    const TemporaryFolder folder;
+    TraceWriter writer(folder / "trace.h5", false);
+    TraceHeader header = {.model = "tiny",
+                          .n_layer = shape.n_layer,
+                          .n_head = shape.n_head,
+                          .n_kv_head = shape.n_kv_head,
+                          .d_head = shape.d_head,
+                          .d_model = shape.d_model,
+                          .rope = shape.rope,
+                          .settings = Settings("full"),
+                          .row_sums = true,
+                          .prompt = prompt};
+    header.vocab.resize(shape.n_vocab, "x");
+    Recorder recorder(writer, header, shape, pool);
+    QueryKeeper keeper(shape);
+    Observer* observers[] = {&recorder, &keeper};
+    Prefilled prefilled =
+        prefill(backend, model, prompt, {.n_ctx = kPrompt + 1, .chunk = chunk, .observers = observers});
+    generate(backend, model, *prefilled.sequence, prefilled,
+             {.settings = Settings("full"),
+              .n_step = 1,
+              .next_token = [](int32_t, std::span<const float>) { return 5; },
+              .observers = observers});
+    const auto trace = TraceReader::open(folder / "trace.h5");
+    ASSERT_TRUE(trace->info().has_prompt_row_sums);
+    for (int32_t layer = 0; layer < shape.n_layer; ++layer) {
+      const std::vector<float> sums = trace->prompt_row_sums(layer);
+      ASSERT_EQ(sums.size(), static_cast<size_t>(shape.n_head) * kPrompt);
+      for (int32_t h = 0; h < shape.n_head; ++h) {
+        std::vector<double> want(kPrompt);
+        std::vector<uint16_t> keys(static_cast<size_t>(kPrompt) * shape.d_head);
+        backend.model->read(*prefilled.sequence, Item::keys, layer, h / shape.group(), 0, kPrompt,
+                            std::as_writable_bytes(std::span(keys)));
+        for (int32_t p = 0; p < kPrompt; ++p) {
+          std::vector<double> weight(p + 1);
+          double total = 0;
+          for (int32_t j = 0; j <= p; ++j) {
+            double dot = 0;
+            for (int32_t c = 0; c < shape.d_head; ++c) {
+              dot += static_cast<double>(
+                         keeper.queries[layer][(static_cast<size_t>(p) * shape.n_head + h) * shape.d_head + c]) *
+                     to_float(static_cast<Half>(keys[static_cast<size_t>(j) * shape.d_head + c]));
+            }
+            total += weight[j] = std::exp(dot / std::sqrt(static_cast<double>(shape.d_head)));
+          }
+          for (int32_t j = 0; j <= p; ++j) want[j] += weight[j] / total;
+        }
+        for (int32_t j = 0; j < kPrompt; ++j)
+          ASSERT_NEAR(sums[static_cast<size_t>(h) * kPrompt + j], want[j], 1e-4 * (1 + want[j]))
+              << "layer " << layer << " head " << h << " position " << j;
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace reattend::testing
