@@ -49,7 +49,12 @@ std::string innermost_error() {
   std::string text;
   H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, keep_description, &text);
   H5Eclear2(H5E_DEFAULT);
-  return text;
+  // Of a failed system call HDF5 tells time, address and size; what the system said is what helps.
+  constexpr std::string_view kSystem = "error message = '";
+  const size_t from = text.find(kSystem);
+  if (from == std::string::npos) return text;
+  const size_t begin = from + kSystem.size();
+  return text.substr(begin, text.find('\'', begin) - begin);
 }
 
 void fail_here(const std::string& where, const std::string& expected, const std::string& remedy) {

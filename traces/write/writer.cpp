@@ -79,8 +79,9 @@ struct TraceWriter::State {
     for (const auto& text : h.vocab) n.text_bytes += static_cast<int64_t>(text.size());
     return n;
   }
-  /// Rows made at a time; someone who asks for a million steps does not get a file of that size.
-  int64_t rows_at_once() const { return std::clamp(header.expected_steps, 1, 1024); }
+  /// Rows made at a time: few changes of structure, yet a disk that fills up shows it when the steps do not fit, not at
+  /// the first one, and a run that ends early leaves little unused.
+  int64_t rows_at_once() const { return std::clamp(header.expected_steps, 1, 32); }
   bool wanted(Id id) const {
     if (id == Id::prompt_values || id == Id::values) return header.values;
     return id != Id::prompt_row_sums || header.row_sums;

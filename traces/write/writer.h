@@ -23,7 +23,7 @@ struct TraceHeader {
   bool shadow = false;
   bool values = true, row_sums = false;  ///< which optional datasets exist
   int32_t n_map = 64;                    ///< M
-  int32_t expected_steps = 64;           ///< rows are made for so many steps at a time
+  int32_t expected_steps = 64;           ///< rows are made for so many steps at a time, but not above 32
   std::string overlap_reduce = "max";
   int32_t overlap_pool = 7;
   std::vector<int32_t> prompt;     ///< [L] token ids
