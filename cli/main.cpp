@@ -7,6 +7,8 @@
 
 #include <fmt/format.h>
 
+#include <csignal>
+
 #include "base/error.h"
 #include "base/progress.h"
 #include "cli/command.h"
@@ -16,17 +18,8 @@ namespace {
 
 /// Subcommands in the order of help: the main job, then making, reading and checking runs.
 constexpr void (*kCommands[])(CLI::App&, const Globals&) = {
-    add_demo,
-    add_run,
-    add_record,
-    add_replay,
-    add_tune,
-    add_trace,
-    add_view,
-    add_case,
-    add_bench,
-    add_info,
-    add_get_model,
+    add_demo, add_run,  add_record, add_replay, add_tune,      add_trace,
+    add_view, add_case, add_bench,  add_info,   add_get_model,
 };
 
 constexpr const char* kExamples = R"(Examples:
@@ -83,9 +76,11 @@ int complain(const std::string& message, const int code) {
 /// What the command line's parser has to say, with the way to more help.
 int complain_usage(const CLI::App& app, const CLI::ParseError& error) {
   const CLI::App* at = &app;
-  while (!at->get_subcommands().empty()) at = at->get_subcommands().front();
   std::string help = "reattend";
-  if (at != &app) help += " " + at->get_name();
+  while (!at->get_subcommands().empty()) {
+    at = at->get_subcommands().front();
+    help += " " + at->get_name();
+  }
   std::string message = error.what();
   while (!message.empty() && (message.back() == '\n' || message.back() == '.')) message.pop_back();
   return complain(fmt::format("{}; see `{} --help`", message, help), static_cast<int>(ExitCode::usage));
@@ -98,6 +93,8 @@ int run_program(const int argc, char** argv) {
   app.fallthrough();  // global options may stand after the subcommand
   Globals globals;
   globals.cancel = cancel_on_signals();
+  // A file-size limit shall be an error of a write, as a full disk is, and not the end of the process.
+  std::signal(SIGXFSZ, SIG_IGN);
   for (int i = 0; i < argc; ++i) globals.command_line += (i > 0 ? " " : "") + std::string(argv[i]);
   add_globals(app, globals);
   for (const auto& add : kCommands) add(app, globals);
