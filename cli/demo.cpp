@@ -24,17 +24,17 @@ namespace fs = std::filesystem;
 
 struct Options {
   ModelOptions model;
-  SamplerOptions sampler{.temperature = 0.7F, .top_k = 40, .top_p = 0.95F, .seed = 1};
+  SamplerOptions sampler{.temperature = 0.8F, .top_k = 40, .top_p = 0.95F, .seed = 1};
   TuneBounds bounds;
   std::string text, out = "out";
   int64_t tokens = 5000, steps = 256, offset = 200'000;
   bool force = false;
 };
 
-/// What stands at the end of the prompt, after the passage.
+/// What stands before and after the passage. A story keeps a small model writing; asked to explain, it copies or loops.
+constexpr const char* kIntroduction = "Here is a part of a longer work:\n\n";
 constexpr const char* kQuestion =
-    "The text above is a part of a longer work. In your own words, tell a reader who has not seen it what it is about, "
-    "and explain three of the things that it mentions.";
+    "\n\nCan you write a short story about a programmer that uses some of the words above?";
 
 std::string read_text(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
@@ -63,7 +63,7 @@ std::vector<int32_t> make_prompt(const Tokenizer& tokenizer, const std::string& 
   const auto wanted = static_cast<size_t>(options.tokens) * kBytesPerToken;
   const std::string piece = text.substr(line_after(text, options.offset, wanted), wanted);
   const auto compose = [&](const std::string& passage) {
-    const Tokenizer::Message message = {.role = "user", .content = passage + "\n\n" + kQuestion};
+    const Tokenizer::Message message = {.role = "user", .content = kIntroduction + passage + kQuestion};
     return tokenizer.encode(tokenizer.chat({&message, 1}, true), true);
   };
   const auto frame = static_cast<int64_t>(compose("").size());
