@@ -1,4 +1,5 @@
 // The program `reattend`: a table of subcommands, and the one place where errors become exit codes.
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <new>
@@ -6,8 +7,6 @@
 #include <vector>
 
 #include <fmt/format.h>
-
-#include <csignal>
 
 #include "base/error.h"
 #include "base/progress.h"
