@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/statistics.h"
 #include "cli/command.h"
 #include "traces/read/check.h"
 #include "traces/read/reader.h"
@@ -22,13 +23,6 @@ constexpr auto kReplace = nlohmann::json::error_handler_t::replace;
 
 std::string state_of(const TraceInfo& info) {
   return info.closed ? "closed" : info.live ? "being recorded" : "not closed (the recording was cut off)";
-}
-
-double median(std::vector<double> values) {
-  if (values.empty()) return 0;
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
 }
 
 void show(const std::string& file, const Globals& globals) {

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "traces/live.h"
 
 namespace reattend {
@@ -33,12 +34,7 @@ NewFile::NewFile(std::filesystem::path path, bool force) : path_(std::move(path)
   if (std::filesystem::is_directory(path_, ignored)) {
     fail_usage({.where = path_.string(), .expected = "a file name", .got = "a directory"});
   }
-  if (!force && std::filesystem::exists(std::filesystem::symlink_status(path_, ignored))) {
-    fail_usage({.where = path_.string(),
-                .expected = "a new file",
-                .got = "one that exists",
-                .remedy = "choose another name or add --force"});
-  }
+  refuse_to_replace(path_, force);
   temporary_ = path_.string() + ".part-" + std::to_string(getpid());
   fd_ = ::open(temporary_.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (fd_ < 0) {
