@@ -2,7 +2,10 @@
 namespace reattend::cpu::REATTEND_TARGET {
 namespace {
 
-#if defined(__clang__)
+// Loops over accumulators, which must end up in registers.
+#if defined(REATTEND_NO_UNROLL)
+#define REATTEND_UNROLL
+#elif defined(__clang__)
 #define REATTEND_UNROLL _Pragma("unroll")
 #else
 #define REATTEND_UNROLL _Pragma("GCC unroll 16")
