@@ -8,14 +8,11 @@
 #include <imgui_stdlib.h>
 
 #include "base/error.h"
+#include "viz/policy_parameters.h"
 #include "viz/theme.h"
 
 namespace reattend::viz {
 namespace {
-
-bool takes(const std::string& policy, const Parameter& parameter) {
-  return std::find(parameter.policies.begin(), parameter.policies.end(), policy) != parameter.policies.end();
-}
 
 /// Where the slider of a count ends: beyond the trace's own length larger numbers change nothing.
 int slider_end(const Parameter& parameter, const TraceInfo& info) {
@@ -129,7 +126,7 @@ void ParameterWidgets::draw_one(Session& session, const Parameter& parameter) {
   ImGui::PopID();
 }
 
-void ParameterWidgets::draw(Session& session) {
+void ParameterWidgets::draw(Session& session, const SharedView& view) {
   if (!ImGui::BeginTable("parameters", 2, ImGuiTableFlags_SizingFixedFit)) return;
   ImGui::TableSetupColumn("name");
   ImGui::TableSetupColumn("value", ImGuiTableColumnFlags_WidthStretch);
@@ -140,7 +137,7 @@ void ParameterWidgets::draw(Session& session) {
   ImGui::EndTable();
   if (error_.empty()) return;
   ImGui::PushTextWrapPos(0);
-  ImGui::TextColored(palette(false).error, "%s", error_.c_str());
+  ImGui::TextColored(palette(view.light).error, "%s", error_.c_str());
   ImGui::PopTextWrapPos();
 }
 

@@ -4,13 +4,14 @@
 #include <string>
 
 #include "viz/session.h"
+#include "viz/shared_view.h"
 
 namespace reattend::viz {
 
 /// Draws every parameter that the session's policy takes, and applies what is changed.
 class ParameterWidgets {
  public:
-  void draw(Session& session);
+  void draw(Session& session, const SharedView& view);
 
  private:
   void draw_one(Session& session, const Parameter& parameter);

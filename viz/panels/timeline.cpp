@@ -8,6 +8,7 @@
 
 #include "viz/panels/panel.h"
 #include "viz/panels/plot_helpers.h"
+#include "viz/policy_parameters.h"
 #include "viz/render/heatmap.h"
 #include "viz/theme.h"
 
@@ -32,6 +33,9 @@ class Timeline : public Panel {
   /// One curve over the steps: head `head` of n_head in array [T][n_head].
   void plot_curve(const char* label, const std::vector<float>& array, int32_t n_head, int32_t head, ImVec4 color) const;
   void set_up_steps(const Session& session, SharedView& view, ImPlotAxisFlags flags) const;
+  /// "step 7: full, 812 positions, ..." of the selected layer and head; empty where there is no such step.
+  std::string describe(const Session& session, int32_t step) const;
+  void show_step_under_mouse(const Session& session) const;
   void select_by_click(Session& session, SharedView& view);
 
   HeatMap layer_map_;
@@ -49,6 +53,25 @@ void Timeline::set_up_steps(const Session& session, SharedView& view, ImPlotAxis
   const Limits all = cells(1, n_step);
   ImPlot::SetupAxisLimitsConstraints(ImAxis_X1, all.low, all.high);
   ImPlot::SetupAxisZoomConstraints(ImAxis_X1, std::min(4.0, all.high - all.low), all.high - all.low);
+}
+
+std::string Timeline::describe(const Session& session, int32_t step) const {
+  const LayerReplay* replay = session.layer();
+  const TraceInfo& info = session.trace()->info;
+  if (replay == nullptr || step < 1 || step > info.n_step) return {};
+  const auto cell = static_cast<size_t>((step - 1) * info.n_kv_head + session.selection().kv_head);
+  std::string text =
+      fmt::format("step {}: {}, {} positions, recovered {:.4f}", step, replay->full[cell] != 0 ? "full" : "partial",
+                  replay->positions[cell], replay->recovered[cell]);
+  if (std::isfinite(replay->cos[cell])) text += fmt::format(", similarity {:.4f}", replay->cos[cell]);
+  if (std::isfinite(replay->overlap[cell])) text += fmt::format(", overlap {:.3f}", replay->overlap[cell]);
+  return text;
+}
+
+void Timeline::show_step_under_mouse(const Session& session) const {
+  if (!ImPlot::IsPlotHovered() || dragging_) return;
+  const std::string text = describe(session, cell_at(ImPlot::GetPlotMousePos().x));
+  if (!text.empty()) ImGui::SetTooltip("%s", text.c_str());
 }
 
 void Timeline::select_by_click(Session& session, SharedView& view) {
@@ -86,15 +109,7 @@ void Timeline::draw_controls(Session& session) {
   if (ImGui::Combo("##measure", &measure, kMeasureNames, kLayerMeasures)) measure_ = static_cast<LayerMeasure>(measure);
   ImGui::SetItemTooltip("what the map of layers and steps shows (mean over KV heads; bright is more)");
   const Selection& at = session.selection();
-  const LayerReplay* replay = session.layer();
-  const TraceInfo& info = session.trace()->info;
-  std::string text = fmt::format("layer {}, KV head {}, step {} of {}", at.layer, at.kv_head, at.step, info.n_step);
-  if (replay != nullptr) {
-    const auto cell = static_cast<size_t>((at.step - 1) * info.n_kv_head + at.kv_head);
-    text += fmt::format(": {}, {} positions, recovered {:.4f}", replay->full[cell] != 0 ? "full" : "partial",
-                        replay->positions[cell], replay->recovered[cell]);
-    if (std::isfinite(replay->cos[cell])) text += fmt::format(", similarity {:.4f}", replay->cos[cell]);
-  }
+  const std::string text = fmt::format("layer {}, KV head {}; {}", at.layer, at.kv_head, describe(session, at.step));
   ImGui::SameLine();
   ImGui::TextUnformatted(text.c_str());
 }
@@ -173,27 +188,16 @@ void Timeline::draw_lane(Session& session, SharedView& view, float height) {
     }
     ImPlot::PopPlotClipRect();
     vertical_line(session.selection().step, colors.cursor);
-    if (ImPlot::IsPlotHovered()) {
-      const int32_t step = cell_at(ImPlot::GetPlotMousePos().x);
-      if (step >= 1 && step <= info.n_step) {
-        const auto index = static_cast<size_t>((step - 1) * info.n_kv_head + session.selection().kv_head);
-        ImGui::SetTooltip("step %d: %s, %d positions (bright: full steps; one row per KV head)", step,
-                          replay->full[index] != 0 ? "full" : "partial", replay->positions[index]);
-      }
-    }
   }
+  show_step_under_mouse(session);
   select_by_click(session, view);
   ImPlot::EndPlot();
 }
 
 void Timeline::drag_threshold(Session& session, SharedView& view) {
   view.threshold_line = {};
-  const Parameter* parameter = find_parameter("threshold");
-  const std::string& policy = session.settings().policy();
-  if (parameter == nullptr ||
-      std::find(parameter->policies.begin(), parameter->policies.end(), policy) == parameter->policies.end()) {
-    return;
-  }
+  const Parameter* parameter = gate_of(session.settings());
+  if (parameter == nullptr) return;
   const int32_t layer = session.selection().layer;
   double threshold = session.settings().real("threshold", layer);
   const bool active = session.settings().choice("schedule") == "query";
@@ -231,7 +235,7 @@ void Timeline::draw_similarity(Session& session, SharedView& view, float height)
     for (const float c : replay->cos) {
       if (std::isfinite(c)) low = std::min(low, static_cast<double>(c));
     }
-    if (const Parameter* p = find_parameter("threshold"); p != nullptr && session.settings().policy() == "recycled") {
+    if (gate_of(session.settings()) != nullptr) {
       low = std::min(low, session.settings().real("threshold", session.selection().layer));
     }
     similarity_ = {std::max(-1.05, low - 0.06), 1.02};
@@ -251,6 +255,7 @@ void Timeline::draw_similarity(Session& session, SharedView& view, float height)
     drag_threshold(session, view);
   }
   vertical_line(session.selection().step, colors.cursor);
+  show_step_under_mouse(session);
   select_by_click(session, view);
   ImPlot::EndPlot();
 }
@@ -281,6 +286,7 @@ void Timeline::draw_measures(Session& session, SharedView& view, float height) {
     plot_curve("output error", replay->output_error, info.n_head, head * info.group(), palette(light).threshold);
   }
   vertical_line(session.selection().step, palette(view.light).cursor);
+  show_step_under_mouse(session);
   select_by_click(session, view);
   ImPlot::EndPlot();
 }
@@ -302,10 +308,10 @@ void Timeline::draw(Session& session, SharedView& view) {
   const float room = ImGui::GetContentRegionAvail().y - 3 * ImGui::GetStyle().ItemSpacing.y;
   const float lane = ImGui::GetFontSize() * 1.6F;
   if (!ImPlot::BeginAlignedPlots("##aligned", true)) return;
-  draw_layer_map(session, view, (room - lane) * 0.30F);
+  draw_layer_map(session, view, (room - lane) * 0.27F);
   draw_lane(session, view, lane);
-  draw_similarity(session, view, (room - lane) * 0.32F);
-  draw_measures(session, view, (room - lane) * 0.38F);
+  draw_similarity(session, view, (room - lane) * 0.31F);
+  draw_measures(session, view, (room - lane) * 0.42F);
   ImPlot::EndAlignedPlots();
 }
 

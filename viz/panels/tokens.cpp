@@ -62,7 +62,7 @@ void Tokens::lay_out(const OpenedTrace& trace, float width) {
     token.x = x;
     x += token.width;
     tokens_.push_back(std::move(token));
-    if (bytes.ends_with('\n')) end_line(index + 1);
+    if (bytes.find('\n') != bytes.npos) end_line(index + 1);
   }
   if (line.first < static_cast<int32_t>(tokens_.size())) end_line(static_cast<int32_t>(tokens_.size()));
 }

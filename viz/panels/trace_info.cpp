@@ -21,7 +21,7 @@ void row(const char* name, const std::string& value) {
 }
 
 std::string rate(double gbps) {
-  return gbps > 0 ? fmt::format("{:.1f} GB/s", gbps) : std::string("not measured");
+  return gbps > 0 ? fmt::format("{:.1f} GB/s", gbps) : std::string("unmeasured");
 }
 
 class TraceInfoPanel : public Panel {
@@ -49,8 +49,7 @@ void TraceInfoPanel::draw(Session& session, SharedView& view) {
     ImGui::TableSetupColumn("value", ImGuiTableColumnFlags_WidthStretch);
     row("file", session.path().filename().string());
     row("recorded", info.settings.summary() + (info.shadow ? " (shadow: output is full attention's)" : ""));
-    row("prompt", fmt::format("{} tokens", info.n_prompt));
-    row("steps", fmt::format("{}", info.n_step));
+    row("length", fmt::format("{} prompt tokens, {} steps", info.n_prompt, info.n_step));
     row("heads", fmt::format("{} layers, {} query heads on {} KV heads of {}", info.n_layer, info.n_head,
                              info.n_kv_head, info.d_head));
     row("cache",
@@ -59,11 +58,10 @@ void TraceInfoPanel::draw(Session& session, SharedView& view) {
     for (const double step : trace.steps.ms) ms += step;
     if (!trace.steps.ms.empty())
       row("measured", fmt::format("{:.2f} ms/token", ms / static_cast<double>(trace.steps.ms.size())));
-    row("weights", fmt::format("{:.2f} ms", info.calibration.weights_ms));
-    row("stream", rate(info.calibration.stream_gbps));
-    row("attend, runs", rate(info.calibration.attend_stream_gbps));
-    row("attend, kept", rate(info.calibration.attend_gather_gbps));
-    row("score", rate(info.calibration.score_gbps));
+    const Calibration& machine = info.calibration;
+    row("machine", fmt::format("weights {:.2f} ms/token; stream {}, attending {} in runs and {} kept, scoring {}",
+                               machine.weights_ms, rate(machine.stream_gbps), rate(machine.attend_stream_gbps),
+                               rate(machine.attend_gather_gbps), rate(machine.score_gbps)));
     ImGui::EndTable();
   }
   if (!ImGui::CollapsingHeader("all attributes")) return;

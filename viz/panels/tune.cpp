@@ -10,6 +10,7 @@
 #include "policies/policy.h"
 #include "viz/panels/panel.h"
 #include "viz/panels/parameter_widgets.h"
+#include "viz/policy_parameters.h"
 #include "viz/save_settings.h"
 #include "viz/theme.h"
 
@@ -39,9 +40,7 @@ class Tune : public Panel {
 Settings with_policy(const Settings& old, std::string_view policy) {
   Settings settings{std::string(policy)};
   for (const Parameter& parameter : parameters()) {
-    const bool taken =
-        std::find(parameter.policies.begin(), parameter.policies.end(), policy) != parameter.policies.end();
-    if (taken && old.is_set(parameter.key)) settings.set(parameter.key, old.get(parameter.key));
+    if (takes(policy, parameter) && old.is_set(parameter.key)) settings.set(parameter.key, old.get(parameter.key));
   }
   return settings;
 }
@@ -169,7 +168,7 @@ void Tune::draw(Session& session, SharedView& view) {
     return;
   }
   draw_policy(session);
-  parameters_.draw(session);
+  parameters_.draw(session, view);
   if (!session.replay_error().empty()) {
     ImGui::PushTextWrapPos(0);
     ImGui::TextColored(palette(view.light).error, "%s", session.replay_error().c_str());

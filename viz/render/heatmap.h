@@ -53,8 +53,13 @@ class HeatMap {
     bool operator==(const Key&) const = default;
   };
   std::optional<Key> key_;
+  void make_color_index(const HeatColors& colors);
+
   std::optional<HeatColors> colors_;
-  std::vector<float> pixels_;  ///< [height][width]
+  /// Colour by the upper 16 bits of a value: a logarithm per pixel would take longer than all else. Seven bits of
+  /// mantissa are a sixth of a colour's width on a scale of five decades, two colours at the top of a linear one.
+  std::vector<ImU32> color_index_;  ///< [65536]
+  std::vector<float> pixels_;       ///< [height][width]
   Canvas canvas_;
 };
 
