@@ -41,6 +41,11 @@ void App::open(const std::vector<std::filesystem::path>& paths) {
   if (!paths_.empty()) session_.open(paths_.front());
 }
 
+void App::add(const std::filesystem::path& path) {
+  if (std::find(paths_.begin(), paths_.end(), path) == paths_.end()) paths_.push_back(path);
+  session_.open(path);
+}
+
 void App::set_light(bool light) {
   view_.light = light;
   apply_theme(light);

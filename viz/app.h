@@ -22,6 +22,8 @@ class App {
 
   /// Opens the first; the others are a menu entry away.
   void open(const std::vector<std::filesystem::path>& paths);
+  /// Opens one more and adds it to the menu.
+  void add(const std::filesystem::path& path);
   void draw_frame();
 
   /// Nothing is being computed or waiting to be shown.

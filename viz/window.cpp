@@ -85,6 +85,10 @@ void Window::draw(App& app) {
 }
 
 void Window::run(App& app, int n_frame) {
+  glfwSetWindowUserPointer(window_, &app);
+  glfwSetDropCallback(window_, [](GLFWwindow* window, int n_path, const char** paths) {
+    if (n_path > 0) static_cast<App*>(glfwGetWindowUserPointer(window))->add(paths[0]);
+  });
   // An event changes what the next frame computes and the one after it shows; tooltips appear after two waits.
   constexpr int kLively = 3, kWaits = 2;
   constexpr double kWaitSeconds = 0.3, kBlinkSeconds = 0.5;

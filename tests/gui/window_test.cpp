@@ -78,5 +78,19 @@ TEST_F(Program, WrongUseIsExitCode2) {
   expect_complaint({trace, "--loudly"}, 2, "--loudly");
 }
 
+TEST_F(Program, IsWhatReattendViewBecomes) {
+  const ProgramResult result = run_program({REATTEND_PROGRAM, "view", trace, "--screenshot", png, "--size", "800x500"});
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_EQ(read_all(png).substr(1, 3), "PNG");
+}
+
+TEST_F(Program, AReattendWithoutItsWindowSaysHowToBuildIt) {
+  const std::string alone = (folder / "reattend").string();
+  std::filesystem::copy_file(REATTEND_PROGRAM, alone);
+  const ProgramResult result = run_program({alone, "view", trace});
+  EXPECT_EQ(result.code, 1);
+  EXPECT_NE(result.err.find("REATTEND_GUI=ON"), std::string::npos) << result.err;
+}
+
 }  // namespace
 }  // namespace reattend::test
