@@ -97,6 +97,20 @@ TEST_F(Panels, TheBudgetSliderResimulates) {
   });
 }
 
+// A tuned file often holds a fraction; dragging must start from what it amounts to, not from the lowest value.
+TEST_F(Panels, AFractionOfThePromptCanBeDragged) {
+  run([this](ImGuiTestContext* ctx) {
+    Settings settings = session().settings();
+    settings.set("K", std::string("L/4"));
+    session().set_settings(settings);
+    host.settle(ctx);
+    EXPECT_EQ(session().layer()->positions[0], shape.n_prompt / 4 + 1);
+    ctx->ItemInputValue("//Tune/**/K/##count", 50);
+    host.settle(ctx);
+    EXPECT_EQ(std::get<int64_t>(session().settings().get("K")), 50);
+  });
+}
+
 TEST_F(Panels, ChangingThePolicyKeepsTheBudget) {
   run([this](ImGuiTestContext* ctx) {
     ctx->ItemInputValue("//Tune/**/K/##count", 123);

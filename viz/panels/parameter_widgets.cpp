@@ -71,10 +71,14 @@ bool ParameterWidgets::edit(const Session& session, const Parameter& parameter, 
     value = x;
     return true;
   }
-  if (const auto* count = std::get_if<int64_t>(&value)) {
-    auto x = static_cast<int>(*count);
-    const int low = static_cast<int>(parameter.low), high = slider_end(parameter, session.trace()->info);
-    const std::string format = "%d " + std::string(parameter.unit);
+  const auto* fraction = parameter.type == ParamType::count ? std::get_if<std::string>(&value) : nullptr;
+  if (const auto* count = std::get_if<int64_t>(&value); count != nullptr || fraction != nullptr) {
+    // A fraction of the prompt is shown as what it amounts to, and becomes a number when it is moved.
+    const TraceInfo& info = session.trace()->info;
+    auto x = static_cast<int>(
+        count != nullptr ? *count : session.settings().count(parameter.key, session.selection().layer, info.n_prompt));
+    const int low = static_cast<int>(parameter.low), high = slider_end(parameter, info);
+    const std::string format = (fraction != nullptr ? *fraction + " = %d " : "%d ") + std::string(parameter.unit);
     if (!ImGui::SliderInt("##count", &x, low, high, format.c_str(), ImGuiSliderFlags_Logarithmic)) return false;
     x = std::clamp(x, low, static_cast<int>(parameter.high));
     value = int64_t{parameter.odd ? x | 1 : x};
@@ -87,7 +91,7 @@ bool ParameterWidgets::edit(const Session& session, const Parameter& parameter, 
     }
     return false;
   }
-  // Fractions and lists.
+  // Lists.
   texts_[parameter.key] = to_text(value);
   return edit_text(parameter, value);
 }
@@ -107,7 +111,7 @@ void ParameterWidgets::draw_one(Session& session, const Parameter& parameter) {
   if (ImGui::BeginPopupContextItem("menu")) {
     if (ImGui::MenuItem("default")) value = parameter.initial, changed = true, texts_.erase(parameter.key);
     if (parameter.allows_never && ImGui::MenuItem("never")) value = std::monostate{}, changed = true;
-    const bool number = std::holds_alternative<int64_t>(value) || std::holds_alternative<double>(value);
+    const bool number = parameter.type == ParamType::count || parameter.type == ParamType::real;
     if (number && ImGui::MenuItem("edit as text", nullptr, texts_.contains(parameter.key))) {
       if (texts_.erase(parameter.key) == 0) texts_[parameter.key] = to_text(value);
     }
