@@ -56,15 +56,20 @@ void interleave(const float* x, int64_t n_col, const TokenTile& tile) {
   }
 }
 
-void plan_tasks(MatmulScratch& scratch, std::span<const Product> products, int64_t n_token) {
+/// Decoding takes large shares first, for long streams, and small ones last, for an even end. Prefill takes equal ones.
+void plan_tasks(MatmulScratch& scratch, std::span<const Product> products, int64_t n_token, int n_thread) {
   scratch.tasks.clear();
+  int64_t bytes_left = 0;
+  for (const Product& product : products) bytes_left += product.w->bytes();
   for (const Product& product : products) {
     const Matrix::Data& w = *product.w->data;
-    const int64_t step = std::max<int64_t>(1, kTaskBytes / std::max<int64_t>(1, w.layout.tile_bytes));
-    for (int64_t tile = 0; tile < w.n_tile; tile += step) {
+    const int64_t tile_bytes = std::max<int64_t>(1, w.layout.tile_bytes);
+    for (int64_t tile = 0, step = 0; tile < w.n_tile; tile += step) {
+      const int64_t share = n_token == 1 ? std::max(kTaskBytes, bytes_left / (2 * n_thread)) : kTaskBytes;
+      step = std::min(std::max<int64_t>(1, share / tile_bytes), w.n_tile - tile);
+      bytes_left -= step * tile_bytes;
       for (int64_t token = 0; token < n_token; token += kTaskTokens) {
-        scratch.tasks.push_back(
-            {&product, tile, std::min(step, w.n_tile - tile), token, std::min(kTaskTokens, n_token - token)});
+        scratch.tasks.push_back({&product, tile, step, token, std::min(kTaskTokens, n_token - token)});
       }
     }
   }
@@ -107,7 +112,7 @@ void matmul(ThreadPool& pool, MatmulScratch& scratch, Activations how, const flo
     for (int64_t i = 0; i < n_token_tile; ++i) prepare(i, 0);
   }
 
-  plan_tasks(scratch, products, n_token);
+  plan_tasks(scratch, products, n_token, pool.n_thread());
   pool.run(static_cast<int64_t>(scratch.tasks.size()), [&](int64_t i, int) {
     const MatmulScratch::Task& task = scratch.tasks[static_cast<size_t>(i)];
     const Product& product = *task.product;
