@@ -1,5 +1,6 @@
 // Shares weight products out over the pool: activations are prepared once, then tiles of rows times tiles of tokens.
 #include <algorithm>
+#include <bit>
 #include <string>
 #include <vector>
 
@@ -40,10 +41,11 @@ bool takes_q8(const Product& product, Activations how) {
   return how == Activations::q8 && format_of(product.w->type()).block_size == kBlockCols;
 }
 
-/// Tile `index` of the tokens, as it lies in the scratch memory.
-TokenTile token_tile(const MatmulScratch& scratch, int64_t index, int tokens, int64_t n_token, int64_t n_col) {
-  const int64_t first = index * tokens, n_block = n_col / kBlockCols;
-  return {.width = static_cast<int>(std::min<int64_t>(tokens, n_token - first)),
+/// The tile of tokens from `first` on, as it lies in the scratch memory. Widths are powers of two: a kernel for every
+/// width would double the code, and only a prompt's last few tokens would use the others.
+TokenTile token_tile(const MatmulScratch& scratch, int64_t first, int tokens, int64_t n_token, int64_t n_col) {
+  const int64_t n_block = n_col / kBlockCols;
+  return {.width = static_cast<int>(std::bit_floor(static_cast<uint64_t>(std::min<int64_t>(tokens, n_token - first)))),
           .quants = scratch.quants.get() + first * n_col,
           .scales = scratch.scales.get() + first * n_block,
           .minus_sum = scratch.minus_sum.get() + first * n_block,
@@ -100,10 +102,13 @@ void matmul(ThreadPool& pool, MatmulScratch& scratch, Activations how, const flo
   if (any_f32) scratch.x.reserve(n_token * n_col);
 
   const auto prepare = [&](int64_t i, int) {
-    const TokenTile tile = token_tile(scratch, i, kernels.tokens, n_token, n_col);
-    const float* from = x + i * kernels.tokens * n_col;
-    if (any_q8) kernels.quantize(from, n_col, tile);
-    if (any_f32) interleave(from, n_col, tile);
+    const int64_t end = std::min(n_token, (i + 1) * kernels.tokens);
+    for (int64_t first = i * kernels.tokens; first < end;) {
+      const TokenTile tile = token_tile(scratch, first, kernels.tokens, n_token, n_col);
+      if (any_q8) kernels.quantize(x + first * n_col, n_col, tile);
+      if (any_f32) interleave(x + first * n_col, n_col, tile);
+      first += tile.width;
+    }
   };
   const int64_t n_token_tile = (n_token + kernels.tokens - 1) / kernels.tokens;
   if (n_token >= kTokensToShare) {
@@ -119,10 +124,11 @@ void matmul(ThreadPool& pool, MatmulScratch& scratch, Activations how, const flo
     const Matrix::Data& w = *product.w->data;
     const auto run = takes_q8(product, how) ? kernels.product_q8 : kernels.product_f32;
     const int64_t row = task.tile * kTileRows;
-    for (int64_t token = task.token; token < task.token + task.n_token; token += kernels.tokens) {
-      const TokenTile tokens = token_tile(scratch, token / kernels.tokens, kernels.tokens, n_token, n_col);
+    for (int64_t token = task.token; token < task.token + task.n_token;) {
+      const TokenTile tokens = token_tile(scratch, token, kernels.tokens, n_token, n_col);
       run(w.layout, w.tiles.get() + task.tile * w.layout.tile_bytes, task.n_tile, tokens,
           product.y + token * product.y_stride + row, product.y_stride, w.n_row - row);
+      token += tokens.width;
     }
   });
 }

@@ -25,7 +25,7 @@ struct TileLayout {
   int64_t quant_bytes, scales_at, minima_at;
 };
 
-/// Activations of `width` tokens, interleaved so that an inner loop walks one pointer.
+/// Activations of `width` tokens (a power of two), interleaved so that an inner loop walks one pointer.
 struct TokenTile {
   int width;
   int8_t* quants;      ///< [n_col / 4][width][4]
@@ -52,7 +52,7 @@ struct PromptTile {
 
 struct Table {
   std::string_view name;
-  int tokens;  ///< the largest TokenTile::width
+  int tokens;  ///< the largest TokenTile::width, a power of two
 
   /// x [width][n_col] -> quants, scales, minus_sum of the tile.
   void (*quantize)(const float* x, int64_t n_col, const TokenTile& tile);

@@ -188,7 +188,7 @@ void product_dequantized(const TileLayout& layout, const std::byte* tiles, int64
   }
 }
 
-/// Calls `body` with the tile's width as a compile-time number.
+/// Calls `body` with the tile's width, a power of two, as a compile-time number.
 template <int kWidth = kTokens, class Body>
 void with_width(int width, Body body) {
   if constexpr (kWidth == 1) {
@@ -197,7 +197,7 @@ void with_width(int width, Body body) {
     if (width == kWidth) {
       body.template operator()<kWidth>();
     } else {
-      with_width<kWidth - 1>(width, body);
+      with_width<kWidth / 2>(width, body);
     }
   }
 }
