@@ -111,7 +111,7 @@ void reduce_heads(const float* rows, int32_t group, int64_t stride, int64_t n, R
 /// Centred running maximum of odd width, cut at both ends; x and out [n], not the same memory.
 void max_pool(const float* x, int64_t n, int32_t width, float* out);
 /// The k highest of score [n] in rank order, equal scores by lower index first; returns min(k, n) = how many of out
-/// are written. A radix or threshold select, then a sort of the k.
+/// are written. The k-th score is found by bisection, then the k are sorted.
 int32_t top_k(const float* score, int32_t n, int32_t k, int32_t* out);
 
 /// Cosine of two sets of query heads, q and ref [n_head][d_head]; SEMANTICS, similarity_reduce. 0 where one is all
