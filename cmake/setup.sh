@@ -128,7 +128,10 @@ install_packages() {
   run_logged build/apt.log "packages" apt_get install --no-install-recommends $missing || fail_apt "$missing"
 }
 
+# configure_and_build [TARGET...]: all of it, or these targets
 configure_and_build() {
+  local targets=()
+  [ $# -eq 0 ] || targets=(--target "$@")
   need_space 1500 "$PWD" "the build"
   has_compiler || fail "no C++20 compiler: apt-get install g++"
   if [ ! -f build/build.ninja ]; then
@@ -142,15 +145,16 @@ configure_and_build() {
       }
   fi
   say "building (into build/bin)"
-  run_logged build/build.log "building" cmake --build build --parallel "$(nproc)" ||
+  run_logged build/build.log "building" cmake --build build --parallel "$(nproc)" "${targets[@]}" ||
     fail_logged build/build.log "the build failed" \
       "if the compiler was killed, memory ran out: cmake --build build --parallel 1; otherwise remove build/ and run this again"
 }
 
 get_model() { build/bin/reattend get-model || exit 1; }
 
+# set_up [TARGET...]: what ./run and ./test do before their own work
 set_up() {
   install_packages
-  configure_and_build
+  configure_and_build "$@"
   get_model
 }
