@@ -7,6 +7,7 @@
 #include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -49,8 +50,11 @@ std::vector<int32_t> read_ids(const nlohmann::json& object, const std::string& k
 
 Case read_case(const std::filesystem::path& path) {
   const std::string where = path.string();
+  std::error_code ignored;
   std::ifstream file(path);
-  if (!file) fail({.where = where, .expected = "a case file that can be read", .got = "none"});
+  if (!file || std::filesystem::is_directory(path, ignored)) {
+    fail({.where = where, .expected = "a case file that can be read", .got = file ? "a folder" : "none"});
+  }
   nlohmann::json object;
   try {
     object = nlohmann::json::parse(file);
@@ -76,6 +80,18 @@ Case read_case(const std::filesystem::path& path) {
           .got = fmt::format("{}", out.continuation.size())});
   }
   return out;
+}
+
+/// The last token is only predicted, so no operation of the model would look at it.
+void check_ids(const Case& one, int32_t n_vocab) {
+  for (const int32_t id : one.continuation) {
+    if (id >= n_vocab) {
+      fail({.where = one.name + ": continuation",
+            .expected = fmt::format("token ids below {}", n_vocab),
+            .got = fmt::format("{}", id),
+            .remedy = "was it made by another model's tokenizer?"});
+    }
+  }
 }
 
 /// Everything one run leaves, in the layout of the golden files: [T][n_layer][n_kv_head] unless said otherwise.
@@ -337,10 +353,19 @@ std::string out_path(const Options& options, const Case& one) {
 void run(const Options& options, const Globals& globals) {
   std::vector<Case> cases;
   for (const std::string& path : options.cases) cases.push_back(read_case(path));
-  if (cases.size() > 1) std::filesystem::create_directories(options.out);
-  // Checked before any work: a run of minutes must not end at an existing file.
+  // Checked before any work: a run of minutes must not end at a name that is taken.
+  if (std::error_code made; cases.size() > 1 && !std::filesystem::create_directories(options.out, made) && made) {
+    fail({.where = options.out, .expected = "a folder that can be made", .got = made.message()});
+  }
+  std::set<std::string> names;
   for (const Case& one : cases) {
     refuse_to_replace(out_path(options, one), options.force);
+    if (!names.insert(one.name).second) {
+      fail_usage({.where = one.name,
+                  .expected = "case files of different names, which their output files get",
+                  .got = "two of this name",
+                  .remedy = "run them one by one"});
+    }
   }
   ThreadPool pool(globals.threads);
   const ProgressFn progress = make_progress(globals.progress);
@@ -360,9 +385,11 @@ void run(const Options& options, const Globals& globals) {
       return !done[j] && cases[j].model == cases[i].model && cases[j].prompt == cases[i].prompt;
     };
     for (size_t j = i; j < cases.size(); ++j) {
-      if (shares(j)) longest = std::max(longest, cases[j].n_step());
+      if (!shares(j)) continue;
+      check_ids(cases[j], model.shape().n_vocab);
+      longest = std::max(longest, cases[j].n_step());
     }
-    const auto n_ctx = static_cast<int32_t>(cases[i].prompt.size()) + longest;
+    const int32_t n_ctx = how.n_ctx(model.shape(), static_cast<int64_t>(cases[i].prompt.size()), longest);
     const Prefilled prefilled =
         prefill(backend, model, cases[i].prompt, {.n_ctx = n_ctx, .progress = progress, .cancel = globals.cancel});
     std::map<std::vector<int32_t>, Arrays> full;

@@ -37,9 +37,14 @@ constexpr const char* kQuestion =
     "\n\nCan you write a short story about a programmer that uses some of the words above?";
 
 std::string read_text(const std::string& path) {
+  std::error_code ignored;
   std::ifstream file(path, std::ios::binary);
-  if (!file)
-    fail({.where = path, .expected = "a text file that can be read", .got = "none", .remedy = "give one with --text"});
+  if (!file || fs::is_directory(path, ignored)) {
+    fail({.where = path,
+          .expected = "a text file that can be read",
+          .got = file ? "a folder" : "none",
+          .remedy = "give one with --text"});
+  }
   const std::string bytes(std::istreambuf_iterator<char>(file), {});
   Utf8Stream characters;  // bad bytes become U+FFFD
   std::string text = characters.push(bytes);
@@ -137,6 +142,7 @@ std::string draw_picture(const Files& files, const Globals& globals) {
 
 void run(const Options& options, const Globals& globals) {
   const auto begin = std::chrono::steady_clock::now();
+  check_bounds(options.bounds);
   const Files files(options.out);
   files.check(options.force);
   std::error_code made;
@@ -237,19 +243,16 @@ void add_demo(CLI::App& app, const Globals& globals) {
       ->capture_default_str();
   command->add_option("--steps", options->steps, "Decode steps")->check(CLI::Range(1, 1 << 20))->capture_default_str();
   command->add_option("--offset", options->offset, "Characters of the text to skip")
-      ->check(CLI::NonNegativeNumber)
+      ->check(CLI::Range(0, 1 << 30))
       ->capture_default_str();
   command
       ->add_option("--max-output-error", options->bounds.max_output_error,
                    "Bound on the 95th percentile of the relative output error, by replay")
-      ->check(CLI::PositiveNumber)
       ->capture_default_str();
   command
       ->add_option("--max-lost-mass", options->bounds.max_lost_mass, "Bound on the mean lost attention mass, by replay")
-      ->check(CLI::PositiveNumber)
       ->capture_default_str();
   command->add_option("--max-kl", options->bounds.max_kl, "Bound on the mean KL to full attention, measured")
-      ->check(CLI::PositiveNumber)
       ->capture_default_str();
   command->add_flag("--force", options->force, "Replace what is in the folder");
   add_sampler_options(*command, options->sampler);

@@ -1,6 +1,8 @@
 // The program `reattend`: a table of subcommands, and the one place where errors become exit codes.
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <cstring>
 #include <exception>
 #include <new>
 #include <string>
@@ -103,6 +105,9 @@ int run_program(const int argc, char** argv) {
     if (app.get_subcommands().empty()) {
       fmt::print(stderr, "reattend: expected a command; see `reattend --help`\n");
       return static_cast<int>(ExitCode::usage);
+    }
+    if (std::fflush(stdout) != 0) {
+      fail({"standard output", "room to write", std::strerror(errno), "the numbers above may be cut off"});
     }
     return static_cast<int>(ExitCode::ok);
   } catch (const CLI::ParseError& error) {

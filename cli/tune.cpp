@@ -41,14 +41,8 @@ TuneGrid grid_of(const Options& options) {
   return grid;
 }
 
-void check_bound(const char* option, double value) {
-  if (value > 0) return;  // false for nan
-  fail_usage({.where = option, .expected = "a number above 0", .got = fmt::format("{}", value), .remedy = {}});
-}
-
 void tune_trace(const Options& options, const Globals& globals) {
-  check_bound("--max-output-error", options.bounds.max_output_error);
-  check_bound("--max-lost-mass", options.bounds.max_lost_mass);
+  check_bounds(options.bounds);
   const TuneGrid grid = grid_of(options);
   refuse_to_replace(options.out, options.force);
   ThreadPool pool(globals.threads);

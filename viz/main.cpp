@@ -31,12 +31,13 @@ constexpr const char* kExamples = R"(Examples:
   reattend-view trace.h5 --screenshot out.png --size 1600x900 --layer 12 --head 1)";
 
 void add_options(CLI::App& app, Options& options) {
+  constexpr int kMost = 1 << 30;
   app.add_option("TRACE", options.traces, "Traces to look at (reattend record makes them)")->required();
   app.add_option("--settings", options.settings, "Start with the policy of this settings file");
-  app.add_option("--layer", options.layer, "Start at this layer")->check(CLI::NonNegativeNumber);
-  app.add_option("--head", options.head, "Start at this KV head")->check(CLI::NonNegativeNumber);
-  app.add_option("--step", options.step, "Start at this step")->check(CLI::PositiveNumber);
-  app.add_option("--position", options.position, "Start with this position selected")->check(CLI::NonNegativeNumber);
+  app.add_option("--layer", options.layer, "Start at this layer")->check(CLI::Range(0, kMost));
+  app.add_option("--head", options.head, "Start at this KV head")->check(CLI::Range(0, kMost));
+  app.add_option("--step", options.step, "Start at this step")->check(CLI::Range(1, kMost));
+  app.add_option("--position", options.position, "Start with this position selected")->check(CLI::Range(0, kMost));
   app.add_flag("--light", options.light, "Light colours");
   app.add_option("--screenshot", options.screenshot,
                  "Write a picture of the window to this PNG file; needs no display");
@@ -44,7 +45,7 @@ void add_options(CLI::App& app, Options& options) {
   app.add_flag("--force", options.force, "Overwrite an existing picture");
   app.add_option("--threads", options.threads, "Threads to re-simulate with; 0: all hardware threads")
       ->check(CLI::Range(0, 1024));
-  app.add_option("--frames", options.frames, "Close the window after this many frames")->check(CLI::PositiveNumber);
+  app.add_option("--frames", options.frames, "Close the window after this many frames")->check(CLI::Range(1, kMost));
   app.footer(kExamples);
 }
 

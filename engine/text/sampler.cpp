@@ -32,11 +32,11 @@ int32_t best_of(std::span<const float> logits) {
 Sampler::Sampler(const SamplerOptions& options) : options_(options), random_(options.seed) {
   if (!std::isfinite(options.temperature) || options.temperature < 0) {
     fail_usage(
-        {"temperature", "at least 0", std::to_string(options.temperature), "0 always takes the most likely token"});
+        {"--temperature", "at least 0", std::to_string(options.temperature), "0 always takes the most likely token"});
   }
-  if (options.top_k < 0) fail_usage({"top-k", "at least 0", std::to_string(options.top_k), "0 switches it off"});
+  if (options.top_k < 0) fail_usage({"--top-k", "at least 0", std::to_string(options.top_k), "0 switches it off"});
   if (!(options.top_p > 0 && options.top_p <= 1)) {
-    fail_usage({"top-p", "above 0, at most 1", std::to_string(options.top_p), "1 switches it off"});
+    fail_usage({"--top-p", "above 0, at most 1", std::to_string(options.top_p), "1 switches it off"});
   }
 }
 

@@ -238,6 +238,16 @@ class Tuner {
 
 }  // namespace
 
+void check_bounds(const TuneBounds& bounds) {
+  const std::pair<const char*, double> options[] = {{"--max-output-error", bounds.max_output_error},
+                                                    {"--max-lost-mass", bounds.max_lost_mass},
+                                                    {"--max-kl", bounds.max_kl}};
+  for (const auto& [option, value] : options) {
+    if (value > 0) continue;  // false for nan
+    fail_usage({.where = option, .expected = "a number above 0", .got = fmt::format("{}", value), .remedy = {}});
+  }
+}
+
 TuneResult tune(Replayer& replayer, const TuneOptions& options, const MeasureFn& measure, const ProgressFn& progress,
                 const Cancel& cancel) {
   return Tuner(replayer, options, progress, cancel).run(measure);

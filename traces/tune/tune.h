@@ -29,6 +29,8 @@ struct TuneBounds {
   double max_lost_mass = 0.1;     ///< mean
   double max_kl = 0.1;            ///< mean KL(full || policy), where it is measured
 };
+/// Throws Error (usage) naming the option of a bound that is not a number above 0.
+void check_bounds(const TuneBounds& bounds);
 
 /// What an engine found for one setting, teacher-forced on the recorded tokens.
 struct Measured {

@@ -30,10 +30,6 @@ int rename_new(const std::string& from, const std::string& to, bool replace) {
 
 NewFile::NewFile(std::filesystem::path path, bool force) : path_(std::move(path)), force_(force) {
   hdf5::quiet();
-  std::error_code ignored;
-  if (std::filesystem::is_directory(path_, ignored)) {
-    fail_usage({.where = path_.string(), .expected = "a file name", .got = "a directory"});
-  }
   refuse_to_replace(path_, force);
   temporary_ = path_.string() + ".part-" + std::to_string(getpid());
   fd_ = ::open(temporary_.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
