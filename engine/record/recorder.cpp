@@ -27,6 +27,15 @@ struct Job {
   std::vector<float> rows;                 ///< [n_layer][n_kv_head][group][n_position]
   std::vector<std::vector<int32_t>> sets;  ///< [n_layer * n_kv_head] attended positions; empty: all
   std::vector<float> logits;               ///< [n_vocab]
+
+  /// Ready for another step, its memory kept: rows are megabytes, and fresh pages for them are cleared by the kernel.
+  void clear() {
+    StepRecord& r = record;
+    r.keys.clear(), r.values.clear(), r.queries.clear();
+    r.decision.clear(), r.reason.clear(), r.positions.clear();
+    r.cos_last_full.clear(), r.cos_prev_pre.clear(), r.cos_prev_post.clear();
+    sets.clear();
+  }
 };
 
 TopTokens top_of(std::span<const double> log_probability) {
@@ -147,6 +156,7 @@ struct Recorder::State {
   std::vector<double> log_probability;  ///< [n_vocab] after the last step written
 
   std::deque<Job> waiting;
+  std::vector<Job> spare;  ///< written ones, for their memory
   std::mutex mutex;
   std::condition_variable changed;
   bool finished = false;
@@ -255,6 +265,9 @@ struct Recorder::State {
       changed.notify_all();
       try {
         write(next);
+        next.clear();
+        const std::lock_guard lock(mutex);
+        spare.push_back(std::move(next));
       } catch (...) {
         const std::lock_guard lock(mutex);
         error = std::current_exception();
@@ -281,6 +294,10 @@ struct Recorder::State {
     changed.wait(lock, [&] { return error || waiting.size() < kMostWaiting; });
     if (error) std::rethrow_exception(error);
     waiting.push_back(std::exchange(job, {}));
+    if (!spare.empty()) {
+      job = std::move(spare.back());
+      spare.pop_back();
+    }
     lock.unlock();
     changed.notify_all();
   }
@@ -345,6 +362,7 @@ void Recorder::attended(ModelOps& ops, Sequence& sequence, int32_t t, int32_t la
   StepRecord& r = s.job.record;
   const int32_t p = static_cast<int32_t>(s.header.prompt.size()) - 1 + t;
   s.read_rows(ops, sequence, layer);
+  const bool everything = !s.plans[layer].gated && s.plans[layer].branch.attend.everything;
   for (int32_t g = 0; g < s.shape.n_kv_head; ++g) {
     const size_t at = r.keys.size(), bytes = s.kv_bytes();
     r.keys.resize(at + bytes);
@@ -353,7 +371,9 @@ void Recorder::attended(ModelOps& ops, Sequence& sequence, int32_t t, int32_t la
       r.values.resize(at + bytes);
       ops.read(sequence, Item::values, layer, g, p, 1, std::span(r.values).subspan(at));
     }
-    std::vector<int32_t>& set = s.job.sets.emplace_back(p + 1);
+    std::vector<int32_t>& set = s.job.sets.emplace_back();
+    if (everything) continue;
+    set.resize(static_cast<size_t>(p) + 1);
     set.resize(
         static_cast<size_t>(ops.read(sequence, Item::set, layer, g, 0, 0, std::as_writable_bytes(std::span(set)))));
     if (set.size() == static_cast<size_t>(p) + 1) set.clear();
