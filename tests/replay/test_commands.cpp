@@ -90,7 +90,7 @@ TEST_F(Commands, TuneWritesSettingsThatOtherCommandsAccept) {
 TEST_F(Commands, TuneNeverReplacesAFileWithoutForce) {
   const std::string out = file("mine.toml");
   std::ofstream(out) << "precious";
-  expect_refused(run({"tune", trace(), "--out", out}), 1, "--force");
+  expect_refused(run({"tune", trace(), "--out", out}), 2, "--force");
   EXPECT_EQ(test::read_all(out), "precious");
   EXPECT_EQ(run({"tune", trace(), "--out", out, "--force", "--budgets", "16", "--strides", "8", "--json"}).code, 0);
   EXPECT_NE(test::read_all(out).find("[policy]"), std::string::npos);
