@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdio>
+#include <iterator>
 
 #include "engine/record/recorder.h"
 #include "tests/support/arrays.h"
@@ -80,6 +82,11 @@ class ReplaySets : public ::testing::TestWithParam<Case> {
               .observers = both});
     return keeper;
   }
+  /// Where a replayed layer's entry i = (t - 1) * n_kv_head + g stands in a SetKeeper.
+  size_t unit_at(int32_t layer, int32_t i) const {
+    const ModelShape& shape = model_.shape();
+    return static_cast<size_t>(i / shape.n_kv_head * shape.n_layer + layer) * shape.n_kv_head + i % shape.n_kv_head;
+  }
   void expect_same(const std::filesystem::path& trace, const SetKeeper& engine) {
     Replayer replayer(TraceReader::open(trace), pool_);
     const ReplayResult replay =
@@ -88,8 +95,7 @@ class ReplaySets : public ::testing::TestWithParam<Case> {
     ASSERT_EQ(replay.layers.size(), static_cast<size_t>(shape.n_layer));
     for (const LayerReplay& layer : replay.layers) {
       for (int32_t i = 0; i < kSteps * shape.n_kv_head; ++i) {
-        const size_t at = static_cast<size_t>(i / shape.n_kv_head * shape.n_layer + layer.layer) * shape.n_kv_head +
-                          i % shape.n_kv_head;
+        const size_t at = unit_at(layer.layer, i);
         ASSERT_EQ(layer.full[i], engine.full[at]) << "layer " << layer.layer << " entry " << i;
         ASSERT_EQ(layer.sets[i], engine.sets[at]) << "layer " << layer.layer << " entry " << i;
       }
@@ -106,6 +112,32 @@ TEST_P(ReplaySets, OfTheEnginesOwnTraceAreTheEngines) {
   const TemporaryFolder folder;
   const SetKeeper engine = run(folder / "own.h5", settings(), false);
   expect_same(folder / "own.h5", engine);
+}
+
+/// A free run's errors feed back, so a replay of the full trace is only an estimate of it: how good, is printed.
+TEST_P(ReplaySets, OfAFullTraceEstimateTheFreeRun) {
+  const TemporaryFolder folder;
+  run(folder / "full.h5", Settings("full"), false);
+  const SetKeeper free = run(folder / "free.h5", settings(), false);
+  Replayer replayer(TraceReader::open(folder / "full.h5"), pool_);
+  const ReplayResult replay =
+      replayer.run({.settings = settings(), .output_error = false, .keep_sets = true}, {}, Cancel());
+  double sum = 0;
+  size_t n = 0;
+  for (const LayerReplay& layer : replay.layers) {
+    for (int32_t i = 0; i < kSteps * model_.shape().n_kv_head; ++i, ++n) {
+      const std::vector<int32_t>& mine = layer.sets[i];
+      const std::vector<int32_t>& theirs = free.sets[unit_at(layer.layer, i)];
+      std::vector<int32_t> both;
+      std::set_intersection(mine.begin(), mine.end(), theirs.begin(), theirs.end(), std::back_inserter(both));
+      const auto n_both = static_cast<double>(both.size());
+      sum += n_both / (static_cast<double>(mine.size() + theirs.size()) - n_both);
+    }
+  }
+  const double jaccard = sum / static_cast<double>(n);
+  std::printf("%s: replay of the full trace against the free run, mean Jaccard %.3f\n", GetParam().name, jaccard);
+  EXPECT_GT(jaccard, 0.3) << "an estimate this far off would mislead";
+  EXPECT_LE(jaccard, 1.0);
 }
 
 TEST_P(ReplaySets, OfAFullTraceAreTheShadowRuns) {

@@ -211,7 +211,7 @@ void PreparedLayer::prepare_step(int32_t kv_head, int32_t t, const RankNeed& ran
           .remedy = "the trace holds a run that broke down, or is damaged"});
   }
   const int32_t k = std::min(depth_, n);
-  // The kernel's radix select: 25 us for 1,024 of 5,600, where nth_element and sort took 80.
+  // The kernel's selection: 25 us for 1,024 of 5,600, where nth_element and sort took 80.
   s.best.resize(static_cast<size_t>(k));
   cpu::top_k(mean, n, k, s.best.data());
   float* best = best_mass_.data() + unit(kv_head, t) * depth_;
