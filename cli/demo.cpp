@@ -46,9 +46,7 @@ std::string read_text(const std::string& path) {
           .remedy = "give one with --text"});
   }
   const std::string bytes(std::istreambuf_iterator<char>(file), {});
-  Utf8Stream characters;  // bad bytes become U+FFFD
-  std::string text = characters.push(bytes);
-  return text + characters.finish();
+  return to_utf8(bytes);
 }
 
 /// Byte offset of the first line that begins at or after character `n`; the beginning where the text is too short to
@@ -183,7 +181,7 @@ void run(const Options& options, const Globals& globals) {
                  pool, progress, globals.cancel);
   globals.cancel.check();
   report.prefill_seconds = recording.prefilled.seconds;
-  report.full_text = tokenizer.decode(recording.run.tokens);
+  report.full_text = to_utf8(tokenizer.decode(recording.run.tokens));
 
   say(globals, "2. tune: replaying the trace under many settings, measuring the best in the engine");
   const ReferenceRun full =
@@ -213,7 +211,7 @@ void run(const Options& options, const Globals& globals) {
                                    .cancel = globals.cancel});
   globals.cancel.check();
   report.free_ms = clock.ms_per_token();
-  report.tuned_text = tokenizer.decode(free.tokens);
+  report.tuned_text = to_utf8(tokenizer.decode(free.tokens));
   report.sweep = to_table(report.tuned, trace->info());
   report.no_picture = draw_picture(files, globals);
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();

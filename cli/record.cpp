@@ -54,7 +54,7 @@ void run(const Options& options, const Globals& globals) {
   const size_t n_step = recording.run.tokens.size();
   const double ms = n_step > 0 ? recording.run.seconds * 1e3 / static_cast<double>(n_step) : 0;
   const uintmax_t bytes = std::filesystem::file_size(options.out);
-  const std::string text = tokenizer.decode(recording.run.tokens);
+  const std::string text = to_utf8(tokenizer.decode(recording.run.tokens));
   if (globals.json) {
     const nlohmann::json json = {{"trace", options.out},
                                  {"bytes", bytes},

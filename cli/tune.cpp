@@ -49,6 +49,12 @@ void tune_trace(const Options& options, const Globals& globals) {
   Replayer replayer(TraceReader::open(options.trace), pool);
   const TraceInfo& info = replayer.info();
   if (!info.warning.empty()) fmt::print(stderr, "reattend: {}: {}\n", options.trace, info.warning);
+  if (info.settings.policy() != "full" && !info.shadow) {
+    fmt::print(stderr,
+               "reattend: {}: recorded under {}, whose errors are in its queries and keys; a full-attention trace "
+               "tunes better\n",
+               options.trace, info.settings.summary());
+  }
   const TuneResult result =
       tune(replayer, {.grid = grid, .bounds = options.bounds}, {}, make_progress(globals.progress), globals.cancel);
   write_text_file(options.out, settings_file(result, info), options.force);

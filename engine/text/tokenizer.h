@@ -47,4 +47,7 @@ class Utf8Stream {
   std::string pending_;
 };
 
+/// A whole text at once: invalid bytes become U+FFFD.
+std::string to_utf8(std::string_view bytes);
+
 }  // namespace reattend

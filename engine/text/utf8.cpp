@@ -49,4 +49,10 @@ std::string Utf8Stream::finish() {
   return std::string(cut ? kReplacement : "");
 }
 
+std::string to_utf8(std::string_view bytes) {
+  Utf8Stream characters;
+  const std::string text = characters.push(bytes);
+  return text + characters.finish();
+}
+
 }  // namespace reattend

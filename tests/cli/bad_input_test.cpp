@@ -125,5 +125,37 @@ TEST(Files, PromptBeyondTheContextIsRefusedWithBothNumbers) {
   expect_complaint(tiny_run({"--prompt-file", file}), 1, "tokens of prompt");
 }
 
+/// A case file of the tiny model with these ids.
+std::string write_case(const std::filesystem::path& path, const std::string& prompt, const std::string& continuation) {
+  std::ofstream(path) << R"({"model": ")" << std::filesystem::absolute(kTiny).string()
+                      << R"(", "policy": {"name": "full"}, "prompt": [)" << prompt << R"(], "continuation": [)"
+                      << continuation << "]}";
+  return path.string();
+}
+
+TEST(Files, CaseFilesAreCheckedBeforeTheyRun) {
+  const ScratchFolder folder;
+  const std::string out = (folder / "out.h5").string();
+  expect_complaint({"case", write_case(folder / "predicted.json", "1, 2", "3, 999"), "--out", out}, 1, "999");
+  expect_complaint({"case", write_case(folder / "short.json", "1, 2", "3"), "--out", out}, 1, "continuation");
+  expect_complaint({"case", write_case(folder / "word.json", "1, \"two\"", "3, 4"), "--out", out}, 1, "two");
+  EXPECT_FALSE(std::filesystem::exists(out));
+}
+
+TEST(Files, LinksAndDevicesAreNeverReplaced) {
+  const ScratchFolder folder;
+  std::ofstream(folder / "precious.h5") << "precious";
+  std::filesystem::create_symlink(folder / "precious.h5", folder / "link.h5");
+  const std::string one = write_case(folder / "case.json", "1, 2", "3, 4");
+  expect_complaint({"case", one, "--out", (folder / "link.h5").string(), "--force"}, 2, "link.h5");
+  expect_complaint({"case", one, "--out", "/dev/null", "--force"}, 2, "/dev/null");
+  EXPECT_EQ(read_all((folder / "precious.h5").string()), "precious");
+}
+
+TEST(Numbers, ABoundThatIsNotANumberIsRefused) {
+  expect_complaint({"demo", "--text", "README.md", "--model", kTiny, "--max-kl", "nan", "--out", "nowhere"}, 2,
+                   "max-kl");
+}
+
 }  // namespace
 }  // namespace reattend::test
