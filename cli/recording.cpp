@@ -11,30 +11,22 @@ namespace {
 TraceHeader header_of(const Model& model, const Tokenizer& tokenizer, std::span<const int32_t> prompt,
                       const RecordingOptions& options, const Backend& backend, const ThreadPool& pool) {
   const ModelShape& shape = model.shape();
-  TraceHeader header = {
-      .engine_version = REATTEND_VERSION,
-      .command_line = options.command_line,
-      .model = model.path().filename().string(),
-      .model_sha256 = model.sha256(),
-      .architecture = shape.architecture,
-      .device = options.device.device,
-      .cpu_target = std::string(cpu::target_name()),
-      // The reference device takes weights and activations as they are, whatever was asked for.
-      .activations = options.device.activations == cpu::Activations::q8 && backend.name != "reference" ? "q8" : "f32",
-      .threads = pool.n_thread(),
-      .n_layer = shape.n_layer,
-      .n_head = shape.n_head,
-      .n_kv_head = shape.n_kv_head,
-      .d_head = shape.d_head,
-      .d_model = shape.d_model,
-      .rope = shape.rope,
-      .kv_type = backend.kv,
-      .settings = options.settings,
-      .shadow = options.shadow,
-      .values = options.values,
-      .row_sums = options.row_sums,
-      .expected_steps = options.n_step,
-      .prompt = {prompt.begin(), prompt.end()}};
+  TraceHeader header = header_for(shape, prompt);
+  header.engine_version = REATTEND_VERSION;
+  header.command_line = options.command_line;
+  header.model = model.path().filename().string();
+  header.model_sha256 = model.sha256();
+  header.device = options.device.device;
+  header.cpu_target = cpu::target_name();
+  // The reference device takes activations as they are, whatever was asked for.
+  header.activations = options.device.activations == cpu::Activations::q8 && backend.name != "reference" ? "q8" : "f32";
+  header.threads = pool.n_thread();
+  header.kv_type = backend.kv;
+  header.settings = options.settings;
+  header.shadow = options.shadow;
+  header.values = options.values;
+  header.row_sums = options.row_sums;
+  header.expected_steps = options.n_step;
   for (int32_t id = 0; id < shape.n_vocab; ++id) {
     header.vocab.push_back(tokenizer.piece(id, true));
     if (tokenizer.is_end(id)) header.end_tokens.push_back(id);

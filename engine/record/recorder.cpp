@@ -141,6 +141,18 @@ std::vector<int64_t> dense_layers(const Settings& settings) {
 
 }  // namespace
 
+TraceHeader header_for(const ModelShape& shape, std::span<const int32_t> prompt) {
+  return {.architecture = shape.architecture,
+          .n_layer = shape.n_layer,
+          .n_head = shape.n_head,
+          .n_kv_head = shape.n_kv_head,
+          .d_head = shape.d_head,
+          .d_model = shape.d_model,
+          .rope = shape.rope,
+          .settings = Settings("full"),
+          .prompt = {prompt.begin(), prompt.end()}};
+}
+
 struct Recorder::State {
   TraceWriter& writer;
   TraceHeader header;

@@ -8,6 +8,9 @@
 
 namespace reattend {
 
+/// What a header takes from the model and the prompt; the rest has defaults or is the caller's.
+TraceHeader header_for(const ModelShape& shape, std::span<const int32_t> prompt);
+
 /// Give it to prefill() and to generate(). Reads rows, queries, keys and values through the backend's door between
 /// operations; the analysis of rows (maps, masses, overlap) and the writing run beside the decoding, at most two steps
 /// behind. An error of the writer (a full disk) is thrown by the next step; what was committed stays readable.

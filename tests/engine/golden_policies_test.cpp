@@ -108,7 +108,7 @@ void expect_golden(const fs::path& result, const fs::path& golden, const Bounds&
 }
 
 void check_all(const std::string& prefix, const std::string& options, const Bounds& bounds) {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   const std::vector<fs::path> paths = cases(prefix);
   ASSERT_FALSE(paths.empty());
   ASSERT_NO_FATAL_FAILURE(run_cases(paths, options, folder / "out"));
@@ -143,7 +143,7 @@ TEST_F(SmolLM2Policies, OnCpu) {
 
 /// The path users run: sets may differ where scores nearly tie, so sets are compared by Jaccard and means by KL.
 TEST_F(SmolLM2Policies, FastPathStaysClose) {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   const std::vector<fs::path> paths = cases("smollm2_");
   ASSERT_NO_FATAL_FAILURE(run_cases(paths, "--kv f16 --activations q8", folder / "fast"));
   ASSERT_NO_FATAL_FAILURE(run_cases(paths, "", folder / "exact"));

@@ -57,17 +57,10 @@ class ReplaySets : public ::testing::TestWithParam<Case> {
   SetKeeper run(const std::filesystem::path& path, const Settings& settings, bool shadow) {
     const ModelShape& shape = model_.shape();
     TraceWriter writer(path, true);
-    TraceHeader header = {.model = "tiny",
-                          .n_layer = shape.n_layer,
-                          .n_head = shape.n_head,
-                          .n_kv_head = shape.n_kv_head,
-                          .d_head = shape.d_head,
-                          .d_model = shape.d_model,
-                          .rope = shape.rope,
-                          .kv_type = KvType::f16,
-                          .settings = settings,
-                          .shadow = shadow,
-                          .prompt = prompt_};
+    TraceHeader header = header_for(shape, prompt_);
+    header.model = "tiny";
+    header.settings = settings;
+    header.shadow = shadow;
     header.vocab.resize(shape.n_vocab, "x");
     Recorder recorder(writer, header, shape, pool_);
     SetKeeper keeper(shape);
@@ -109,14 +102,14 @@ class ReplaySets : public ::testing::TestWithParam<Case> {
 };
 
 TEST_P(ReplaySets, OfTheEnginesOwnTraceAreTheEngines) {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   const SetKeeper engine = run(folder / "own.h5", settings(), false);
   expect_same(folder / "own.h5", engine);
 }
 
 /// A free run's errors feed back, so a replay of the full trace is only an estimate of it: how good, is printed.
 TEST_P(ReplaySets, OfAFullTraceEstimateTheFreeRun) {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   run(folder / "full.h5", Settings("full"), false);
   const SetKeeper free = run(folder / "free.h5", settings(), false);
   Replayer replayer(TraceReader::open(folder / "full.h5"), pool_);
@@ -141,7 +134,7 @@ TEST_P(ReplaySets, OfAFullTraceEstimateTheFreeRun) {
 }
 
 TEST_P(ReplaySets, OfAFullTraceAreTheShadowRuns) {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   run(folder / "full.h5", Settings("full"), false);
   const SetKeeper shadow = run(folder / "shadow.h5", settings(), true);
   expect_same(folder / "full.h5", shadow);

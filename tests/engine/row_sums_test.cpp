@@ -31,18 +31,11 @@ TEST(PromptRowSums, AreTheSumsOfEveryPromptQuerysRowHoweverThePromptIsCut) {
   std::vector<int32_t> prompt;
   for (int32_t i = 0; i < kPrompt; ++i) prompt.push_back((i * 31 + i / 5) % shape.n_vocab);
   for (const int32_t chunk : {512, 7}) {
-    const TemporaryFolder folder;
+    const ScratchFolder folder;
     TraceWriter writer(folder / "trace.h5", false);
-    TraceHeader header = {.model = "tiny",
-                          .n_layer = shape.n_layer,
-                          .n_head = shape.n_head,
-                          .n_kv_head = shape.n_kv_head,
-                          .d_head = shape.d_head,
-                          .d_model = shape.d_model,
-                          .rope = shape.rope,
-                          .settings = Settings("full"),
-                          .row_sums = true,
-                          .prompt = prompt};
+    TraceHeader header = header_for(shape, prompt);
+    header.model = "tiny";
+    header.row_sums = true;
     header.vocab.resize(shape.n_vocab, "x");
     Recorder recorder(writer, header, shape, pool);
     QueryKeeper keeper(shape);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "tests/support/default_model.h"
+#include "tests/support/scratch_folder.h"
 #include "traces/hdf5.h"
 
 namespace reattend::testing {
@@ -34,24 +35,6 @@ class Arrays {
   hdf5::Handle file_;
 };
 
-/// A folder of its own for a test's files, removed with the object.
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "reattend-XXXXXX").string();
-    if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("cannot make " + name);
-    path_ = name;
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
-
- private:
-  std::filesystem::path path_;
-};
+using test::ScratchFolder;
 
 }  // namespace reattend::testing
