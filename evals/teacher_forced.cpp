@@ -30,16 +30,9 @@ class Comparer final : public Observer {
     const size_t n_vocab = step.logits.size();
     const std::span<const float> theirs =
         std::span(full_.logits).subspan(static_cast<size_t>(step.t) * n_vocab, n_vocab);
-    const double kl = kl_divergence(log_softmax(theirs), log_softmax(step.logits));
     const auto share = 1.0 / static_cast<double>(full_.tokens.size());
-    result_.kl_mean += kl * share;
-    result_.kl_max = std::max(result_.kl_max, kl);
+    result_.kl_mean += kl_divergence(log_softmax(theirs), log_softmax(step.logits)) * share;
     result_.agreement += arg_max(theirs) == arg_max(step.logits) ? share : 0;
-    for (const HeadLog& head : step.heads) {
-      const double each = share / static_cast<double>(step.heads.size());
-      result_.partial += head.full ? 0 : each;
-      result_.positions += head.positions * each;
-    }
   }
 
  private:
@@ -47,19 +40,18 @@ class Comparer final : public Observer {
   TeacherForced& result_;
 };
 
-Generated run(Backend& backend, const Model& model, const Prefilled& prefilled, std::span<const int32_t> tokens,
-              const Settings& settings, std::span<Observer* const> observers, const ProgressFn& progress,
-              const Cancel& cancel) {
+void run(Backend& backend, const Model& model, const Prefilled& prefilled, std::span<const int32_t> tokens,
+         const Settings& settings, std::span<Observer* const> observers, const ProgressFn& progress,
+         const Cancel& cancel) {
   const auto sequence = backend.model->fork(*prefilled.sequence);
-  Generated out = generate(backend, model, *sequence, prefilled,
-                           {.settings = settings,
-                            .n_step = static_cast<int32_t>(tokens.size()),
-                            .next_token = [&](int32_t t, std::span<const float>) { return tokens[t - 1]; },
-                            .observers = observers,
-                            .progress = progress,
-                            .cancel = cancel});
+  generate(backend, model, *sequence, prefilled,
+           {.settings = settings,
+            .n_step = static_cast<int32_t>(tokens.size()),
+            .next_token = [&](int32_t t, std::span<const float>) { return tokens[t - 1]; },
+            .observers = observers,
+            .progress = progress,
+            .cancel = cancel});
   cancel.check();
-  return out;
 }
 
 }  // namespace
@@ -97,7 +89,7 @@ TeacherForced run_teacher_forced(Backend& backend, const Model& model, const Pre
   Comparer comparer(full, out);
   StepClock clock;
   Observer* observers[] = {&comparer, &clock};
-  out.bytes = run(backend, model, prefilled, full.tokens, settings, observers, progress, cancel).bytes;
+  run(backend, model, prefilled, full.tokens, settings, observers, progress, cancel);
   out.ms_per_token = clock.ms_per_token();
   return out;
 }

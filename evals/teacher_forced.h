@@ -17,12 +17,9 @@ struct ReferenceRun {
 
 /// One policy against it; means over steps 1..T. Differences come from attention alone: both saw the same tokens.
 struct TeacherForced {
-  double kl_mean = 0, kl_max = 0;  ///< KL(full ‖ policy)
-  double agreement = 0;            ///< share of steps with the same top-1
+  double kl_mean = 0;    ///< KL(full ‖ policy), nats
+  double agreement = 0;  ///< share of steps with the same top-1
   double ms_per_token = 0;
-  double partial = 0;    ///< share of partial steps over layers and KV heads
-  double positions = 0;  ///< attended to per step, layer and KV head
-  BytesRead bytes;       ///< of all steps
 };
 
 /// Time of a step, robust on a shared machine: steps that refresh and steps that don't are told apart and each counts

@@ -73,6 +73,23 @@ std::string settings_file(const TuneResult& result, const TraceInfo& info) {
   return text;
 }
 
+std::string settings_file(const Settings& settings, const ReplaySummary& total, const TraceInfo& info) {
+  std::string text =
+      "# Written from the window; use it with --settings. Only [policy] is read back.\n" + settings.to_toml();
+  text += fmt::format("\n[evidence]\ntrace = {}\nn_prompt = {}\nn_step = {}\n\n[evidence.predicted]\n",
+                      quoted(info.path.string()), info.n_prompt, info.n_step);
+  if (total.ms_per_token > 0) {
+    text += line("ms_per_token", total.ms_per_token) + line("ms_per_token_full", total.ms_per_token_full) +
+            line("speed_up", total.ms_per_token_full / total.ms_per_token);
+  }
+  text += line("lost_mass", total.lost) + line("recovered_mass", total.recovered) +
+          line("normalised_mass", total.normalised);
+  if (info.has_values) {
+    text += line("output_error_mean", total.output_error_mean) + line("output_error_p95", total.output_error_p95);
+  }
+  return text + line("effective_stride", total.effective_stride) + line("positions", total.positions);
+}
+
 void write_text_file(const std::filesystem::path& path, const std::string& text, bool force) {
   const std::string target = path.string(), beside = fmt::format("{}.{}.part", target, ::getpid());
   const auto refuse = [&](const std::string& got, const std::string& remedy) {

@@ -10,6 +10,8 @@ namespace reattend {
 /// [policy] as Settings::from_toml reads it, then [evidence] with the trace and what was predicted, measured and
 /// demanded.
 std::string settings_file(const TuneResult& result, const TraceInfo& info);
+/// The same for a setting chosen by hand: [policy], and what a replay of all layers predicts of it.
+std::string settings_file(const Settings& settings, const ReplaySummary& total, const TraceInfo& info);
 
 /// Writes a whole text file or nothing. Throws Error when the path exists and `force` is false, or cannot be written.
 void write_text_file(const std::filesystem::path& path, const std::string& text, bool force);

@@ -4,16 +4,10 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "base/files.h"
 
 namespace reattend {
 
-ArrayFile::ArrayFile(const std::filesystem::path& path, bool force) : path_(path) {
-  hdf5::quiet();
-  refuse_to_replace(path, force);
-  file_ = hdf5::own(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), H5Fclose, path.string(),
-                    "a file that can be written");
-}
+ArrayFile::ArrayFile(const std::filesystem::path& path, bool force) : file_(path, force) {}
 
 void ArrayFile::write(const std::string& name, std::span<const float> values, std::initializer_list<int64_t> shape) {
   put(name, hdf5::Element::f32, values.data(), values.size(), shape);
@@ -27,7 +21,7 @@ void ArrayFile::write(const std::string& name, std::span<const uint8_t> values, 
 
 void ArrayFile::put(const std::string& name, hdf5::Element type, const void* values, size_t n,
                     std::initializer_list<int64_t> shape) {
-  const std::string where = path_.string() + ": /" + name;
+  const std::string where = file_.path().string() + ": /" + name;
   std::vector<hsize_t> extent(shape.begin(), shape.end());
   hsize_t count = 1;
   for (const hsize_t each : extent) count *= each;
@@ -49,14 +43,15 @@ void ArrayFile::put(const std::string& name, hdf5::Element type, const void* val
   }
   const hdf5::Handle stored = hdf5::type_of(type);
   const hdf5::Handle set =
-      hdf5::own(H5Dcreate2(file_, name.c_str(), stored, space, H5P_DEFAULT, properties, H5P_DEFAULT), H5Dclose, where,
-                "a new dataset");
+      hdf5::own(H5Dcreate2(file_.id(), name.c_str(), stored, space, H5P_DEFAULT, properties, H5P_DEFAULT), H5Dclose,
+                where, "a new dataset");
   if (H5Dwrite(set, stored, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0)
     hdf5::fail_here(where, "room to write", "is the disk full?");
 }
 
 void ArrayFile::close() {
-  if (!file_.reset()) hdf5::fail_here(path_.string(), "to close the file", "is the disk full?");
+  if (!file_.close()) hdf5::fail_here(file_.path().string(), "to close the file", "is the disk full?");
+  file_.publish();
 }
 
 }  // namespace reattend

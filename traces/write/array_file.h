@@ -7,6 +7,7 @@
 #include <string>
 
 #include "traces/hdf5.h"
+#include "traces/write/new_file.h"
 
 namespace reattend {
 
@@ -18,14 +19,14 @@ class ArrayFile {
   void write(const std::string& name, std::span<const float> values, std::initializer_list<int64_t> shape);
   void write(const std::string& name, std::span<const int32_t> values, std::initializer_list<int64_t> shape);
   void write(const std::string& name, std::span<const uint8_t> values, std::initializer_list<int64_t> shape);
-  /// Throws Error when what was written could not be stored.
+  /// Gives the file its name; until then an older one stays as it was. Throws Error when what was written could not be
+  /// stored.
   void close();
 
  private:
   void put(const std::string& name, hdf5::Element type, const void* values, size_t n,
            std::initializer_list<int64_t> shape);
-  std::filesystem::path path_;
-  hdf5::Handle file_;
+  NewFile file_;
 };
 
 }  // namespace reattend
