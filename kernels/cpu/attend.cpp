@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <limits>
 #include <memory>
 #include <vector>
 
@@ -11,9 +12,6 @@
 
 namespace reattend::cpu {
 namespace {
-
-/// Room for a piece's scores, and what Table::scores() may overwrite behind them.
-constexpr int kPieceStride = kPiece + 16;
 
 /// The rows of a piece. Behind the last key come the first values, and behind the last value the next piece's first
 /// keys: what is prefetched past an end is what is needed next.
@@ -77,13 +75,13 @@ std::array<Stretch, 3> stretches_of(const KvBlocks& kv, const PositionSet& set, 
   return {{{0, from, kv.type}, {from, to, set.packed_type}, {to, n, kv.type}}};
 }
 
-/// Scores of a piece's n rows: out [group][kPieceStride].
-void score_rows(const Table& kernels, const float* q, int32_t group, int32_t d_head, const PieceRows& rows,
+/// Scores of the stretches of a piece, rows [n + kRowsAhead]: out [group][kPieceStride].
+void score_rows(const Table& kernels, const float* q, int32_t group, int32_t d_head, const void* const* rows,
                 const std::array<Stretch, 3>& stretches, float scale, float* out) {
   for (const Stretch& each : stretches) {
     if (each.begin == each.end) continue;
-    kernels.scores(q, group, d_head, rows.keys.data() + each.begin, each.end - each.begin, each.type, scale,
-                   out + each.begin, kPieceStride);
+    kernels.scores(q, group, d_head, rows + each.begin, each.end - each.begin, each.type, scale, out + each.begin,
+                   kPieceStride);
   }
 }
 
@@ -95,7 +93,7 @@ void attend_rows(const Table& kernels, const float* q, int32_t group, const KvBl
   const int n = std::min(kPiece, set.size() - begin);
   const PieceRows rows = rows_of(kv, set, begin, n);
   const auto stretches = stretches_of(kv, set, begin, n);
-  score_rows(kernels, q, group, kv.d_head, rows, stretches, scale, weights);
+  score_rows(kernels, q, group, kv.d_head, rows.keys.data(), stretches, scale, weights);
   for (int32_t h = 0; h < group; ++h) {
     float* const row = weights + h * kPieceStride;
     if (scores != nullptr) std::copy_n(row, n, scores + h * score_stride + begin);
@@ -123,6 +121,8 @@ constexpr int64_t kAloneBytes = 32 << 10;
 /// piece.
 constexpr int32_t kTileTokens = 64;
 static_assert(kPiece % kTileTokens == 0);
+/// Tokens of a prompt whose rows are worked on together.
+constexpr int32_t kRowTokens = 512;
 
 }  // namespace
 
@@ -206,19 +206,25 @@ void attend(ThreadPool& pool, AttendScratch& scratch, const float* q, int32_t gr
   }
 }
 
-void score_run(const float* q, int32_t group, const KvBlocks& kv, int32_t n, float scale, float* scores,
+void score_set(const float* q, int32_t group, const KvBlocks& kv, const PositionSet& set, float scale, float* scores,
                int64_t score_stride) {
   const Table& kernels = table();
-  const PositionSet set = everything_up_to(n);
+  std::array<const void*, kPiece + kRowsAhead> keys;
   std::vector<float> out(static_cast<size_t>(group) * kPieceStride);
-  for (int32_t begin = 0; begin < n; begin += kPiece) {
-    const int count = std::min(kPiece, n - begin);
-    score_rows(kernels, q, group, kv.d_head, rows_of(kv, set, begin, count), stretches_of(kv, set, begin, count), scale,
-               out.data());
+  for (int32_t begin = 0; begin < set.size(); begin += kPiece) {
+    const int n_left = set.size() - begin, n = std::min(kPiece, n_left), n_found = std::min(n + kRowsAhead, n_left);
+    find_rows(kv, set, false, begin, n_found, keys.data());
+    std::fill(keys.begin() + n_found, keys.begin() + n + kRowsAhead, keys[0]);
+    score_rows(kernels, q, group, kv.d_head, keys.data(), stretches_of(kv, set, begin, n), scale, out.data());
     for (int32_t h = 0; h < group; ++h) {
-      std::copy_n(out.data() + h * kPieceStride, count, scores + h * score_stride + begin);
+      std::copy_n(out.data() + h * kPieceStride, n, scores + h * score_stride + begin);
     }
   }
+}
+
+void score_run(const float* q, int32_t group, const KvBlocks& kv, int32_t n, float scale, float* scores,
+               int64_t score_stride) {
+  score_set(q, group, kv, everything_up_to(n), scale, scores, score_stride);
 }
 
 void attend_prompt(ThreadPool& pool, AttendScratch& scratch, const float* q, int32_t n_token, int32_t first,
@@ -251,6 +257,65 @@ void attend_prompt(ThreadPool& pool, AttendScratch& scratch, const float* q, int
                     .aligned_end = aligned + step,
                     .scratch = scratch.tiles.get() + thread * tile_floats});
   });
+}
+
+void sum_prompt_rows(ThreadPool& pool, AttendScratch& scratch, const float* q, int32_t n_token, int32_t first,
+                     int32_t group, std::span<const KvBlocks> kv, float scale, float* sums, int64_t sum_stride) {
+  if (kv.empty()) return;
+  const Table& kernels = table();
+  const int32_t d_head = kv[0].d_head;
+  const auto n_kv_head = static_cast<int64_t>(kv.size());
+  const int64_t stride = n_kv_head * group * d_head, tile_floats = kernels.row_scratch(d_head);
+  scratch.tiles.reserve(pool.n_thread() * tile_floats);
+  for (int32_t from = first; from < first + n_token; from += kRowTokens) {
+    const int32_t to = std::min(from + kRowTokens, first + n_token);
+    const int64_t n_pieces = n_piece(to), n_row = (int64_t{to - from} * group + 15) / 16 * 16,
+                  n_state = n_pieces * n_row;
+    scratch.m.reserve(n_kv_head * n_state), scratch.d.reserve(n_kv_head * n_state);
+    std::fill_n(scratch.m.get(), n_kv_head * n_state, -std::numeric_limits<float>::infinity());
+    std::fill_n(scratch.d.get(), n_kv_head * n_state, 0.0F);
+    // A task is a piece of one KV head with all of the tokens, so no two tasks add to the same sums, and what is added
+    // to one comes in the order of the tokens.
+    const auto tile_of = [&](int64_t task, int thread, bool merged) {
+      const int64_t g = task % n_kv_head, piece = task / n_kv_head;
+      const auto begin = static_cast<int32_t>(piece * kPiece);
+      const int32_t start = std::max(from, begin);
+      const int64_t state = g * n_state + (merged ? 0 : piece * n_row) + int64_t{start - from} * group;
+      const KvBlocks& blocks = kv[static_cast<size_t>(g)];
+      return RowTile{.q = q + (start - first) * stride + g * group * d_head,
+                     .token_stride = stride,
+                     .n_token = to - start,
+                     .first = start,
+                     .group = group,
+                     .d_head = d_head,
+                     .scale = scale,
+                     .keys = blocks.keys[piece],
+                     .type = blocks.type,
+                     .begin = begin,
+                     .m = scratch.m.get() + state,
+                     .d = scratch.d.get() + state,
+                     .sums = sums + g * group * sum_stride + begin,
+                     .sum_stride = sum_stride,
+                     .scratch = scratch.tiles.get() + thread * tile_floats};
+    };
+    const int64_t n_task = n_pieces * n_kv_head;
+    pool.run(n_task, [&](int64_t task, int thread) { kernels.row_states(tile_of(task, thread, false)); });
+    pool.run(n_kv_head, [&](int64_t g, int) {
+      kernels.merge_row_states(scratch.m.get() + g * n_state, scratch.d.get() + g * n_state, n_pieces, n_row);
+    });
+    pool.run(n_task, [&](int64_t task, int thread) { kernels.add_rows(tile_of(task, thread, true)); });
+  }
+}
+
+void page_bounds(const KvBlocks& kv, int32_t first, int32_t n, float* bounds) {
+  std::fill_n(bounds, kv.d_head, std::numeric_limits<float>::infinity());
+  std::fill_n(bounds + kv.d_head, kv.d_head, -std::numeric_limits<float>::infinity());
+  const int64_t row_bytes = kv.d_head * bytes_per_element(kv.type);
+  for (int32_t p = first, count = 0; p < first + n; p += count) {  // by blocks
+    count = std::min(first + n - p, kPiece - p % kPiece);
+    const auto* const rows = static_cast<const std::byte*>(kv.keys[p / kPiece]) + p % kPiece * row_bytes;
+    table().extend_bounds(rows, count, kv.d_head, kv.type, bounds);
+  }
 }
 
 }  // namespace reattend::cpu

@@ -93,7 +93,10 @@ AttendScratchPtr make_attend_scratch();
 void attend(ThreadPool& pool, AttendScratch& scratch, const float* q, int32_t group, std::span<const KvBlocks> kv,
             std::span<const PositionSet> sets, float scale, float* out, float* const* scores, int64_t score_stride);
 
-/// scores[h][j] = q_h k_j scale for the positions j in [0, n), the group's heads of one KV head.
+/// scores[h][i] = q_h k_set[i] scale for the entries i of the set in its order, the group's heads of one KV head.
+void score_set(const float* q, int32_t group, const KvBlocks& kv, const PositionSet& set, float scale, float* scores,
+               int64_t score_stride);
+/// The same for the positions in [0, n).
 void score_run(const float* q, int32_t group, const KvBlocks& kv, int32_t n, float scale, float* scores,
                int64_t score_stride);
 
@@ -101,6 +104,15 @@ void score_run(const float* q, int32_t group, const KvBlocks& kv, int32_t n, flo
 /// the cache already. q and out [n_token][n_kv_head * group][d_head]. A token's result does not depend on n_token.
 void attend_prompt(ThreadPool& pool, AttendScratch& scratch, const float* q, int32_t n_token, int32_t first,
                    int32_t group, std::span<const KvBlocks> kv, float scale, float* out);
+
+/// Adds the softmax rows of n_token prompt tokens at positions first ... first + n_token - 1 to sums [n_kv_head *
+/// group][sum_stride]: token by token, the row of the token at p to sums[h][0 .. p]. Their keys are in the cache
+/// already; q [n_token][n_kv_head * group][d_head]. A row does not depend on n_token, and rows are added in the order
+/// of their tokens: neither the prompt's cut nor the pool changes a bit. Rows are never stored: beside the tiles of
+/// each thread (120 KB for d_head 64), memory is 8 bytes per query head, piece and token of at most kRowTokens = 512
+/// tokens at a time (1.2 MB for 9 heads at 8,192 positions).
+void sum_prompt_rows(ThreadPool& pool, AttendScratch& scratch, const float* q, int32_t n_token, int32_t first,
+                     int32_t group, std::span<const KvBlocks> kv, float scale, float* sums, int64_t sum_stride);
 
 // ---- selection (used by the engine's CPU backend and by the replay alike: same bits)
 
@@ -113,6 +125,13 @@ void max_pool(const float* x, int64_t n, int32_t width, float* out);
 /// The k highest of score [n] in rank order, equal scores by lower index first; returns min(k, n) = how many of out
 /// are written. The k-th score is found by bisection, then the k are sorted.
 int32_t top_k(const float* score, int32_t n, int32_t k, int32_t* out);
+
+/// bounds [2][d_head]: of each channel the lowest and the highest value among the keys of the positions first ...
+/// first + n - 1, n >= 1. Exact.
+void page_bounds(const KvBlocks& kv, int32_t first, int32_t n, float* bounds);
+/// out [n_page] = the highest over the group's heads of sum_c max(q_c min_c, q_c max_c), which no key of the page
+/// exceeds. q [group][d_head], bounds [n_page][2][d_head].
+void page_scores(const float* q, int32_t group, int32_t d_head, const float* bounds, int32_t n_page, float* out);
 
 /// Cosine of two sets of query heads, q and ref [n_head][d_head]; SEMANTICS, similarity_reduce. 0 where one is all
 /// zero.

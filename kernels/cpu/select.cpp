@@ -43,12 +43,13 @@ void radix_sort(std::vector<Taken>& all) {
   }
 }
 
-double cosine(const double* a, const double* b, int32_t n) {
+template <class Number>
+double cosine(const Number* a, const Number* b, int32_t n) {
   double ab = 0, aa = 0, bb = 0;
   for (int32_t i = 0; i < n; ++i) {
-    ab += a[i] * b[i];
-    aa += a[i] * a[i];
-    bb += b[i] * b[i];
+    ab += double{a[i]} * double{b[i]};
+    aa += double{a[i]} * double{a[i]};
+    bb += double{b[i]} * double{b[i]};
   }
   return aa > 0 && bb > 0 ? ab / std::sqrt(aa * bb) : 0.0;
 }
@@ -114,10 +115,34 @@ int32_t top_k(const float* score, int32_t n, int32_t k, int32_t* out) {
   return k;
 }
 
+void page_scores(const float* q, int32_t group, int32_t d_head, const float* bounds, int32_t n_page, float* out) {
+  // The greater product is the one with the maximum where q_c > 0, with the minimum where q_c < 0: so a page's score is
+  // the product of (min(q, 0), max(q, 0)) with its (minima, maxima), and pages are scored like keys of twice the width.
+  const int32_t width = 2 * d_head;
+  std::vector<float> halves(static_cast<size_t>(group) * static_cast<size_t>(width));
+  for (int32_t h = 0; h < group; ++h) {
+    float* const half = halves.data() + int64_t{h} * width;
+    for (int32_t c = 0; c < d_head; ++c) {
+      half[c] = std::min(q[h * d_head + c], 0.0F), half[d_head + c] = std::max(q[h * d_head + c], 0.0F);
+    }
+  }
+  std::array<const void*, kPiece + kRowsAhead> rows;
+  std::vector<float> scores(static_cast<size_t>(group) * kPieceStride);
+  for (int32_t begin = 0; begin < n_page; begin += kPiece) {
+    const int n = std::min(kPiece, n_page - begin);
+    for (int i = 0; i < n + kRowsAhead; ++i) {
+      rows[static_cast<size_t>(i)] = bounds + int64_t{std::min(begin + i, n_page - 1)} * width;
+    }
+    table().scores(halves.data(), group, width, rows.data(), n, KvType::f32, 1.0F, scores.data(), kPieceStride);
+    table().reduce_heads(scores.data(), group, kPieceStride, n, Reduce::max, out + begin);
+  }
+}
+
 float similarity(const float* q, const float* ref, int32_t n_head, int32_t d_head, Similarity how) {
-  const auto width = static_cast<size_t>(d_head);
-  std::vector<double> a(width), b(width);
+  if (how == Similarity::concatenated) return static_cast<float>(cosine(q, ref, n_head * d_head));
   if (how == Similarity::mean_query) {
+    const auto width = static_cast<size_t>(d_head);
+    std::vector<double> a(width), b(width);
     // The cosine does not change with the vectors' lengths, so sums over the heads stand for their means.
     for (int32_t h = 0; h < n_head; ++h) {
       for (size_t c = 0; c < width; ++c) a[c] += double{q[h * d_head + static_cast<int32_t>(c)]};
@@ -127,9 +152,7 @@ float similarity(const float* q, const float* ref, int32_t n_head, int32_t d_hea
   }
   double sum = 0, least = 1;
   for (int32_t h = 0; h < n_head; ++h) {
-    std::copy_n(q + int64_t{h} * d_head, d_head, a.begin());
-    std::copy_n(ref + int64_t{h} * d_head, d_head, b.begin());
-    const double c = cosine(a.data(), b.data(), d_head);
+    const double c = cosine(q + int64_t{h} * d_head, ref + int64_t{h} * d_head, d_head);
     sum += c;
     least = std::min(least, c);
   }

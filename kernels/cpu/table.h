@@ -16,6 +16,8 @@ inline constexpr int kTileRows = 16;
 inline constexpr int kBlockCols = 32;
 /// Row pointers that scores() and mix() may read past their last one, to prefetch.
 inline constexpr int kRowsAhead = 16;
+/// Room for a piece's scores, and what scores() may overwrite behind them.
+inline constexpr int kPieceStride = kPiece + 16;
 
 /// Where a tile of 16 rows keeps its parts. Quantised: quants [n_block][quant_bytes] with the rows interleaved by four
 /// columns, scales f16 [n_block][16] at scales_at, minima likewise at minima_at. Others: elements [n_col][16].
@@ -48,6 +50,23 @@ struct PromptTile {
   KvType type;
   int32_t aligned_end;  ///< end of the tile's place among tiles, whatever part of it this chunk has
   float* scratch;       ///< [prompt_scratch(n_token * group, d_head)]
+};
+
+/// Prompt queries of one KV head's group, at positions first ... first + n_token - 1, and one piece of keys, the first
+/// of which all of them see. Query row (t, h) is number t * group + h and lies at q + t * token_stride + h * d_head.
+struct RowTile {
+  const float* q;
+  int64_t token_stride;
+  int32_t n_token, first;
+  int32_t group, d_head;
+  float scale;
+  const void* keys;  ///< [kPiece][d_head]
+  KvType type;
+  int32_t begin;  ///< position of the first key
+  float *m, *d;   ///< [n_token * group]
+  float* sums;    ///< [group][sum_stride], column 0 is the first key's
+  int64_t sum_stride;
+  float* scratch;  ///< [row_scratch(d_head)]
 };
 
 struct Table {
@@ -85,10 +104,21 @@ struct Table {
   int64_t (*prompt_scratch)(int n_row, int d_head);
   void (*prompt)(const PromptTile& tile);
 
+  int64_t (*row_scratch)(int d_head);
+  /// m, d [n_token * group] of the tile's rows over this piece: highest score, and sum of exp(score - m).
+  void (*row_states)(const RowTile& tile);
+  /// States [n_piece][stride] of the pieces of a row's positions in order -> in place of the first: m of the whole row,
+  /// and 1 / d. stride is a multiple of 16; a row's pieces that it does not see have m = -infinity and d = 0.
+  void (*merge_row_states)(float* m, float* d, int64_t n_piece, int64_t stride);
+  /// sums[h][i] += exp(score - m) d for the keys i of the piece, row by row in order.
+  void (*add_rows)(const RowTile& tile);
+
   void (*softmax)(float* row, int64_t n);
   void (*reduce_heads)(const float* rows, int32_t group, int64_t stride, int64_t n, Reduce how, float* out);
   /// out[i] = max(a[i], b[i])
   void (*max_of)(const float* a, const float* b, int64_t n, float* out);
+  /// Widens bounds [2][d_head], minima and maxima by channel, by rows [n][d_head].
+  void (*extend_bounds)(const void* rows, int n, int d_head, KvType type, float* bounds);
   /// How many of the keys are >= limit.
   int32_t (*count_at_least)(const int32_t* keys, int32_t n, int32_t limit);
   /// Their indices, ascending.

@@ -10,6 +10,7 @@
 // Attention.
 #include "kernels/cpu/body/attend.h"
 #include "kernels/cpu/body/prompt.h"
+#include "kernels/cpu/body/rows.h"
 // The table that names them all.
 #include "kernels/cpu/body/table.h"
 

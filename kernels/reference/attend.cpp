@@ -53,11 +53,22 @@ void attend(ThreadPool& pool, const double* q, int32_t group, std::span<const Kv
   });
 }
 
+void score_set(const double* q, int32_t group, const KvBlocks& kv, const PositionSet& set, double scale, double* scores,
+               int64_t score_stride) {
+  std::vector<double> row(static_cast<size_t>(kv.d_head));
+  for (int32_t i = 0; i < set.size(); ++i) {
+    load_entry(kv, set, i, false, row.data());
+    for (int32_t h = 0; h < group; ++h) {
+      double dot = 0;
+      for (int32_t c = 0; c < kv.d_head; ++c) dot += q[h * kv.d_head + c] * row[static_cast<size_t>(c)];
+      scores[h * score_stride + i] = dot * scale;
+    }
+  }
+}
+
 void score_run(const double* q, int32_t group, const KvBlocks& kv, int32_t n, double scale, double* scores,
                int64_t score_stride) {
-  for (int32_t h = 0; h < group; ++h) {
-    attend_entries(q + int64_t{h} * kv.d_head, kv, everything_up_to(n), 0, n, scale, scores + h * score_stride);
-  }
+  score_set(q, group, kv, everything_up_to(n), scale, scores, score_stride);
 }
 
 void attend_prompt(ThreadPool& pool, const double* q, int32_t n_token, int32_t first, int32_t group,
@@ -70,6 +81,33 @@ void attend_prompt(ThreadPool& pool, const double* q, int32_t n_token, int32_t f
     const AttnState<double> state = attend_entries(q + at, blocks, everything_up_to(n), 0, n, scale, nullptr);
     for (int32_t c = 0; c < blocks.d_head; ++c) out[at + c] = state.o[static_cast<size_t>(c)] / state.d;
   });
+}
+
+void sum_prompt_rows(ThreadPool& pool, const double* q, int32_t n_token, int32_t first, int32_t group,
+                     std::span<const KvBlocks> kv, double scale, double* sums, int64_t sum_stride) {
+  const int64_t n_head = static_cast<int64_t>(kv.size()) * group;
+  pool.run(n_head, [&](int64_t head, int) {
+    const KvBlocks& blocks = kv[static_cast<size_t>(head / group)];
+    std::vector<double> row(static_cast<size_t>(first + n_token));
+    for (int32_t t = 0; t < n_token; ++t) {
+      const int32_t n = first + t + 1;
+      score_run(q + (t * n_head + head) * blocks.d_head, 1, blocks, n, scale, row.data(), 0);
+      softmax(row.data(), n);
+      add(sums + head * sum_stride, row.data(), n);
+    }
+  });
+}
+
+void page_bounds(const KvBlocks& kv, int32_t first, int32_t n, double* bounds) {
+  const auto width = static_cast<size_t>(kv.d_head);
+  std::vector<double> row(width);
+  for (int32_t p = first; p < first + n; ++p) {
+    load_entry(kv, everything_up_to(p + 1), p, false, row.data());
+    for (size_t c = 0; c < width; ++c) {
+      bounds[c] = p == first ? row[c] : std::min(bounds[c], row[c]);
+      bounds[width + c] = p == first ? row[c] : std::max(bounds[width + c], row[c]);
+    }
+  }
 }
 
 }  // namespace reattend::reference

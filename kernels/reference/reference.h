@@ -43,15 +43,21 @@ AttnState<double> attend_entries(const double* q, const KvBlocks& kv, const Posi
                                  int32_t end, double scale, double* scores);
 void attend(ThreadPool& pool, const double* q, int32_t group, std::span<const KvBlocks> kv,
             std::span<const PositionSet> sets, double scale, double* out, double* const* scores, int64_t score_stride);
+void score_set(const double* q, int32_t group, const KvBlocks& kv, const PositionSet& set, double scale, double* scores,
+               int64_t score_stride);
 void score_run(const double* q, int32_t group, const KvBlocks& kv, int32_t n, double scale, double* scores,
                int64_t score_stride);
 void attend_prompt(ThreadPool& pool, const double* q, int32_t n_token, int32_t first, int32_t group,
                    std::span<const KvBlocks> kv, double scale, double* out);
+void sum_prompt_rows(ThreadPool& pool, const double* q, int32_t n_token, int32_t first, int32_t group,
+                     std::span<const KvBlocks> kv, double scale, double* sums, int64_t sum_stride);
 
 void softmax(double* row, int64_t n);
 void reduce_heads(const double* rows, int32_t group, int64_t stride, int64_t n, Reduce how, double* out);
 void max_pool(const double* x, int64_t n, int32_t width, double* out);
 int32_t top_k(const double* score, int32_t n, int32_t k, int32_t* out);
+void page_bounds(const KvBlocks& kv, int32_t first, int32_t n, double* bounds);
+void page_scores(const double* q, int32_t group, int32_t d_head, const double* bounds, int32_t n_page, double* out);
 double similarity(const double* q, const double* ref, int32_t n_head, int32_t d_head, Similarity how);
 
 }  // namespace reattend::reference

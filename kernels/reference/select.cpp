@@ -42,12 +42,27 @@ int32_t top_k(const double* score, int32_t n, int32_t k, int32_t* out) {
   return taken;
 }
 
+void page_scores(const double* q, int32_t group, int32_t d_head, const double* bounds, int32_t n_page, double* out) {
+  for (int32_t page = 0; page < n_page; ++page) {
+    const double* const lowest = bounds + int64_t{page} * 2 * d_head;
+    const double* const highest = lowest + d_head;
+    for (int32_t h = 0; h < group; ++h) {
+      double sum = 0;
+      for (int32_t c = 0; c < d_head; ++c) {
+        sum += std::max(q[h * d_head + c] * lowest[c], q[h * d_head + c] * highest[c]);
+      }
+      out[page] = h == 0 ? sum : std::max(out[page], sum);
+    }
+  }
+}
+
 double similarity(const double* q, const double* ref, int32_t n_head, int32_t d_head, Similarity how) {
-  const auto cosine = [d_head](const double* a, const double* b) {
+  const auto cosine = [](const double* a, const double* b, int32_t n) {
     double ab = 0, aa = 0, bb = 0;
-    for (int32_t c = 0; c < d_head; ++c) ab += a[c] * b[c], aa += a[c] * a[c], bb += b[c] * b[c];
+    for (int32_t c = 0; c < n; ++c) ab += a[c] * b[c], aa += a[c] * a[c], bb += b[c] * b[c];
     return aa > 0 && bb > 0 ? ab / std::sqrt(aa * bb) : 0.0;
   };
+  if (how == Similarity::concatenated) return cosine(q, ref, n_head * d_head);
   if (how == Similarity::mean_query) {
     // The cosine does not change with the vectors' lengths, so sums over the heads stand for their means.
     std::vector<double> a(static_cast<size_t>(d_head)), b(static_cast<size_t>(d_head));
@@ -55,11 +70,11 @@ double similarity(const double* q, const double* ref, int32_t n_head, int32_t d_
       a[static_cast<size_t>(i % d_head)] += q[i];
       b[static_cast<size_t>(i % d_head)] += ref[i];
     }
-    return cosine(a.data(), b.data());
+    return cosine(a.data(), b.data(), d_head);
   }
   double sum = 0, least = 1;
   for (int32_t h = 0; h < n_head; ++h) {
-    const double c = cosine(q + int64_t{h} * d_head, ref + int64_t{h} * d_head);
+    const double c = cosine(q + int64_t{h} * d_head, ref + int64_t{h} * d_head, d_head);
     sum += c;
     least = std::min(least, c);
   }

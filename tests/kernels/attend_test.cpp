@@ -14,25 +14,12 @@ struct Shape {
 std::vector<Shape> shapes() {
   std::vector<Shape> all;
   for (const KvType type : {KvType::f16, KvType::f32}) {
-    for (const int32_t d_head : {8, 32, 64, 80, 100, 128, 192}) {
+    for (const int32_t d_head : {8, 32, 33, 64, 80, 100, 128, 192}) {
       for (const int32_t group : {1, 2, 3, 4, 5, 8, 9}) {
         if (d_head == 64 || d_head == 128 || group == 4 || group == 3) all.push_back({d_head, group, type});
       }
     }
   }
-  return all;
-}
-
-float scale_of(int32_t d_head) {
-  return 1 / std::sqrt(static_cast<float>(d_head));
-}
-
-/// A kept set of k distinct positions below n, in an order that is not ascending.
-std::vector<int32_t> shuffled(int32_t n, int32_t k, uint32_t seed) {
-  std::vector<int32_t> all(static_cast<size_t>(n));
-  for (int32_t i = 0; i < n; ++i) all[static_cast<size_t>(i)] = i;
-  std::shuffle(all.begin(), all.end(), Random(seed).engine());
-  all.resize(static_cast<size_t>(k));
   return all;
 }
 
@@ -78,10 +65,13 @@ TEST_P(Attend, AgreesWithReference) {
     for (const PositionSet& set : sets) {
       const Attended got = attend(pool, q, shape.group, {&kv, 1}, {&set, 1});
       const std::vector<double> wide = widen(q);
+      std::vector<double> alone(got.scores.size());
+      reference::score_set(wide.data(), shape.group, kv, set, double{scale_of(shape.d_head)}, alone.data(), set.size());
       for (int32_t h = 0; h < shape.group; ++h) {
         std::vector<double> scores(static_cast<size_t>(set.size()));
         const auto want = reference::attend_entries(&wide[static_cast<size_t>(h * shape.d_head)], kv, set, 0,
                                                     set.size(), double{scale_of(shape.d_head)}, scores.data());
+        ASSERT_TRUE(std::equal(scores.begin(), scores.end(), alone.begin() + h * set.size()));
         for (int32_t c = 0; c < shape.d_head; ++c) {
           ASSERT_NEAR(double{got.out[static_cast<size_t>(h * shape.d_head + c)]},
                       want.o[static_cast<size_t>(c)] / want.d, output_bound(shape.d_head))
@@ -118,6 +108,9 @@ TEST_P(Attend, ScoresOfAPositionAreTheSameBitsOnEveryPath) {
     Attended first;
     for (const PositionSet& set : {all, few, plain, packed, packed32}) {
       const Attended got = attend(pool, q, shape.group, {&kv, 1}, {&set, 1});
+      std::vector<float> alone(got.scores.size());
+      cpu::score_set(q.data(), shape.group, kv, set, scale_of(shape.d_head), alone.data(), set.size());
+      ASSERT_TRUE(same_bits(alone, got.scores)) << "d_head " << shape.d_head << " group " << shape.group;
       for (int32_t h = 0; h < shape.group; ++h) {
         for (int32_t i = 0; i < set.size(); ++i) {
           ASSERT_EQ(got.scores[static_cast<size_t>(h * set.size() + i)], want[static_cast<size_t>(h * n + set[i])])

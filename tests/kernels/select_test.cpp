@@ -66,6 +66,68 @@ TEST_P(Select, SoftmaxOfDistantScores) {
   for (size_t i = 2; i < 6; ++i) EXPECT_EQ(row[i], 0.0F);
 }
 
+// A bound that is off by one rounding may leave out the page with the best key.
+TEST_P(Select, PageBoundsAreExact) {
+  for (const KvType type : {KvType::f16, KvType::f32}) {
+    for (const int32_t d_head : {1, 8, 15, 16, 17, 33, 64, 128}) {
+      const Cache cache(600, d_head, type, 3);
+      for (const auto& [first, n] : {std::pair{0, 1}, {0, 16}, {16, 15}, {240, 17}, {255, 2}, {3, 597}, {599, 1}}) {
+        const auto width = static_cast<size_t>(2 * d_head);
+        std::vector<float> got(width);
+        std::vector<double> want(width);
+        cpu::page_bounds(cache.blocks(), first, n, got.data());
+        reference::page_bounds(cache.blocks(), first, n, want.data());
+        EXPECT_EQ(widen(got), want) << "d_head " << d_head << " from " << first << ", " << n;
+      }
+    }
+  }
+}
+
+TEST_P(Select, PageScoresAgreeWithReference) {
+  for (const int32_t d_head : {8, 33, 64, 128}) {
+    for (const int32_t group : {1, 3, 8}) {
+      for (const int32_t n_page : {1, 3, 4, 15, 16, 17, 255, 256, 257, 600}) {
+        Random random(static_cast<uint32_t>(n_page));
+        const std::vector<float> q = random.normals(group * d_head);
+        std::vector<float> bounds = random.normals(int64_t{n_page} * 2 * d_head);
+        for (size_t page = 0; page < static_cast<size_t>(n_page); ++page) {
+          for (size_t c = 0; c < static_cast<size_t>(d_head); ++c) {
+            float* const low = &bounds[2 * page * static_cast<size_t>(d_head) + c];
+            if (low[0] > low[d_head]) std::swap(low[0], low[d_head]);
+          }
+        }
+        std::vector<float> got(static_cast<size_t>(n_page));
+        std::vector<double> want(got.size());
+        cpu::page_scores(q.data(), group, d_head, bounds.data(), n_page, got.data());
+        reference::page_scores(widen(q).data(), group, d_head, widen(bounds).data(), n_page, want.data());
+        for (size_t i = 0; i < got.size(); ++i) {
+          EXPECT_NEAR(double{got[i]}, want[i], (16 + d_head) * 0x1p-24 * d_head)
+              << "d_head " << d_head << " group " << group << " page " << i << " of " << n_page;
+        }
+        // A page's score does not depend on how many pages there are.
+        std::vector<float> last(1);
+        cpu::page_scores(q.data(), group, d_head, &bounds[static_cast<size_t>((n_page - 1) * 2 * d_head)], 1,
+                         last.data());
+        EXPECT_EQ(last[0], got.back());
+      }
+    }
+  }
+}
+
+// What makes pages a safe choice: no key of a page scores above it.
+TEST_P(Select, NoKeyExceedsItsPage) {
+  const int32_t d_head = 64, group = 3, n = 400, page = 16;
+  const Cache cache(n, d_head, KvType::f16, 5);
+  const std::vector<float> q = Random(6).normals(group * d_head);
+  std::vector<float> bounds(n / page * 2 * d_head), pages(n / page), scores(group * n);
+  for (int32_t i = 0; i < n / page; ++i) {
+    cpu::page_bounds(cache.blocks(), i * page, page, &bounds[static_cast<size_t>(i * 2 * d_head)]);
+  }
+  cpu::page_scores(q.data(), group, d_head, bounds.data(), n / page, pages.data());
+  cpu::score_run(q.data(), group, cache.blocks(), n, 1, scores.data(), n);
+  for (size_t i = 0; i < scores.size(); ++i) EXPECT_LE(scores[i], pages[i % n / page] + 1e-4F);
+}
+
 REATTEND_ON_EVERY_TARGET(Select);
 
 std::vector<int32_t> top_k(const std::vector<float>& score, int32_t k) {
@@ -110,7 +172,8 @@ TEST(TopK, OrdersInfinitiesAndTinyNumbers) {
 TEST(Similarity, AgreesWithReference) {
   const int32_t n_head = 5, d_head = 33;
   const std::vector<float> q = Random(1).normals(n_head * d_head), ref = Random(2).normals(n_head * d_head);
-  for (const Similarity how : {Similarity::mean_query, Similarity::mean_cosine, Similarity::min_cosine}) {
+  for (const Similarity how :
+       {Similarity::mean_query, Similarity::mean_cosine, Similarity::min_cosine, Similarity::concatenated}) {
     const double want = reference::similarity(widen(q).data(), widen(ref).data(), n_head, d_head, how);
     EXPECT_NEAR(double{cpu::similarity(q.data(), ref.data(), n_head, d_head, how)}, want, 1e-7);
     EXPECT_NEAR(double{cpu::similarity(q.data(), q.data(), n_head, d_head, how)}, 1, 1e-7);
@@ -122,6 +185,9 @@ TEST(Similarity, AgreesWithReference) {
   EXPECT_FLOAT_EQ(cpu::similarity(a, b, 2, 2, Similarity::mean_query), 0.70710678F);
   EXPECT_FLOAT_EQ(cpu::similarity(a, b, 2, 2, Similarity::mean_cosine), 0.5F);
   EXPECT_FLOAT_EQ(cpu::similarity(a, b, 2, 2, Similarity::min_cosine), 0.0F);
+  EXPECT_FLOAT_EQ(cpu::similarity(a, b, 2, 2, Similarity::concatenated), 0.5F);
+  const float c[] = {3, 0, 0, 1};  // long heads count for more: 3 of sqrt(10) sqrt(2)
+  EXPECT_FLOAT_EQ(cpu::similarity(c, b, 2, 2, Similarity::concatenated), 0.67082039F);
 }
 
 }  // namespace

@@ -34,6 +34,19 @@ class Random {
   std::mt19937 engine_;
 };
 
+inline float scale_of(int32_t d_head) {
+  return 1 / std::sqrt(static_cast<float>(d_head));
+}
+
+/// A kept set of k distinct positions below n, in an order that is not ascending.
+inline std::vector<int32_t> shuffled(int32_t n, int32_t k, uint32_t seed) {
+  std::vector<int32_t> all(static_cast<size_t>(n));
+  for (int32_t i = 0; i < n; ++i) all[static_cast<size_t>(i)] = i;
+  std::shuffle(all.begin(), all.end(), Random(seed).engine());
+  all.resize(static_cast<size_t>(k));
+  return all;
+}
+
 inline std::vector<double> widen(const std::vector<float>& x) {
   return {x.begin(), x.end()};
 }

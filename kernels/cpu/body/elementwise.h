@@ -97,6 +97,30 @@ void max_of(const float* a, const float* b, int64_t n, float* out) {
   for (int64_t i = 0; i < n; ++i) out[i] = a[i] > b[i] ? a[i] : b[i];
 }
 
+template <class Element>
+void extend_bounds_by(const void* rows, int n, int d_head, float* bounds) {
+  using Raw = typename Element::Raw;
+  const auto extend = [&](int64_t c, auto get, auto load_some, auto store_some) {
+    Vec low = load_some(bounds + c), high = load_some(bounds + d_head + c);
+    for (int i = 0; i < n; ++i) {
+      const Vec x = get(static_cast<const Raw*>(rows) + int64_t{i} * d_head + c);
+      low = min(low, x), high = max(high, x);
+    }
+    store_some(bounds + c, low), store_some(bounds + d_head + c, high);
+  };
+  for_vectors(
+      d_head, [&](int64_t c) { extend(c, Element::get, load, store); },
+      [&](int64_t c, int k) {
+        extend(
+            c, [k](const Raw* p) { return Element::get_part(p, k); }, [k](const float* p) { return load_part(p, k); },
+            [k](float* p, const Vec& x) { store_part(p, x, k); });
+      });
+}
+
+void extend_bounds(const void* rows, int n, int d_head, KvType type, float* bounds) {
+  (type == KvType::f16 ? extend_bounds_by<HalfElement> : extend_bounds_by<FloatElement>)(rows, n, d_head, bounds);
+}
+
 int32_t count_at_least(const int32_t* keys, int32_t n, int32_t limit) {
   int32_t count = 0, i = 0;
   for (; i + 16 <= n; i += 16) count += __builtin_popcount(mask_at_least(load_int(keys + i), set_int(limit)));
