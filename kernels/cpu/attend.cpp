@@ -121,8 +121,9 @@ constexpr int64_t kAloneBytes = 32 << 10;
 /// piece.
 constexpr int32_t kTileTokens = 64;
 static_assert(kPiece % kTileTokens == 0);
-/// Tokens of a prompt whose rows are worked on together.
-constexpr int32_t kRowTokens = 512;
+/// Prompt tokens whose rows are held at once: enough to make up for unpacking the keys (8 take a fifth longer), and few
+/// enough that their weights stay in the last-level cache.
+constexpr int64_t kMostRowTokens = 32, kLeastRowTokens = 8, kRowBytes = 16 << 20;
 
 }  // namespace
 
@@ -131,9 +132,9 @@ struct AttendScratch {
   std::vector<int64_t> first_state;                    ///< [n_kv_head] states of the KV heads before
   std::unique_ptr<std::atomic<int32_t>[]> unfinished;  ///< [n_kv_head] shares
   size_t n_unfinished = 0;
-  Aligned<float> weights;  ///< [n_thread][group][kPieceStride]
-  Aligned<float> m, d, o;  ///< [n_piece of all KV heads][group] and, for o, [d_head]
-  Aligned<float> tiles;    ///< [n_thread][prompt_scratch]
+  Aligned<float> weights;  ///< [n_thread][group][kPieceStride]; of prompt rows [n_kv_head][n_piece][n_row][kPiece]
+  Aligned<float> m, d, o;  ///< [n_piece of all KV heads][group or n_row] and, for o, [d_head]
+  Aligned<float> tiles;    ///< [n_thread][prompt_scratch or row_scratch]
 };
 
 void AttendScratchDelete::operator()(AttendScratch* scratch) const {
@@ -261,26 +262,29 @@ void attend_prompt(ThreadPool& pool, AttendScratch& scratch, const float* q, int
 
 void sum_prompt_rows(ThreadPool& pool, AttendScratch& scratch, const float* q, int32_t n_token, int32_t first,
                      int32_t group, std::span<const KvBlocks> kv, float scale, float* sums, int64_t sum_stride) {
-  if (kv.empty()) return;
+  if (n_token <= 0 || kv.empty()) return;
   const Table& kernels = table();
   const int32_t d_head = kv[0].d_head;
   const auto n_kv_head = static_cast<int64_t>(kv.size());
   const int64_t stride = n_kv_head * group * d_head, tile_floats = kernels.row_scratch(d_head);
   scratch.tiles.reserve(pool.n_thread() * tile_floats);
-  for (int32_t from = first; from < first + n_token; from += kRowTokens) {
-    const int32_t to = std::min(from + kRowTokens, first + n_token);
-    const int64_t n_pieces = n_piece(to), n_row = (int64_t{to - from} * group + 15) / 16 * 16,
-                  n_state = n_pieces * n_row;
+  const int64_t token_bytes = n_kv_head * group * n_piece(first + n_token) * kPiece * int64_t{sizeof(float)};
+  const auto step = static_cast<int32_t>(std::clamp(kRowBytes / token_bytes, kLeastRowTokens, kMostRowTokens));
+  for (int32_t from = first; from < first + n_token; from += step) {
+    const int32_t to = std::min(from + step, first + n_token);
+    const int64_t n_pieces = n_piece(to), n_row = (int64_t{to - from} * group + kRowPad - 1) / kRowPad * kRowPad;
+    const int64_t n_state = n_pieces * n_row;  // of a KV head
+    scratch.weights.reserve(n_kv_head * n_state * kPiece);
     scratch.m.reserve(n_kv_head * n_state), scratch.d.reserve(n_kv_head * n_state);
     std::fill_n(scratch.m.get(), n_kv_head * n_state, -std::numeric_limits<float>::infinity());
     std::fill_n(scratch.d.get(), n_kv_head * n_state, 0.0F);
     // A task is a piece of one KV head with all of the tokens, so no two tasks add to the same sums, and what is added
     // to one comes in the order of the tokens.
-    const auto tile_of = [&](int64_t task, int thread, bool merged) {
+    const auto tile_of = [&](int64_t task, int thread) {
       const int64_t g = task % n_kv_head, piece = task / n_kv_head;
       const auto begin = static_cast<int32_t>(piece * kPiece);
       const int32_t start = std::max(from, begin);
-      const int64_t state = g * n_state + (merged ? 0 : piece * n_row) + int64_t{start - from} * group;
+      const int64_t piece_at = g * n_state + piece * n_row, state = piece_at + int64_t{start - from} * group;
       const KvBlocks& blocks = kv[static_cast<size_t>(g)];
       return RowTile{.q = q + (start - first) * stride + g * group * d_head,
                      .token_stride = stride,
@@ -292,6 +296,7 @@ void sum_prompt_rows(ThreadPool& pool, AttendScratch& scratch, const float* q, i
                      .keys = blocks.keys[piece],
                      .type = blocks.type,
                      .begin = begin,
+                     .weights = scratch.weights.get() + piece_at * kPiece,
                      .m = scratch.m.get() + state,
                      .d = scratch.d.get() + state,
                      .sums = sums + g * group * sum_stride + begin,
@@ -299,11 +304,11 @@ void sum_prompt_rows(ThreadPool& pool, AttendScratch& scratch, const float* q, i
                      .scratch = scratch.tiles.get() + thread * tile_floats};
     };
     const int64_t n_task = n_pieces * n_kv_head;
-    pool.run(n_task, [&](int64_t task, int thread) { kernels.row_states(tile_of(task, thread, false)); });
+    pool.run(n_task, [&](int64_t task, int thread) { kernels.row_states(tile_of(task, thread)); });
     pool.run(n_kv_head, [&](int64_t g, int) {
       kernels.merge_row_states(scratch.m.get() + g * n_state, scratch.d.get() + g * n_state, n_pieces, n_row);
     });
-    pool.run(n_task, [&](int64_t task, int thread) { kernels.add_rows(tile_of(task, thread, true)); });
+    pool.run(n_task, [&](int64_t task, int thread) { kernels.add_rows(tile_of(task, thread)); });
   }
 }
 

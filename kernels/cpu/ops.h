@@ -108,9 +108,9 @@ void attend_prompt(ThreadPool& pool, AttendScratch& scratch, const float* q, int
 /// Adds the softmax rows of n_token prompt tokens at positions first ... first + n_token - 1 to sums [n_kv_head *
 /// group][sum_stride]: token by token, the row of the token at p to sums[h][0 .. p]. Their keys are in the cache
 /// already; q [n_token][n_kv_head * group][d_head]. A row does not depend on n_token, and rows are added in the order
-/// of their tokens: neither the prompt's cut nor the pool changes a bit. Rows are never stored: beside the tiles of
-/// each thread (120 KB for d_head 64), memory is 8 bytes per query head, piece and token of at most kRowTokens = 512
-/// tokens at a time (1.2 MB for 9 heads at 8,192 positions).
+/// of their tokens: neither the prompt's cut nor the pool changes a bit. Memory: the rows of 32 tokens, 4 bytes per
+/// query head and position (9 MB for 9 heads at 8,192), of fewer where that is more than 16 MB, down to 8; and 80 KB a
+/// thread.
 void sum_prompt_rows(ThreadPool& pool, AttendScratch& scratch, const float* q, int32_t n_token, int32_t first,
                      int32_t group, std::span<const KvBlocks> kv, float scale, float* sums, int64_t sum_stride);
 

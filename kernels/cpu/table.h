@@ -18,6 +18,8 @@ inline constexpr int kBlockCols = 32;
 inline constexpr int kRowsAhead = 16;
 /// Room for a piece's scores, and what scores() may overwrite behind them.
 inline constexpr int kPieceStride = kPiece + 16;
+/// Rows of a RowTile's weights are a multiple of this: of what any target computes at once.
+inline constexpr int kRowPad = 48;
 
 /// Where a tile of 16 rows keeps its parts. Quantised: quants [n_block][quant_bytes] with the rows interleaved by four
 /// columns, scales f16 [n_block][16] at scales_at, minima likewise at minima_at. Others: elements [n_col][16].
@@ -62,9 +64,10 @@ struct RowTile {
   float scale;
   const void* keys;  ///< [kPiece][d_head]
   KvType type;
-  int32_t begin;  ///< position of the first key
-  float *m, *d;   ///< [n_token * group]
-  float* sums;    ///< [group][sum_stride], column 0 is the first key's
+  int32_t begin;   ///< position of the first key
+  float* weights;  ///< [n_token * group, rounded up to kRowPad][kPiece]
+  float *m, *d;    ///< [n_token * group]
+  float* sums;     ///< [group][sum_stride], column 0 is the first key's
   int64_t sum_stride;
   float* scratch;  ///< [row_scratch(d_head)]
 };
@@ -105,12 +108,13 @@ struct Table {
   void (*prompt)(const PromptTile& tile);
 
   int64_t (*row_scratch)(int d_head);
-  /// m, d [n_token * group] of the tile's rows over this piece: highest score, and sum of exp(score - m).
+  /// Of the tile's rows over this piece: m, the highest score; weights, exp(score - m); d, their sum.
   void (*row_states)(const RowTile& tile);
-  /// States [n_piece][stride] of the pieces of a row's positions in order -> in place of the first: m of the whole row,
-  /// and 1 / d. stride is a multiple of 16; a row's pieces that it does not see have m = -infinity and d = 0.
-  void (*merge_row_states)(float* m, float* d, int64_t n_piece, int64_t stride);
-  /// sums[h][i] += exp(score - m) d for the keys i of the piece, row by row in order.
+  /// States [n_piece][stride] of the pieces of rows in order -> in place of d, what takes a piece's weights to those of
+  /// the whole row: exp(m - the highest m) / the sum of all. stride is a multiple of 16; a piece that a row does not
+  /// see has m = -infinity and d = 0.
+  void (*merge_row_states)(const float* m, float* d, int64_t n_piece, int64_t stride);
+  /// sums[h][i] += weights[row][i] d[row] for the keys i of the piece that a row sees, row by row in order.
   void (*add_rows)(const RowTile& tile);
 
   void (*softmax)(float* row, int64_t n);

@@ -162,9 +162,13 @@ void bench_attention(const Bench& bench) {
                    cpu::attend_prompt(bench.pool, *scratch, q.data(), 512, first, kGroup, kv[0], 0.125F, out.data());
                  }),
                  0, macs);
+    std::vector<float> sums(kKvHeads * kGroup * kDepth);
+    bench.report(("rows of 512 summed at " + std::to_string(first) + ", one layer").c_str(), best_seconds([&] {
+                   cpu::sum_prompt_rows(bench.pool, *scratch, q.data(), 512, first, kGroup, kv[0], 0.125F, sums.data(),
+                                        kDepth);
+                 }),
+                 0, macs);
   }
-  std::vector<float> row(kDepth), pooled(kDepth);
-  std::vector<int32_t> top(1024);
   const std::vector<float> raw = Random(7).normals(kGroup * kDepth, 3);
   bench.report("select 1024 of 8192, 30 layers", best_seconds([&] {
                  for (int i = 0; i < kLayers; ++i) {
@@ -180,6 +184,40 @@ void bench_attention(const Bench& bench) {
                  }
                }),
                0, 0);
+}
+
+/// What a policy chooses at each step, with data of its own for each of 90 KV heads.
+void bench_choices(const Bench& bench) {
+  constexpr int32_t kPages = 512, kHeads = 90, kGroup = 3, kWidth = 64;
+  std::vector<std::vector<float>> bounds;
+  for (uint32_t i = 0; i < kHeads; ++i) {
+    bounds.push_back(Random(i).normals(kPages * 2 * kWidth));
+    for (size_t c = 0; c < bounds[i].size(); ++c) {
+      float* const low = &bounds[i][c];
+      if (c / kWidth % 2 == 0 && low[0] > low[kWidth]) std::swap(low[0], low[kWidth]);
+    }
+  }
+  const std::vector<float> q = Random(5).normals(kGroup * kWidth);
+  bench.report("512 pages scored, 90 heads", best_seconds([&] {
+                 for (size_t layer = 0; layer < 30; ++layer) {
+                   bench.pool.run(3, [&](int64_t g, int) {
+                     std::vector<float> out(kPages);
+                     cpu::page_scores(q.data(), kGroup, kWidth, bounds[3 * layer + static_cast<size_t>(g)].data(),
+                                      kPages, out.data());
+                   });
+                 }
+               }),
+               4.0 * kHeads * kPages * 2 * kWidth, 1.0 * kHeads * kGroup * kPages * 2 * kWidth);
+  for (const auto& [n, k] : {std::pair{512, 64}, {1024, 512}, {1025, 1024}}) {
+    std::vector<float> row = Random(6).normals(n, 3);
+    cpu::softmax(row.data(), n);
+    bench.report(("top " + std::to_string(k) + " of " + std::to_string(n) + ", 90 times alone").c_str(),
+                 best_seconds([&] {
+                   std::vector<int32_t> best(static_cast<size_t>(k));
+                   for (int i = 0; i < kHeads; ++i) cpu::top_k(row.data(), n, k, best.data());
+                 }),
+                 0, 0);
+  }
 }
 
 void bench_regions(const Bench& bench) {
@@ -227,6 +265,7 @@ int main(int argc, char** argv) {
     bench_regions(bench);
     bench_weights(bench);
     bench_attention(bench);
+    bench_choices(bench);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "kernel_bench: %s\n", error.what());
     return 1;
