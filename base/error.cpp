@@ -28,7 +28,11 @@ std::string to_line(const Complaint& complaint) {
   return line;
 }
 
-void fail(const Complaint& complaint) { throw Error(to_line(complaint), ExitCode::failed); }
-void fail_usage(const Complaint& complaint) { throw Error(to_line(complaint), ExitCode::usage); }
+void fail(const Complaint& complaint) {
+  throw Error(to_line(complaint), ExitCode::failed);
+}
+void fail_usage(const Complaint& complaint) {
+  throw Error(to_line(complaint), ExitCode::usage);
+}
 
 }  // namespace reattend

@@ -9,7 +9,9 @@ namespace reattend {
 enum class Half : uint16_t {};
 enum class BFloat16 : uint16_t {};
 
-inline float to_float(BFloat16 x) { return std::bit_cast<float>(uint32_t{static_cast<uint16_t>(x)} << 16); }
+inline float to_float(BFloat16 x) {
+  return std::bit_cast<float>(uint32_t{static_cast<uint16_t>(x)} << 16);
+}
 
 /// Exact: every binary16 value is a float. Subnormals, infinities and NaN included.
 inline float to_float(Half x) {

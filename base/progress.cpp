@@ -1,8 +1,8 @@
 // The two faces of progress: a line that renews itself for people, lines of JSON for programs.
 #include "base/progress.h"
 
-#include <csignal>
 #include <unistd.h>
+#include <csignal>
 
 #include <chrono>
 #include <cstdio>
@@ -40,7 +40,8 @@ struct Reporter {
     const double seconds = std::chrono::duration<double>(time - begun).count();
     const double rate = seconds > 0 ? done / seconds : 0;
     if (style == ProgressStyle::json) {
-      const nlohmann::json line = {{"progress", now}, {"done", done}, {"total", total}, {"unit", unit}, {"seconds", seconds}};
+      const nlohmann::json line = {
+          {"progress", now}, {"done", done}, {"total", total}, {"unit", unit}, {"seconds", seconds}};
       fmt::print(stderr, "{}\n", line.dump());
       return;
     }
@@ -69,7 +70,8 @@ Cancel cancel_on_signals() {
 }
 
 ProgressFn make_progress(ProgressStyle style) {
-  if (style == ProgressStyle::automatic) style = isatty(STDERR_FILENO) != 0 ? ProgressStyle::terminal : ProgressStyle::off;
+  if (style == ProgressStyle::automatic)
+    style = isatty(STDERR_FILENO) != 0 ? ProgressStyle::terminal : ProgressStyle::off;
   if (style == ProgressStyle::off) return [](const std::string&, double, double, const std::string&) {};
   auto reporter = std::make_shared<Reporter>(Reporter{.style = style, .what = {}, .begun = {}, .shown = {}});
   return [reporter](const std::string& what, double done, double total, const std::string& unit) {

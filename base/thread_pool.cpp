@@ -109,7 +109,9 @@ ThreadPool::~ThreadPool() {
   for (std::thread& worker : state_->workers) worker.join();
 }
 
-int ThreadPool::n_thread() const { return static_cast<int>(state_->workers.size()) + 1; }
+int ThreadPool::n_thread() const {
+  return static_cast<int>(state_->workers.size()) + 1;
+}
 
 void ThreadPool::run(int64_t n_task, const std::function<void(int64_t, int)>& task) {
   if (n_task <= 0) return;
