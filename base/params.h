@@ -5,13 +5,15 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
 namespace reattend {
 
 /// A parameter's value. std::monostate is `never` (S = infinity; null in JSON, "never" in text and TOML).
-/// A string may hold the fraction "L/8" where the parameter allows it. Lists hold a value per layer, or layer indices.
+/// A string may hold the fraction "L/8", or "auto" (it follows from others), where the parameter allows it. Lists hold
+/// a value per layer, or layer indices.
 using Value =
     std::variant<std::monostate, bool, int64_t, double, std::string, std::vector<int64_t>, std::vector<double>>;
 
@@ -29,11 +31,17 @@ struct Parameter {
   ParamType type = ParamType::count;
   Value initial;
   double low = 0, high = 0;  ///< inclusive range of numbers
-  bool per_layer = false, allows_fraction = false, allows_never = false, odd = false;
+  bool per_layer = false, allows_fraction = false, allows_never = false, allows_auto = false, odd = false;
   std::span<const std::string_view> choices = {};
   std::string_view unit = {};
   std::span<const std::string_view> policies;  ///< names of the policies that take it
   std::string_view help;
+  /// Where a policy's default differs from `initial`.
+  std::vector<std::pair<std::string_view, Value>> initial_of_policy = {};
+
+  /// The default under a policy.
+  const Value& initial_for(std::string_view policy) const;
+  bool taken_by(std::string_view policy) const;
 };
 
 /// All parameters, in the order help and documentation show them.

@@ -19,10 +19,6 @@ namespace {
 /// A settings file is a page of text; anything longer is another file.
 constexpr std::uintmax_t kMostBytes = 1 << 20;
 
-bool takes(std::string_view policy, const Parameter& parameter) {
-  return std::find(parameter.policies.begin(), parameter.policies.end(), policy) != parameter.policies.end();
-}
-
 /// The names that the parameter table knows; `full` takes no parameter.
 std::set<std::string_view> policy_names() {
   std::set<std::string_view> names = {"full"};
@@ -45,12 +41,12 @@ const Parameter& parameter_of(const std::string& policy, std::string_view key, c
              fmt::format("\"{}\"", policy));
   }
   const Parameter* parameter = find_parameter(key);
-  if (parameter != nullptr && parameter->key == key && takes(policy, *parameter)) return *parameter;
+  if (parameter != nullptr && parameter->key == key && parameter->taken_by(policy)) return *parameter;
   std::vector<std::string_view> known;
   for (const Parameter& row : parameters()) {
-    if (takes(policy, row)) known.push_back(row.key);
+    if (row.taken_by(policy)) known.push_back(row.key);
   }
-  const std::string remedy = parameter != nullptr && parameter->key != key && takes(policy, *parameter)
+  const std::string remedy = parameter != nullptr && parameter->key != key && parameter->taken_by(policy)
                                  ? fmt::format("it is written {} here", parameter->key)
                                  : std::string();
   complain(where,
@@ -151,7 +147,7 @@ nlohmann::json to_json_value(const Value& value) {
 void Settings::store(const Parameter& parameter, const Value& value, const std::string& where) {
   Value checked = canonical(parameter, value);
   check_value(parameter, checked, where);
-  if (checked == parameter.initial) {
+  if (checked == parameter.initial_for(policy_)) {
     if (const auto old = values_.find(parameter.key); old != values_.end()) values_.erase(old);
     return;
   }
@@ -164,7 +160,7 @@ void Settings::set(std::string_view key, const Value& value) {
 
 const Value& Settings::get(std::string_view key) const {
   if (const auto found = values_.find(key); found != values_.end()) return found->second;
-  return parameter_of(policy_, key, {}).initial;
+  return parameter_of(policy_, key, {}).initial_for(policy_);
 }
 
 int64_t Settings::count(std::string_view key, int layer, int64_t n_prompt) const {
@@ -185,6 +181,11 @@ double Settings::real(std::string_view key, int layer) const {
   const Value& value = get(key);
   if (const auto* list = std::get_if<std::vector<double>>(&value)) return list->at(static_cast<size_t>(layer));
   return std::get<double>(value);
+}
+
+bool Settings::is_auto(std::string_view key) const {
+  const auto* text = std::get_if<std::string>(&get(key));
+  return text != nullptr && *text == "auto";
 }
 
 const std::string& Settings::choice(std::string_view key) const {
@@ -224,9 +225,10 @@ void Settings::check_against_model(int n_layer) const {
 std::string Settings::summary() const {
   std::string text = policy_;
   for (const Parameter& parameter : parameters()) {
-    if (!takes(policy_, parameter)) continue;
-    const bool decides = parameter.key == "threshold" && choice("schedule") == "query";
-    if (!is_set(parameter.key) && !decides && parameter.key != "S" && parameter.key != "K") continue;
+    if (!parameter.taken_by(policy_)) continue;
+    const bool decides = parameter.key == "threshold" && policy_ == "recycled" && choice("schedule") == "query";
+    const bool shown = decides || parameter.key == "S" || (parameter.key == "K" && !is_auto("K"));
+    if (!is_set(parameter.key) && !shown) continue;
     text += fmt::format(" {}={}", parameter.key, to_text(get(parameter.key)));
   }
   return text;
@@ -252,7 +254,7 @@ Settings Settings::from_json(const nlohmann::json& object, const std::string& wh
 nlohmann::json Settings::to_json() const {
   nlohmann::json object = {{"name", policy_}};
   for (const Parameter& parameter : parameters()) {
-    if (takes(policy_, parameter)) object[std::string(parameter.key)] = to_json_value(get(parameter.key));
+    if (parameter.taken_by(policy_)) object[std::string(parameter.key)] = to_json_value(get(parameter.key));
   }
   return object;
 }
@@ -315,7 +317,7 @@ Settings Settings::from_toml(std::string_view text, const std::string& where) {
 std::string Settings::to_toml() const {
   std::string text = fmt::format("[policy]\nname = \"{}\"\n", policy_);
   for (const Parameter& parameter : parameters()) {
-    if (!takes(policy_, parameter)) continue;
+    if (!parameter.taken_by(policy_)) continue;
     const Value& value = get(parameter.key);
     const bool quoted = std::holds_alternative<std::string>(value) || std::holds_alternative<std::monostate>(value);
     text += fmt::format("{0} = {2}{1}{2}\n", parameter.key, to_text(value), quoted ? "\"" : "");

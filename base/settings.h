@@ -32,6 +32,8 @@ class Settings {
   /// S: nothing stands for `never`.
   std::optional<int64_t> count_or_never(std::string_view key, int layer) const;
   double real(std::string_view key, int layer) const;
+  /// Whether the value follows from other parameters.
+  bool is_auto(std::string_view key) const;
   const std::string& choice(std::string_view key) const;
   std::vector<int64_t> layers(std::string_view key) const;
   /// Lists must have n_layer entries, layer indices must exist: throws Error (usage) otherwise.

@@ -66,7 +66,7 @@ class Ours {
 
   double prefill_rate() {
     const auto sequence = depth_ > 0 ? backend_.model->fork(*base_.sequence)
-                                     : backend_.model->new_sequence(static_cast<int32_t>(options_.prompt));
+                                     : backend_.model->new_sequence(static_cast<int32_t>(options_.prompt), {});
     const double seconds = extend(backend_, model_, *sequence, std::span(ids_).subspan(depth_, options_.prompt),
                                   static_cast<int32_t>(depth_), {.cancel = cancel_});
     return static_cast<double>(options_.prompt) / seconds;

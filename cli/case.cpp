@@ -114,7 +114,7 @@ class Examiner final : public Observer {
         n_prompt_(n_prompt),
         before_pre_(shape.n_layer),
         before_post_(shape.n_layer),
-        first_margin_(static_cast<size_t>(shape.n_layer) * shape.n_kv_head, kNan) {}
+        late_margin_(static_cast<size_t>(shape.n_layer) * shape.n_kv_head, kNan) {}
 
   bool measures() const override { return true; }
 
@@ -122,14 +122,10 @@ class Examiner final : public Observer {
     arrays_.logits.assign(step.logits.begin(), step.logits.end());
     for (int32_t layer = 0; layer < shape_.n_layer; ++layer) {
       remember_queries(ops, sequence, layer);
-      for (int32_t g = 0; g < shape_.n_kv_head && keeps_set_; ++g) {
-        const std::vector<float> rows = read_row(ops, sequence, layer, g);
-        first_margin_[unit(layer, g)] = margin(rows, layer);
-      }
     }
   }
 
-  void attended(ModelOps& ops, Sequence& sequence, int32_t t, int32_t layer) override {
+  void attended(ModelOps& ops, Sequence& sequence, int32_t /*t*/, int32_t layer) override {
     for (int32_t g = 0; g < shape_.n_kv_head; ++g) {
       const std::vector<float> rows = read_row(ops, sequence, layer, g);
       const auto n = static_cast<int32_t>(rows.size()) / shape_.group();
@@ -142,13 +138,10 @@ class Examiner final : public Observer {
       arrays_.set_positions.insert(arrays_.set_positions.end(), set.begin(), set.end());
       arrays_.set_offsets.push_back(static_cast<int32_t>(arrays_.set_positions.size()));
       Overlap overlap{kNan, kNan};
-      margins_.push_back(t == 1 ? first_margin_[unit(layer, g)] : kNan);
       if (keeps_set_) {
-        const std::vector<double> score = scores(rows);
         const std::vector<int32_t> kept = read_positions(ops, sequence, Item::kept, layer, g, n);
-        const auto k = static_cast<int32_t>(settings_.count("K", layer, n_prompt_));
-        overlap = measure_overlap(score, k, kept);
-        pending_.push_back(static_cast<float>(selection_margin(score, k)));
+        overlap = measure_overlap(scores_of(rows, shape_.group(), reduce(), pool()),
+                                  static_cast<int32_t>(settings_.count("K", layer, n_prompt_)), kept);
       }
       arrays_.overlap.push_back(static_cast<float>(overlap.overlap));
       arrays_.jaccard.push_back(static_cast<float>(overlap.jaccard));
@@ -164,24 +157,18 @@ class Examiner final : public Observer {
       const HeadLog& head = step.heads[i];
       arrays_.full.push_back(head.full ? 1 : 0);
       arrays_.cos.push_back(head.cosine);
-      // A refresh made a choice at this step: its margin counts beside that of step 0, which is shown at step 1.
-      arrays_.margin.push_back(keeps_set_ && head.full ? std::fmin(margins_[i], pending_[i]) : margins_[i]);
+      // What TOVA drops after a step is shown with the next; its first choice is step 0's, as everybody's.
+      const bool late = settings_.policy() == "tova";
+      arrays_.margin.push_back(late && step.t > 1 ? late_margin_[i]
+                                                  : std::fmin(head.margin_before, late ? kNan : head.margin_after));
+      late_margin_[i] = head.margin_after;
     }
-    margins_.clear(), pending_.clear();
     arrays_.logits.insert(arrays_.logits.end(), step.logits.begin(), step.logits.end());
   }
 
   const Arrays& arrays() const { return arrays_; }
 
  private:
-  size_t unit(int32_t layer, int32_t g) const { return static_cast<size_t>(layer) * shape_.n_kv_head + g; }
-  std::vector<double> scores(std::span<const float> rows) const {
-    return scores_of(rows, shape_.group(), reduce(), pool());
-  }
-  float margin(std::span<const float> rows, int32_t layer) const {
-    return static_cast<float>(
-        selection_margin(scores(rows), static_cast<int32_t>(settings_.count("K", layer, n_prompt_))));
-  }
   Reduce reduce() const {
     const std::string& name = settings_.choice("reduce");
     return name == "max" ? Reduce::max : name == "mean" ? Reduce::mean : Reduce::first;
@@ -236,8 +223,7 @@ class Examiner final : public Observer {
   bool keeps_set_;
   int32_t n_prompt_;
   std::vector<std::vector<float>> before_pre_, before_post_;  ///< [n_layer][n_head * d_head]
-  std::vector<float> first_margin_;                           ///< [n_layer * n_kv_head]
-  std::vector<float> margins_, pending_;                      ///< of this step
+  std::vector<float> late_margin_;                            ///< [n_layer * n_kv_head]
   std::vector<float> row_;
   Arrays arrays_;
 };
@@ -381,6 +367,7 @@ void run(const Options& options, const Globals& globals) {
     const Model model = Model::open(cases[i].model);
     Backend backend = make_backend(backend_options, model, pool);
     int32_t longest = 0;
+    std::vector<Settings> policies;
     const auto shares = [&](size_t j) {
       return !done[j] && cases[j].model == cases[i].model && cases[j].prompt == cases[i].prompt;
     };
@@ -388,10 +375,13 @@ void run(const Options& options, const Globals& globals) {
       if (!shares(j)) continue;
       check_ids(cases[j], model.shape().n_vocab);
       longest = std::max(longest, cases[j].n_step());
+      policies.push_back(cases[j].settings);
     }
     const int32_t n_ctx = how.n_ctx(model.shape(), static_cast<int64_t>(cases[i].prompt.size()), longest);
+    const PromptNeeds needs = needs_of(policies, model.shape(), static_cast<int32_t>(cases[i].prompt.size()));
     const Prefilled prefilled =
-        prefill(backend, model, cases[i].prompt, {.n_ctx = n_ctx, .progress = progress, .cancel = globals.cancel});
+        prefill(backend, model, cases[i].prompt,
+                {.n_ctx = n_ctx, .needs = needs, .progress = progress, .cancel = globals.cancel});
     std::map<std::vector<int32_t>, Arrays> full;
     for (size_t j = i; j < cases.size(); ++j) {
       if (!shares(j)) continue;

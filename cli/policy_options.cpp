@@ -38,23 +38,13 @@ void check_policy(const std::string& name) {
               .remedy = {}});
 }
 
-bool takes(const std::string& policy, const Parameter& parameter) {
-  return std::find(parameter.policies.begin(), parameter.policies.end(), policy) != parameter.policies.end();
-}
-
 }  // namespace
 
-void PolicyOptions::add_to(CLI::App& app) {
-  app.add_option("--policy", policy, fmt::format("What to attend to: {}", fmt::join(policy_names(), ", ")))
-      ->type_name("NAME")
-      ->group("Policy");
-  app.add_option("--settings", file, "Settings file, as `reattend tune` writes it; other options override it")
-      ->type_name("FILE")
-      ->group("Policy");
+void add_parameter_options(CLI::App& app, std::map<std::string, Value>& given) {
   for (const Parameter& parameter : parameters()) {
     std::string flags = fmt::format("--{}", parameter.flag);
     if (parameter.key != parameter.flag) flags += fmt::format(",--{}", parameter.key);
-    const auto take = [this, &parameter](const std::string& text) {
+    const auto take = [&given, &parameter](const std::string& text) {
       given[std::string(parameter.key)] = parse_value(parameter, text);
     };
     const std::string help = fmt::format("{} ({}; default {})", parameter.help, fmt::join(parameter.policies, ", "),
@@ -63,20 +53,30 @@ void PolicyOptions::add_to(CLI::App& app) {
   }
 }
 
+void PolicyOptions::add_to(CLI::App& app) {
+  app.add_option("--policy", policy, fmt::format("What to attend to: {}", fmt::join(policy_names(), ", ")))
+      ->type_name("NAME")
+      ->group("Policy");
+  app.add_option("--settings", file, "Settings file, as `reattend tune` writes it; other options override it")
+      ->type_name("FILE")
+      ->group("Policy");
+  add_parameter_options(app, given);
+}
+
 Settings PolicyOptions::settings() const {
   Settings settings = file.empty() ? Settings(initial) : Settings::from_toml_file(file);
   if (!policy.empty() && policy != settings.policy()) {
     check_policy(policy);
     Settings other(policy);
     for (const Parameter& parameter : parameters()) {
-      if (takes(policy, parameter) && settings.is_set(parameter.key))
+      if (parameter.taken_by(policy) && settings.is_set(parameter.key))
         other.set(parameter.key, settings.get(parameter.key));
     }
     settings = other;
   }
   for (const auto& [key, value] : given) {
     const Parameter& parameter = *find_parameter(key);
-    if (!takes(settings.policy(), parameter)) {
+    if (!parameter.taken_by(settings.policy())) {
       fail_usage({.where = fmt::format("--{}", parameter.flag),
                   .expected = fmt::format("a policy that takes it ({})", fmt::join(parameter.policies, ", ")),
                   .got = settings.policy(),

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "traces/schema.h"
 
 namespace reattend {
 namespace {
@@ -44,7 +45,37 @@ void check_ids(std::span<const int32_t> ids, int32_t n_vocab) {
   }
 }
 
+RunShape run_shape(const ModelShape& shape, int32_t n_prompt) {
+  return {.n_layer = shape.n_layer, .n_head = shape.n_head, .n_kv_head = shape.n_kv_head, .n_prompt = n_prompt};
+}
+
+void check_needs(const PromptNeeds& needs, const PromptNeeds& holds, const std::string& policy) {
+  if (needs.row_sums && !holds.row_sums) {
+    fail({.where = "policy " + policy,
+          .expected = "the sums of the prompt's attention rows",
+          .got = "a prompt that was prefilled without them",
+          .remedy = "prefill it again for this policy"});
+  }
+  if (needs.window > holds.window) {
+    fail({.where = "policy " + policy,
+          .expected = "the queries of the last " + std::to_string(needs.window) + " prompt tokens",
+          .got = "those of " + std::to_string(holds.window),
+          .remedy = "prefill it again for this policy"});
+  }
+}
+
 }  // namespace
+
+PromptNeeds needs_of(std::span<const Settings> settings, const ModelShape& shape, int32_t n_prompt) {
+  PromptNeeds all;
+  for (const Settings& each : settings) {
+    each.check_against_model(shape.n_layer);
+    const PromptNeeds one = make_policy(each, run_shape(shape, n_prompt))->needs();
+    all.row_sums = all.row_sums || one.row_sums;
+    all.window = std::max(all.window, one.window);
+  }
+  return all;
+}
 
 double extend(Backend& backend, const Model& model, Sequence& sequence, std::span<const int32_t> ids, int32_t first,
               const PrefillOptions& options) {
@@ -60,6 +91,7 @@ double extend(Backend& backend, const Model& model, Sequence& sequence, std::spa
       options.cancel.check();
       ops.project(sequence, layer);
       ops.attend_prompt(sequence, layer);
+      ops.remember_prompt(sequence, layer);
       for (Observer* each : options.observers) each->prompt_layer(ops, sequence, layer, first + at, n);
       ops.finish_layer(sequence, layer);
     }
@@ -87,7 +119,10 @@ Prefilled prefill(Backend& backend, const Model& model, std::span<const int32_t>
   }
 
   ModelOps& ops = *backend.model;
-  Prefilled out{.sequence = ops.new_sequence(n_ctx),
+  // The queries that a trace stores are cheap, and most policies' windows fit.
+  const PromptNeeds keeps = {.row_sums = options.needs.row_sums,
+                             .window = std::max(options.needs.window, schema::kPromptQueries)};
+  Prefilled out{.sequence = ops.new_sequence(n_ctx, keeps),
                 .prompt = {prompt.begin(), prompt.end()},
                 .logits = std::vector<float>(shape.n_vocab)};
   out.seconds = extend(backend, model, *out.sequence, prompt, 0, options);
@@ -100,9 +135,9 @@ Generated generate(Backend& backend, const Model& model, Sequence& sequence, con
   const ModelShape& shape = model.shape();
   const auto n_prompt = static_cast<int32_t>(prefilled.prompt.size());
   options.settings.check_against_model(shape.n_layer);
-  const auto policy = make_policy(
-      options.settings,
-      {.n_layer = shape.n_layer, .n_head = shape.n_head, .n_kv_head = shape.n_kv_head, .n_prompt = n_prompt});
+  const auto policy = make_policy(options.settings, run_shape(shape, n_prompt));
+  const PromptNeeds needs = policy->needs();
+  check_needs(needs, sequence.holds(), options.settings.policy());
   const bool measure =
       std::any_of(options.observers.begin(), options.observers.end(), [](const Observer* o) { return o->measures(); });
   ModelOps& ops = *backend.model;
@@ -112,7 +147,7 @@ Generated generate(Backend& backend, const Model& model, Sequence& sequence, con
   };
 
   for (int32_t layer = 0; layer < shape.n_layer; ++layer) {
-    selection.after_prompt(sequence, layer, policy->prompt(layer), policy->plan(layer, 1).compare);
+    selection.after_prompt(sequence, layer, policy->prompt(layer), policy->plan(layer, 1).compare, needs, measure);
   }
   Generated out{.logits = prefilled.logits, .logits_hash = hash(prefilled.logits, 0xcbf29ce484222325ULL)};
   std::vector<HeadLog> heads(static_cast<size_t>(shape.n_layer) * shape.n_kv_head);
@@ -144,6 +179,7 @@ Generated generate(Backend& backend, const Model& model, Sequence& sequence, con
       watch.run();
       ops.project(sequence, layer);
       selection.gate(sequence, layer, plan, measure);
+      selection.before(sequence, layer, plan);
       selection.attend(sequence, layer, plan, options.shadow);
       watch.pause();
       tell([&](Observer& o) { o.attended(ops, sequence, t, layer); });

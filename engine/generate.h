@@ -54,10 +54,13 @@ class Observer {
 struct PrefillOptions {
   int32_t n_ctx = 0;    ///< room in the cache; 0: as much as the prompt needs
   int32_t chunk = 512;  ///< tokens at a time; does not change a bit of the result
+  PromptNeeds needs;    ///< of the policies that will continue it (see needs_of)
   std::span<Observer* const> observers;
   ProgressFn progress;
   Cancel cancel;
 };
+/// What policies need of a prompt of n_prompt tokens that is to be prefilled for all of them.
+PromptNeeds needs_of(std::span<const Settings> settings, const ModelShape& shape, int32_t n_prompt);
 /// Passes more tokens of a prompt through the model, at positions first, first + 1, ...; returns the seconds it took.
 /// The logits of the last one can then be had from the backend. Throws Error for ids outside the vocabulary.
 double extend(Backend& backend, const Model& model, Sequence& sequence, std::span<const int32_t> ids, int32_t first,
@@ -82,7 +85,8 @@ struct Generated {
   BytesRead bytes;
   uint64_t logits_hash = 0;  ///< FNV-1a over the bits of every step's logits
 };
-/// Continues `sequence` (usually a fork of a Prefilled's) from position n_prompt.
+/// Continues `sequence` (usually a fork of a Prefilled's) from position n_prompt. Throws Error where the policy needs
+/// more of the prompt than was kept when it was prefilled.
 Generated generate(Backend& backend, const Model& model, Sequence& sequence, const Prefilled& prefilled,
                    const GenerateOptions& options);
 

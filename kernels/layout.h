@@ -64,8 +64,8 @@ struct Attend {
   bool kept = false;  ///< attend to the kept set's first entries: `keep`, or with `ages` keep - (p - stamp) + 1
   int32_t keep = 0;
   bool ages = false;
-  int32_t tail = 0;  ///< the run [tail, p]; with `after_stamp` [stamp + 1, p]
-  bool after_stamp = false;
+  int32_t tail = 0;  ///< the run [tail, p]; with `from_stamp` [stamp + tail, p]; never before `lead`
+  bool from_stamp = false;
   bool rank_rotation = false;  ///< keys rotated by their rank in the (sorted) set, the query having the last rank
 };
 
@@ -80,7 +80,8 @@ constexpr PositionSet resolve(const Attend& attend, const int32_t* kept, int32_t
     set.kept = kept;
     set.n_kept = limit < 0 ? 0 : limit < n_kept ? limit : n_kept;
   }
-  set.tail = attend.after_stamp ? stamp + 1 : attend.tail;
+  const int32_t tail = attend.from_stamp ? stamp + attend.tail : attend.tail;
+  set.tail = tail < attend.lead ? attend.lead : tail;
   set.end = p + 1;
   return set.size() == p + 1 ? everything_up_to(p + 1) : set;
 }

@@ -1,4 +1,4 @@
-// The words of selection: how heads are reduced to one score per KV head and how queries are compared.
+// The words of selection: what positions are ranked by, how a kept set is made of them, how queries are compared.
 #pragma once
 #include <cstdint>
 
@@ -6,9 +6,45 @@ namespace reattend {
 
 /// Over the query heads of a KV head's group (SEMANTICS, `reduce`).
 enum class Reduce : uint8_t { max, mean, first };
-/// Of two sets of query heads (SEMANTICS, `similarity_reduce`).
-enum class Similarity : uint8_t { mean_query, mean_cosine, min_cosine };
+/// Of two sets of query heads (SEMANTICS, `similarity_reduce`); concatenated: of all heads' queries as one vector.
+enum class Similarity : uint8_t { mean_query, mean_cosine, min_cosine, concatenated };
 /// Which queries are compared (SEMANTICS, `similarity_query`).
 enum class QueryStage : uint8_t { pre_rope, post_rope };
+
+/// What positions are ranked by. Rows are softmax weights, one for each query head.
+enum class Rank : uint8_t {
+  nothing,   ///< no choice is made
+  row,       ///< this step's row over everything, 0..p
+  attended,  ///< this step's row over what was attended to
+  sums,      ///< rows of all queries so far, the prompt's included, summed; each over what its step attended to
+  window,    ///< rows of the last `window` prompt queries summed (step 0 only)
+  pages,     ///< a page's upper bound of q k: sum_c max(q_c min_c, q_c max_c), over the group by max
+  vote,      ///< softmax of q k, unscaled, over the candidates alone, summed over all query heads
+};
+
+/// How a kept set is made: score, reduce over heads, pool, take the best of the candidates. The candidates are
+/// [begin, end) and, with `from_kept`, the entries of the kept set as it stands, which lie before `begin`.
+struct Select {
+  Rank by = Rank::nothing;
+  Reduce reduce = Reduce::max;
+  int32_t pool = 1;  ///< over the whole row, then the candidates are cut out of it; 1 where scores are no whole row
+  int32_t keep = 0;  ///< how many are kept: positions, or pages
+  int32_t begin = 0, end = 0;
+  bool from_kept = false;
+  bool shared = false;        ///< one set for all KV heads of the layer, ranked by the mean (vote: sum) over all heads
+  bool with_current = false;  ///< p is added as the last entry where it was not chosen
+  bool ascending = false;     ///< entries in order of position, not of rank
+  int32_t page = 1;           ///< pages: positions of one; begin and end are multiples of it
+  int32_t window = 0;
+
+  constexpr bool chooses() const { return by != Rank::nothing; }
+};
+
+/// What a policy needs of the prompt beyond its cache, made while the prompt passes where nothing else is said.
+struct PromptNeeds {
+  bool row_sums = false;  ///< rows of all prompt queries, summed
+  int32_t window = 0;     ///< queries of the last prompt tokens
+  int32_t page = 0;       ///< bounds of the keys in pages of so many positions (made when decoding begins)
+};
 
 }  // namespace reattend

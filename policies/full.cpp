@@ -6,7 +6,6 @@ namespace {
 
 class Full final : public Policy {
  public:
-  After prompt(int32_t) const override { return {}; }
   Plan plan(int32_t, int32_t) const override { return {.branch = {.attend = {.everything = true}, .full = true}}; }
 };
 

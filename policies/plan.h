@@ -7,23 +7,21 @@
 
 namespace reattend {
 
-/// What happens once the step's attention is done; it acts on choices from the next step on.
-struct After {
-  bool select = false;  ///< row -> reduce -> pool -> top-`keep` -> kept set, stamp := p, reference query := this query
-  Reduce reduce = Reduce::max;
-  int32_t pool = 1;
-  int32_t keep = 0;
-};
-
-/// One way a step can go.
+/// One way a step can go, in this order. A choice replaces the kept set, sets its stamp to p and the reference query to
+/// this step's.
 struct Branch {
+  Select before;  ///< a choice that this step already attends to
   Attend attend;
-  After after;
-  bool full = false;  ///< counts as a full step (a refresh)
+  Select after;             ///< a choice that acts from the next step on
+  bool accumulate = false;  ///< this step's rows over what it attended to join the sums
+  bool full = false;        ///< counts as a full step (a refresh)
+
+  /// The kept set stays as it is, so copies of its rows made now serve later steps.
+  constexpr bool leaves_kept() const { return !before.chooses() && !after.chooses(); }
 };
 
-/// How this step's query is compared with the reference query of the kept set. Measured at every step when recording;
-/// needed in a fast run only where `gated`.
+/// How this step's query is compared with the reference query, that of the last choice. Measured at every step when
+/// recording; needed in a fast run only where `gated`.
 struct Comparison {
   bool present = false;  ///< the policy has a reference query
   Similarity how = Similarity::mean_query;
@@ -31,18 +29,19 @@ struct Comparison {
   bool per_kv_head = false;  ///< each KV head compares its own group; otherwise one cosine decides for the layer
 };
 
-/// Ungated: `branch` is carried out. Gated: a KV head takes `branch` iff cosine > threshold, otherwise `otherwise`.
+/// Ungated: `branch` is carried out. Gated: a KV head takes `branch` iff stays(), otherwise `otherwise`.
 struct Plan {
   Comparison compare;
   bool gated = false;
   double threshold = 0;
+  bool or_equal = false;  ///< a cosine equal to the threshold stays too
   Branch branch;
   Branch otherwise;
 };
 
-/// What a gate decided: the same comparison on every executor.
-constexpr bool stays(double cosine, double threshold) {
-  return cosine > threshold;
+/// What a gate decides: the same comparison on every executor. Without a reference query (nan) nothing stays.
+constexpr bool stays(const Plan& plan, double cosine) {
+  return plan.or_equal ? cosine >= plan.threshold : cosine > plan.threshold;
 }
 
 }  // namespace reattend

@@ -22,8 +22,9 @@ struct RunShape {
 class Policy {
  public:
   virtual ~Policy() = default;
-  /// After the prompt: what step 0 (the last prompt token, a full step) leaves behind.
-  virtual After prompt(int32_t layer) const = 0;
+  /// After the prompt: the choice that step 0 (the last prompt token, a full step) leaves behind.
+  virtual Select prompt(int32_t /*layer*/) const { return {}; }
+  virtual PromptNeeds needs() const { return {}; }
   /// The plan of step t >= 1.
   virtual Plan plan(int32_t layer, int32_t t) const = 0;
 };

@@ -1,9 +1,11 @@
 // StreamingLLM (arXiv 2309.17453, section 3.2): the first `sinks` positions and the last K - sinks cached ones, then p.
 // rotate = cache gives keys the rank they have in this set instead of their position, as the original does.
+// StreamingLLM++ (`streaming_refresh`, a baseline of arXiv 2411.05787): the same, with a full step where t % S == 0.
 #include <algorithm>
 #include <vector>
 
 #include "policies/builtin.h"
+#include "policies/words.h"
 
 namespace reattend {
 namespace {
@@ -13,17 +15,17 @@ class Streaming final : public Policy {
   Streaming(const Settings& settings, const RunShape& shape)
       : n_prompt_(shape.n_prompt), rotates_(settings.choice("rotate") == "cache") {
     for (int32_t l = 0; l < shape.n_layer; ++l) {
-      const int64_t keep = settings.count("K", l, shape.n_prompt);
-      layers_.push_back({.keep = static_cast<int32_t>(keep),
-                         .sinks = static_cast<int32_t>(std::min(settings.count("sinks", l, shape.n_prompt), keep))});
+      const int32_t keep = count_of(settings, "K", l, shape.n_prompt);
+      layers_.push_back({.keep = keep,
+                         .sinks = std::min(count_of(settings, "sinks", l, shape.n_prompt), keep),
+                         .stride = settings.policy() == "streaming" ? std::nullopt : settings.count_or_never("S", l)});
     }
   }
 
-  After prompt(int32_t) const override { return {}; }
-
   Plan plan(int32_t layer, int32_t t) const override {
-    const auto [keep, sinks] = layers_[static_cast<size_t>(layer)];
+    const auto& [keep, sinks, stride] = layers_[static_cast<size_t>(layer)];
     const int32_t p = n_prompt_ - 1 + t;
+    if (stride && t % *stride == 0) return {.branch = {.attend = {.everything = true}, .full = true}};
     // In a complete set ranks are positions: no rotation, so that it stays equal to `full` bit for bit.
     if (p <= keep) return {.branch = {.attend = {.everything = true}}};
     return {.branch = {.attend = {.lead = sinks, .tail = p - (keep - sinks), .rank_rotation = rotates_}}};
@@ -32,6 +34,7 @@ class Streaming final : public Policy {
  private:
   struct Layer {
     int32_t keep, sinks;
+    std::optional<int64_t> stride;  ///< nothing: never
   };
   int32_t n_prompt_;
   bool rotates_;
@@ -42,6 +45,9 @@ class Streaming final : public Policy {
 
 std::unique_ptr<Policy> make_streaming(const Settings& settings, const RunShape& shape) {
   return std::make_unique<Streaming>(settings, shape);
+}
+std::unique_ptr<Policy> make_streaming_refresh(const Settings& settings, const RunShape& shape) {
+  return make_streaming(settings, shape);
 }
 
 }  // namespace reattend

@@ -20,6 +20,10 @@ class Model;
 class Sequence {
  public:
   virtual ~Sequence() = default;
+  /// Positions in the cache.
+  virtual int32_t size() const = 0;
+  /// What is known of the prompt beyond its cache.
+  virtual PromptNeeds holds() const = 0;
 };
 
 /// What read() copies to the host. Shapes are of one layer and the last token(s) passed through it.
@@ -34,6 +38,9 @@ enum class Item : uint8_t {
   set,         ///< i32 [size]: the positions one KV head attended to at this step, in the set's order
   heads,       ///< f32 [n_head][d_head]: attention output of the last decoded position
   full_heads,  ///< f32 [n_head][d_head]: what full attention would have given there
+  prompt_queries,  ///< f32 [count][n_head][d_head] after RoPE of the last `count` prompt tokens; holds().window have
+                   ///< them
+  row_sums,        ///< f32 [n_head][L]: rows of all prompt queries, summed; where holds().row_sums
 };
 
 /// What a layer decided at a step.
@@ -41,6 +48,9 @@ struct HeadLog {
   bool full = false;
   float cosine = 0;       ///< nan where not measured
   int32_t positions = 0;  ///< how many were attended to, p included
+  /// Where measured: relative distance of the cut of the choices made before and after the attention to the nearest
+  /// different score; nan where none was made, infinity where nothing was cut. Step 0's stands in margin_after.
+  float margin_before = 0, margin_after = 0;
 };
 
 /// Bytes read: counted, not assumed. `select` are rows read only to choose, and kept rows read to be packed.
@@ -52,7 +62,8 @@ struct BytesRead {
 class ModelOps {
  public:
   virtual ~ModelOps() = default;
-  virtual std::unique_ptr<Sequence> new_sequence(int32_t n_ctx) = 0;
+  /// `keeps`: what remember_prompt() is going to make.
+  virtual std::unique_ptr<Sequence> new_sequence(int32_t n_ctx, const PromptNeeds& keeps) = 0;
   /// Shares complete blocks of the cache, copies the last; kept sets and references are copied.
   virtual std::unique_ptr<Sequence> fork(const Sequence& sequence) = 0;
   /// x := embeddings of `ids`, which stand at positions first, first + 1, ...
@@ -61,6 +72,8 @@ class ModelOps {
   virtual void project(Sequence& sequence, int32_t layer) = 0;
   /// Full causal attention of the chunk.
   virtual void attend_prompt(Sequence& sequence, int32_t layer) = 0;
+  /// Keeps of the chunk what its sequence was asked to: the latest queries; rows of its queries, added up.
+  virtual void remember_prompt(Sequence& sequence, int32_t layer) = 0;
   /// Output projection and feed-forward, with their residuals.
   virtual void finish_layer(Sequence& sequence, int32_t layer) = 0;
   /// out [n_vocab]: logits of the chunk's token `index` (negative: from the end).
@@ -68,22 +81,31 @@ class ModelOps {
   /// Copies an item to the host; returns the number of elements, out holds at least as many bytes as they need.
   virtual int64_t read(Sequence& sequence, Item item, int32_t layer, int32_t kv_head, int32_t first, int32_t count,
                        std::span<std::byte> out) = 0;
+  /// The other way, to restore a prompt: keys and values of positions first ... first + count - 1 (the cache grows to
+  /// hold them), prompt_queries and row_sums as read() gave them (of holds() as new_sequence() was told).
+  virtual void write(Sequence& sequence, Item item, int32_t layer, int32_t kv_head, int32_t first, int32_t count,
+                     std::span<const std::byte> in) = 0;
   /// Bytes read since the last call.
   virtual BytesRead take_bytes_read() = 0;
 };
 
-/// Operations of the policies: they carry out a plan for all KV heads of a layer, in the order gate, attend, after.
+/// Operations of the policies: they carry out a plan for all KV heads of a layer, in the order gate, before, attend,
+/// after.
 class SelectionOps {
  public:
   virtual ~SelectionOps() = default;
   /// Compares queries where the plan is gated or `measure`, and sets each KV head's branch.
   virtual void gate(Sequence& sequence, int32_t layer, const Plan& plan, bool measure) = 0;
+  /// Kept sets of the branches that choose before they attend.
+  virtual void before(Sequence& sequence, int32_t layer, const Plan& plan) = 0;
   /// Attention of the decoded token over what each KV head's branch says. `shadow`: over everything, whatever it says.
   virtual void attend(Sequence& sequence, int32_t layer, const Plan& plan, bool shadow) = 0;
-  /// Rows, scores, kept sets, reference queries of the branches that ask for them.
+  /// Sums and kept sets of the branches that ask for them.
   virtual void after(Sequence& sequence, int32_t layer, const Plan& plan) = 0;
-  /// Step 0: the same for the last prompt token.
-  virtual void after_prompt(Sequence& sequence, int32_t layer, const After& after, const Comparison& compare) = 0;
+  /// Step 0: nothing is kept yet; then the choice of the last prompt token, and sums that begin with the prompt's where
+  /// the policy needs them.
+  virtual void after_prompt(Sequence& sequence, int32_t layer, const Select& select, const Comparison& compare,
+                            const PromptNeeds& needs, bool measure) = 0;
   /// out [n_kv_head]: what the layer did at this step.
   virtual void log(const Sequence& sequence, int32_t layer, std::span<HeadLog> out) = 0;
 };
@@ -98,6 +120,7 @@ struct BackendOptions {
 struct Backend {
   std::string name;
   KvType kv = KvType::f16;  ///< of its caches
+  cpu::Activations activations = cpu::Activations::q8;
   std::unique_ptr<ModelOps> model;
   SelectionOps* selection = nullptr;  ///< part of the same object
 };

@@ -2,14 +2,14 @@
 // operations.
 #include "engine/backend/factories.h"
 #include "engine/backend/host_backend.h"
+#include "kernels/cpu/select_ops.h"
 
 namespace reattend {
 namespace {
 
 /// Adapts kernels/cpu to HostBackend. Scratch memory of the products and of attention lives here.
-class CpuKernels {
+class CpuKernels : public cpu::SelectOps {
  public:
-  using Real = float;
   using Matrix = cpu::Matrix;
   using Product = cpu::Product;
 
@@ -38,18 +38,9 @@ class CpuKernels {
                      std::span<const KvBlocks> kv, float scale, float* out) {
     cpu::attend_prompt(pool, *attend_, q, n_token, first, group, kv, scale, out);
   }
-  static void score_run(const float* q, int32_t group, const KvBlocks& kv, int32_t n, float scale, float* scores,
-                        int64_t stride) {
-    cpu::score_run(q, group, kv, n, scale, scores, stride);
-  }
-  static void softmax(float* row, int64_t n) { cpu::softmax(row, n); }
-  static void reduce_heads(const float* rows, int32_t group, int64_t stride, int64_t n, Reduce how, float* out) {
-    cpu::reduce_heads(rows, group, stride, n, how, out);
-  }
-  static void max_pool(const float* x, int64_t n, int32_t width, float* out) { cpu::max_pool(x, n, width, out); }
-  static int32_t top_k(const float* score, int32_t n, int32_t k, int32_t* out) { return cpu::top_k(score, n, k, out); }
-  static double similarity(const float* q, const float* ref, int32_t n_head, int32_t d_head, Similarity how) {
-    return cpu::similarity(q, ref, n_head, d_head, how);
+  void sum_prompt_rows(ThreadPool& pool, const float* q, int32_t n_token, int32_t first, int32_t group,
+                       std::span<const KvBlocks> kv, float scale, float* sums, int64_t stride) {
+    cpu::sum_prompt_rows(pool, *attend_, q, n_token, first, group, kv, scale, sums, stride);
   }
 
  private:
@@ -61,8 +52,12 @@ class CpuKernels {
 Backend make(const BackendOptions& options, const Model& model, ThreadPool& pool, BackendMemory::Kind memory) {
   auto made =
       std::make_unique<HostBackend<CpuKernels>>(model, pool, options.kv, memory, CpuKernels(options.activations));
-  SelectionOps* selection = made.get();
-  return {.name = options.device, .kv = options.kv, .model = std::move(made), .selection = selection};
+  SelectionOps* selection = &made->selection();
+  return {.name = options.device,
+          .kv = options.kv,
+          .activations = options.activations,
+          .model = std::move(made),
+          .selection = selection};
 }
 
 }  // namespace

@@ -39,9 +39,20 @@ class ReferenceKernels {
                             std::span<const KvBlocks> kv, double scale, double* out) {
     reference::attend_prompt(pool, q, n_token, first, group, kv, scale, out);
   }
-  static void score_run(const double* q, int32_t group, const KvBlocks& kv, int32_t n, double scale, double* scores,
-                        int64_t stride) {
-    reference::score_run(q, group, kv, n, scale, scores, stride);
+  static void score_set(const double* q, int32_t group, const KvBlocks& kv, const PositionSet& set, double scale,
+                        double* scores, int64_t stride) {
+    reference::score_set(q, group, kv, set, scale, scores, stride);
+  }
+  static void page_bounds(const KvBlocks& kv, int32_t first, int32_t n, double* bounds) {
+    reference::page_bounds(kv, first, n, bounds);
+  }
+  static void page_scores(const double* q, int32_t group, int32_t d_head, const double* bounds, int32_t n_page,
+                          double* out) {
+    reference::page_scores(q, group, d_head, bounds, n_page, out);
+  }
+  static void sum_prompt_rows(ThreadPool& pool, const double* q, int32_t n_token, int32_t first, int32_t group,
+                              std::span<const KvBlocks> kv, double scale, double* sums, int64_t stride) {
+    reference::sum_prompt_rows(pool, q, n_token, first, group, kv, scale, sums, stride);
   }
   static void softmax(double* row, int64_t n) { reference::softmax(row, n); }
   static void reduce_heads(const double* rows, int32_t group, int64_t stride, int64_t n, Reduce how, double* out) {
@@ -63,8 +74,12 @@ class ReferenceKernels {
 Backend make_reference_backend(const BackendOptions& options, const Model& model, ThreadPool& pool) {
   auto made = std::make_unique<HostBackend<ReferenceKernels>>(model, pool, KvType::f32, BackendMemory::Kind::plain,
                                                               ReferenceKernels());
-  SelectionOps* selection = made.get();
-  return {.name = options.device, .kv = KvType::f32, .model = std::move(made), .selection = selection};
+  SelectionOps* selection = &made->selection();
+  return {.name = options.device,
+          .kv = KvType::f32,
+          .activations = cpu::Activations::f32,  // taken as they are, whatever was asked for
+          .model = std::move(made),
+          .selection = selection};
 }
 
 }  // namespace reattend

@@ -133,10 +133,8 @@ schema::Reason reason_of(const Plan& plan, bool full, bool dense) {
 
 /// Layers that the settings make always full.
 std::vector<int64_t> dense_layers(const Settings& settings) {
-  const Parameter& parameter = *find_parameter("dense_layers");
-  const bool takes =
-      std::find(parameter.policies.begin(), parameter.policies.end(), settings.policy()) != parameter.policies.end();
-  return takes ? settings.layers("dense_layers") : std::vector<int64_t>();
+  if (!find_parameter("dense_layers")->taken_by(settings.policy())) return {};
+  return settings.layers("dense_layers");
 }
 
 }  // namespace
@@ -157,9 +155,6 @@ struct Recorder::State {
   TraceWriter& writer;
   TraceHeader header;
   const ModelShape& shape;
-  ThreadPool& pool;
-  std::vector<std::vector<float>> row_sums;                 ///< [n_layer] of [n_head][L], if asked for
-  std::vector<std::vector<float>> prompt_queries;           ///< [n_layer] of [W][n_head][d_head]
   std::vector<std::vector<float>> before_pre, before_post;  ///< [n_layer] of [n_head][d_head]
   std::vector<Plan> plans;                                  ///< [n_layer] of this step
   std::vector<int64_t> dense;
@@ -175,13 +170,10 @@ struct Recorder::State {
   std::exception_ptr error;
   std::thread thread;
 
-  State(TraceWriter& w, TraceHeader h, const ModelShape& s, ThreadPool& p)
+  State(TraceWriter& w, TraceHeader h, const ModelShape& s)
       : writer(w),
         header(std::move(h)),
         shape(s),
-        pool(p),
-        row_sums(header.row_sums ? s.n_layer : 0),
-        prompt_queries(s.n_layer),
         before_pre(s.n_layer),
         before_post(s.n_layer),
         plans(s.n_layer),
@@ -221,34 +213,6 @@ struct Recorder::State {
     return out;
   }
 
-  /// Adds the rows of a chunk's queries: one row of a group at a time, so memory does not grow with the square of L.
-  void add_row_sums(ModelOps& ops, Sequence& sequence, int32_t layer, int32_t first, int32_t n) {
-    std::vector<float>& sums = row_sums[layer];
-    const size_t n_prompt = header.prompt.size();
-    sums.resize(n_prompt * shape.n_head);
-    const std::vector<float> queries = read_queries(ops, sequence, Item::queries_post, layer, n);
-    const auto scale = static_cast<float>(1 / std::sqrt(static_cast<double>(shape.d_head)));
-    std::vector<std::vector<std::byte>> keys(shape.n_kv_head, std::vector<std::byte>((first + n) * kv_bytes()));
-    for (int32_t g = 0; g < shape.n_kv_head; ++g) ops.read(sequence, Item::keys, layer, g, 0, first + n, keys[g]);
-    pool.run(shape.n_kv_head, [&](int64_t g, int) {
-      std::vector<const void*> blocks;
-      for (int32_t p = 0; p < first + n; p += kPiece) blocks.push_back(keys[g].data() + p * kv_bytes());
-      const KvBlocks kv = {
-          .keys = blocks.data(), .values = blocks.data(), .type = header.kv_type, .d_head = shape.d_head};
-      std::vector<float> rows(shape.group() * n_prompt);
-      for (int32_t i = 0; i < n; ++i) {
-        const int32_t n_key = first + i + 1;
-        cpu::score_run(queries.data() + i * q_size() + g * shape.group() * shape.d_head, shape.group(), kv, n_key,
-                       scale, rows.data(), static_cast<int64_t>(n_prompt));
-        for (int32_t h = 0; h < shape.group(); ++h) {
-          float* row = rows.data() + h * n_prompt;
-          cpu::softmax(row, n_key);
-          cpu::add(sums.data() + (g * shape.group() + h) * n_prompt, row, n_key);
-        }
-      }
-    });
-  }
-
   void write_prompt(ModelOps& ops, Sequence& sequence) {
     const auto n_prompt = static_cast<int32_t>(header.prompt.size());
     std::vector<std::byte> keys(n_prompt * kv_bytes()), values(header.values ? keys.size() : 0);
@@ -258,8 +222,12 @@ struct Recorder::State {
         if (header.values) ops.read(sequence, Item::values, layer, g, 0, n_prompt, values);
         writer.prompt_kv(layer, g, keys, values);
       }
-      writer.prompt_queries(layer, prompt_queries[layer]);
-      if (header.row_sums) writer.prompt_row_sums(layer, row_sums[layer]);
+      const int32_t n_query = std::min(n_prompt, schema::kPromptQueries);
+      writer.prompt_queries(layer, read_queries(ops, sequence, Item::prompt_queries, layer, n_query));
+      if (!header.row_sums) continue;
+      std::vector<float> sums(static_cast<size_t>(shape.n_head) * n_prompt);
+      ops.read(sequence, Item::row_sums, layer, 0, 0, 0, std::as_writable_bytes(std::span(sums)));
+      writer.prompt_row_sums(layer, sums);
     }
   }
 
@@ -324,8 +292,8 @@ struct Recorder::State {
   }
 };
 
-Recorder::Recorder(TraceWriter& writer, TraceHeader header, const ModelShape& shape, ThreadPool& pool)
-    : state_(std::make_unique<State>(writer, std::move(header), shape, pool)) {}
+Recorder::Recorder(TraceWriter& writer, TraceHeader header, const ModelShape& shape)
+    : state_(std::make_unique<State>(writer, std::move(header), shape)) {}
 
 Recorder::~Recorder() {
   state_->stop();
@@ -333,16 +301,6 @@ Recorder::~Recorder() {
 
 TraceHeader& Recorder::header() {
   return state_->header;
-}
-
-void Recorder::prompt_layer(ModelOps& ops, Sequence& sequence, int32_t layer, int32_t first, int32_t n) {
-  State& s = *state_;
-  if (s.header.row_sums) s.add_row_sums(ops, sequence, layer, first, n);
-  const auto n_prompt = static_cast<int32_t>(s.header.prompt.size());
-  const int32_t from = std::max(first, n_prompt - schema::kPromptQueries), count = first + n - from;
-  if (count <= 0) return;
-  const std::vector<float> queries = s.read_queries(ops, sequence, Item::queries_post, layer, count);
-  s.prompt_queries[layer].insert(s.prompt_queries[layer].end(), queries.begin(), queries.end());
 }
 
 void Recorder::begin(ModelOps& ops, Sequence& sequence, const StepView& step) {

@@ -62,7 +62,7 @@ class ReplaySets : public ::testing::TestWithParam<Case> {
     header.settings = settings;
     header.shadow = shadow;
     header.vocab.resize(shape.n_vocab, "x");
-    Recorder recorder(writer, header, shape, pool_);
+    Recorder recorder(writer, header, shape);
     SetKeeper keeper(shape);
     Observer* recorders[] = {&recorder};
     Observer* both[] = {&recorder, &keeper};

@@ -77,7 +77,7 @@ class HeadRun {
     }
     if (request_.keep_sets) out_.sets[at] = sorted(set);
     work.run += set.size() - set.n_kept, work.kept += set.n_kept;
-    if (branch.after.select) work.ranked += p + 1, work.rescored += complete ? 0 : p + 1;
+    if (branch.after.chooses()) work.ranked += p + 1, work.rescored += complete ? 0 : p + 1;
   }
 
  private:
@@ -118,18 +118,18 @@ class HeadRun {
 
 Decisions decide(const Policy& policy, int32_t layer, const PreparedLayer& prepared) {
   const int32_t n_kv = prepared.n_kv_head();
-  const After prompt = policy.prompt(layer);
+  const Select prompt = policy.prompt(layer);
   Decisions all{.steps = std::vector<Decision>(static_cast<size_t>(prepared.n_step()) * n_kv),
-                .rank = {.present = prompt.select, .reduce = prompt.reduce, .pool = prompt.pool}};
+                .rank = {.present = prompt.chooses(), .reduce = prompt.reduce, .pool = prompt.pool}};
   std::vector<Decision> state(static_cast<size_t>(n_kv));
-  const auto select = [&](Decision& of, int32_t t, const After& after) {
+  const auto select = [&](Decision& of, int32_t t, const Select& after) {
     const RankNeed rank = {.present = true, .reduce = after.reduce, .pool = after.pool};
     if (!all.rank.present) all.rank = rank;
     if (all.rank != rank) throw Error("replay: a policy that ranks one layer in two ways is not supported");
     of.kept_step = t, of.keep = after.keep;
     all.depth = std::max(all.depth, std::min(after.keep, prepared.n_row(prepared.n_step())));
   };
-  if (prompt.select) {
+  if (prompt.chooses()) {
     for (Decision& each : state) select(each, 0, prompt);
   }
   for (int32_t t = 1; t <= prepared.n_step(); ++t) {
@@ -138,7 +138,7 @@ Decisions decide(const Policy& policy, int32_t layer, const PreparedLayer& prepa
       Decision& now = state[static_cast<size_t>(g)];
       const bool same = g > 0 && !plan.compare.per_kv_head && now.kept_step == state[0].kept_step;
       now.cosine = same ? state[0].cosine : compare(plan.compare, prepared, g, t, now.kept_step);
-      now.otherwise = plan.gated && !stays(now.cosine, plan.threshold);
+      now.otherwise = plan.gated && !stays(plan, now.cosine);
       all.steps[static_cast<size_t>(t - 1) * n_kv + g] = now;
     }
     for (int32_t g = 0; g < n_kv; ++g) {
@@ -148,7 +148,7 @@ Decisions decide(const Policy& policy, int32_t layer, const PreparedLayer& prepa
       const int32_t n_kept = now.kept_step < 0 ? 0 : std::min(now.keep, prepared.n_row(now.kept_step));
       const PositionSet set = resolve(branch.attend, nullptr, n_kept, stamp, prepared.position(t));
       if (set.size() <= prepared.position(t)) all.depth = std::max(all.depth, set.size());
-      if (branch.after.select) select(now, t, branch.after);
+      if (branch.after.chooses()) select(now, t, branch.after);
     }
   }
   return all;

@@ -1,0 +1,146 @@
+// What the two tables of a host backend share: shapes, kernels, working space, and the step under way.
+#pragma once
+#include <algorithm>
+#include <cmath>
+#include <memory_resource>
+#include <numeric>
+#include <utility>
+#include <vector>
+
+#include "engine/backend/backend.h"
+#include "engine/backend/host_sequence.h"
+#include "engine/model/model.h"
+
+namespace reattend {
+
+/// One row per query head over some positions, of the layer under way.
+template <class Real>
+struct HeadRows {
+  enum class State : uint8_t { none, raw, softmax };
+  int32_t layer = -1, n = 0;
+  int64_t stride = 0;
+  std::pmr::vector<Real> data;  ///< [n_head][stride]
+  std::vector<State> state;     ///< [n_head]
+  explicit HeadRows(std::pmr::memory_resource* m) : data(m) {}
+  /// Room for rows of n positions; rows of another layer or length are forgotten.
+  void start(int32_t l, int32_t n_position, int32_t n_head) {
+    if (layer == l && n == n_position) return;
+    layer = l, n = n_position, stride = (n + 63) / 64 * 64;
+    if (data.size() < static_cast<size_t>(n_head * stride)) data.resize(static_cast<size_t>(n_head * (stride + 4096)));
+    state.assign(n_head, State::none);
+  }
+  Real* row(int32_t head) { return data.data() + head * stride; }
+  /// Somebody is about to write raw scores of this KV head's group.
+  Real* begin_raw(int32_t kv_head, int32_t group) {
+    for (int32_t h = kv_head * group; h < (kv_head + 1) * group; ++h) state[h] = State::raw;
+    return row(kv_head * group);
+  }
+};
+
+template <class Kernels>
+struct HostCore {
+  using Real = typename Kernels::Real;
+  using Seq = HostSequence<Real>;
+  using Rows = HeadRows<Real>;
+
+  const Model& model;
+  const ModelShape& shape;
+  ThreadPool& pool;
+  KvType kv;
+  BackendMemory memory;
+  Kernels kernels;
+  Real scale;
+  std::pmr::vector<Real> heads, full_heads, staged;  ///< [n_token][n_head][d_head]; the others of one token
+  std::vector<PositionSet> sets;                     ///< [n_kv_head] of the layer that attended last
+  Rows rows;                                         ///< over everything, 0..p; shared by observers and selection
+  Rows set_rows;                                     ///< over what was attended to, in the set's order; same stride
+  BytesRead bytes;
+
+  HostCore(const Model& m, ThreadPool& p, KvType type, BackendMemory::Kind kind, Kernels k)
+      : model(m),
+        shape(m.shape()),
+        pool(p),
+        kv(type),
+        memory(kind),
+        kernels(std::move(k)),
+        scale(static_cast<Real>(1 / std::sqrt(static_cast<double>(shape.d_head)))),
+        heads(memory.resource()),
+        full_heads(memory.resource()),
+        staged(memory.resource()),
+        rows(memory.resource()),
+        set_rows(memory.resource()) {}
+  HostCore(const HostCore&) = delete;
+  HostCore& operator=(const HostCore&) = delete;
+  /// Within an Access.
+  void clear() {
+    for (auto* vector : {&heads, &full_heads, &staged, &rows.data, &set_rows.data}) {
+      std::pmr::vector<Real>(vector->get_allocator()).swap(*vector);
+    }
+  }
+
+  static Seq& cast(Sequence& sequence) { return static_cast<Seq&>(sequence); }
+  int64_t q_size() const { return int64_t{shape.n_head} * shape.d_head; }
+  Real* query(Seq& seq, int32_t layer) const { return seq.query.data() + layer * q_size(); }
+  Real* reference(Seq& seq, int32_t layer) const { return seq.reference.data() + layer * q_size(); }
+  KeptSet& unit(Seq& seq, int32_t layer, int32_t kv_head) const { return seq.kept[layer * shape.n_kv_head + kv_head]; }
+  HeadLog& log(Seq& seq, int32_t layer, int32_t kv_head) const { return seq.logs[layer * shape.n_kv_head + kv_head]; }
+  const Branch& branch(const Seq& seq, int32_t layer, int32_t kv_head, const Plan& plan) const {
+    return seq.stays[layer * shape.n_kv_head + kv_head] != 0 ? plan.branch : plan.otherwise;
+  }
+  std::vector<KvBlocks> blocks(const Seq& seq, int32_t layer) const {
+    std::vector<KvBlocks> all;
+    for (int32_t g = 0; g < shape.n_kv_head; ++g) all.push_back(seq.cache->blocks(layer, g));
+    return all;
+  }
+  /// Where a layer's sums over query head `head` begin in sums or PromptMemory::sums: [n_ctx].
+  size_t sums_at(const Seq& seq, int32_t layer, int32_t head) const {
+    return (static_cast<size_t>(layer) * shape.n_head + head) * seq.cache->shape().n_ctx;
+  }
+  std::vector<int32_t> all_kv_heads() const {
+    std::vector<int32_t> all(static_cast<size_t>(shape.n_kv_head));
+    std::iota(all.begin(), all.end(), 0);
+    return all;
+  }
+
+  /// Turned back by inverse rotation of the post-RoPE query: the replay has nothing else and must decide the same bit
+  /// for bit.
+  const Real* staged_query(Seq& seq, int32_t layer, QueryStage stage) {
+    if (stage == QueryStage::post_rope) return query(seq, layer);
+    std::copy_n(query(seq, layer), q_size(), staged.data());
+    shape.rope.rotate(staged.data(), shape.n_head, -int64_t{seq.cache->size() - 1});
+    return staged.data();
+  }
+
+  /// Softmax rows over 0..p of the KV heads named, from the scores of the attention pass or a scoring pass.
+  void ensure_rows(Seq& seq, int32_t layer, std::span<const int32_t> kv_heads) {
+    const int32_t group = shape.group(), n = seq.cache->size();
+    rows.start(layer, n, shape.n_head);
+    using State = typename Rows::State;
+    pool.run(static_cast<int64_t>(kv_heads.size()), [&](int64_t i, int) {
+      const int32_t g = kv_heads[i], head = g * group;
+      if (rows.state[head] != State::none) return;
+      kernels.score_set(query(seq, layer) + int64_t{head} * shape.d_head, group, seq.cache->blocks(layer, g),
+                        everything_up_to(n), scale, rows.row(head), rows.stride);
+    });
+    for (const int32_t g : kv_heads) {
+      if (rows.state[g * group] != State::none) continue;
+      bytes.select += n * seq.cache->bytes_per_position() / 2;
+      rows.begin_raw(g, group);
+    }
+    finish(rows, kv_heads, [n](int32_t) { return n; });
+  }
+
+  /// Raw scores of the KV heads named become softmax rows; size(g) entries each.
+  template <class Size>
+  void finish(Rows& of, std::span<const int32_t> kv_heads, const Size& size) {
+    const int32_t group = shape.group();
+    pool.run(static_cast<int64_t>(kv_heads.size()) * group, [&](int64_t i, int) {
+      const int32_t g = kv_heads[i / group], head = g * group + static_cast<int32_t>(i % group);
+      if (of.state[head] == Rows::State::softmax) return;
+      kernels.softmax(of.row(head), size(g));
+      of.state[head] = Rows::State::softmax;
+    });
+  }
+};
+
+}  // namespace reattend

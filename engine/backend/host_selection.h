@@ -1,0 +1,414 @@
+// The selection operations of a host backend: gates, choices, sums and attention over what a plan says.
+#pragma once
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <vector>
+
+#include "engine/backend/host_core.h"
+#include "engine/record/measure.h"
+#include "kernels/choose.h"
+
+namespace reattend {
+
+template <class Kernels>
+class HostSelection final : public SelectionOps {
+ public:
+  using Core = HostCore<Kernels>;
+  using Real = typename Kernels::Real;
+  using Seq = HostSequence<Real>;
+  using State = typename Core::Rows::State;
+
+  explicit HostSelection(Core& core) : c_(core) {}
+
+  void gate(Sequence& sequence, int32_t layer, const Plan& plan, bool measure) override {
+    const BackendMemory::Access access(c_.memory);
+    Seq& seq = c_.cast(sequence);
+    const ModelShape& shape = c_.shape;
+    measure_ = measure;
+    const int32_t group = shape.group(), n_unit = plan.compare.per_kv_head ? shape.n_kv_head : 1;
+    const int32_t n_head = plan.compare.per_kv_head ? group : shape.n_head;
+    const bool compares = plan.compare.present && (plan.gated || measure);
+    const Real* now = compares ? c_.staged_query(seq, layer, plan.compare.stage) : nullptr;
+    for (int32_t u = 0; u < n_unit; ++u) {
+      const int64_t at = int64_t{u} * n_head * shape.d_head;
+      const int32_t begin = plan.compare.per_kv_head ? u : 0, end = plan.compare.per_kv_head ? u + 1 : shape.n_kv_head;
+      const bool has_reference = c_.unit(seq, layer, begin).stamp >= 0;
+      const double cosine = compares && has_reference ? c_.kernels.similarity(now + at, c_.reference(seq, layer) + at,
+                                                                              n_head, shape.d_head, plan.compare.how)
+                                                      : kNan;
+      for (int32_t g = begin; g < end; ++g) {
+        const int32_t i = layer * shape.n_kv_head + g;
+        seq.stays[i] = !plan.gated || stays(plan, cosine) ? 1 : 0;
+        // Of step 0's choice the margin is told with step 1.
+        const float first = seq.logs[i].positions == 0 ? seq.logs[i].margin_after : kNan;
+        seq.logs[i] = {.full = c_.branch(seq, layer, g, plan).full,
+                       .cosine = static_cast<float>(cosine),
+                       .margin_before = first,
+                       .margin_after = kNan};
+      }
+    }
+  }
+
+  void before(Sequence& sequence, int32_t layer, const Plan& plan) override {
+    if (!plan.branch.before.chooses() && !plan.otherwise.before.chooses()) return;
+    const BackendMemory::Access access(c_.memory);
+    Seq& seq = c_.cast(sequence);
+    const std::vector<int32_t> heads =
+        heads_where(seq, layer, plan, [](const Branch& way) { return way.before.chooses(); });
+    if (!heads.empty()) choose(seq, layer, heads, c_.branch(seq, layer, heads[0], plan).before, plan.compare, true);
+  }
+
+  void attend(Sequence& sequence, int32_t layer, const Plan& plan, bool shadow) override {
+    const BackendMemory::Access access(c_.memory);
+    Seq& seq = c_.cast(sequence);
+    const int32_t p = seq.cache->size() - 1, n_kv = c_.shape.n_kv_head, group = c_.shape.group();
+    const std::vector<KvBlocks> kv = c_.blocks(seq, layer);
+    c_.sets.assign(n_kv, {});
+    c_.rows.start(layer, p + 1, c_.shape.n_head);
+    c_.set_rows.layer = -1;
+    c_.set_rows.start(layer, p + 1, c_.shape.n_head);
+    std::vector<Real*> scores(n_kv, nullptr);
+    std::vector<int32_t> gathered;
+    bool rotated = false;
+    for (int32_t g = 0; g < n_kv; ++g) {
+      const Branch& way = c_.branch(seq, layer, g, plan);
+      KeptSet& kept = c_.unit(seq, layer, g);
+      PositionSet& set = c_.sets[g];
+      set = resolve(way.attend, kept.order.data(), static_cast<int32_t>(kept.order.size()), kept.stamp, p);
+      c_.log(seq, layer, g).positions = set.size();
+      const bool complete = set.lead == p + 1, known = c_.rows.state[g * group] != State::none;
+      const bool learns = way.accumulate || way.after.by == Rank::attended;
+      rotated = rotated || (way.attend.rank_rotation && !complete);
+      // A full row comes for free where everything is attended to; it saves the scoring pass.
+      if ((complete || shadow) && !known && (way.after.chooses() || learns || measure_)) {
+        scores[g] = c_.rows.begin_raw(g, group);
+      } else if (!complete && !shadow && learns) {
+        scores[g] = c_.set_rows.begin_raw(g, group);
+      }
+      if (!complete && shadow && learns) gathered.push_back(g);
+    }
+    if (shadow) {
+      const std::vector<PositionSet> all(n_kv, everything_up_to(p + 1));
+      run_attention(seq, layer, kv, all, scores);
+      for (const int32_t g : gathered) gather_scores(seq, layer, g);
+    } else if (rotated) {
+      attend_by_rank(seq, layer, kv, p);
+    } else {
+      use_packed(seq, layer, plan);
+      run_attention(seq, layer, kv, c_.sets, scores);
+    }
+  }
+
+  void after(Sequence& sequence, int32_t layer, const Plan& plan) override {
+    const BackendMemory::Access access(c_.memory);
+    Seq& seq = c_.cast(sequence);
+    const std::vector<int32_t> adding = heads_where(seq, layer, plan, [](const Branch& way) { return way.accumulate; });
+    if (!adding.empty()) accumulate(seq, layer, adding);
+    const std::vector<int32_t> heads =
+        heads_where(seq, layer, plan, [](const Branch& way) { return way.after.chooses(); });
+    if (!heads.empty()) choose(seq, layer, heads, c_.branch(seq, layer, heads[0], plan).after, plan.compare, false);
+  }
+
+  void after_prompt(Sequence& sequence, int32_t layer, const Select& select, const Comparison& compare,
+                    const PromptNeeds& needs, bool measure) override {
+    const BackendMemory::Access access(c_.memory);
+    Seq& seq = c_.cast(sequence);
+    measure_ = measure;
+    for (int32_t g = 0; g < c_.shape.n_kv_head; ++g) {
+      KeptSet& kept = c_.unit(seq, layer, g);
+      kept.order.clear(), kept.stamp = -1, kept.packed = false;
+      c_.log(seq, layer, g) = {.margin_before = kNan, .margin_after = kNan};
+      seq.bounds[layer * c_.shape.n_kv_head + g].clear();
+    }
+    if (needs.row_sums && layer == 0) seq.sums = seq.prompt->sums;
+    if (needs.page > 0) extend_bounds(seq, layer, needs.page, seq.cache->size() / needs.page);
+    c_.rows.layer = -1;
+    if (select.chooses()) choose(seq, layer, c_.all_kv_heads(), select, compare, false);
+  }
+
+  void log(const Sequence& sequence, int32_t layer, std::span<HeadLog> out) override {
+    const BackendMemory::Access access(c_.memory);
+    const Seq& seq = static_cast<const Seq&>(sequence);
+    std::copy_n(seq.logs.begin() + layer * c_.shape.n_kv_head, c_.shape.n_kv_head, out.begin());
+  }
+
+ private:
+  static constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+
+  template <class Test>
+  std::vector<int32_t> heads_where(const Seq& seq, int32_t layer, const Plan& plan, const Test& test) const {
+    std::vector<int32_t> heads;
+    for (int32_t g = 0; g < c_.shape.n_kv_head; ++g) {
+      if (test(c_.branch(seq, layer, g, plan))) heads.push_back(g);
+    }
+    return heads;
+  }
+
+  void run_attention(Seq& seq, int32_t layer, std::span<const KvBlocks> kv, std::span<const PositionSet> sets,
+                     std::span<Real* const> scores) {
+    c_.kernels.attend(c_.pool, c_.query(seq, layer), c_.shape.group(), kv, sets, c_.scale, c_.heads.data(), scores,
+                      c_.rows.stride);
+    for (const PositionSet& set : sets) c_.bytes.attend += set.size() * seq.cache->bytes_per_position();
+  }
+
+  /// Where the output was full attention's, the scores of the policy's own set are among those of everything.
+  void gather_scores(Seq& seq, int32_t layer, int32_t g) {
+    const int32_t group = c_.shape.group();
+    Real* const out = c_.set_rows.begin_raw(g, group);
+    const PositionSet& set = c_.sets[g];
+    if (c_.rows.state[g * group] == State::raw) {
+      for (int32_t h = 0; h < group; ++h) {
+        const Real* const all = c_.rows.row(g * group + h);
+        for (int32_t i = 0; i < set.size(); ++i) out[h * c_.set_rows.stride + i] = all[set[i]];
+      }
+      return;
+    }
+    // Its row was made before the attention and is a softmax already.
+    c_.kernels.score_set(c_.query(seq, layer) + int64_t{g} * group * c_.shape.d_head, group,
+                         seq.cache->blocks(layer, g), set, c_.scale, out, c_.set_rows.stride);
+  }
+
+  /// Hands attention the rank-ordered copies of kept sets that later steps will read as well, made at the first use.
+  void use_packed(Seq& seq, int32_t layer, const Plan& plan) {
+    const auto row = static_cast<size_t>(seq.cache->bytes_per_position() / 2);
+    std::vector<int32_t> fresh;
+    for (int32_t g = 0; g < c_.shape.n_kv_head; ++g) {
+      KeptSet& kept = c_.unit(seq, layer, g);
+      if (c_.sets[g].n_kept == 0 || kept.packed || !c_.branch(seq, layer, g, plan).leaves_kept()) continue;
+      kept.packed_keys.resize(kept.order.size() * row);
+      kept.packed_values.resize(kept.order.size() * row);
+      kept.packed = true;
+      c_.bytes.select += static_cast<int64_t>(2 * kept.order.size() * row);
+      fresh.push_back(g);
+    }
+    constexpr int64_t kRows = 128;  // a task's share: 32 KB of keys and values at d_head 64
+    int64_t n_part = 0;             // sets of one layer may differ in size where each KV head decides for itself
+    for (const int32_t g : fresh) {
+      n_part = std::max(n_part, (static_cast<int64_t>(c_.unit(seq, layer, g).order.size()) + kRows - 1) / kRows);
+    }
+    c_.pool.run(static_cast<int64_t>(fresh.size()) * n_part, [&](int64_t task, int) {
+      const int32_t g = fresh[task / n_part];
+      KeptSet& kept = c_.unit(seq, layer, g);
+      const auto begin = static_cast<size_t>(task % n_part * kRows);
+      const size_t end = std::min(kept.order.size(), begin + kRows);
+      for (size_t i = begin; i < end; ++i) {
+        std::memcpy(kept.packed_keys.data() + i * row, seq.cache->key(layer, g, kept.order[i]), row);
+        std::memcpy(kept.packed_values.data() + i * row, seq.cache->value(layer, g, kept.order[i]), row);
+      }
+    });
+    for (int32_t g = 0; g < c_.shape.n_kv_head; ++g) {
+      KeptSet& kept = c_.unit(seq, layer, g);
+      if (c_.sets[g].n_kept == 0 || !kept.packed) continue;
+      c_.sets[g].packed_keys = kept.packed_keys.data();
+      c_.sets[g].packed_values = kept.packed_values.data();
+      c_.sets[g].packed_type = c_.kv;
+    }
+  }
+
+  /// StreamingLLM's original positions: key r of the sorted set stands at r, the query at the last rank. Works on a
+  /// copy.
+  void attend_by_rank(Seq& seq, int32_t layer, std::span<const KvBlocks> kv, int32_t p) {
+    const int32_t d = c_.shape.d_head, group = c_.shape.group();
+    std::vector<std::vector<float>> keys(kv.size()), values(kv.size());
+    std::vector<std::vector<int32_t>> order(kv.size());
+    std::vector<PositionSet> packed(kv.size());
+    std::copy_n(c_.query(seq, layer), c_.q_size(), c_.staged.data());
+    for (size_t g = 0; g < kv.size(); ++g) {
+      const PositionSet& set = c_.sets[g];
+      const int32_t n = set.size();
+      for (int32_t i = 0; i < n; ++i) order[g].push_back(set[i]);
+      std::sort(order[g].begin(), order[g].end());
+      keys[g].resize(static_cast<size_t>(n) * d), values[g].resize(static_cast<size_t>(n) * d);
+      c_.pool.run(n, [&](int64_t r, int) {
+        const int32_t at = order[g][r];
+        c_.kernels.load(seq.cache->key(layer, static_cast<int32_t>(g), at), d, c_.kv, keys[g].data() + r * d);
+        c_.kernels.load(seq.cache->value(layer, static_cast<int32_t>(g), at), d, c_.kv, values[g].data() + r * d);
+        c_.shape.rope.rotate(keys[g].data() + r * d, 1, r - at);
+      });
+      c_.shape.rope.rotate(c_.staged.data() + static_cast<int64_t>(g) * group * d, group, int64_t{n - 1} - p);
+      packed[g] = {.kept = order[g].data(),
+                   .n_kept = n,
+                   .packed_keys = keys[g].data(),
+                   .packed_values = values[g].data(),
+                   .packed_type = KvType::f32};
+      c_.bytes.attend += n * seq.cache->bytes_per_position();
+    }
+    c_.kernels.attend(c_.pool, c_.staged.data(), group, kv, packed, c_.scale, c_.heads.data(), {}, 0);
+  }
+
+  /// Softmax rows over what was attended to: those over everything where that is the same.
+  void ensure_set_rows(Seq& seq, int32_t layer, std::span<const int32_t> kv_heads) {
+    const int32_t n = seq.cache->size();
+    std::vector<int32_t> complete, part;
+    for (const int32_t g : kv_heads) (c_.sets[g].lead == n ? complete : part).push_back(g);
+    if (!complete.empty()) c_.ensure_rows(seq, layer, complete);
+    c_.finish(c_.set_rows, part, [this](int32_t g) { return c_.sets[g].size(); });
+  }
+  const Real* set_row(const Seq& seq, int32_t head) const {
+    const bool complete = c_.sets[head / c_.shape.group()].lead == seq.cache->size();
+    return (complete ? c_.rows : c_.set_rows).row(head);
+  }
+
+  void accumulate(Seq& seq, int32_t layer, std::span<const int32_t> kv_heads) {
+    ensure_set_rows(seq, layer, kv_heads);
+    const int32_t group = c_.shape.group();
+    c_.pool.run(static_cast<int64_t>(kv_heads.size()) * group, [&](int64_t i, int) {
+      const int32_t g = kv_heads[i / group], head = g * group + static_cast<int32_t>(i % group);
+      Real* const sums = seq.sums.data() + c_.sums_at(seq, layer, head);
+      const Real* const row = set_row(seq, head);
+      for (int32_t j = 0; j < c_.sets[g].size(); ++j) sums[c_.sets[g][j]] += row[j];
+    });
+  }
+
+  /// Bounds of pages 0 .. n_page - 1, all of them complete.
+  void extend_bounds(Seq& seq, int32_t layer, int32_t page, int32_t n_page) {
+    const size_t width = 2 * static_cast<size_t>(c_.shape.d_head);
+    const auto n_known = static_cast<int32_t>(seq.bounds[layer * c_.shape.n_kv_head].size() / width);
+    if (n_known >= n_page) return;
+    for (int32_t g = 0; g < c_.shape.n_kv_head; ++g) seq.bounds[layer * c_.shape.n_kv_head + g].resize(n_page * width);
+    c_.bytes.select += int64_t{n_page - n_known} * page * c_.shape.n_kv_head * seq.cache->bytes_per_position() / 2;
+    c_.pool.run(c_.shape.n_kv_head, [&](int64_t g, int) {
+      const KvBlocks keys = seq.cache->blocks(layer, static_cast<int32_t>(g));
+      Real* const bounds = seq.bounds[layer * c_.shape.n_kv_head + g].data();
+      for (int32_t i = n_known; i < n_page; ++i) c_.kernels.page_bounds(keys, i * page, page, bounds + i * width);
+    });
+  }
+
+  /// One choice of a kept set for each of the KV heads, or one for all of them; references are set along with it.
+  void choose(Seq& seq, int32_t layer, std::span<const int32_t> kv_heads, const Select& what, const Comparison& compare,
+              bool is_before) {
+    const int32_t n = seq.cache->size();
+    const std::vector<int32_t> all = c_.all_kv_heads();
+    const std::span<const int32_t> voting = what.shared ? std::span<const int32_t>(all) : kv_heads;
+    if (what.by == Rank::row) c_.ensure_rows(seq, layer, voting);
+    if (what.by == Rank::attended) ensure_set_rows(seq, layer, voting);
+    if (what.by == Rank::pages) {
+      extend_bounds(seq, layer, what.page, what.end / what.page);
+      c_.bytes.select +=
+          int64_t{what.end / what.page} * 2 * c_.shape.d_head * c_.shape.n_kv_head * static_cast<int64_t>(sizeof(Real));
+    }
+    if (what.by == Rank::window) window_sums(seq, layer, what.window);
+    if (what.by == Rank::vote) vote(seq, layer, what);
+    const std::span<const int32_t> choosing = what.shared ? kv_heads.first(1) : kv_heads;
+    std::vector<Scored> scored(choosing.size());
+    c_.pool.run(static_cast<int64_t>(choosing.size()),
+                [&](int64_t i, int) { scored[i] = score(seq, layer, choosing[i], what, n); });
+    for (size_t i = 0; i < choosing.size(); ++i) {
+      KeptSet& kept = c_.unit(seq, layer, choosing[i]);
+      take_best<Kernels>(what, scored[i].score(), scored[i].candidates, n - 1, kept.order);
+      const float margin = measure_ ? margin_of(what, scored[i]) : kNan;
+      for (const int32_t g : what.shared ? kv_heads : choosing.subspan(i, 1)) {
+        KeptSet& mine = c_.unit(seq, layer, g);
+        if (g != choosing[i]) mine.order = kept.order;
+        mine.packed = false;
+        mine.stamp = n - 1;
+        (is_before ? c_.log(seq, layer, g).margin_before : c_.log(seq, layer, g).margin_after) = margin;
+      }
+    }
+    if (!compare.present) return;
+    const Real* now = c_.staged_query(seq, layer, compare.stage);
+    for (const int32_t g : kv_heads) {
+      const int64_t width = int64_t{c_.shape.group()} * c_.shape.d_head, at = g * width;
+      std::copy_n(now + at, width, c_.reference(seq, layer) + at);
+    }
+  }
+
+  /// Candidates and what they score; `first` is where the first candidate stands in `values`.
+  struct Scored {
+    Candidates candidates;
+    std::vector<Real> values;
+    int32_t first = 0;
+    const Real* score() const { return values.data() + first; }
+  };
+
+  static float margin_of(const Select& what, const Scored& scored) {
+    const std::vector<double> wide(scored.score(), scored.score() + scored.candidates.n);
+    return static_cast<float>(selection_margin(wide, what.keep));
+  }
+
+  Scored score(Seq& seq, int32_t layer, int32_t g, const Select& what, int32_t n) {
+    const KeptSet& kept = c_.unit(seq, layer, g);
+    Scored out{.candidates = candidates_of(what, {kept.order.data(), kept.order.size()})};
+    const Candidates& who = out.candidates;
+    const int32_t group = what.shared ? c_.shape.n_head : c_.shape.group(), head = what.shared ? 0 : g * group;
+    out.values.resize(static_cast<size_t>(n));
+    std::vector<Real> scratch;
+    switch (what.by) {
+      case Rank::nothing:
+        break;
+      case Rank::row:
+      case Rank::window:
+        scratch.resize(static_cast<size_t>(n));
+        score_rows<Kernels>(what, (what.by == Rank::row ? c_.rows : c_.set_rows).row(head), group, c_.rows.stride, n,
+                            out.values.data(), scratch.data());
+        break;
+      case Rank::attended: {
+        const PositionSet& set = c_.sets[g];
+        const int32_t n_set = set.size();
+        scratch.resize(2 * static_cast<size_t>(n));
+        score_rows<Kernels>(what, set_row(seq, head), group, c_.rows.stride, n_set, scratch.data(), scratch.data() + n);
+        for (int32_t i = 0; i < n_set; ++i) out.values[set[i]] = scratch[i];
+        break;
+      }
+      case Rank::sums:
+        scratch.resize(static_cast<size_t>(group) * who.n);
+        for (int32_t h = 0; h < group; ++h) {
+          const Real* const sums = seq.sums.data() + c_.sums_at(seq, layer, head + h);
+          for (int32_t i = 0; i < who.n; ++i) scratch[static_cast<size_t>(h) * who.n + i] = sums[who[i]];
+        }
+        c_.kernels.reduce_heads(scratch.data(), group, who.n, who.n, what.reduce, out.values.data());
+        return out;
+      case Rank::pages: {
+        const auto& bounds = seq.bounds[layer * c_.shape.n_kv_head + g];
+        c_.kernels.page_scores(c_.query(seq, layer) + int64_t{head} * c_.shape.d_head, group, c_.shape.d_head,
+                               bounds.data(), who.n, out.values.data());
+        return out;
+      }
+      case Rank::vote:
+        c_.kernels.reduce_heads(c_.set_rows.row(0), group, c_.set_rows.stride, who.n, Reduce::mean, out.values.data());
+        return out;
+    }
+    // Scores stand by position.
+    if (who.positions.empty()) {
+      out.first = who.begin;
+    } else {
+      for (int32_t i = 0; i < who.n; ++i) out.values[i] = out.values[who[i]];  // ascending: never written before read
+    }
+    return out;
+  }
+
+  /// Rows of the last prompt queries, summed, into set_rows: nothing has been attended to yet.
+  void window_sums(Seq& seq, int32_t layer, int32_t window) {
+    const int32_t n = seq.cache->size(), n_head = c_.shape.n_head;
+    const auto& queries = seq.prompt->queries[layer];
+    c_.rows.start(layer, n, n_head);
+    c_.set_rows.layer = -1;
+    c_.set_rows.start(layer, n, n_head);
+    std::fill(c_.set_rows.data.begin(), c_.set_rows.data.begin() + n_head * c_.set_rows.stride, Real{0});
+    const std::vector<KvBlocks> kv = c_.blocks(seq, layer);
+    c_.kernels.sum_prompt_rows(c_.pool, queries.data() + queries.size() - window * c_.q_size(), window, n - window,
+                               c_.shape.group(), kv, c_.scale, c_.set_rows.row(0), c_.set_rows.stride);
+  }
+
+  /// Each head's softmax over the candidates, without the usual scale, into set_rows.
+  void vote(Seq& seq, int32_t layer, const Select& what) {
+    const int32_t group = c_.shape.group(), n = seq.cache->size();
+    const PositionSet middle = {.tail = what.begin, .end = what.end};
+    c_.set_rows.layer = -1;
+    c_.set_rows.start(layer, n, c_.shape.n_head);
+    c_.pool.run(c_.shape.n_kv_head, [&](int64_t g, int) {
+      const auto head = static_cast<int32_t>(g) * group;
+      c_.kernels.score_set(c_.query(seq, layer) + int64_t{head} * c_.shape.d_head, group,
+                           seq.cache->blocks(layer, static_cast<int32_t>(g)), middle, Real{1}, c_.set_rows.row(head),
+                           c_.set_rows.stride);
+      for (int32_t h = 0; h < group; ++h) c_.kernels.softmax(c_.set_rows.row(head + h), middle.size());
+    });
+    c_.bytes.select += int64_t{c_.shape.n_kv_head} * middle.size() * seq.cache->bytes_per_position() / 2;
+  }
+
+  Core& c_;
+  bool measure_ = false;
+};
+
+}  // namespace reattend

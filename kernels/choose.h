@@ -1,0 +1,107 @@
+// From scores to a kept set: one template for every executor on the host, so that engine and replay keep the same bits.
+#pragma once
+#include <algorithm>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "kernels/layout.h"
+#include "kernels/selection.h"
+
+namespace reattend {
+
+/// What competes in a choice, in order of position: candidate i is positions[i], or begin + i where `positions` is
+/// empty.
+struct Candidates {
+  std::vector<int32_t> positions;
+  int32_t begin = 0, n = 0;
+  int32_t operator[](int32_t i) const { return positions.empty() ? begin + i : positions[static_cast<size_t>(i)]; }
+};
+
+/// `kept` in any order. Pages are candidates as wholes: their indices stand for positions.
+inline Candidates candidates_of(const Select& what, std::span<const int32_t> kept) {
+  const int32_t size = what.by == Rank::pages ? what.page : 1;
+  Candidates out{.begin = what.begin / size, .n = std::max(0, (what.end - what.begin) / size)};
+  if (!what.from_kept) return out;
+  out.positions.assign(kept.begin(), kept.end());
+  std::sort(out.positions.begin(), out.positions.end());
+  for (int32_t p = what.begin; p < what.end; ++p) out.positions.push_back(p);
+  out.n = static_cast<int32_t>(out.positions.size());
+  return out;
+}
+
+/// Scores of the positions 0..n-1 from rows [group][stride]; score [n], scratch [n].
+template <class Ops>
+void score_rows(const Select& what, const typename Ops::Real* rows, int32_t group, int64_t stride, int32_t n,
+                typename Ops::Real* score, typename Ops::Real* scratch) {
+  Ops::reduce_heads(rows, group, stride, n, what.reduce, what.pool > 1 ? scratch : score);
+  if (what.pool > 1) Ops::max_pool(scratch, n, what.pool, score);
+}
+
+/// Sums of the candidates over the heads of a group; sums [group][stride] by position, score [candidates.n].
+template <class Ops>
+void score_sums(const Select& what, const typename Ops::Real* sums, int64_t stride, int32_t group,
+                const Candidates& candidates, typename Ops::Real* score,
+                std::vector<typename Ops::Real>& scratch) {
+  const int32_t n = candidates.n;
+  scratch.resize(static_cast<size_t>(group) * static_cast<size_t>(n));
+  for (int32_t h = 0; h < group; ++h) {
+    for (int32_t i = 0; i < n; ++i) {
+      scratch[static_cast<size_t>(h) * static_cast<size_t>(n) + static_cast<size_t>(i)] = sums[h * stride + candidates[i]];
+    }
+  }
+  Ops::reduce_heads(scratch.data(), group, n, n, what.reduce, score);
+}
+
+/// Scores of the positions of `set` from rows [group][stride] in the set's order; score [p + 1] by position, what is
+/// not in the set stays as it is.
+template <class Ops>
+void score_attended(const Select& what, const typename Ops::Real* rows, int32_t group, int64_t stride,
+                    const PositionSet& set, typename Ops::Real* score, std::vector<typename Ops::Real>& scratch) {
+  const int32_t n = set.size();
+  scratch.resize(2 * static_cast<size_t>(n));
+  score_rows<Ops>(what, rows, group, stride, n, scratch.data(), scratch.data() + n);
+  for (int32_t i = 0; i < n; ++i) score[set[i]] = scratch[static_cast<size_t>(i)];
+}
+
+/// Scores that stand by position -> those of the candidates, in place where they are not one run; the first's place.
+template <class Real>
+Real* cut_out(const Candidates& candidates, Real* score) {
+  if (candidates.positions.empty()) return score + candidates.begin;
+  for (int32_t i = 0; i < candidates.n; ++i) score[i] = score[candidates[i]];  // ascending: never written before read
+  return score;
+}
+
+/// The kept set that `best`, indices of candidates, become at position p.
+template <class Vector>
+void keep_best(const Select& what, std::span<const int32_t> best, const Candidates& candidates, int32_t p,
+               Vector& kept) {
+  kept.clear();
+  for (const int32_t i : best) {
+    const int32_t first = candidates[i] * what.page;
+    for (int32_t j = 0; j < what.page; ++j) kept.push_back(first + j);
+  }
+  if (what.with_current && std::find(kept.begin(), kept.end(), p) == kept.end()) kept.push_back(p);
+}
+
+/// The best of the candidates at position p; score [candidates.n]. `kept` is replaced.
+template <class Ops, class Vector>
+void take_best(const Select& what, const typename Ops::Real* score, const Candidates& candidates, int32_t p,
+               Vector& kept) {
+  const int32_t n = candidates.n, keep = std::min(what.keep, n);
+  std::vector<int32_t> best(static_cast<size_t>(keep));
+  if (what.ascending && n == keep + 1) {
+    // One leaves, as at every step of a policy that evicts: the lowest, of equal ones the latest.
+    int32_t lowest = 0;
+    for (int32_t i = 1; i < n; ++i) lowest = score[i] <= score[lowest] ? i : lowest;
+    for (int32_t i = 0, at = 0; i < n; ++i) {
+      if (i != lowest) best[static_cast<size_t>(at++)] = i;
+    }
+  } else {
+    Ops::top_k(score, n, keep, best.data());
+    if (what.ascending) std::sort(best.begin(), best.end());
+  }
+  keep_best(what, best, candidates, p, kept);
+}
+
+}  // namespace reattend

@@ -1,0 +1,83 @@
+// SnapKV (arXiv 2404.14469, section 4): once, after the prompt, the rows of its last `window` queries are summed and
+// pooled; the K - window best positions before the window stay, with the window and all that is generated.
+// PyramidKV (arXiv 2406.02069, section 4): the same with a budget that falls from layer to layer, K on average:
+//   C = K - window,  least = C / beta,  K_l = window + (2 C - least) - l (2 C - 2 least) / (n_layer - 1)
+#include <algorithm>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "policies/builtin.h"
+#include "policies/words.h"
+
+namespace reattend {
+namespace {
+
+/// In integers, so rounded down once.
+int32_t pyramid(int64_t c, int64_t beta, int32_t layer, int32_t n_layer) {
+  if (n_layer == 1) return static_cast<int32_t>(c);
+  const int64_t n = n_layer - 1;
+  return static_cast<int32_t>(c * ((2 * beta - 1) * n - 2 * layer * (beta - 1)) / (beta * n));
+}
+
+class SnapKV final : public Policy {
+ public:
+  SnapKV(const Settings& settings, const RunShape& shape)
+      : n_prompt_(shape.n_prompt),
+        reduce_(reduce_of(settings)),
+        pool_(count_of(settings, "pool", 0, shape.n_prompt)),
+        window_(std::min(count_of(settings, "window", 0, shape.n_prompt), shape.n_prompt)) {
+    const int32_t asked = count_of(settings, "window", 0, shape.n_prompt);
+    for (int32_t l = 0; l < shape.n_layer; ++l) {
+      const int32_t keep = count_of(settings, "K", l, shape.n_prompt);
+      if (asked > keep) {
+        fail_usage({.where = "window",
+                    .expected = fmt::format("at most the budget K, {} positions in layer {}", keep, l),
+                    .got = fmt::format("{}", asked),
+                    .remedy = "give a smaller --window or a larger --budget"});
+      }
+      if (shape.n_prompt <= keep) {
+        before_window_.push_back(n_prompt_ - window_);
+      } else if (settings.policy() == "snapkv") {
+        before_window_.push_back(keep - window_);
+      } else {
+        before_window_.push_back(pyramid(keep - window_, settings.count("beta", l, n_prompt_), l, shape.n_layer));
+      }
+    }
+  }
+
+  PromptNeeds needs() const override { return {.window = window_}; }
+
+  Select prompt(int32_t layer) const override {
+    return {.by = Rank::window,
+            .reduce = reduce_,
+            .pool = pool_,
+            .keep = before_window_[static_cast<size_t>(layer)],
+            .end = n_prompt_ - window_,
+            .window = window_};
+  }
+
+  Plan plan(int32_t layer, int32_t) const override {
+    return {
+        .branch = {
+            .attend = {.kept = true, .keep = before_window_[static_cast<size_t>(layer)], .tail = n_prompt_ - window_}}};
+  }
+
+ private:
+  int32_t n_prompt_;
+  Reduce reduce_;
+  int32_t pool_, window_;
+  std::vector<int32_t> before_window_;  ///< [n_layer] positions kept before the window
+};
+
+}  // namespace
+
+std::unique_ptr<Policy> make_snapkv(const Settings& settings, const RunShape& shape) {
+  return std::make_unique<SnapKV>(settings, shape);
+}
+std::unique_ptr<Policy> make_pyramidkv(const Settings& settings, const RunShape& shape) {
+  return make_snapkv(settings, shape);
+}
+
+}  // namespace reattend

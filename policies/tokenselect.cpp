@@ -1,0 +1,91 @@
+// TokenSelect (arXiv 2411.02886, sections 4.2 and 4.3): all query heads vote, by softmax, on the positions between the
+// first n_init and the last n_local; one choice of k for the layer:
+//   vote_j = sum_h softmax_j(q_h k_j) over the middle;  attend to 0..n_init - 1, top-k of the middle, the local window
+// Selection cache: while cos(q, C_Q) >= threshold, of all heads' queries concatenated, the last choice serves again,
+// with what has left the window since.
+#include <algorithm>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "policies/builtin.h"
+#include "policies/words.h"
+
+namespace reattend {
+namespace {
+
+struct Parts {
+  int32_t n_init, n_local, n_middle;
+};
+
+/// Given only K: a sixteenth and seven sixteenths of it, and the rest.
+Parts parts_of(const Settings& settings, int32_t layer, int32_t n_prompt) {
+  const auto part = [&](std::string_view key, int32_t otherwise) {
+    return settings.is_auto(key) ? otherwise : count_of(settings, key, layer, n_prompt);
+  };
+  if (settings.is_auto("K")) return {part("n_init", 128), part("n_local", 512), part("k", 2048)};
+  const int32_t budget = count_of(settings, "K", layer, n_prompt);
+  const int32_t n_init = part("n_init", budget / 16), n_local = part("n_local", 7 * budget / 16);
+  const int32_t rest = budget - n_init - n_local;
+  if (rest < 0 || (!settings.is_auto("k") && part("k", 0) != rest)) {
+    fail_usage(
+        {.where = "K",
+         .expected = "n_init + n_local + k",
+         .got = fmt::format("K = {}, n_init = {}, n_local = {}, k = {}", budget, n_init, n_local, part("k", rest)),
+         .remedy = "leave one of them out"});
+  }
+  return {n_init, n_local, rest};
+}
+
+class TokenSelect final : public Policy {
+ public:
+  TokenSelect(const Settings& settings, const RunShape& shape)
+      : n_prompt_(shape.n_prompt),
+        cached_(settings.choice("selection_cache") == "on"),
+        compare_{.present = true, .how = Similarity::concatenated, .stage = stage_of(settings)} {
+    for (int32_t l = 0; l < shape.n_layer; ++l) {
+      layers_.push_back({parts_of(settings, l, shape.n_prompt), settings.real("threshold", l)});
+    }
+  }
+
+  Plan plan(int32_t layer, int32_t t) const override {
+    const auto& [parts, threshold] = layers_[static_cast<size_t>(layer)];
+    const int32_t p = n_prompt_ - 1 + t, lead = std::min(parts.n_init, p);
+    const Attend attend = {
+        .lead = lead, .kept = true, .keep = parts.n_middle, .tail = -parts.n_local, .from_stamp = true};
+    const Branch again = {.attend = attend};
+    const Branch anew = {.before = {.by = Rank::vote,
+                                    .keep = parts.n_middle,
+                                    .begin = lead,
+                                    .end = std::max(lead, p - parts.n_local),
+                                    .shared = true},
+                         .attend = attend,
+                         .full = true};
+    if (t == 1 || !cached_) return {.compare = compare_, .branch = anew};
+    return {.compare = compare_,
+            .gated = true,
+            .threshold = threshold,
+            .or_equal = true,
+            .branch = again,
+            .otherwise = anew};
+  }
+
+ private:
+  struct Layer {
+    Parts parts;
+    double threshold;
+  };
+  int32_t n_prompt_;
+  bool cached_;
+  Comparison compare_;
+  std::vector<Layer> layers_;
+};
+
+}  // namespace
+
+std::unique_ptr<Policy> make_tokenselect(const Settings& settings, const RunShape& shape) {
+  return std::make_unique<TokenSelect>(settings, shape);
+}
+
+}  // namespace reattend
