@@ -1,6 +1,9 @@
 // Small statistics of measurements.
 #pragma once
 #include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
 #include <vector>
 
 namespace reattend {
@@ -11,6 +14,16 @@ inline double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   const size_t n = values.size();
   return n % 2 == 1 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
+}
+
+/// Smallest value that at least `fraction` of the values do not exceed; nan for none. Reorders.
+template <class T>
+double percentile(std::vector<T>& values, double fraction) {
+  if (values.empty()) return std::numeric_limits<double>::quiet_NaN();
+  const double rank = std::ceil(fraction * static_cast<double>(values.size()));
+  const auto at = std::clamp<int64_t>(static_cast<int64_t>(rank) - 1, 0, static_cast<int64_t>(values.size()) - 1);
+  std::nth_element(values.begin(), values.begin() + at, values.end());
+  return static_cast<double>(values[static_cast<size_t>(at)]);
 }
 
 }  // namespace reattend

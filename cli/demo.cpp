@@ -11,6 +11,7 @@
 #include "cli/command.h"
 #include "cli/demo_report.h"
 #include "cli/model_options.h"
+#include "cli/next_token.h"
 #include "cli/recording.h"
 #include "evals/teacher_forced.h"
 #include "traces/export/report.h"
@@ -82,23 +83,6 @@ std::vector<int32_t> make_prompt(const Tokenizer& tokenizer, const std::string& 
   if (end != std::string::npos && end > passage.size() / 2) passage.resize(end);
   return compose(passage);
 }
-
-/// Samples the next token, never an end: the demo wants all its steps.
-class NextToken {
- public:
-  NextToken(const Tokenizer& tokenizer, const SamplerOptions& options) : tokenizer_(tokenizer), sampler_(options) {}
-  int32_t operator()(std::span<const float> logits) {
-    std::vector<float> allowed(logits.begin(), logits.end());
-    for (int32_t id = 0; id < static_cast<int32_t>(allowed.size()); ++id) {
-      if (tokenizer_.is_end(id)) allowed[id] = -1e30F;
-    }
-    return sampler_.sample(allowed);
-  }
-
- private:
-  const Tokenizer& tokenizer_;
-  Sampler sampler_;
-};
 
 /// Everything the demo leaves in its folder.
 struct Files {
@@ -185,14 +169,16 @@ void run(const Options& options, const Globals& globals) {
 
   say(globals, "2. tune: replaying the trace under many settings, measuring the best in the engine");
   const ReferenceRun full =
-      run_reference(backend, model, recording.prefilled, recording.run.tokens, progress, globals.cancel);
+      run_reference(backend, model, recording.prefilled, static_cast<int32_t>(recording.run.tokens.size()),
+                    follow(recording.run.tokens), progress, globals.cancel);
   report.full_ms = full.ms_per_token;
   std::shared_ptr<TraceReader> trace = TraceReader::open(files.trace);
   Replayer replayer(trace, pool);
   const auto measure = [&](const Settings& settings) {
     const TeacherForced forced =
-        run_teacher_forced(backend, model, recording.prefilled, full, settings, progress, globals.cancel);
-    return Measured{.kl = forced.kl_mean, .agreement = forced.agreement, .ms_per_token = forced.ms_per_token};
+        run_teacher_forced(backend, model, recording.prefilled, full, settings, false, progress, globals.cancel);
+    const ScoreSummary score = summarize(forced.steps);
+    return Measured{.kl = score.kl, .agreement = score.agreement, .ms_per_token = forced.ms_per_token};
   };
   report.tuned = tune(replayer, {.bounds = options.bounds}, measure, progress, globals.cancel);
   write_text_file(files.settings, settings_file(report.tuned, trace->info()), options.force);

@@ -20,29 +20,10 @@ namespace fs = std::filesystem;
 /// Texts beyond this are not prompts: a million tokens of English are 5 MB.
 constexpr uintmax_t kLongestPrompt = uintmax_t{64} << 20;
 
-/// Reads a whole file of at most kLongestPrompt bytes; `option` names it in errors.
-std::string read_file(const std::string& option, const std::string& path) {
-  std::error_code error;
-  if (fs::is_directory(path, error)) fail_usage({option + " " + path, "a file", "a folder", ""});
-  std::ifstream in(path, std::ios::binary);
-  if (!in)
-    fail({option + " " + path, "a readable file", fs::exists(path, error) ? "one that can't be opened" : "no such file",
-          ""});
-  std::string text;
-  std::vector<char> buffer(size_t{1} << 16);
-  while (in.read(buffer.data(), static_cast<std::streamsize>(buffer.size())) || in.gcount() > 0) {
-    text.append(buffer.data(), static_cast<size_t>(in.gcount()));
-    if (text.size() > kLongestPrompt) {
-      fail({option + " " + path, fmt::format("at most {} bytes", kLongestPrompt), "more", "give a shorter prompt"});
-    }
-  }
-  return text;
-}
-
 /// [1, 2, 3] or an object with that list as "prompt" or "ids" (case files have the first).
 std::vector<int32_t> read_ids(const std::string& path, const int32_t n_vocab) {
   const std::string where = "--prompt-tokens " + path;
-  const nlohmann::json json = nlohmann::json::parse(read_file("--prompt-tokens", path), nullptr, false);
+  const nlohmann::json json = nlohmann::json::parse(read_text_file("--prompt-tokens", path), nullptr, false);
   const nlohmann::json* list = &json;
   if (json.is_object()) {
     for (const char* key : {"prompt", "ids"}) {
@@ -67,6 +48,17 @@ std::vector<int32_t> read_ids(const std::string& path, const int32_t n_vocab) {
     ids.push_back(id.get<int32_t>());
   }
   return ids;
+}
+
+/// A text behind its first n characters. Bytes that are no UTF-8 are replaced and count as one.
+std::string without_first(const std::string& bytes, const int64_t n, const std::string& where) {
+  const std::string text = to_utf8(bytes);
+  int64_t begun = 0;
+  for (size_t at = 0; at < text.size(); ++at) {
+    begun += (static_cast<unsigned char>(text[at]) & 0xC0) != 0x80 ? 1 : 0;
+    if (begun > n) return text.substr(at);
+  }
+  fail({"--skip-chars", fmt::format("less than the {} characters of {}", begun, where), std::to_string(n), ""});
 }
 
 template <class T>
@@ -173,6 +165,24 @@ int32_t ModelOptions::n_ctx(const ModelShape& shape, const int64_t n_prompt, con
   return static_cast<int32_t>(n_prompt + n_step);
 }
 
+std::string read_text_file(const std::string& option, const std::string& path) {
+  std::error_code error;
+  if (fs::is_directory(path, error)) fail_usage({option + " " + path, "a file", "a folder", ""});
+  std::ifstream in(path, std::ios::binary);
+  if (!in)
+    fail({option + " " + path, "a readable file", fs::exists(path, error) ? "one that can't be opened" : "no such file",
+          ""});
+  std::string text;
+  std::vector<char> buffer(size_t{1} << 16);
+  while (in.read(buffer.data(), static_cast<std::streamsize>(buffer.size())) || in.gcount() > 0) {
+    text.append(buffer.data(), static_cast<size_t>(in.gcount()));
+    if (text.size() > kLongestPrompt) {
+      fail({option + " " + path, fmt::format("at most {} bytes", kLongestPrompt), "more", "give a shorter prompt"});
+    }
+  }
+  return text;
+}
+
 void PromptOptions::add_to(CLI::App& app) {
   const std::string group = "Prompt";
   CLI::Option* const text_option =
@@ -189,10 +199,35 @@ void PromptOptions::add_to(CLI::App& app) {
   CLI::Option* const chat_option =
       app.add_flag("--chat", chat, "Put the prompt into the model's chat template (the default)")->group(group);
   app.add_flag("--raw", raw, "Continue the prompt's text as it stands")->excludes(chat_option)->group(group);
+  app.add_option("--skip-chars", skip_chars, "Leave out that many characters at the text's beginning")
+      ->type_name("N")
+      ->check(CLI::Range(0, 1 << 30))
+      ->group(group);
+  app.add_option("--context", context, "Only the first N tokens are the prompt (with --raw or --prompt-tokens)")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1 << 30))
+      ->group(group);
   text_option_ = text_option;
 }
 
-std::vector<int32_t> PromptOptions::read(const Tokenizer& tokenizer) const {
+PromptOptions::Split PromptOptions::split(const Tokenizer& tokenizer) const {
+  if (context > 0 && !raw && tokens.empty()) {
+    fail_usage({"--context", "--raw or --prompt-tokens: a chat can't be cut", "a chat prompt", "add --raw"});
+  }
+  if (skip_chars > 0 && !tokens.empty()) {
+    fail_usage({"--skip-chars", "a prompt that is text", "--prompt-tokens", "leave one of them out"});
+  }
+  std::vector<int32_t> ids = read_all(tokenizer);
+  if (context == 0) return {std::move(ids), {}};
+  if (static_cast<int64_t>(ids.size()) < context) {
+    fail({"--context", fmt::format("at most {} (the text's tokens)", ids.size()), std::to_string(context),
+          "give a longer text, or skip less of it"});
+  }
+  const auto end = ids.begin() + static_cast<std::ptrdiff_t>(context);
+  return {{ids.begin(), end}, {end, ids.end()}};
+}
+
+std::vector<int32_t> PromptOptions::read_all(const Tokenizer& tokenizer) const {
   const bool given = text_option_ != nullptr && text_option_->count() > 0;
   if (!given && file.empty() && tokens.empty()) {
     fail_usage({"prompt", "--prompt, --prompt-file or --prompt-tokens", "none of them", ""});
@@ -205,8 +240,9 @@ std::vector<int32_t> PromptOptions::read(const Tokenizer& tokenizer) const {
   if (!tokens.empty()) {
     ids = read_ids(tokens, tokenizer.n_vocab());
   } else {
-    const std::string prompt = given ? text : read_file("--prompt-file", file);
+    std::string prompt = given ? text : read_text_file("--prompt-file", file);
     if (prompt.empty()) fail_empty();
+    if (skip_chars > 0 || context > 0) prompt = without_first(prompt, skip_chars, where);
     if (raw) {
       ids = tokenizer.encode(prompt, true);
     } else {

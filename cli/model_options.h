@@ -38,19 +38,31 @@ struct ModelOptions {
   int32_t n_ctx(const ModelShape& shape, int64_t n_prompt, int64_t n_step) const;
 };
 
-/// The prompt: exactly one of text, file of text, file of token ids.
+/// The prompt: exactly one of text, file of text, file of token ids, or the part of it that the options cut out.
 struct PromptOptions {
   std::string text, file, tokens, system;
   bool chat = false, raw = false;
+  int64_t skip_chars = 0;  ///< characters of the text that are left out at its beginning
+  int64_t context = 0;     ///< tokens that are the prompt; 0: all
 
   void add_to(CLI::App& app);
   /// Text is put into the model's chat template unless --raw is given. Special tokens written out in it are parsed.
-  /// Throws Error for an empty prompt, an unreadable file, ids outside the vocabulary.
-  std::vector<int32_t> read(const Tokenizer& tokenizer) const;
+  /// Throws Error for an empty prompt, an unreadable file, ids outside the vocabulary, a text that is shorter than
+  /// what is to be cut out of it.
+  std::vector<int32_t> read(const Tokenizer& tokenizer) const { return split(tokenizer).prompt; }
+  /// The prompt and, with --context, the tokens that follow it in its text.
+  struct Split {
+    std::vector<int32_t> prompt, rest;
+  };
+  Split split(const Tokenizer& tokenizer) const;
 
  private:
+  std::vector<int32_t> read_all(const Tokenizer& tokenizer) const;
   const CLI::Option* text_option_ = nullptr;
 };
+
+/// A whole text file's content. `option` names it in errors: unreadable, a folder, longer than any prompt.
+std::string read_text_file(const std::string& option, const std::string& path);
 
 /// --temperature, --top-k, --top-p, --seed, range-checked. Throws Error (usage).
 void add_sampler_options(CLI::App& app, SamplerOptions& options);

@@ -9,6 +9,9 @@
 
 namespace reattend::cli {
 
+/// One option per parameter; what is given goes to `given`, which must stay where it is.
+void add_parameter_options(CLI::App& app, std::map<std::string, Value>& given);
+
 /// --policy, --settings and one option per parameter. Must stay where it is once add_to() was called.
 struct PolicyOptions {
   std::string policy;                  ///< --policy; empty: the file's, or `initial`

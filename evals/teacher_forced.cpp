@@ -1,4 +1,5 @@
-// Runs over forks of one prefill with the tokens given; divergence is computed between steps, outside their time.
+// Runs over forks of one prefill with the tokens given; whatever is measured is computed between steps, outside their
+// time.
 #include "evals/teacher_forced.h"
 
 #include <algorithm>
@@ -25,73 +26,151 @@ class LogitsKeeper final : public Observer {
 /// Compares every step's logits with the reference's.
 class Comparer final : public Observer {
  public:
-  Comparer(const ReferenceRun& full, TeacherForced& result) : full_(full), result_(result) {}
+  Comparer(const ReferenceRun& full, std::vector<StepScore>& steps) : full_(full), steps_(steps) {}
   void step_end(const StepView& step) override {
-    const size_t n_vocab = step.logits.size();
-    const std::span<const float> theirs =
-        std::span(full_.logits).subspan(static_cast<size_t>(step.t) * n_vocab, n_vocab);
-    const auto share = 1.0 / static_cast<double>(full_.tokens.size());
-    result_.kl_mean += kl_divergence(log_softmax(theirs), log_softmax(step.logits)) * share;
-    result_.agreement += arg_max(theirs) == arg_max(step.logits) ? share : 0;
+    const size_t n_vocab = step.logits.size(), t = static_cast<size_t>(step.t);
+    const std::span<const float> theirs = std::span(full_.logits).subspan(t * n_vocab, n_vocab);
+    const std::vector<double> mine = log_softmax(step.logits);
+    StepScore& score = steps_[t - 1];
+    score.kl = kl_divergence(log_softmax(theirs), mine);
+    if (t < full_.tokens.size()) score.nll = -mine[static_cast<size_t>(full_.tokens[t])];
+    score.agrees = arg_max(theirs) == arg_max(step.logits);
+    for (const HeadLog& head : step.heads) {
+      const double share = 1.0 / static_cast<double>(step.heads.size());
+      score.positions += share * head.positions;
+      score.full += head.full ? share : 0;
+    }
   }
 
  private:
   const ReferenceRun& full_;
-  TeacherForced& result_;
+  std::vector<StepScore>& steps_;
 };
 
-void run(Backend& backend, const Model& model, const Prefilled& prefilled, std::span<const int32_t> tokens,
-         const Settings& settings, std::span<Observer* const> observers, const ProgressFn& progress,
-         const Cancel& cancel) {
+/// What each head's row over everything says of the positions it attended to.
+class MassMeter final : public Observer {
+ public:
+  MassMeter(const ModelShape& shape, int32_t most, std::vector<StepScore>& steps)
+      : shape_(shape),
+        row_(static_cast<size_t>(shape.group()) * most),
+        set_(static_cast<size_t>(most)),
+        steps_(steps) {}
+  void attended(ModelOps& ops, Sequence& sequence, int32_t t, int32_t layer) override {
+    const double share = 1.0 / (static_cast<double>(shape_.n_layer) * shape_.n_kv_head);
+    StepScore& score = steps_[static_cast<size_t>(t) - 1];
+    if (layer == 0) score.recovered = score.oracle = 0;
+    for (int32_t g = 0; g < shape_.n_kv_head; ++g) {
+      const int64_t n_row = read(ops, sequence, Item::row, layer, g, std::as_writable_bytes(std::span(row_)));
+      const int64_t n_set = read(ops, sequence, Item::set, layer, g, std::as_writable_bytes(std::span(set_)));
+      const Mass mass = measure_mass(std::span(row_).first(static_cast<size_t>(n_row)), shape_.group(),
+                                     std::span(set_).first(static_cast<size_t>(n_set)));
+      score.recovered += share * mass.recovered, score.oracle += share * mass.oracle;
+    }
+  }
+
+ private:
+  /// out: room for the longest.
+  static int64_t read(ModelOps& ops, Sequence& sequence, Item item, int32_t layer, int32_t g,
+                      std::span<std::byte> out) {
+    return ops.read(sequence, item, layer, g, 0, 0, out);
+  }
+  const ModelShape& shape_;
+  std::vector<float> row_;    ///< [group][p + 1]
+  std::vector<int32_t> set_;  ///< [p + 1]
+  std::vector<StepScore>& steps_;
+};
+
+Generated run(Backend& backend, const Model& model, const Prefilled& prefilled, int32_t n_step,
+              const NextTokenFn& next_token, const Settings& settings, std::span<Observer* const> observers,
+              const ProgressFn& progress, const Cancel& cancel) {
   const auto sequence = backend.model->fork(*prefilled.sequence);
-  generate(backend, model, *sequence, prefilled,
-           {.settings = settings,
-            .n_step = static_cast<int32_t>(tokens.size()),
-            .next_token = [&](int32_t t, std::span<const float>) { return tokens[t - 1]; },
-            .observers = observers,
-            .progress = progress,
-            .cancel = cancel});
+  Generated out = generate(backend, model, *sequence, prefilled,
+                           {.settings = settings,
+                            .n_step = n_step,
+                            .next_token = next_token,
+                            .observers = observers,
+                            .progress = progress,
+                            .cancel = cancel});
   cancel.check();
+  return out;
 }
 
 }  // namespace
 
+ScoreSummary summarize(std::span<const StepScore> steps) {
+  const auto mean = [&](auto member) {
+    double sum = 0;
+    for (const StepScore& step : steps) sum += static_cast<double>(step.*member);
+    return sum / static_cast<double>(steps.size());
+  };
+  std::vector<double> kl;
+  for (const StepScore& step : steps) kl.push_back(step.kl);
+  return {.kl = mean(&StepScore::kl),
+          .kl_p95 = percentile(kl, 0.95),
+          .kl_max = percentile(kl, 1),
+          .agreement = mean(&StepScore::agrees),
+          .nll = mean(&StepScore::nll),
+          .positions = mean(&StepScore::positions),
+          .full = mean(&StepScore::full),
+          .recovered = mean(&StepScore::recovered),
+          .oracle = mean(&StepScore::oracle)};
+}
+
 void StepClock::step_end(const StepView& step) {
-  const bool refreshes =
-      std::any_of(step.heads.begin(), step.heads.end(), [](const HeadLog& head) { return head.full; });
-  (refreshes ? refreshing_ : partial_).push_back(step.seconds * 1e3);
+  ms_[std::count_if(step.heads.begin(), step.heads.end(), [](const HeadLog& head) { return head.full; })].push_back(
+      step.seconds * 1e3);
 }
 
 double StepClock::ms_per_token() const {
-  const auto n = static_cast<double>(refreshing_.size() + partial_.size());
-  double total = 0;
-  for (const auto* each : {&refreshing_, &partial_}) {
-    if (!each->empty()) total += median(*each) * static_cast<double>(each->size());
+  double total = 0, n = 0;
+  for (const auto& [n_full, each] : ms_) {
+    total += median(each) * static_cast<double>(each.size());
+    n += static_cast<double>(each.size());
   }
   return n > 0 ? total / n : 0;
 }
 
-ReferenceRun run_reference(Backend& backend, const Model& model, const Prefilled& prefilled,
-                           std::span<const int32_t> tokens, const ProgressFn& progress, const Cancel& cancel) {
-  ReferenceRun out{.tokens = {tokens.begin(), tokens.end()}};
+NextTokenFn follow(std::span<const int32_t> tokens) {
+  return [tokens](int32_t t, std::span<const float>) {
+    return static_cast<size_t>(t) <= tokens.size() ? tokens[static_cast<size_t>(t) - 1] : -1;
+  };
+}
+
+ReferenceRun run_reference(Backend& backend, const Model& model, const Prefilled& prefilled, int32_t n_step,
+                           const NextTokenFn& next_token, const ProgressFn& progress, const Cancel& cancel) {
+  ReferenceRun out;
+  out.logits.reserve((static_cast<size_t>(n_step) + 1) * static_cast<size_t>(model.shape().n_vocab));
   LogitsKeeper keeper(out.logits);
   StepClock clock;
   Observer* observers[] = {&keeper, &clock};
-  run(backend, model, prefilled, tokens, Settings("full"), observers, progress, cancel);
+  const Generated full =
+      run(backend, model, prefilled, n_step, next_token, Settings("full"), observers, progress, cancel);
+  out.tokens = full.tokens;
+  out.n_step = static_cast<int32_t>(full.tokens.size());
   out.ms_per_token = clock.ms_per_token();
+  if (const int32_t after = next_token(out.n_step + 1, full.logits); after >= 0) out.tokens.push_back(after);
   return out;
 }
 
 TeacherForced run_teacher_forced(Backend& backend, const Model& model, const Prefilled& prefilled,
-                                 const ReferenceRun& full, const Settings& settings, const ProgressFn& progress,
-                                 const Cancel& cancel) {
-  TeacherForced out;
-  Comparer comparer(full, out);
+                                 const ReferenceRun& full, const Settings& settings, bool mass,
+                                 const ProgressFn& progress, const Cancel& cancel) {
+  TeacherForced out{.steps = std::vector<StepScore>(static_cast<size_t>(full.n_step))};
+  Comparer comparer(full, out.steps);
   StepClock clock;
-  Observer* observers[] = {&comparer, &clock};
-  run(backend, model, prefilled, full.tokens, settings, observers, progress, cancel);
+  std::vector<Observer*> observers = {&comparer, &clock};
+  MassMeter meter(model.shape(), mass ? static_cast<int32_t>(prefilled.prompt.size()) + full.n_step : 0, out.steps);
+  if (mass) observers.push_back(&meter);
+  out.bytes =
+      run(backend, model, prefilled, full.n_step, follow(full.tokens), settings, observers, progress, cancel).bytes;
   out.ms_per_token = clock.ms_per_token();
   return out;
+}
+
+void run_timed(Backend& backend, const Model& model, const Prefilled& prefilled, const ReferenceRun& full,
+               const Settings& settings, StepClock& clock, const ProgressFn& progress, const Cancel& cancel) {
+  Observer* observers[] = {&clock};
+  run(backend, model, prefilled, full.n_step, follow(full.tokens), settings, observers, progress, cancel);
 }
 
 }  // namespace reattend

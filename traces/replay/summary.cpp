@@ -5,6 +5,8 @@
 #include <cmath>
 #include <limits>
 
+#include "base/statistics.h"
+
 namespace reattend {
 namespace {
 
@@ -19,14 +21,6 @@ struct Mean {
 };
 
 }  // namespace
-
-double percentile(std::vector<float>& values, double fraction) {
-  if (values.empty()) return std::numeric_limits<double>::quiet_NaN();
-  const double rank = std::ceil(fraction * static_cast<double>(values.size()));
-  const auto at = std::clamp<int64_t>(static_cast<int64_t>(rank) - 1, 0, static_cast<int64_t>(values.size()) - 1);
-  std::nth_element(values.begin(), values.begin() + at, values.end());
-  return values[static_cast<size_t>(at)];
-}
 
 StepWork work_of(const TraceInfo& info, std::span<const LayerReplay> layers) {
   StepWork work;

@@ -13,7 +13,4 @@ ReplaySummary summarize(const TraceInfo& info, std::span<const LayerReplay> laye
 /// Per step, summed over the given layers.
 StepWork work_of(const TraceInfo& info, std::span<const LayerReplay> layers);
 
-/// Smallest value that at least `fraction` of the values do not exceed; nan for none. Reorders.
-double percentile(std::vector<float>& values, double fraction);
-
 }  // namespace reattend
