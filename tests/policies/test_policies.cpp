@@ -7,6 +7,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "kernels/choose.h"
 #include "policies/policy.h"
 
 namespace reattend {
@@ -15,17 +16,28 @@ namespace {
 /// What an executor holds for one KV head.
 struct Kept {
   std::vector<int32_t> rank;
-  int32_t stamp = 0;
+  int32_t stamp = -1;
 };
 
-/// A random choice of the n positions that exist stands for top-K: plans may not depend on which it is.
-void select(const After& after, int32_t p, std::mt19937& random, Kept& kept) {
-  if (!after.select) return;
-  std::vector<int32_t> all(static_cast<size_t>(p) + 1);
-  std::iota(all.begin(), all.end(), 0);
-  std::shuffle(all.begin(), all.end(), random);
-  all.resize(std::min<size_t>(all.size(), static_cast<size_t>(after.keep)));
-  kept = {.rank = all, .stamp = p};
+/// Random scores: plans may not depend on what is chosen.
+struct RandomOps {
+  using Real = double;
+  static int32_t top_k(const double* score, int32_t n, int32_t k, int32_t* out) {
+    std::vector<int32_t> order(static_cast<size_t>(n));
+    std::iota(order.begin(), order.end(), 0);
+    std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) { return score[a] > score[b]; });
+    std::copy_n(order.begin(), std::min(n, k), out);
+    return std::min(n, k);
+  }
+};
+
+void choose(const Select& what, int32_t p, std::mt19937& random, Kept& kept) {
+  if (!what.chooses()) return;
+  const Candidates candidates = candidates_of(what, kept.rank);
+  std::vector<double> score(static_cast<size_t>(candidates.n));
+  for (double& x : score) x = std::uniform_real_distribution<double>()(random);
+  take_best<RandomOps>(what, score.data(), candidates, p, kept.rank);
+  kept.stamp = p;
 }
 
 std::vector<int32_t> members(const PositionSet& set) {
@@ -41,73 +53,91 @@ void walk(const Settings& settings, int32_t n_prompt, int32_t n_step, unsigned s
   std::mt19937 random(seed);
   const auto policy = make_policy(settings, {.n_layer = 1, .n_head = 1, .n_kv_head = 1, .n_prompt = n_prompt});
   Kept kept;
-  select(policy->prompt(0), n_prompt - 1, random, kept);
+  choose(policy->prompt(0), n_prompt - 1, random, kept);
   for (int32_t t = 1; t <= n_step; ++t) {
     const int32_t p = n_prompt - 1 + t;
     const Plan plan = policy->plan(0, t);
     const float cosine = std::uniform_real_distribution<float>(-1, 1)(random);
-    const Branch& branch = plan.gated && !stays(cosine, plan.threshold) ? plan.otherwise : plan.branch;
+    const Branch& branch = plan.gated && !stays(plan, cosine) ? plan.otherwise : plan.branch;
+    choose(branch.before, p, random, kept);
     const PositionSet set =
         resolve(branch.attend, kept.rank.data(), static_cast<int32_t>(kept.rank.size()), kept.stamp, p);
     check(t, p, set, branch, kept);
-    select(branch.after, p, random, kept);
+    choose(branch.after, p, random, kept);
   }
 }
 
 Settings random_settings(std::mt19937& random) {
-  const auto one_of = [&](auto... x) {
-    const std::string all[] = {x...};
-    return all[random() % sizeof...(x)];
-  };
-  Settings settings(one_of("full", "recycled", "recycled", "streaming"));
   const auto number = [&](int64_t low, int64_t high) {
     return std::uniform_int_distribution<int64_t>(low, high)(random);
   };
-  if (settings.policy() != "full") settings.set("K", number(1, 60));
-  if (settings.policy() == "streaming") {
-    settings.set("sinks", number(0, 70));
-    settings.set("rotate", one_of("absolute", "cache"));
-  }
-  if (settings.policy() == "recycled") {
-    if (number(0, 3) == 0) {
-      settings.set("S", std::monostate{});
-    } else {
-      settings.set("S", number(1, 40));
-    }
-    settings.set("schedule", one_of("fixed", "query"));
-    settings.set("threshold", static_cast<double>(number(-9, 9)) / 10);
-    settings.set("refresh", one_of("attend", "score_only"));
-    settings.set("granularity", one_of("layer", "kv_head"));
+  const auto names = policy_registry();
+  Settings settings(std::string(names[random() % names.size()].name));
+  const auto maybe = [&](const char* key, const Value& value) {
+    if (find_parameter(key)->taken_by(settings.policy())) settings.set(key, value);
+  };
+  const auto one_of = [&](const char* key) {
+    const Parameter& parameter = *find_parameter(key);
+    maybe(key, std::string(parameter.choices[random() % parameter.choices.size()]));
+  };
+  maybe("K", number(1, 60));
+  maybe("S", number(0, 3) == 0 ? Value{} : Value(number(1, 40)));
+  maybe("threshold", static_cast<double>(number(-9, 9)) / 10);
+  maybe("sinks", number(0, 70));
+  maybe("page", number(1, 20));
+  maybe("beta", number(1, 30));
+  if (number(0, 1) == 0) maybe("dense_layers", std::vector<int64_t>{});
+  for (const char* key : {"rotate", "schedule", "refresh", "granularity", "selection_cache"}) one_of(key);
+  if (find_parameter("window")->taken_by(settings.policy())) {
+    settings.set("window", number(1, settings.count("K", 0, 0)));
   }
   return settings;
 }
 
+/// Most positions that SEMANTICS allows a set of step t, p included.
+int32_t bound(const Settings& settings, const Branch& branch, int32_t n_prompt, int32_t t, int32_t p, int32_t stamp) {
+  const std::string& policy = settings.policy();
+  if (policy == "full" || branch.full) return p + 1;
+  const auto k = static_cast<int32_t>(settings.count("K", 0, n_prompt));
+  if (policy == "recycled") return std::max(k + 1, p - stamp);
+  if (policy == "snapkv" || policy == "pyramidkv") return k + t;
+  if (policy == "tokenselect") return k + 1 + p - stamp;
+  if (policy != "quest") return k + 1;
+  const auto page = static_cast<int32_t>(settings.count("page", 0, n_prompt));
+  return (k + page - 1) / page * page + 1;
+}
+
 TEST(Policies, EverySetHoldsTheCurrentTokenHasNoPositionTwiceAndStaysWithinItsBound) {
   std::mt19937 random(1);
-  for (unsigned round = 0; round < 400; ++round) {
+  for (unsigned round = 0; round < 2000; ++round) {
     const Settings settings = random_settings(random);
     const auto n_prompt = static_cast<int32_t>(1 + random() % 80);
+    std::vector<int32_t> before;  // positions of the step before
     walk(settings, n_prompt, 60, round,
          [&](int32_t t, int32_t p, const PositionSet& set, const Branch& branch, const Kept& kept) {
+           SCOPED_TRACE(settings.summary() + " L " + std::to_string(n_prompt) + " t " + std::to_string(t));
            const std::vector<int32_t> in = members(set);
            ASSERT_FALSE(in.empty());
-           ASSERT_EQ(in.back(), p) << settings.summary() << " t " << t;
+           ASSERT_EQ(in.back(), p);
            ASSERT_GE(in.front(), 0);
-           ASSERT_EQ(std::adjacent_find(in.begin(), in.end()), in.end()) << settings.summary() << " t " << t;
-           const int32_t k = settings.policy() == "full" ? p : static_cast<int32_t>(settings.count("K", 0, n_prompt));
-           if (p + 1 <= k) {
-             ASSERT_EQ(set.size(), p + 1) << settings.summary();
+           ASSERT_EQ(std::adjacent_find(in.begin(), in.end()), in.end());
+           if (settings.policy() != "full" && p + 1 <= settings.count("K", 0, n_prompt)) {
+             ASSERT_EQ(set.size(), p + 1);
            }
-           if (!branch.attend.everything) {
-             const int32_t since = p - kept.stamp;
-             const int32_t bound = settings.policy() == "recycled" ? std::max(k + 1, since) : k + 1;
-             ASSERT_LE(set.size(), bound) << settings.summary() << " t " << t;
-           }
+           ASSERT_LE(set.size(), bound(settings, branch, n_prompt, t, p, kept.stamp));
            if (set.size() == p + 1) {
              ASSERT_EQ(set.lead, p + 1)
                  << "a complete set must be the run 0..p, or it is not bit-equal to full attention";
              ASSERT_FALSE(branch.attend.rank_rotation);
            }
+           const bool forgets =
+               settings.policy() == "h2o" || settings.policy() == "tova" || settings.policy() == "streaming";
+           if (forgets && t > 1) {
+             before.push_back(p);
+             ASSERT_TRUE(std::includes(before.begin(), before.end(), in.begin(), in.end()))
+                 << "a position that left came back";
+           }
+           before = in;
          });
   }
 }
@@ -116,7 +146,7 @@ TEST(Policies, FullAttendsToEverythingAndIsFullAtEveryStep) {
   walk(Settings("full"), 5, 9, 1, [](int32_t, int32_t p, const PositionSet& set, const Branch& branch, const Kept&) {
     EXPECT_EQ(set.size(), p + 1);
     EXPECT_TRUE(branch.full);
-    EXPECT_FALSE(branch.after.select);
+    EXPECT_TRUE(branch.leaves_kept());
   });
 }
 
@@ -156,7 +186,7 @@ TEST(Policies, ScoreOnlyAnswersFromTheOldSetAndRebuildsItForTheNextStep) {
   settings.set("refresh", std::string("score_only"));
   walk(settings, 50, 12, 5, [](int32_t t, int32_t p, const PositionSet& set, const Branch& branch, const Kept& kept) {
     EXPECT_EQ(branch.full, t % 4 == 0);
-    EXPECT_EQ(branch.after.select, branch.full);
+    EXPECT_EQ(branch.after.chooses(), branch.full);
     EXPECT_EQ(set.size(), 9);
     EXPECT_EQ(kept.stamp, p - (t - 1) % 4 - 1);
   });
@@ -184,8 +214,9 @@ TEST(Policies, DueStepsOfTheQueryScheduleAreGatedAndNoOthers) {
     }
   }
   // At the threshold itself, and where the cosine is no number, the step is full.
-  EXPECT_FALSE(stays(0.5, 0.5));
-  EXPECT_FALSE(stays(std::numeric_limits<double>::quiet_NaN(), -1));
+  const Plan at_half = {.gated = true, .threshold = 0.5};
+  EXPECT_FALSE(stays(at_half, 0.5));
+  EXPECT_FALSE(stays(at_half, std::numeric_limits<double>::quiet_NaN()));
 }
 
 TEST(Policies, LayersFollowTheirOwnValuesAndDenseOnesAreAlwaysFull) {
@@ -199,7 +230,7 @@ TEST(Policies, LayersFollowTheirOwnValuesAndDenseOnesAreAlwaysFull) {
     EXPECT_EQ(policy->plan(0, t).branch.full, t % 2 == 0);
     EXPECT_EQ(policy->plan(1, t).branch.full, t % 3 == 0);
     const Branch dense = policy->plan(2, t).branch;
-    EXPECT_TRUE(dense.full && dense.attend.everything && dense.after.select);  // score_only or not
+    EXPECT_TRUE(dense.full && dense.attend.everything && dense.after.chooses());  // score_only or not
     EXPECT_EQ(dense.after.keep, 6);
   }
   EXPECT_EQ(policy->prompt(1).keep, 5);
@@ -222,6 +253,93 @@ TEST(Policies, StreamingKeepsSinksAndTheLatest) {
   });
 }
 
+/// Kept set and members of every step of a one-layer run.
+std::vector<std::vector<int32_t>> sets_of(const Settings& settings, int32_t n_prompt, int32_t n_step) {
+  std::vector<std::vector<int32_t>> sets;
+  walk(settings, n_prompt, n_step, 7,
+       [&](int32_t, int32_t, const PositionSet& set, const Branch&, const Kept&) { sets.push_back(members(set)); });
+  return sets;
+}
+
+TEST(Policies, StreamingRefreshIsStreamingWithFullStepsThatChangeNothing) {
+  Settings refreshed("streaming_refresh"), plain("streaming");
+  refreshed.set("S", int64_t{4});
+  for (Settings* each : {&refreshed, &plain}) each->set("K", int64_t{10});
+  const auto a = sets_of(refreshed, 30, 12), b = sets_of(plain, 30, 12);
+  for (int32_t t = 1; t <= 12; ++t) {
+    const size_t i = static_cast<size_t>(t) - 1;
+    if (t % 4 == 0) {
+      EXPECT_EQ(a[i].size(), static_cast<size_t>(30 + t));
+    } else {
+      EXPECT_EQ(a[i], b[i]) << t;
+    }
+  }
+}
+
+TEST(Policies, H2OKeepsTheLatestHalfAndDropsOneOfTheOthersAtATime) {
+  Settings settings("h2o");
+  settings.set("K", int64_t{9});  // 4 latest, 5 heavy hitters
+  const auto sets = sets_of(settings, 30, 10);
+  for (size_t i = 0; i < sets.size(); ++i) {
+    const int32_t p = 30 + static_cast<int32_t>(i);
+    EXPECT_EQ(sets[i].size(), 10U);
+    EXPECT_EQ(std::vector<int32_t>(sets[i].end() - 5, sets[i].end()),
+              (std::vector<int32_t>{p - 4, p - 3, p - 2, p - 1, p}));
+  }
+}
+
+TEST(Policies, SnapKVKeepsItsWindowAndAllLaterTokensAndPyramidKVFallsToTheLastLayer) {
+  Settings settings("snapkv");
+  settings.set("K", int64_t{12});
+  settings.set("window", int64_t{4});
+  const auto sets = sets_of(settings, 30, 5);
+  EXPECT_EQ(sets[4].size(), 12U + 5U);
+  EXPECT_EQ(std::vector<int32_t>(sets[4].end() - 9, sets[4].end()),
+            (std::vector<int32_t>{26, 27, 28, 29, 30, 31, 32, 33, 34}));
+  settings.set("window", int64_t{13});
+  EXPECT_THROW(make_policy(settings, {.n_layer = 1, .n_head = 1, .n_kv_head = 1, .n_prompt = 30}), Error);
+
+  // C = 20 - 8 = 12, least = 12 / 3 = 4, most = 20; layers 20, 12, 4 before the window.
+  Settings pyramid("pyramidkv");
+  pyramid.set("K", int64_t{20});
+  pyramid.set("beta", int64_t{3});
+  const auto policy = make_policy(pyramid, {.n_layer = 3, .n_head = 1, .n_kv_head = 1, .n_prompt = 100});
+  for (int32_t l = 0; l < 3; ++l) EXPECT_EQ(policy->prompt(l).keep, 20 - 8 * l) << l;
+  EXPECT_EQ(policy->prompt(0).window, 8) << "PyramidKV's own default";
+}
+
+TEST(Policies, TokenSelectSplitsABudgetAsTheFieldDoesAndRefusesPartsThatDoNotAddUp) {
+  const RunShape shape = {.n_layer = 1, .n_head = 1, .n_kv_head = 1, .n_prompt = 4000};
+  Settings settings("tokenselect");
+  const auto check = [&](int32_t n_init, int32_t n_local, int32_t k) {
+    const Branch first = make_policy(settings, shape)->plan(0, 1).branch;
+    EXPECT_EQ(first.attend.lead, n_init);
+    EXPECT_EQ(first.attend.tail, -n_local);
+    EXPECT_EQ(first.before.keep, k);
+  };
+  check(128, 512, 2048);
+  settings.set("K", int64_t{100});
+  check(6, 43, 51);
+  settings.set("n_init", int64_t{10});
+  check(10, 43, 47);
+  settings.set("k", int64_t{50});
+  EXPECT_THROW(make_policy(settings, shape), Error);
+  settings.set("k", int64_t{47});
+  check(10, 43, 47);
+}
+
+TEST(Policies, TokenSelectAlwaysSelectsFirstAndKeepsWhatLeftItsWindow) {
+  Settings settings("tokenselect");
+  settings.set("K", int64_t{32});   // 2 first, 14 last, 16 between
+  settings.set("threshold", -1.0);  // every cosine is as high: never again after the first
+  const auto sets = sets_of(settings, 100, 20);
+  for (size_t i = 0; i < sets.size(); ++i) {
+    EXPECT_EQ(sets[i].size(), 33 + i);
+    EXPECT_EQ(sets[i][18], 86) << "the window begins where it was at the selection";
+  }
+  EXPECT_TRUE(stays({.threshold = 0.9, .or_equal = true}, 0.9));
+}
+
 TEST(Policies, UnknownNamesAndMisfitSettingsAreUsageErrorsThatListWhatIsKnown) {
   const RunShape shape = {.n_layer = 2, .n_head = 1, .n_kv_head = 1, .n_prompt = 10};
   try {
@@ -229,7 +347,7 @@ TEST(Policies, UnknownNamesAndMisfitSettingsAreUsageErrorsThatListWhatIsKnown) {
     FAIL();
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ExitCode::usage);
-    EXPECT_NE(std::string(error.what()).find("full, recycled, streaming"), std::string::npos) << error.what();
+    EXPECT_NE(std::string(error.what()).find("full, recycled, oracle, streaming"), std::string::npos) << error.what();
   }
   Settings settings("recycled");
   settings.set("K", std::vector<int64_t>{4, 5, 6});

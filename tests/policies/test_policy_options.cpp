@@ -78,12 +78,25 @@ TEST(PolicyOptions, OptionsWinOverTheFile) {
 }
 
 TEST(PolicyOptions, MistakesSayWhatWouldBeRight) {
-  EXPECT_NE(line_of({"--policy", "recycle"}).find("full, recycled, streaming"), std::string::npos);
+  EXPECT_NE(line_of({"--policy", "recycle"}).find("full, recycled, oracle, streaming"), std::string::npos);
   EXPECT_NE(line_of({"--stride", "4"}).find("add --policy recycled"), std::string::npos);
   EXPECT_NE(line_of({"--policy", "streaming", "--threshold", "0.5"}).find("--threshold"), std::string::npos);
   EXPECT_NE(line_of({"--policy", "recycled", "--K", "0"}).find("--budget: expected an integer from 1"),
             std::string::npos);
   EXPECT_NE(line_of({"--policy", "recycled", "--pool", "4"}).find("odd"), std::string::npos);
+}
+
+TEST(PolicyOptions, PoliciesHaveTheirOwnDefaults) {
+  EXPECT_EQ(settings_of({"--policy", "quest"}).layers("dense_layers"), (std::vector<int64_t>{0, 1}));
+  EXPECT_EQ(settings_of({"--policy", "recycled"}).layers("dense_layers"), std::vector<int64_t>{});
+  EXPECT_EQ(settings_of({"--policy", "tokenselect"}).real("threshold", 0), 0.9);
+  EXPECT_EQ(settings_of({"--policy", "pyramidkv"}).count("window", 0, 0), 8);
+  EXPECT_TRUE(settings_of({"--policy", "tokenselect"}).is_auto("K"));
+  EXPECT_EQ(settings_of({"--policy", "tokenselect", "--K", "128"}).summary(), "tokenselect K=128");
+  EXPECT_EQ(settings_of({"--policy", "tokenselect", "--K", "auto"}), Settings("tokenselect"));
+  // A file made under one policy does not carry its defaults into another.
+  const SettingsFile file(settings_of({"--policy", "quest", "--K", "32"}).to_toml());
+  EXPECT_EQ(settings_of({"--settings", file.path()}), settings_of({"--policy", "quest", "--K", "32"}));
 }
 
 TEST(PolicyOptions, EveryParameterHasAnOption) {

@@ -1,0 +1,235 @@
+// What users of any policy rely on, in the engine: complete sets are full attention bit for bit, a fork is a fresh run,
+// what is published as a special case of another setting is that setting, and no policy recovers more than the oracle.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+
+#include "base/error.h"
+#include "engine/generate.h"
+#include "engine/record/measure.h"
+
+namespace reattend {
+namespace {
+
+constexpr int32_t kPrompt = 270, kSteps = 40;  // both sides of a cache block, and a choice older than one
+
+using Values = std::initializer_list<std::pair<const char*, Value>>;
+
+Settings make(const std::string& policy, Values values) {
+  Settings settings(policy);
+  for (const auto& [key, value] : values) settings.set(key, value);
+  return settings;
+}
+
+/// Every policy with a budget, at it.
+std::vector<Settings> all_with(int64_t budget) {
+  std::vector<Settings> all;
+  for (const PolicyInfo& info : policy_registry()) {
+    Settings settings{std::string(info.name)};
+    if (!find_parameter("K")->taken_by(info.name)) continue;
+    settings.set("K", budget);
+    if (find_parameter("window")->taken_by(info.name)) settings.set("window", std::min<int64_t>(8, budget));
+    if (info.name == "quest") settings.set("dense_layers", std::vector<int64_t>{});
+    all.push_back(settings);
+  }
+  return all;
+}
+
+/// Keeps what a run did and how much of the full row it read.
+struct Log final : Observer {
+  explicit Log(const ModelShape& s) : shape(s) {}
+  const ModelShape& shape;
+  std::vector<float> logits;
+  std::map<std::tuple<int32_t, int32_t, int32_t>, std::vector<int32_t>> sets;  ///< (t, layer, KV head), sorted
+  double mass = 0, oracle = 0;
+  int64_t n_full = 0;
+
+  bool measures() const override { return true; }
+  void attended(ModelOps& ops, Sequence& sequence, int32_t t, int32_t layer) override {
+    const int32_t n = sequence.size();
+    std::vector<float> rows(static_cast<size_t>(shape.group()) * n);
+    for (int32_t g = 0; g < shape.n_kv_head; ++g) {
+      std::vector<int32_t>& set = sets[{t, layer, g}];
+      set.resize(static_cast<size_t>(n));
+      set.resize(
+          static_cast<size_t>(ops.read(sequence, Item::set, layer, g, 0, 0, std::as_writable_bytes(std::span(set)))));
+      std::sort(set.begin(), set.end());
+      ops.read(sequence, Item::row, layer, g, 0, 0, std::as_writable_bytes(std::span(rows)));
+      const Mass one = measure_mass(rows, shape.group(), set);
+      mass += one.recovered, oracle += one.oracle;
+    }
+  }
+  void step_end(const StepView& step) override {
+    logits.insert(logits.end(), step.logits.begin(), step.logits.end());
+    for (const HeadLog& head : step.heads) n_full += head.full ? 1 : 0;
+  }
+};
+
+class EveryPolicy : public ::testing::Test {
+ protected:
+  EveryPolicy()
+      : model_(Model::open("tests/golden/models/tiny_llama.gguf")), backend_(make_backend({}, model_, pool_)) {
+    for (int32_t i = 0; i < kPrompt; ++i) prompt_.push_back((i * 31 + i / 5) % model_.shape().n_vocab);
+    prefilled_ = fresh();
+  }
+  Prefilled fresh() {
+    return prefill(backend_, model_, prompt_, {.n_ctx = kPrompt + kSteps, .needs = {.row_sums = true, .window = 64}});
+  }
+  Log continue_on(Sequence& sequence, const Settings& settings, bool shadow = false) {
+    Log log(model_.shape());
+    Observer* observers[] = {&log};
+    generate(backend_, model_, sequence, prefilled_,
+             {.settings = settings,
+              .n_step = kSteps,
+              .shadow = shadow,
+              .next_token = [&](int32_t t, std::span<const float>) { return (t * 17) % model_.shape().n_vocab; },
+              .observers = observers});
+    return log;
+  }
+  Log run(const Settings& settings, bool shadow = false) {
+    const auto sequence = backend_.model->fork(*prefilled_.sequence);
+    return continue_on(*sequence, settings, shadow);
+  }
+
+  ThreadPool pool_{2};
+  Model model_;
+  Backend backend_;
+  std::vector<int32_t> prompt_;
+  Prefilled prefilled_;
+};
+
+TEST_F(EveryPolicy, WithRoomForEverythingIsFullAttentionBitForBit) {
+  const Log full = run(Settings("full"));
+  for (const Settings& settings : all_with(kPrompt + kSteps)) {
+    EXPECT_EQ(run(settings).logits, full.logits) << settings.summary();
+  }
+  EXPECT_EQ(run(make("recycled", {{"K", int64_t{16}}, {"S", int64_t{1}}})).logits, full.logits);
+  EXPECT_EQ(run(make("streaming_refresh", {{"K", int64_t{16}}, {"S", int64_t{1}}})).logits, full.logits);
+}
+
+TEST_F(EveryPolicy, WithLittleRoomIsNotFullAttention) {
+  const Log full = run(Settings("full"));
+  for (const Settings& settings : all_with(16)) EXPECT_NE(run(settings).logits, full.logits) << settings.summary();
+}
+
+/// Budgets that the run itself outgrows: from there on something is left out, not before.
+TEST_F(EveryPolicy, IsFullAttentionUntilTheBudgetIsOutgrown) {
+  for (const Settings& settings : all_with(kPrompt + 9)) {
+    const std::string& policy = settings.policy();
+    const Log log = run(settings);
+    for (int32_t t = 1; t <= kSteps; ++t) {
+      const size_t n = log.sets.at({t, 0, 0}).size(), everything = static_cast<size_t>(kPrompt + t);
+      if (t <= 9) {
+        EXPECT_EQ(n, everything) << settings.summary() << " t " << t;
+      }
+      const bool grows = policy == "snapkv" || policy == "pyramidkv";  // they keep what is generated
+      if (t == kSteps && !grows && policy != "tokenselect" && t % 10 != 0) {
+        EXPECT_LT(n, everything) << settings.summary();
+      }
+    }
+  }
+}
+
+TEST_F(EveryPolicy, ContinuesAForkAsAFreshRunDoes) {
+  for (const Settings& settings : all_with(24)) {
+    const Log forked = run(settings);
+    run(Settings("full"));  // writes its own tail behind the same prompt
+    EXPECT_EQ(run(settings).logits, forked.logits) << settings.summary();
+    const Prefilled again = fresh();
+    EXPECT_EQ(continue_on(*again.sequence, settings).logits, forked.logits) << settings.summary();
+  }
+}
+
+/// A sequence that another policy has used before carries nothing over.
+TEST_F(EveryPolicy, StartsAnewOnAForkOfTheSamePrompt) {
+  const auto used = backend_.model->fork(*prefilled_.sequence);
+  for (const Settings& first : all_with(24)) {
+    Log log(model_.shape());
+    const auto fork = backend_.model->fork(*prefilled_.sequence);
+    generate(backend_, model_, *fork, prefilled_,
+             {.settings = first, .n_step = 0, .next_token = [](int32_t, std::span<const float>) { return 0; }});
+    for (const char* second : {"h2o", "tova", "recycled", "quest"}) {
+      Settings settings(second);
+      settings.set("K", int64_t{24});
+      const auto next = backend_.model->fork(*fork);
+      EXPECT_EQ(continue_on(*next, settings).logits, run(settings).logits) << first.policy() << " then " << second;
+    }
+  }
+}
+
+TEST_F(EveryPolicy, ShadowRunIsFullAttention) {
+  const Log full = run(Settings("full"));
+  for (const Settings& settings : all_with(24)) {
+    const Log shadow = run(settings, true);
+    EXPECT_EQ(shadow.logits, full.logits) << settings.summary();
+    EXPECT_EQ(shadow.sets.at({1, 0, 0}), run(settings).sets.at({1, 0, 0}))
+        << "the first layer's first step sees the same";
+  }
+}
+
+TEST_F(EveryPolicy, RecoversNoMoreThanTheOracle) {
+  const Log best =
+      run(make("oracle", {{"K", int64_t{24}}, {"reduce", std::string("mean")}, {"pool", int64_t{1}}}), true);
+  for (const Settings& settings : all_with(24)) {
+    const Log log = run(settings, true);  // shadow: everybody sees the same rows
+    EXPECT_LE(log.mass, log.oracle * (1 + 1e-6)) << settings.summary();
+    bool same_size = true;
+    for (const auto& [at, set] : log.sets) same_size = same_size && set.size() <= 25;
+    if (same_size) {
+      EXPECT_LE(log.mass, best.mass * (1 + 1e-6)) << settings.summary();
+    }
+  }
+}
+
+TEST_F(EveryPolicy, TokenSelectAboveAnyCosineSelectsAtEveryStep) {
+  const Log never = run(make("tokenselect", {{"K", int64_t{24}}, {"threshold", 1.5}}));
+  const Log off = run(make("tokenselect", {{"K", int64_t{24}}, {"selection_cache", std::string("off")}}));
+  const Log cached = run(make("tokenselect", {{"K", int64_t{24}}, {"threshold", -1.0}}));
+  EXPECT_EQ(never.logits, off.logits);
+  EXPECT_EQ(never.n_full, int64_t{kSteps} * model_.shape().n_layer * model_.shape().n_kv_head);
+  EXPECT_EQ(cached.n_full, int64_t{model_.shape().n_layer} * model_.shape().n_kv_head) << "once, at the first step";
+}
+
+TEST_F(EveryPolicy, LayersFollowTheirOwnBudgets) {
+  for (const Settings& same : all_with(24)) {
+    Settings settings = same;
+    settings.set("K", std::vector<int64_t>{24, 40, 64});
+    const Log log = run(settings);
+    const bool pyramid = settings.policy() == "pyramidkv";
+    for (int32_t layer = 0; layer < 3; ++layer) {
+      const int64_t k = layer == 0 ? 24 : layer == 1 ? 40 : 64;
+      const auto n = static_cast<int64_t>(log.sets.at({1, layer, 0}).size());
+      if (pyramid) {
+        EXPECT_EQ(n, layer == 0   ? 8 + 16 * 39 / 20 + 1
+                     : layer == 1 ? k + 1
+                                  : 8 + 56 / 20 + 1)
+            << "C (2 beta - 1) / beta, C, C / beta";
+      } else {
+        // Quest's last page may be a part of one.
+        EXPECT_GE(n, settings.policy() == "quest" ? k - 15 : k) << settings.summary();
+        EXPECT_LE(n, k + 1) << settings.summary();
+      }
+    }
+  }
+}
+
+TEST_F(EveryPolicy, SaysWhatAPromptLacks) {
+  const Prefilled plain = prefill(backend_, model_, prompt_, {.n_ctx = kPrompt + kSteps});
+  const auto message = [&](const Settings& settings) {
+    const auto sequence = backend_.model->fork(*plain.sequence);
+    try {
+      continue_on(*sequence, settings);
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  EXPECT_NE(message(Settings("h2o")).find("sums of the prompt's attention rows"), std::string::npos);
+  EXPECT_EQ(message(make("snapkv", {{"K", int64_t{64}}})), "") << "the usual windows are always kept";
+  EXPECT_NE(message(make("snapkv", {{"K", int64_t{100}}, {"window", int64_t{65}}})).find("last 65 prompt tokens"),
+            std::string::npos);
+}
+
+}  // namespace
+}  // namespace reattend
