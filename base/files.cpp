@@ -1,28 +1,60 @@
-// One message for all of them.
+// One message for all of them; temporary name, then rename().
 #include "base/files.h"
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
 
 #include "base/error.h"
 
 namespace reattend {
 
-void refuse_to_replace(const std::filesystem::path& path, bool force) {
+void refuse_to_replace(const std::filesystem::path& path, bool force, const std::string& option) {
   std::error_code ignored;
   const std::filesystem::file_status status = std::filesystem::symlink_status(path, ignored);
   const bool exists = std::filesystem::exists(status);
   if (path.empty() || (exists && !std::filesystem::is_regular_file(status))) {
     // A new file is renamed to `path`: it would take the place of /dev/full, or of the link /dev/stdout.
-    fail_usage({.where = path.empty() ? "--out" : path.string(),
+    fail_usage({.where = path.empty() ? option : path.string(),
                 .expected = "the name of a plain file",
-                .got = path.empty() ? "an empty one"
+                .got = path.empty()                            ? "an empty one"
                        : std::filesystem::is_directory(status) ? "a folder"
                                                                : "a link, device or pipe",
-                .remedy = "give another --out"});
+                .remedy = "give another " + option});
   }
   if (force || !exists) return;
   fail_usage({.where = path.string(),
               .expected = "a file that does not exist yet",
               .got = "an existing one",
-              .remedy = "give another --out, or --force to replace it"});
+              .remedy = "give another " + option + ", or --force to replace it"});
+}
+
+WholeFile::WholeFile(const std::filesystem::path& path)
+    : path_(path.string()),
+      beside_(path_ + ".part-" + std::to_string(getpid())),
+      file_(std::fopen(beside_.c_str(), "wbe")) {
+  if (file_ == nullptr) refuse();
+}
+
+WholeFile::~WholeFile() {
+  if (file_ == nullptr) return;
+  std::fclose(file_);
+  ::unlink(beside_.c_str());
+}
+
+void WholeFile::write(std::span<const std::byte> bytes) {
+  if (std::fwrite(bytes.data(), 1, bytes.size(), file_) != bytes.size()) refuse();
+}
+
+void WholeFile::publish() {
+  if (std::fflush(file_) != 0 || std::rename(beside_.c_str(), path_.c_str()) != 0) refuse();
+  std::fclose(std::exchange(file_, nullptr));
+}
+
+void WholeFile::refuse() const {
+  fail({.where = path_, .expected = "a file that can be written", .got = std::strerror(errno), .remedy = {}});
 }
 
 }  // namespace reattend

@@ -29,19 +29,19 @@ KvCache::KvCache(const CacheShape& shape, std::pmr::memory_resource* memory)
 
 KvCache::KvCache(const KvCache& other)
     : shape_(other.shape_), memory_(other.memory_), size_(other.size_), columns_(memory_) {
-  const bool partial = size_ % kPiece != 0;
+  const auto n_shared = static_cast<std::ptrdiff_t>(size_ / kPiece);
+  const size_t partial = static_cast<size_t>(size_ % kPiece * bytes_per_position() / 2);
+  const size_t half = static_cast<size_t>(kPiece * bytes_per_position() / 2);
+  columns_.reserve(other.columns_.size());
   for (const Column& from : other.columns_) {
     Column& to = columns_.emplace_back(memory_);
-    const size_t n_shared = from.blocks.size() - (partial ? 1 : 0);
-    for (size_t i = 0; i < n_shared; ++i) {
-      to.blocks.push_back(from.blocks[i]);
-      to.keys.push_back(from.keys[i]);
-      to.values.push_back(from.values[i]);
-    }
-    if (partial) {
-      append_block(to);
-      std::memcpy(to.blocks.back()->data, from.blocks.back()->data, from.blocks.back()->bytes);
-    }
+    to.blocks.assign(from.blocks.begin(), from.blocks.begin() + n_shared);
+    to.keys.assign(from.keys.begin(), from.keys.begin() + n_shared);
+    to.values.assign(from.values.begin(), from.values.begin() + n_shared);
+    if (partial == 0) continue;
+    append_block(to);
+    std::memcpy(to.blocks.back()->data, from.blocks.back()->data, partial);
+    std::memcpy(to.blocks.back()->data + half, from.blocks.back()->data + half, partial);
   }
 }
 
