@@ -1,0 +1,72 @@
+// The policy of docs/add-a-policy.md, in the engine: what the page promises holds.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "engine/generate.h"
+
+namespace reattend {
+namespace {
+
+constexpr int32_t kPrompt = 100, kSteps = 30;
+
+/// Logits, and the sets of layer 0.
+struct Log final : Observer {
+  std::vector<float> logits;
+  std::vector<std::vector<int32_t>> sets;
+  void attended(ModelOps& ops, Sequence& sequence, int32_t, int32_t layer) override {
+    if (layer > 0) return;
+    std::vector<int32_t>& set = sets.emplace_back(static_cast<size_t>(sequence.size()));
+    set.resize(static_cast<size_t>(ops.read(sequence, Item::set, 0, 0, 0, 0, std::as_writable_bytes(std::span(set)))));
+    std::sort(set.begin(), set.end());
+  }
+  void step_end(const StepView& step) override { logits.insert(logits.end(), step.logits.begin(), step.logits.end()); }
+};
+
+Log run(const Settings& settings) {
+  const Model model = Model::open("tests/golden/models/tiny_llama.gguf");
+  ThreadPool pool(2);
+  Backend backend = make_backend({}, model, pool);
+  std::vector<int32_t> prompt;
+  for (int32_t i = 0; i < kPrompt; ++i) prompt.push_back(i * 31 % 288);
+  const Prefilled prefilled = prefill(backend, model, prompt, {.n_ctx = kPrompt + kSteps});
+  Log log;
+  Observer* observers[] = {&log};
+  generate(backend, model, *prefilled.sequence, prefilled,
+           {.settings = settings,
+            .n_step = kSteps,
+            .next_token = [](int32_t t, std::span<const float>) { return t * 17 % 288; },
+            .observers = observers});
+  return log;
+}
+
+Settings anchored(int64_t budget) {
+  Settings settings("anchored");
+  settings.set("K", budget);
+  settings.set("S", int64_t{10});
+  settings.set("sinks", int64_t{3});
+  return settings;
+}
+
+TEST(ExamplePolicy, KeepsItsAnchorsAndRefreshesTheRest) {
+  const Log log = run(anchored(20));  // 3 sinks, 5 latest, 12 chosen
+  for (int32_t t = 1; t <= kSteps; ++t) {
+    const std::vector<int32_t>& set = log.sets[static_cast<size_t>(t) - 1];
+    const int32_t p = kPrompt - 1 + t, since = t % 10 == 0 ? 0 : t % 10;
+    if (since == 0) {
+      EXPECT_EQ(set.size(), static_cast<size_t>(p + 1)) << t;
+      continue;
+    }
+    EXPECT_EQ(set.size(), static_cast<size_t>(20 + since)) << t;
+    EXPECT_TRUE(std::equal(set.begin(), set.begin() + 3, std::vector<int32_t>{0, 1, 2}.begin())) << t;
+    for (int32_t i = 0; i < 5; ++i) EXPECT_EQ(set[set.size() - 1 - static_cast<size_t>(i)], p - i) << t;
+  }
+}
+
+TEST(ExamplePolicy, IsFullAttentionWhileEverythingFits) {
+  EXPECT_EQ(run(anchored(kPrompt + kSteps)).logits, run(Settings("full")).logits);
+  EXPECT_NE(run(anchored(20)).logits, run(Settings("full")).logits);
+}
+
+}  // namespace
+}  // namespace reattend
