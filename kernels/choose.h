@@ -41,13 +41,13 @@ void score_rows(const Select& what, const typename Ops::Real* rows, int32_t grou
 /// Sums of the candidates over the heads of a group; sums [group][stride] by position, score [candidates.n].
 template <class Ops>
 void score_sums(const Select& what, const typename Ops::Real* sums, int64_t stride, int32_t group,
-                const Candidates& candidates, typename Ops::Real* score,
-                std::vector<typename Ops::Real>& scratch) {
+                const Candidates& candidates, typename Ops::Real* score, std::vector<typename Ops::Real>& scratch) {
   const int32_t n = candidates.n;
   scratch.resize(static_cast<size_t>(group) * static_cast<size_t>(n));
   for (int32_t h = 0; h < group; ++h) {
     for (int32_t i = 0; i < n; ++i) {
-      scratch[static_cast<size_t>(h) * static_cast<size_t>(n) + static_cast<size_t>(i)] = sums[h * stride + candidates[i]];
+      scratch[static_cast<size_t>(h) * static_cast<size_t>(n) + static_cast<size_t>(i)] =
+          sums[h * stride + candidates[i]];
     }
   }
   Ops::reduce_heads(scratch.data(), group, n, n, what.reduce, score);

@@ -41,7 +41,8 @@ TEST(PromptRowSums, AreTheSumsOfEveryPromptQuerysRowHoweverThePromptIsCut) {
     QueryKeeper keeper(shape);
     Observer* observers[] = {&recorder, &keeper};
     Prefilled prefilled =
-        prefill(backend, model, prompt, {.n_ctx = kPrompt + 1, .chunk = chunk, .observers = observers});
+        prefill(backend, model, prompt,
+                {.n_ctx = kPrompt + 1, .chunk = chunk, .needs = {.row_sums = true}, .observers = observers});
     generate(backend, model, *prefilled.sequence, prefilled,
              {.settings = Settings("full"),
               .n_step = 1,

@@ -1,5 +1,7 @@
 // Recorded runs made by hand: random queries, keys and values in memory, of any shape.
 #pragma once
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <memory>
 #include <random>
@@ -43,6 +45,16 @@ class HandMade final : public ReplaySource {
       }
       layers_.push_back(std::move(layer));
     }
+    std::mt19937 other(seed + 1);  // of its own, so that what is above does not depend on it
+    for (int32_t l = 0; l < shape.n_layer; ++l) {
+      std::vector<float>& queries = prompt_queries_.emplace_back();
+      const std::vector<float>& step = layers_[static_cast<size_t>(l)].queries;
+      const size_t width = static_cast<size_t>(shape.n_head) * shape.d_head;
+      while (queries.size() < (static_cast<size_t>(shape.n_prompt) - 1) * width)
+        queries.push_back(1.5F * normal(other));
+      queries.insert(queries.end(), step.begin(), step.begin() + static_cast<std::ptrdiff_t>(width));
+    }
+    info_.has_prompt_row_sums = true;
   }
 
   const TraceInfo& info() const override { return info_; }
@@ -50,7 +62,39 @@ class HandMade final : public ReplaySource {
     ++n_read;
     return layers_.at(static_cast<size_t>(layer));
   }
+  std::vector<float> prompt_queries(int32_t layer) override {
+    const std::vector<float>& all = prompt_queries_.at(static_cast<size_t>(layer));
+    const size_t n = std::min<size_t>(all.size(), size_t{64} * info_.n_head * info_.d_head);
+    return {all.end() - static_cast<std::ptrdiff_t>(n), all.end()};
+  }
+  std::vector<float> prompt_row_sums(int32_t layer) override {
+    const std::vector<double> sums = sum_rows(layer, 0);
+    return {sums.begin(), sums.end()};
+  }
   TraceInfo& info() { return info_; }
+
+  /// [n_head][L]: attention rows of the prompt queries from position `first` on, summed.
+  std::vector<double> sum_rows(int32_t layer, int32_t first) const {
+    const int32_t n = info_.n_prompt, d = info_.d_head;
+    std::vector<double> sums(static_cast<size_t>(info_.n_head) * n), row;
+    for (int32_t h = 0; h < info_.n_head; ++h) {
+      for (int32_t p = first; p < n; ++p) {
+        row.assign(static_cast<size_t>(p) + 1, 0);
+        double total = 0;
+        for (int32_t j = 0; j <= p; ++j) {
+          double dot = 0;
+          for (int32_t c = 0; c < d; ++c) {
+            const size_t at = (static_cast<size_t>(p) * info_.n_head + h) * d + c;
+            dot +=
+                prompt_queries_[static_cast<size_t>(layer)][at] * this->at(data(layer).keys, h / info_.group(), j, c);
+          }
+          total += row[j] = std::exp(dot / std::sqrt(d));
+        }
+        for (int32_t j = 0; j <= p; ++j) sums[static_cast<size_t>(h) * n + j] += row[j] / total;
+      }
+    }
+    return sums;
+  }
   const LayerData& data(int32_t layer) const { return layers_.at(static_cast<size_t>(layer)); }
   LayerData& data(int32_t layer) { return layers_.at(static_cast<size_t>(layer)); }
 
@@ -88,6 +132,7 @@ class HandMade final : public ReplaySource {
 
   TraceInfo info_;
   std::vector<LayerData> layers_;
+  std::vector<std::vector<float>> prompt_queries_;  ///< [n_layer] of [L][n_head][d_head], the last one step 0's
 };
 
 }  // namespace reattend

@@ -100,8 +100,8 @@ TEST_F(Commands, TuneNeverReplacesAFileWithoutForce) {
 TEST_F(Commands, WrongNumbersAndFilesAreOneLineAndExitCodes) {
   expect_refused(run({"replay", trace(), "--budget", "0"}), 2, "from 1 to");
   expect_refused(run({"replay", trace(), "--stride", "-4"}), 2, "from 1 to");
-  expect_refused(run({"replay", trace(), "--threshold", "nan"}), 2, "from -1 to 1");
-  expect_refused(run({"replay", trace(), "--policy", "recycle"}), 2, "full, recycled, streaming");
+  expect_refused(run({"replay", trace(), "--threshold", "nan"}), 2, "from -1 to 2");
+  expect_refused(run({"replay", trace(), "--policy", "recycle"}), 2, "full, recycled, oracle, streaming");
   expect_refused(run({"replay", trace(), "--policy", "streaming", "--stride", "4"}), 2, "--stride");
   expect_refused(run({"replay", trace(), "--K", "1,2"}), 2, "3 for the model's layers");
   expect_refused(run({"replay", trace(), "--dense-layers", "3"}), 2, "layers from 0 to 2");
@@ -109,7 +109,7 @@ TEST_F(Commands, WrongNumbersAndFilesAreOneLineAndExitCodes) {
   expect_refused(run({"replay", "README.md"}), 1, "README.md");
   expect_refused(run({"replay", trace(), "--settings", "README.md"}), 1, "README.md");
   expect_refused(run({"tune", trace(), "--max-lost-mass", "0", "--out", file("a.toml")}), 2, "--max-lost-mass");
-  expect_refused(run({"tune", trace(), "--thresholds", "2", "--out", file("a.toml")}), 2, "from -1 to 1");
+  expect_refused(run({"tune", trace(), "--thresholds", "3", "--out", file("a.toml")}), 2, "from -1 to 2");
   expect_refused(run({"tune", trace(), "--policy", "full", "--out", file("a.toml")}), 2, "recycled");
   EXPECT_FALSE(std::filesystem::exists(file("a.toml")));
 }

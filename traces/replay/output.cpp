@@ -1,4 +1,5 @@
-// Attention over a set with the engine's kernel; kept rows are packed in rank order at first use, as the engine does.
+// Attention over a set with the engine's kernel; kept rows that serve more than one step are packed in rank order, as
+// in the engine.
 #include "traces/replay/output.h"
 
 #include <algorithm>
@@ -51,7 +52,7 @@ PositionSet HeadOutput::rotated_by_rank(const PositionSet& set) {
           .packed_type = KvType::f32};
 }
 
-void HeadOutput::error(int32_t t, const PositionSet& attended, bool rank_rotation, float* error) {
+void HeadOutput::error(int32_t t, const PositionSet& attended, const Branch& branch, float* error) {
   const int32_t group = prepared_.group(), d = prepared_.d_head();
   if (attended.size() == prepared_.position(t) + 1) {
     std::fill_n(error, group, 0.0F);
@@ -59,9 +60,9 @@ void HeadOutput::error(int32_t t, const PositionSet& attended, bool rank_rotatio
   }
   const KvBlocks kv = prepared_.blocks(kv_head_);
   PositionSet set = attended;
-  if (rank_rotation) {
+  if (branch.attend.rank_rotation) {
     set = rotated_by_rank(attended);
-  } else if (set.n_kept > 0) {
+  } else if (set.n_kept > 0 && branch.leaves_kept()) {
     const int64_t row_bytes = d * bytes_per_element(kv.type);
     packed_keys_.resize(static_cast<size_t>(n_kept_ * row_bytes)), packed_values_.resize(packed_keys_.size());
     for (; n_packed_ < set.n_kept; ++n_packed_) {

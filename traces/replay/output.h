@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <vector>
 
+#include "policies/plan.h"
 #include "traces/replay/prepared.h"
 
 namespace reattend {
@@ -15,8 +16,8 @@ class HeadOutput {
 
   /// A kept set begins to serve: kept [n_kept] in rank order.
   void keep(const int32_t* kept, int32_t n_kept);
-  /// error [group] = |o_set - o_full| / |o_full| of step t. rank_rotation as in Attend.
-  void error(int32_t t, const PositionSet& set, bool rank_rotation, float* error);
+  /// error [group] = |o_set - o_full| / |o_full| of step t, whose branch chose the set.
+  void error(int32_t t, const PositionSet& set, const Branch& branch, float* error);
 
  private:
   PositionSet rotated_by_rank(const PositionSet& set);

@@ -2,6 +2,7 @@
 #include "traces/replay/replay.h"
 
 #include <algorithm>
+#include <cmath>
 #include <list>
 #include <numeric>
 
@@ -10,6 +11,7 @@
 #include "base/error.h"
 #include "traces/replay/executor.h"
 #include "traces/replay/summary.h"
+#include "traces/schema.h"
 
 namespace reattend {
 
@@ -80,9 +82,50 @@ struct Replayer::State {
     return layers;
   }
 
+  /// Throws Error where the trace does not hold what the policy needs of the prompt.
+  void check_needs(const Policy& policy, const Settings& settings) const {
+    const PromptNeeds needs = policy.needs();
+    const int32_t n_query = std::min(info.n_prompt, schema::kPromptQueries);
+    if (needs.row_sums && !info.has_prompt_row_sums) {
+      fail({.where = info.path.string(),
+            .expected = fmt::format("sums of the prompt's attention rows, which {} starts from", settings.policy()),
+            .got = "a trace without them",
+            .remedy = "record it again with `reattend record --prompt-rows`, the default"});
+    }
+    if (needs.window > n_query) {
+      fail_usage({.where = fmt::format("window of {}", settings.policy()),
+                  .expected = fmt::format("at most {}: a trace holds the queries of so many prompt tokens", n_query),
+                  .got = fmt::format("{}", needs.window),
+                  .remedy = "give a smaller --window, or run the policy in the engine"});
+    }
+  }
+
+  PromptData prompt_data(const Policy& policy, int32_t index) {
+    const PromptNeeds needs = policy.needs();
+    PromptData out;
+    const auto take = [&](std::vector<float>& to, std::vector<float> from, int64_t least, const char* name) {
+      const bool finite = std::all_of(from.begin(), from.end(), [](float x) { return std::isfinite(x); });
+      if (static_cast<int64_t>(from.size()) < least || !finite) {
+        fail({.where = fmt::format("{}: {} of layer {}", info.path.string(), name, index),
+              .expected = fmt::format("{} finite numbers", least),
+              .got = finite ? fmt::format("{}", from.size()) : "others",
+              .remedy = "the trace holds a run that broke down, or is damaged"});
+      }
+      to = std::move(from);
+    };
+    if (needs.row_sums) {
+      take(out.row_sums, source->prompt_row_sums(index), int64_t{info.n_head} * info.n_prompt, "prompt/row_sums");
+    }
+    if (needs.window > 0) {
+      take(out.queries, source->prompt_queries(index), int64_t{needs.window} * info.n_head * info.d_head,
+           "prompt/queries");
+    }
+    return out;
+  }
+
   LayerReplay run_layer(const Policy& policy, int32_t index, const ReplayRequest& request, const Cancel& cancel) {
     PreparedLayer& prepared = layer(index);
-    const Decisions decisions = decide(policy, index, prepared);
+    const Decisions decisions = decide(policy, index, prepared, prompt_data(policy, index), pool, cancel);
     prepared.prepare(decisions.rank, decisions.depth, request.output_error, pool, cancel);
     LayerReplay out = measure(policy, index, decisions, prepared, request, info.rope, pool, cancel);
     shrink();
@@ -107,6 +150,7 @@ ReplayResult Replayer::run(const ReplayRequest& request, const ProgressFn& progr
           .remedy = "record with --steps 1 or more"});
   }
   const std::unique_ptr<Policy> policy = make_policy(request.settings, state_->shape());
+  state_->check_needs(*policy, request.settings);
   const std::vector<int32_t> layers = state_->layers_of(request);
   ReplayResult result{.settings = request.settings};
   for (const int32_t l : layers) {

@@ -17,12 +17,19 @@ struct ReplayRequest {
   bool keep_sets = false;       ///< also return every attended set (tests, `case`-like export)
 };
 
-/// Positions read over all steps and KV heads of a layer.
+/// What was read over all steps and KV heads of a layer, in positions.
 struct ReplayWork {
   int64_t run = 0;       ///< attended to in runs
   int64_t kept = 0;      ///< attended to as entries of a kept set
-  int64_t ranked = 0;    ///< in rows that a new kept set was chosen from
-  int64_t rescored = 0;  ///< of those, in rows whose keys the attention of the step had not read
+  int64_t ranked = 0;    ///< that a new kept set was chosen from, or whose weights were added up
+  int64_t rescored = 0;  ///< whose keys were read for a choice alone
+  int64_t packed = 0;    ///< whose keys and values were copied to where later steps read them in one run
+  int64_t bounds = 0;    ///< pages whose bounds were read
+
+  void add(const ReplayWork& other) {
+    run += other.run, kept += other.kept, ranked += other.ranked;
+    rescored += other.rescored, packed += other.packed, bounds += other.bounds;
+  }
 };
 
 /// One layer; arrays are [T][n_kv_head] with index t - 1 unless said otherwise. SEMANTICS, "What is measured".
@@ -32,7 +39,7 @@ struct LayerReplay {
   std::vector<float> cos;  ///< to the last simulated full step; nan where the policy has none
   std::vector<int32_t> positions;
   std::vector<float> recovered, oracle;
-  std::vector<float> overlap, jaccard;     ///< nan where the policy keeps no set
+  std::vector<float> overlap, jaccard;     ///< nan where the policy keeps no set that is the top of a row
   std::vector<float> output_error;         ///< [T][n_head]; empty if not asked for or no values
   std::vector<std::vector<int32_t>> sets;  ///< [T * n_kv_head] sorted; empty unless asked for
   ReplayWork work;

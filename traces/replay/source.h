@@ -13,6 +13,9 @@ class ReplaySource {
   virtual const TraceInfo& info() const = 0;
   /// Called from one thread at a time.
   virtual LayerData layer(int32_t layer) = 0;
+  /// As TraceReader's; row sums are asked for only where info() says that there are some.
+  virtual std::vector<float> prompt_queries(int32_t layer) = 0;
+  virtual std::vector<float> prompt_row_sums(int32_t layer) = 0;
 };
 
 std::shared_ptr<ReplaySource> make_replay_source(std::shared_ptr<TraceReader> trace);

@@ -30,6 +30,8 @@ StepWork work_of(const TraceInfo& info, std::span<const LayerReplay> layers) {
         work.kept += static_cast<double>(layer.work.kept) / n_step;
     work.ranked += static_cast<double>(layer.work.ranked) / n_step;
     work.rescored += static_cast<double>(layer.work.rescored) / n_step;
+    work.packed += static_cast<double>(layer.work.packed) / n_step;
+    work.bounds += static_cast<double>(layer.work.bounds) / n_step;
   }
   return work;
 }

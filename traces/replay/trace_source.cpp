@@ -9,6 +9,8 @@ class TraceSource final : public ReplaySource {
   explicit TraceSource(std::shared_ptr<TraceReader> trace) : trace_(std::move(trace)) {}
   const TraceInfo& info() const override { return trace_->info(); }
   LayerData layer(int32_t layer) override { return trace_->layer(layer, trace_->info().has_values); }
+  std::vector<float> prompt_queries(int32_t layer) override { return trace_->prompt_queries(layer); }
+  std::vector<float> prompt_row_sums(int32_t layer) override { return trace_->prompt_row_sums(layer); }
 
  private:
   std::shared_ptr<TraceReader> trace_;

@@ -9,6 +9,11 @@ double row_bytes(const TraceInfo& info) {
   return static_cast<double>(info.d_head) * static_cast<double>(bytes_per_element(info.kv_type));
 }
 
+/// Two rows of floats a page: lowest and highest value of each channel.
+double bound_bytes(const TraceInfo& info, const StepWork& work) {
+  return work.bounds * 2 * info.d_head * static_cast<double>(sizeof(float));
+}
+
 }  // namespace
 
 double attend_bytes(const TraceInfo& info, const StepWork& work) {
@@ -16,7 +21,7 @@ double attend_bytes(const TraceInfo& info, const StepWork& work) {
 }
 
 double select_bytes(const TraceInfo& info, const StepWork& work) {
-  return work.rescored * row_bytes(info);
+  return (work.rescored + 2 * work.packed) * row_bytes(info) + bound_bytes(info, work);
 }
 
 bool is_calibrated(const Calibration& calibration) {
@@ -28,8 +33,9 @@ double predict_ms(const TraceInfo& info, const StepWork& work) {
   if (!is_calibrated(c)) return 0;
   const double stream = c.attend_stream_gbps > 0 ? c.attend_stream_gbps : c.stream_gbps;
   const auto ms = [stream](double bytes, double gbps) { return bytes / (gbps > 0 ? gbps : stream) * 1e-6; };
-  return c.weights_ms + ms(work.run * 2 * row_bytes(info), stream) +
-         ms(work.kept * 2 * row_bytes(info), c.attend_gather_gbps) + ms(work.ranked * row_bytes(info), c.score_gbps);
+  return c.weights_ms + ms((2 * work.run + work.rescored) * row_bytes(info), stream) +
+         ms(work.kept * 2 * row_bytes(info), c.attend_gather_gbps) +
+         ms(work.ranked * row_bytes(info) + bound_bytes(info, work), c.score_gbps);
 }
 
 StepWork full_work(const TraceInfo& info) {
