@@ -15,12 +15,12 @@ namespace {
 struct Options {
   ModelOptions model;
   PromptOptions prompt;
+  PromptCacheOption prompt_cache;
   PolicyOptions policy;
   SamplerOptions sampler;
   std::string out = "trace.h5";
   int64_t steps = 256;
-  bool force = false, shadow = false, ignore_end = false, no_values = false, prompt_rows = false,
-       no_calibration = false;
+  bool force = false, shadow = false, ignore_end = false, no_values = false, prompt_rows = true, no_calibration = false;
 };
 
 void run(const Options& options, const Globals& globals) {
@@ -39,6 +39,7 @@ void run(const Options& options, const Globals& globals) {
                                           .shadow = options.shadow,
                                           .n_step = static_cast<int32_t>(options.steps),
                                           .n_ctx = n_ctx,
+                                          .prompt_cache = options.prompt_cache,
                                           .device = options.model.backend(),
                                           .values = !options.no_values,
                                           .row_sums = options.prompt_rows,
@@ -56,25 +57,25 @@ void run(const Options& options, const Globals& globals) {
   const uintmax_t bytes = std::filesystem::file_size(options.out);
   const std::string text = to_utf8(tokenizer.decode(recording.run.tokens));
   if (globals.json) {
-    const nlohmann::json json = {{"trace", options.out},
-                                 {"bytes", bytes},
-                                 {"policy", settings.summary()},
-                                 {"shadow", options.shadow},
-                                 {"n_prompt", prompt.size()},
-                                 {"n_step", n_step},
-                                 {"prefill_s", recording.prefilled.seconds},
-                                 {"ms_per_token", ms},
-                                 {"logits_hash", fmt::format("{:016x}", recording.run.logits_hash)},
-                                 {"stopped", globals.cancel.raised()},
-                                 {"text", text}};
+    nlohmann::json json = {{"trace", options.out},
+                           {"bytes", bytes},
+                           {"policy", settings.summary()},
+                           {"shadow", options.shadow},
+                           {"n_prompt", prompt.size()},
+                           {"n_step", n_step},
+                           {"ms_per_token", ms},
+                           {"logits_hash", fmt::format("{:016x}", recording.run.logits_hash)},
+                           {"stopped", globals.cancel.raised()},
+                           {"text", text}};
+    PromptCacheOption::report(recording.prefilled, json);
     fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
   } else {
     fmt::print("{}\n", text);
     std::fflush(stdout);
     fmt::print(stderr,
-               "\nprefill  {} tokens  {:.2f} s\nrecord   {} steps under {}  {:.2f} ms/token without the recorder's "
+               "\n{}\nrecord   {} steps under {}  {:.2f} ms/token without the recorder's "
                "own\ntrace    {}  {:.1f} MB{}\n",
-               prompt.size(), recording.prefilled.seconds, n_step, settings.summary(), ms, options.out,
+               options.prompt_cache.line(recording.prefilled), n_step, settings.summary(), ms, options.out,
                static_cast<double>(bytes) / 1e6,
                globals.cancel.raised() ? "  (stopped early; finished steps are in it)" : "");
   }
@@ -88,6 +89,7 @@ void add_record(CLI::App& app, const Globals& globals) {
   const auto options = std::make_shared<Options>();
   options->model.add_to(*command);
   options->prompt.add_to(*command);
+  options->prompt_cache.add_to(*command);
   add_sampler_options(*command, options->sampler);
   options->policy.add_to(*command);
   command->add_option("--steps,-n", options->steps, "Tokens to generate")
@@ -100,8 +102,14 @@ void add_record(CLI::App& app, const Globals& globals) {
   command->add_flag("--ignore-end", options->ignore_end, "Go on after the end-of-text token");
   command->add_flag("--no-values", options->no_values,
                     "Leave the values out: a smaller file, but no output error in a replay");
-  command->add_flag("--prompt-rows", options->prompt_rows,
-                    "Also store the sums of the prompt's attention rows (takes as long as the prompt's attention)");
+  CLI::Option* const rows = command->add_flag_callback(
+      "--prompt-rows", [options] { options->prompt_rows = true; },
+      "Store the sums of the prompt's attention rows, which a replay of h2o starts from (the default)");
+  command
+      ->add_flag_callback(
+          "--no-prompt-rows", [options] { options->prompt_rows = false; },
+          "Leave them out: saves about as much time as the prompt's attention takes")
+      ->excludes(rows);
   command->add_flag("--no-calibration", options->no_calibration,
                     "Do not time this machine first; a replay then predicts no ms/token");
   command->footer(

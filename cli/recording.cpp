@@ -18,8 +18,7 @@ TraceHeader header_of(const Model& model, const Tokenizer& tokenizer, std::span<
   header.model_sha256 = model.sha256();
   header.device = options.device.device;
   header.cpu_target = cpu::target_name();
-  // The reference device takes activations as they are, whatever was asked for.
-  header.activations = options.device.activations == cpu::Activations::q8 && backend.name != "reference" ? "q8" : "f32";
+  header.activations = backend.activations == cpu::Activations::q8 ? "q8" : "f32";
   header.threads = pool.n_thread();
   header.kv_type = backend.kv;
   header.settings = options.settings;
@@ -40,13 +39,16 @@ Recording record_run(Backend& backend, const Model& model, const Tokenizer& toke
                      const RecordingOptions& options, ThreadPool& pool, const ProgressFn& progress,
                      const Cancel& cancel) {
   TraceWriter writer(options.path, options.force);
-  Recorder recorder(writer, header_of(model, tokenizer, prompt, options, backend, pool), model.shape(), pool);
+  Recorder recorder(writer, header_of(model, tokenizer, prompt, options, backend, pool), model.shape());
   const std::unique_ptr<Observer> ranges = make_nvtx_observer();
   std::vector<Observer*> observers = {&recorder};
   if (ranges) observers.push_back(ranges.get());
-  Recording out{.prefilled =
-                    prefill(backend, model, prompt,
-                            {.n_ctx = options.n_ctx, .observers = observers, .progress = progress, .cancel = cancel})};
+  PromptNeeds needs = needs_of({&options.settings, 1}, model.shape(), static_cast<int32_t>(prompt.size()));
+  needs.row_sums = needs.row_sums || options.row_sums;
+  Recording out{
+      .prefilled = options.prompt_cache.prefill(
+          backend, model, prompt,
+          {.n_ctx = options.n_ctx, .needs = needs, .observers = observers, .progress = progress, .cancel = cancel})};
   const int32_t room = options.n_ctx - static_cast<int32_t>(prompt.size());
   constexpr int32_t kFewest = 3;  // steps that a calibration needs
   if (options.calibration && room >= kFewest) {

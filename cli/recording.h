@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/prompt_cache_option.h"
 #include "engine/generate.h"
 #include "engine/text/tokenizer.h"
 
@@ -16,16 +17,17 @@ struct RecordingOptions {
   Settings settings;
   bool shadow = false;
   int32_t n_step = 0, n_ctx = 0;
+  PromptCacheOption prompt_cache;
   BackendOptions device;
-  bool values = true;     ///< without them there is no output error to replay
-  bool row_sums = false;  ///< of all prompt queries: what h2o needs in a replay
+  bool values = true;    ///< without them there is no output error to replay
+  bool row_sums = true;  ///< of all prompt queries: what h2o needs in a replay
   bool calibration = true;
   std::function<int32_t(int32_t t, std::span<const float> logits)> next_token;
   std::string command_line;
 };
 
 struct Recording {
-  Prefilled prefilled;  ///< untouched by the run, for continuing under other policies
+  CachedPrefill prefilled;  ///< untouched by the run, for continuing under other policies
   Generated run;
 };
 

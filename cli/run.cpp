@@ -9,6 +9,7 @@
 #include "cli/command.h"
 #include "cli/model_options.h"
 #include "cli/policy_options.h"
+#include "cli/prompt_cache_option.h"
 #include "engine/generate.h"
 #include "engine/record/nvtx.h"
 #include "kernels/cpu/stream.h"
@@ -22,6 +23,7 @@ constexpr double kStreamSeconds = 0.5;
 struct RunOptions {
   ModelOptions model;
   PromptOptions prompt;
+  PromptCacheOption prompt_cache;
   PolicyOptions policy;
   SamplerOptions sampler;
   int64_t steps = 128;
@@ -50,7 +52,7 @@ class StepCounter : public Observer {
 struct RunReport {
   std::string model, policy, text{};
   int64_t n_prompt = 0, n_step = 0, threads = 0;
-  double prefill_seconds = 0, decode_seconds = 0;
+  double decode_seconds = 0;
   BytesRead bytes{};
   double partial = 0, positions = 0;
   double stream_gbps = 0;  ///< 0: not measured
@@ -66,34 +68,32 @@ struct RunReport {
   double of_stream() const { return stream_gbps > 0 ? gbps() / stream_gbps : 0; }
 };
 
-void print_json(const RunReport& report) {
-  const nlohmann::json json = {{"model", report.model},
-                               {"policy", report.policy},
-                               {"threads", report.threads},
-                               {"n_prompt", report.n_prompt},
-                               {"n_step", report.n_step},
-                               {"prefill_s", report.prefill_seconds},
-                               {"decode_s", report.decode_seconds},
-                               {"tokens_per_s", report.tokens_per_second()},
-                               {"ms_per_token", report.ms_per_token()},
-                               {"bytes_weights", report.bytes.weights},
-                               {"bytes_attend", report.bytes.attend},
-                               {"bytes_select", report.bytes.select},
-                               {"gb_per_s", report.gbps()},
-                               {"stream_gb_per_s", report.stream_gbps},
-                               {"of_stream", report.of_stream()},
-                               {"recycled", report.partial},
-                               {"positions", report.positions},
-                               {"logits_hash", fmt::format("{:016x}", report.logits_hash)},
-                               {"stopped", report.stopped},
-                               {"text", report.text}};
+void print_json(const RunReport& report, const CachedPrefill& prefilled) {
+  nlohmann::json json = {{"model", report.model},
+                         {"policy", report.policy},
+                         {"threads", report.threads},
+                         {"n_prompt", report.n_prompt},
+                         {"n_step", report.n_step},
+                         {"decode_s", report.decode_seconds},
+                         {"tokens_per_s", report.tokens_per_second()},
+                         {"ms_per_token", report.ms_per_token()},
+                         {"bytes_weights", report.bytes.weights},
+                         {"bytes_attend", report.bytes.attend},
+                         {"bytes_select", report.bytes.select},
+                         {"gb_per_s", report.gbps()},
+                         {"stream_gb_per_s", report.stream_gbps},
+                         {"of_stream", report.of_stream()},
+                         {"recycled", report.partial},
+                         {"positions", report.positions},
+                         {"logits_hash", fmt::format("{:016x}", report.logits_hash)},
+                         {"stopped", report.stopped},
+                         {"text", report.text}};
+  PromptCacheOption::report(prefilled, json);
   fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 
-void print_lines(const RunReport& report) {
-  fmt::print(stderr, "\nprefill  {} tokens  {:.1f} tok/s  {:.2f} s\n", report.n_prompt,
-             report.prefill_seconds > 0 ? static_cast<double>(report.n_prompt) / report.prefill_seconds : 0,
-             report.prefill_seconds);
+void print_lines(const RunReport& report, const std::string& prefill_line) {
+  fmt::print(stderr, "\n{}\n", prefill_line);
   const std::string stream =
       report.stream_gbps > 0 ? fmt::format(" ({:.0f} % of stream {:.1f})", 100 * report.of_stream(), report.stream_gbps)
                              : std::string();
@@ -132,15 +132,17 @@ void run(const RunOptions& options, const Globals& globals) {
 
   ThreadPool pool(globals.threads);
   Backend backend = make_backend(device, model, pool);
-  const Prefilled prefilled =
-      prefill(backend, model, prompt,
-              {.n_ctx = n_ctx, .observers = {}, .progress = make_progress(globals.progress), .cancel = globals.cancel});
+  const CachedPrefill prefilled = options.prompt_cache.prefill(
+      backend, model, prompt,
+      {.n_ctx = n_ctx,
+       .needs = needs_of({&settings, 1}, model.shape(), static_cast<int32_t>(prompt.size())),
+       .progress = make_progress(globals.progress),
+       .cancel = globals.cancel});
 
   RunReport report = {.model = model.path().filename().string(),
                       .policy = settings.summary(),
                       .n_prompt = static_cast<int64_t>(prompt.size()),
-                      .threads = pool.n_thread(),
-                      .prefill_seconds = prefilled.seconds};
+                      .threads = pool.n_thread()};
   Sampler sampler(options.sampler);
   Utf8Stream characters;
   const auto show = [&report, &globals](const std::string& text) {
@@ -179,11 +181,11 @@ void run(const RunOptions& options, const Globals& globals) {
   report.stopped = globals.cancel.raised();
   if (!report.stopped) report.stream_gbps = cpu::stream_gbps(pool, kStreamSeconds);
   if (globals.json) {
-    print_json(report);
+    print_json(report, prefilled);
   } else {
     fmt::print("\n");
     std::fflush(stdout);
-    print_lines(report);
+    print_lines(report, options.prompt_cache.line(prefilled));
   }
   if (report.stopped) throw Cancelled{};
 }
@@ -195,6 +197,7 @@ void add_run(CLI::App& app, const Globals& globals) {
   const auto options = std::make_shared<RunOptions>();
   options->model.add_to(*command);
   options->prompt.add_to(*command);
+  options->prompt_cache.add_to(*command);
   add_sampler_options(*command, options->sampler);
   options->policy.add_to(*command);
   command->add_option("--steps,-n", options->steps, "Tokens to generate")->type_name("N")->capture_default_str();
