@@ -11,6 +11,7 @@
 #include "cli/model_options.h"
 #include "cli/next_token.h"
 #include "cli/policy_options.h"
+#include "cli/prompt_cache_option.h"
 #include "evals/compare.h"
 #include "evals/policy_list.h"
 #include "traces/export/settings_file.h"
@@ -21,6 +22,7 @@ namespace {
 struct Options {
   ModelOptions model;
   PromptOptions prompt;
+  PromptCacheOption prompt_cache;
   SamplerOptions sampler{.temperature = 0.8F, .top_k = 40, .top_p = 0.95F, .seed = 1};
   std::string policies, continuation, csv, csv_steps, chart;
   std::vector<std::string> settings;
@@ -131,7 +133,7 @@ void run(const Options& options, const Globals& globals) {
   ThreadPool pool(globals.threads);
   Backend backend = make_backend(device, model, pool);
   const ProgressFn progress = make_progress(globals.progress);
-  const Prefilled prefilled = prefill(
+  const CachedPrefill prefilled = options.prompt_cache.prefill(
       backend, model, text.prompt,
       {.n_ctx = n_ctx, .needs = needs_of(policies, shape, n_prompt), .progress = progress, .cancel = globals.cancel});
   NextToken own(tokenizer, options.sampler);
@@ -148,12 +150,14 @@ void run(const Options& options, const Globals& globals) {
       .n_prompt = n_prompt,
       .n_step = full.n_step,
       .repeats = options.repeats,
-      .prefill_seconds = prefilled.seconds,
+      .prefill = options.prompt_cache.line(prefilled),
       .compared = compare(
           backend, model, prefilled, full, policies,
           {.repeats = options.repeats, .mass = !options.no_mass, .progress = progress, .cancel = globals.cancel})};
   if (globals.json) {
-    fmt::print("{}\n", to_json(report).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+    nlohmann::json json = to_json(report);
+    PromptCacheOption::report(prefilled, json);
+    fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
   } else {
     fmt::print("{}", to_text(report));
   }
@@ -171,6 +175,7 @@ void add_compare(CLI::App& app, const Globals& globals) {
   const auto options = std::make_shared<Options>();
   options->model.add_to(*command);
   options->prompt.add_to(*command);
+  options->prompt_cache.add_to(*command);
   command
       ->add_option("--continuation", options->continuation,
                    "Text that all are forced along; with --context it is what follows in the text, otherwise what full "

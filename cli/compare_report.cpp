@@ -120,9 +120,9 @@ std::string to_text(const CompareReport& report) {
   if (report.compared.policies.empty()) return {};
   const std::vector<Figures> all = figures_of(report);
   const std::string budget = common_budget_of(report);
-  std::string out = fmt::format("{}, {} threads: {} tokens of prompt (prefill {:.1f} s), {} steps along {}{}\n\n",
-                                report.model, report.threads, report.n_prompt, report.prefill_seconds, report.n_step,
-                                report.along, budget.empty() ? "" : "; K = " + budget);
+  std::string out = fmt::format("{}, {} threads: {} tokens of prompt, {} steps along {}{}\n{}\n\n", report.model,
+                                report.threads, report.n_prompt, report.n_step, report.along,
+                                budget.empty() ? "" : "; K = " + budget, report.prefill);
   std::vector<std::vector<std::string>> rows = {{"policy", "KL", "p95", "max", "top-1", "NLL", "ppl x", "mass",
                                                  "positions", "of all", "MB attend", "MB select", "ms/token", "tok/s",
                                                  "speed-up"}};
@@ -196,11 +196,9 @@ nlohmann::json to_json(const CompareReport& report) {
          {"by_position", by_bucket},
          {"steps", {{"kl", kl}, {"nll", nll}, {"agree", agree}, {"recovered", recovered}, {"positions", positions}}}});
   }
-  return {{"model", report.model},       {"device", report.device},
-          {"threads", report.threads},   {"along", report.along},
-          {"n_prompt", report.n_prompt}, {"n_step", report.n_step},
-          {"repeats", report.repeats},   {"prefill_s", report.prefill_seconds},
-          {"policies", policies},        {"stopped", report.compared.stopped}};
+  return {{"model", report.model},     {"device", report.device},     {"threads", report.threads},
+          {"along", report.along},     {"n_prompt", report.n_prompt}, {"n_step", report.n_step},
+          {"repeats", report.repeats}, {"policies", policies},        {"stopped", report.compared.stopped}};
 }
 
 std::string to_csv(const CompareReport& report) {

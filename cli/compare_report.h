@@ -15,7 +15,7 @@ struct CompareReport {
   std::string along;  ///< where the continuation comes from
   int threads = 0;
   int32_t n_prompt = 0, n_step = 0, repeats = 0;
-  double prefill_seconds = 0;
+  std::string prefill;  ///< how the prompt came about, one line
   Compared compared;
 };
 

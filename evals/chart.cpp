@@ -88,7 +88,7 @@ std::string shape(double x, double y, size_t style, bool hollow) {
   const std::string paint =
       fmt::format("fill=\"{}\" stroke=\"{}\" stroke-width=\"1.5\"",
                   hollow ? "white" : kColours[style % kColours.size()], kColours[style % kColours.size()]);
-  switch (style % 4) {
+  switch ((style + style / kColours.size()) % 4) {
     case 0:
       return fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"4.5\" {}/>\n", x, y, paint);
     case 1:

@@ -35,11 +35,10 @@ class Comparer final : public Observer {
     score.kl = kl_divergence(log_softmax(theirs), mine);
     if (t < full_.tokens.size()) score.nll = -mine[static_cast<size_t>(full_.tokens[t])];
     score.agrees = arg_max(theirs) == arg_max(step.logits);
-    for (const HeadLog& head : step.heads) {
-      const double share = 1.0 / static_cast<double>(step.heads.size());
-      score.positions += share * head.positions;
-      score.full += head.full ? share : 0;
-    }
+    int64_t positions = 0, n_full = 0;
+    for (const HeadLog& head : step.heads) positions += head.positions, n_full += head.full ? 1 : 0;
+    const auto n_head = static_cast<double>(step.heads.size());
+    score.positions = static_cast<double>(positions) / n_head, score.full = static_cast<double>(n_full) / n_head;
   }
 
  private:

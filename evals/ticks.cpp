@@ -53,16 +53,19 @@ Ticks log_ticks(double low, double high, int most) {
   out.low = round_down(out.low), out.high = round_up(out.high);
   const int first = static_cast<int>(std::floor(std::log10(out.low) + kSlack)),
             last = static_cast<int>(std::ceil(std::log10(out.high) - kSlack));
-  const auto add = [&](double value) {
-    if (value >= out.low * (1 - kSlack) && value <= out.high * (1 + kSlack)) out.at.push_back(value);
-  };
-  const bool decades_alone = last - first > std::max(1, most / 3);
-  const int every = decades_alone ? (last - first) / std::max(1, most) + 1 : 1;
-  for (int e = first; e <= last; e += every) {
-    for (const double each : kRound) {
-      if (each == 1 || !decades_alone) add(each * std::pow(10, e));
+  const auto between = [&](const auto& multiples, int every) {
+    std::vector<double> at;
+    for (int e = first; e <= last; e += every) {
+      for (const double each : multiples) {
+        const double value = each * std::pow(10, e);
+        if (value >= out.low * (1 - kSlack) && value <= out.high * (1 + kSlack)) at.push_back(value);
+      }
     }
-  }
+    return at;
+  };
+  out.at = between(kRound, 1);
+  constexpr double kDecades[] = {1};
+  if (static_cast<int>(out.at.size()) > most + 1) out.at = between(kDecades, (last - first) / std::max(1, most) + 1);
   return out;
 }
 
