@@ -67,6 +67,7 @@ std::vector<Figures> figures_of(const CompareReport& report) {
 /// Steps of a bucket, 1-based and inclusive, and their place in TeacherForced::steps.
 struct Bucket {
   int32_t from, to;
+  std::string name() const { return from == to ? std::to_string(from) : fmt::format("{}-{}", from, to); }
   std::span<const StepScore> of(const TeacherForced& run) const {
     return std::span(run.steps).subspan(static_cast<size_t>(from) - 1, static_cast<size_t>(to - from) + 1);
   }
@@ -136,7 +137,7 @@ std::string to_text(const CompareReport& report) {
   out += aligned(rows);
   const std::vector<Bucket> buckets = buckets_of(report);
   rows = {{"KL by generated position"}};
-  for (const Bucket& bucket : buckets) rows.front().push_back(fmt::format("{}-{}", bucket.from, bucket.to));
+  for (const Bucket& bucket : buckets) rows.front().push_back(bucket.name());
   for (size_t i = 1; i < all.size(); ++i) {
     rows.push_back({all[i].name});
     for (const Bucket& bucket : buckets) {
