@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <set>
 
 #include <nlohmann/json.hpp>
 
@@ -55,7 +56,8 @@ void expect_equal(const std::shared_ptr<TraceReader>& trace, const std::shared_p
     }
   }
   EXPECT_GT(n_partial, 0);
-  EXPECT_TRUE(n_full > 0 || settings.policy() == "streaming");
+  const std::set<std::string> refreshing = {"recycled", "streaming_refresh", "quest", "tokenselect"};
+  EXPECT_EQ(n_full > 0, refreshing.contains(settings.policy()));
 }
 
 const std::vector<Options> kPolicies = {
@@ -83,6 +85,14 @@ const std::vector<Options> kPolicies = {
      "3"},
     {"--policy", "recycled", "--stride", "7", "--budget", "12", "--refresh", "score_only", "--dense-layers", "1"},
     {"--policy", "streaming", "--budget", "16", "--rotate", "cache"},
+    {"--policy", "streaming_refresh", "--budget", "16", "--stride", "6"},
+    {"--policy", "oracle", "--budget", "16"},
+    {"--policy", "h2o", "--budget", "17"},
+    {"--policy", "snapkv", "--budget", "40"},
+    {"--policy", "pyramidkv", "--budget", "24"},
+    {"--policy", "tova", "--budget", "16"},
+    {"--policy", "quest", "--budget", "32", "--dense-layers", "0"},
+    {"--policy", "tokenselect", "--budget", "32", "--threshold", "0.7"},
 };
 
 Options tiny(const Options& policy, const std::string& kv) {

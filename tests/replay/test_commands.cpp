@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <sstream>
 
 #include <nlohmann/json.hpp>
 
@@ -54,6 +55,38 @@ TEST_F(Commands, ReplayPrintsARowPerLayerAndTheSameNumbersAsJson) {
   char recovered[16];
   std::snprintf(recovered, sizeof recovered, "%.4f", json["total"]["recovered"].get<double>());
   EXPECT_NE(table.out.find(recovered), std::string::npos);
+}
+
+TEST_F(Commands, ReplayTakesEveryPolicyAndPrintsADashForWhatItDoesNotHave) {
+  for (const char* policy : {"full", "recycled", "oracle", "streaming", "streaming_refresh", "h2o", "snapkv",
+                             "pyramidkv", "tova", "quest", "tokenselect"}) {
+    std::vector<std::string> arguments = {"replay", trace(), "--policy", policy};
+    if (std::string(policy) != "full") arguments.insert(arguments.end(), {"--budget", "40"});
+    const ProgramResult table = run(arguments);
+    ASSERT_EQ(table.code, 0) << policy << ": " << table.err;
+    EXPECT_EQ(table.out.find("nan"), std::string::npos) << table.out;
+    std::istringstream lines(table.out.substr(table.out.find(" total ")));
+    std::vector<std::string> cells;
+    for (std::string cell; cells.size() < 6 && lines >> cell;) cells.push_back(cell);
+    EXPECT_EQ(cells[4] == "-", std::string(policy) != "recycled") << table.out;  // overlap with what it keeps
+    EXPECT_EQ(cells[5] == "-", std::string(policy) != "recycled") << table.out;
+    arguments.emplace_back("--json");
+    const nlohmann::json json = nlohmann::json::parse(run(arguments).out);
+    EXPECT_EQ(Settings::from_json(json["settings"], "x").policy(), policy);
+    EXPECT_GT(json["total"]["recovered"], 0.2);
+  }
+}
+
+TEST_F(Commands, WhatATraceWithoutPromptRowsCannotReplayIsSaid) {
+  const ProgramResult recorded =
+      run({"record", "--raw", "--ignore-end", "--model", "tests/golden/models/tiny_llama.gguf", "--prompt-tokens",
+           "tests/golden/policies/tiny_recycled_s4_k16.json", "--steps", "2", "--no-calibration", "--no-prompt-rows",
+           "--out", file("lean.h5")});
+  ASSERT_EQ(recorded.code, 0) << recorded.err;
+  expect_refused(run({"replay", file("lean.h5"), "--policy", "h2o"}), 1, "`reattend record --prompt-rows`");
+  EXPECT_EQ(run({"replay", file("lean.h5"), "--policy", "snapkv", "--budget", "40"}).code, 0);
+  expect_refused(run({"replay", trace(), "--policy", "snapkv", "--budget", "80", "--window", "70"}), 2, "at most 64");
+  EXPECT_EQ(run({"replay", trace(), "--policy", "h2o", "--budget", "8,16,200"}).code, 0);
 }
 
 TEST_F(Commands, ReplayTakesLayersAndLeavesOutOutputErrors) {

@@ -433,6 +433,31 @@ TEST(Replay, NeverHasAnInfiniteStrideAndScoreOnlyReadsAllKeysToSelect) {
   EXPECT_TRUE(std::isnan(full.overlap));
 }
 
+/// Oracle reads all keys to choose, and quest its bounds: a prediction that left them out would recommend them.
+TEST(Replay, WhatIsReadToChooseIsPredictedToTakeTime) {
+  ThreadPool pool(1);
+  const auto run = std::make_shared<HandMade>(HandMadeShape{.n_layer = 1}, 23);
+  run->info().calibration = {
+      .weights_ms = 2, .stream_gbps = 40, .attend_stream_gbps = 20, .attend_gather_gbps = 10, .score_gbps = 5};
+  Replayer replayer(run, pool);
+  const double row = 8 * 4, T = 24, n_row = 2 * T * (40 + 12.5);  // bytes of a key; steps; positions of all rows
+  const ReplaySummary oracle = replay(replayer, settings_of("oracle", {{"K", int64_t{10}}})).total;
+  EXPECT_NEAR(oracle.bytes_select, n_row * row / T, 1e-6);
+  EXPECT_NEAR(oracle.ms_per_token, 2 + 1e-6 * (oracle.bytes_attend / 10 + n_row * row / T / 20 + n_row * row / T / 5),
+              1e-9);
+  const ReplaySummary quest =
+      replay(replayer,
+             settings_of("quest", {{"K", int64_t{12}}, {"page", int64_t{8}}, {"dense_layers", std::vector<int64_t>{}}}))
+          .total;
+  // p = 40 .. 63: complete pages before the last one are 4 at p = 40, 5 up to 48, 6 up to 56, 7 up to 63; the bounds of
+  // the first 5 are made with the prompt. One page is chosen, the last one and p are a run.
+  const double bounds = 2 * (4 + 8 * 5 + 8 * 6 + 7 * 7), page = 2 * 8 * 4, made = 2 * 2 * 8;
+  EXPECT_NEAR(quest.bytes_select, (bounds * page + made * row) / T, 1e-6);
+  const double kept = 2 * T * 8 * 2 * row, all = quest.bytes_attend * T;
+  EXPECT_NEAR(quest.ms_per_token, 2 + 1e-6 / T * (kept / 10 + (all - kept) / 20 + made * row / 20 + bounds * page / 5),
+              1e-9);
+}
+
 TEST(Replay, OnlyTheLayersAskedForAreReadAndInThatOrder) {
   ThreadPool pool(1);
   const auto run = std::make_shared<HandMade>(HandMadeShape{.n_layer = 5}, 4);
@@ -493,6 +518,29 @@ TEST(Replay, DamagedRunsAreErrorsNotCrashes) {
   EXPECT_THROW(broken([](HandMade& run) { std::fill_n(run.data(0).values.end() - 4, 4, std::byte{0xff}); }), Error);
   EXPECT_THROW(broken([](HandMade& run) { std::fill(run.data(0).queries.begin(), run.data(0).queries.end(), 3e38F); }),
                Error);
+}
+
+TEST(Replay, DamagedSumsAndQueriesOfThePromptAreErrorsNotCrashes) {
+  struct Damaged final : ReplaySource {
+    const TraceInfo& info() const override { return run.info(); }
+    LayerData layer(int32_t layer) override { return run.layer(layer); }
+    std::vector<float> prompt_row_sums(int32_t) override { return data; }
+    std::vector<float> prompt_queries(int32_t) override { return data; }
+    HandMade run{{}, 4};
+    std::vector<float> data;
+  };
+  ThreadPool pool(1);
+  const auto run = std::make_shared<Damaged>();
+  Replayer replayer(run, pool);
+  for (const float x : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    for (const size_t n : {size_t{0}, size_t{7}, size_t{10000}}) {
+      run->data.assign(n, x);
+      EXPECT_THROW(replay(replayer, settings_of("h2o", {{"K", int64_t{9}}})), Error);
+      EXPECT_THROW(replay(replayer, settings_of("snapkv", {{"K", int64_t{32}}})), Error);
+    }
+  }
+  run->data.assign(10000, 1.0F);
+  replay(replayer, settings_of("h2o", {{"K", int64_t{9}}}));
 }
 
 }  // namespace
