@@ -7,7 +7,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
-#include <optional>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -40,7 +40,7 @@ PromptHeader header_of(const Backend& backend, const Model& model) {
   PromptHeader header;
   header.n_layer = shape.n_layer, header.n_head = shape.n_head, header.n_kv_head = shape.n_kv_head;
   header.d_head = shape.d_head;
-  header.bytes_per_element = static_cast<int32_t>(bytes_per_element(backend.kv));
+  header.row_bytes = static_cast<int32_t>(row_bytes(backend, model));
   header.model_sha256 = to_field<sizeof header.model_sha256>(model.sha256());
   header.model = to_field<sizeof header.model>(model.path().filename().string());
   header.made_by = to_field<sizeof header.made_by>(made_by(backend));
@@ -76,7 +76,7 @@ Reuse compare(const PromptFileReader& file, const PromptHeader& now, std::span<c
   const bool begins = n_same == header.n_prompt;  // the prompt begins with the file's
   const bool has_sums = header.row_sums != 0 || !needs.row_sums;
   Reuse out{.save = begins || n_same < n_prompt};
-  if (header.made_by != now.made_by) {
+  if (header.made_by != now.made_by || header.row_bytes != now.row_bytes) {
     out.save = true;
     out.notice = name + " was made by " + std::string(to_text(header.made_by)) + ", this is " +
                  std::string(to_text(now.made_by)) + ": the prompt is computed anew and replaces it";
@@ -102,7 +102,7 @@ Reuse compare(const PromptFileReader& file, const PromptHeader& now, std::span<c
   return out;
 }
 
-/// Bits of keys and values of one position. [n_layer][2][n_kv_head][d_head]
+/// Bits of keys and values of one position. [n_layer][2][n_kv_head] rows
 std::vector<std::byte> read_position(Backend& backend, const Model& model, Sequence& sequence, int32_t position) {
   const ModelShape& shape = model.shape();
   const auto row = static_cast<size_t>(row_bytes(backend, model));

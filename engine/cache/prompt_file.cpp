@@ -17,7 +17,7 @@ constexpr size_t kDigest = 64;  // hex digits
 constexpr const char* kRemedy = "delete it, or give another --prompt-cache";
 
 /// Beyond any model; keeps products of the header's numbers far from overflow.
-constexpr int32_t kMostHeads = 1 << 12, kMostLayers = 1 << 16, kMostPositions = 1 << 28;
+constexpr int32_t kMostHeads = 1 << 12, kMostRowBytes = 1 << 16, kMostLayers = 1 << 16, kMostPositions = 1 << 28;
 
 /// Digest of buffer: the digest before it, then a section.
 std::string digest_of(const std::vector<std::byte>& buffer) {
@@ -38,7 +38,7 @@ void begin_with(std::vector<std::byte>& buffer, const void* digest) {
 }  // namespace
 
 int64_t PromptHeader::half_bytes() const {
-  return int64_t{n_kv_head} * n_prompt * d_head * bytes_per_element;
+  return int64_t{n_kv_head} * n_prompt * row_bytes;
 }
 int64_t PromptHeader::query_bytes() const {
   return int64_t{n_query} * n_head * d_head * static_cast<int64_t>(sizeof(float));
@@ -94,7 +94,7 @@ void PromptFileReader::check_header(int64_t size) const {
   const auto within = [](int32_t n, int32_t low, int32_t high) { return n >= low && n <= high; };
   const bool sane = within(h.n_layer, 1, kMostLayers) && within(h.n_head, 1, kMostHeads) &&
                     within(h.n_kv_head, 1, h.n_head) && within(h.d_head, 1, kMostHeads) &&
-                    (h.bytes_per_element == 2 || h.bytes_per_element == 4) && within(h.n_prompt, 1, kMostPositions) &&
+                    within(h.row_bytes, 1, kMostRowBytes) && within(h.n_prompt, 1, kMostPositions) &&
                     within(h.n_query, 0, h.n_prompt) && within(h.row_sums, 0, 1);
   if (!sane) refuse("numbers in its header that can't be");
   // Divided, not multiplied: the product of all would not fit.

@@ -23,7 +23,7 @@ struct PromptHeader {
   std::array<char, 16> magic{};
   int32_t format = kFormat;
   int32_t n_layer = 0, n_head = 0, n_kv_head = 0, d_head = 0;
-  int32_t bytes_per_element = 0;  ///< of keys and values
+  int32_t row_bytes = 0;  ///< of a key, or a value, of one position and KV head
   int32_t n_prompt = 0;
   int32_t n_query = 0;   ///< queries of the last prompt tokens that a layer holds
   int32_t row_sums = 0;  ///< 1: a layer holds the sums of the prompt's attention rows
@@ -31,7 +31,7 @@ struct PromptHeader {
   std::array<char, 64> model{};     ///< file name, for people
   std::array<char, 128> made_by{};  ///< everything else that decides the bits: equal texts, equal bits
 
-  int64_t half_bytes() const;   ///< keys (or values) of a layer: [n_kv_head][n_prompt][d_head]
+  int64_t half_bytes() const;   ///< keys (or values) of a layer: [n_kv_head][n_prompt] rows
   int64_t query_bytes() const;  ///< f32 [n_query][n_head][d_head]
   int64_t sums_bytes() const;   ///< f32 [n_head][n_prompt], or nothing
   /// A layer's section: keys, values, queries, sums.

@@ -36,6 +36,9 @@ TEST(FuzzCorpus, Tables) {
 TEST(FuzzCorpus, Settings) {
   replay("settings", fuzz::settings);
 }
+TEST(FuzzCorpus, PromptCache) {
+  replay("prompt_cache", fuzz::prompt_cache);
+}
 
 }  // namespace
 }  // namespace reattend

@@ -13,6 +13,7 @@ void gguf(std::span<const uint8_t> data);
 void text(std::span<const uint8_t> data);
 void tables(std::span<const uint8_t> data);
 void settings(std::span<const uint8_t> data);
+void prompt_cache(std::span<const uint8_t> data);
 
 inline void promise(bool kept, const char* what) {
   if (!kept) throw std::logic_error(what);
