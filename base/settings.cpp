@@ -147,6 +147,11 @@ nlohmann::json to_json_value(const Value& value) {
 void Settings::store(const Parameter& parameter, const Value& value, const std::string& where) {
   Value checked = canonical(parameter, value);
   check_value(parameter, checked, where);
+  const Value automatic = std::string("auto");
+  if (checked == automatic && parameter.initial_for(policy_) != automatic) {
+    complain(where, fmt::format("a value of {}: under {} it follows from nothing else", parameter.key, policy_),
+             "auto");
+  }
   if (checked == parameter.initial_for(policy_)) {
     if (const auto old = values_.find(parameter.key); old != values_.end()) values_.erase(old);
     return;

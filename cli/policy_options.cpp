@@ -47,8 +47,10 @@ void add_parameter_options(CLI::App& app, std::map<std::string, Value>& given) {
     const auto take = [&given, &parameter](const std::string& text) {
       given[std::string(parameter.key)] = parse_value(parameter, text);
     };
-    const std::string help = fmt::format("{} ({}; default {})", parameter.help, fmt::join(parameter.policies, ", "),
-                                         to_text(parameter.initial));
+    std::string help = fmt::format("{} ({}; default {}", parameter.help, fmt::join(parameter.policies, ", "),
+                                   to_text(parameter.initial));
+    for (const auto& [name, value] : parameter.initial_of_policy) help += fmt::format(", {}: {}", name, to_text(value));
+    help += ")";
     app.add_option_function<std::string>(flags, take, help)->type_name(type_name(parameter))->group("Policy");
   }
 }

@@ -21,13 +21,14 @@ struct HeadRows {
   int64_t stride = 0;
   std::pmr::vector<Real> data;  ///< [n_head][stride]
   std::vector<State> state;     ///< [n_head]
+  std::vector<uint8_t> owed;    ///< [n_head] 1: made for an observer alone, so the step has not counted their keys yet
   explicit HeadRows(std::pmr::memory_resource* m) : data(m) {}
   /// Room for rows of n positions; rows of another layer or length are forgotten.
   void start(int32_t l, int32_t n_position, int32_t n_head) {
     if (layer == l && n == n_position) return;
     layer = l, n = n_position, stride = (n + 63) / 64 * 64;
     if (data.size() < static_cast<size_t>(n_head * stride)) data.resize(static_cast<size_t>(n_head * (stride + 4096)));
-    state.assign(n_head, State::none);
+    state.assign(n_head, State::none), owed.assign(n_head, 0);
   }
   Real* row(int32_t head) { return data.data() + head * stride; }
   /// Somebody is about to write raw scores of this KV head's group.
@@ -111,22 +112,41 @@ struct HostCore {
     return staged.data();
   }
 
-  /// Softmax rows over 0..p of the KV heads named, from the scores of the attention pass or a scoring pass.
-  void ensure_rows(Seq& seq, int32_t layer, std::span<const int32_t> kv_heads) {
-    const int32_t group = shape.group(), n = seq.cache->size();
-    rows.start(layer, n, shape.n_head);
-    using State = typename Rows::State;
-    pool.run(static_cast<int64_t>(kv_heads.size()), [&](int64_t i, int) {
-      const int32_t g = kv_heads[i], head = g * group;
-      if (rows.state[head] != State::none) return;
-      kernels.score_set(query(seq, layer) + int64_t{head} * shape.d_head, group, seq.cache->blocks(layer, g),
-                        everything_up_to(n), scale, rows.row(head), rows.stride);
+  /// Raw scores of the run [begin, end) for the KV heads named, from the start of their rows in `out`. Shared out in
+  /// stretches: there may be three KV heads and two threads.
+  void score_run(Seq& seq, int32_t layer, std::span<const int32_t> kv_heads, int32_t begin, int32_t end, Real by,
+                 Rows& out) {
+    constexpr int32_t kStretch = 4 * kPiece;
+    const int64_t n_stretch = (end - begin + kStretch - 1) / kStretch;
+    pool.run(static_cast<int64_t>(kv_heads.size()) * n_stretch, [&](int64_t i, int) {
+      const int32_t g = kv_heads[i / n_stretch], head = g * shape.group();
+      const auto from = static_cast<int32_t>(begin + i % n_stretch * kStretch);
+      const PositionSet run = {.tail = from, .end = std::min(end, from + kStretch)};
+      kernels.score_set(query(seq, layer) + int64_t{head} * shape.d_head, shape.group(), seq.cache->blocks(layer, g),
+                        run, by, out.row(head) + (from - begin), out.stride);
     });
+    bytes.select += static_cast<int64_t>(kv_heads.size()) * (end - begin) * seq.cache->bytes_per_position() / 2;
+  }
+
+  /// Softmax rows over 0..p of the KV heads named, from the scores of the attention pass or a scoring pass. What an
+  /// observer reads is not the step's, until the step needs the same rows.
+  void ensure_rows(Seq& seq, int32_t layer, std::span<const int32_t> kv_heads, bool observed = false) {
+    const int32_t n = seq.cache->size();
+    rows.start(layer, n, shape.n_head);
+    std::vector<int32_t> missing;
     for (const int32_t g : kv_heads) {
-      if (rows.state[g * group] != State::none) continue;
-      bytes.select += n * seq.cache->bytes_per_position() / 2;
-      rows.begin_raw(g, group);
+      uint8_t& owed = rows.owed[g * shape.group()];
+      if (rows.state[g * shape.group()] != Rows::State::none) {
+        if (!observed && std::exchange(owed, 0) != 0) bytes.select += n * seq.cache->bytes_per_position() / 2;
+        continue;
+      }
+      rows.begin_raw(g, shape.group());
+      owed = observed ? 1 : 0;
+      missing.push_back(g);
     }
+    const BytesRead counted = bytes;
+    if (!missing.empty()) score_run(seq, layer, missing, 0, n, scale, rows);
+    if (observed) bytes = counted;
     finish(rows, kv_heads, [n](int32_t) { return n; });
   }
 

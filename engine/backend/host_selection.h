@@ -257,7 +257,11 @@ class HostSelection final : public SelectionOps {
       const int32_t g = kv_heads[i / group], head = g * group + static_cast<int32_t>(i % group);
       Real* const sums = seq.sums.data() + c_.sums_at(seq, layer, head);
       const Real* const row = set_row(seq, head);
-      for (int32_t j = 0; j < c_.sets[g].size(); ++j) sums[c_.sets[g][j]] += row[j];
+      const PositionSet& set = c_.sets[g];
+      const Real* weight = row;
+      for (int32_t j = 0; j < set.lead; ++j) sums[j] += *weight++;
+      for (int32_t j = 0; j < set.n_kept; ++j) sums[set.kept[j]] += *weight++;
+      for (int32_t j = set.tail; j < set.end; ++j) sums[j] += *weight++;
     });
   }
 
@@ -291,19 +295,29 @@ class HostSelection final : public SelectionOps {
     if (what.by == Rank::window) window_sums(seq, layer, what.window);
     if (what.by == Rank::vote) vote(seq, layer, what);
     const std::span<const int32_t> choosing = what.shared ? kv_heads.first(1) : kv_heads;
-    std::vector<Scored> scored(choosing.size());
-    c_.pool.run(static_cast<int64_t>(choosing.size()),
-                [&](int64_t i, int) { scored[i] = score(seq, layer, choosing[i], what, n); });
+    // Room is made here: the backend's memory takes one thread at a time.
+    const auto most = static_cast<size_t>(std::min(what.keep * what.page, n) + 1);
+    for (const int32_t g : choosing) c_.unit(seq, layer, g).order.reserve(most);
+    std::vector<float> margin(choosing.size(), kNan);
+    c_.pool.run(static_cast<int64_t>(choosing.size()), [&](int64_t i, int) {
+      auto& kept = c_.unit(seq, layer, choosing[i]).order;
+      std::vector<Real> values;
+      const Candidates candidates = candidates_of(what, {kept.data(), kept.size()});
+      const Real* const score = this->score(seq, layer, choosing[i], what, candidates, values);
+      if (measure_) {
+        const std::vector<double> wide(score, score + candidates.n);
+        margin[i] = static_cast<float>(selection_margin(wide, what.keep));
+      }
+      take_best<Kernels>(what, score, candidates, n - 1, kept);
+    });
     for (size_t i = 0; i < choosing.size(); ++i) {
-      KeptSet& kept = c_.unit(seq, layer, choosing[i]);
-      take_best<Kernels>(what, scored[i].score(), scored[i].candidates, n - 1, kept.order);
-      const float margin = measure_ ? margin_of(what, scored[i]) : kNan;
+      const auto& kept = c_.unit(seq, layer, choosing[i]).order;
       for (const int32_t g : what.shared ? kv_heads : choosing.subspan(i, 1)) {
         KeptSet& mine = c_.unit(seq, layer, g);
-        if (g != choosing[i]) mine.order = kept.order;
+        if (g != choosing[i]) mine.order = kept;
         mine.packed = false;
         mine.stamp = n - 1;
-        (is_before ? c_.log(seq, layer, g).margin_before : c_.log(seq, layer, g).margin_after) = margin;
+        (is_before ? c_.log(seq, layer, g).margin_before : c_.log(seq, layer, g).margin_after) = margin[i];
       }
     }
     if (!compare.present) return;
@@ -314,25 +328,13 @@ class HostSelection final : public SelectionOps {
     }
   }
 
-  /// Candidates and what they score; `first` is where the first candidate stands in `values`.
-  struct Scored {
-    Candidates candidates;
-    std::vector<Real> values;
-    int32_t first = 0;
-    const Real* score() const { return values.data() + first; }
-  };
-
-  static float margin_of(const Select& what, const Scored& scored) {
-    const std::vector<double> wide(scored.score(), scored.score() + scored.candidates.n);
-    return static_cast<float>(selection_margin(wide, what.keep));
-  }
-
-  Scored score(Seq& seq, int32_t layer, int32_t g, const Select& what, int32_t n) {
-    const KeptSet& kept = c_.unit(seq, layer, g);
-    Scored out{.candidates = candidates_of(what, {kept.order.data(), kept.order.size()})};
-    const Candidates& who = out.candidates;
+  /// [candidates.n], within `values`, which grows as needed.
+  const Real* score(Seq& seq, int32_t layer, int32_t g, const Select& what, const Candidates& candidates,
+                    std::vector<Real>& values) {
     const int32_t group = what.shared ? c_.shape.n_head : c_.shape.group(), head = what.shared ? 0 : g * group;
-    out.values.resize(static_cast<size_t>(n));
+    const int32_t n = seq.cache->size();
+    const bool by_position = what.by == Rank::row || what.by == Rank::window || what.by == Rank::attended;
+    values.resize(static_cast<size_t>(by_position ? n : candidates.n));
     std::vector<Real> scratch;
     switch (what.by) {
       case Rank::nothing:
@@ -341,41 +343,25 @@ class HostSelection final : public SelectionOps {
       case Rank::window:
         scratch.resize(static_cast<size_t>(n));
         score_rows<Kernels>(what, (what.by == Rank::row ? c_.rows : c_.set_rows).row(head), group, c_.rows.stride, n,
-                            out.values.data(), scratch.data());
+                            values.data(), scratch.data());
         break;
-      case Rank::attended: {
-        const PositionSet& set = c_.sets[g];
-        const int32_t n_set = set.size();
-        scratch.resize(2 * static_cast<size_t>(n));
-        score_rows<Kernels>(what, set_row(seq, head), group, c_.rows.stride, n_set, scratch.data(), scratch.data() + n);
-        for (int32_t i = 0; i < n_set; ++i) out.values[set[i]] = scratch[i];
+      case Rank::attended:
+        score_attended<Kernels>(what, set_row(seq, head), group, c_.rows.stride, c_.sets[g], values.data(), scratch);
         break;
-      }
       case Rank::sums:
-        scratch.resize(static_cast<size_t>(group) * who.n);
-        for (int32_t h = 0; h < group; ++h) {
-          const Real* const sums = seq.sums.data() + c_.sums_at(seq, layer, head + h);
-          for (int32_t i = 0; i < who.n; ++i) scratch[static_cast<size_t>(h) * who.n + i] = sums[who[i]];
-        }
-        c_.kernels.reduce_heads(scratch.data(), group, who.n, who.n, what.reduce, out.values.data());
-        return out;
-      case Rank::pages: {
-        const auto& bounds = seq.bounds[layer * c_.shape.n_kv_head + g];
+        score_sums<Kernels>(what, seq.sums.data() + c_.sums_at(seq, layer, head), seq.cache->shape().n_ctx, group,
+                            candidates, values.data(), scratch);
+        break;
+      case Rank::pages:
         c_.kernels.page_scores(c_.query(seq, layer) + int64_t{head} * c_.shape.d_head, group, c_.shape.d_head,
-                               bounds.data(), who.n, out.values.data());
-        return out;
-      }
+                               seq.bounds[layer * c_.shape.n_kv_head + g].data(), candidates.n, values.data());
+        break;
       case Rank::vote:
-        c_.kernels.reduce_heads(c_.set_rows.row(0), group, c_.set_rows.stride, who.n, Reduce::mean, out.values.data());
-        return out;
+        c_.kernels.reduce_heads(c_.set_rows.row(0), group, c_.set_rows.stride, candidates.n, Reduce::mean,
+                                values.data());
+        break;
     }
-    // Scores stand by position.
-    if (who.positions.empty()) {
-      out.first = who.begin;
-    } else {
-      for (int32_t i = 0; i < who.n; ++i) out.values[i] = out.values[who[i]];  // ascending: never written before read
-    }
-    return out;
+    return by_position ? cut_out(candidates, values.data()) : values.data();
   }
 
   /// Rows of the last prompt queries, summed, into set_rows: nothing has been attended to yet.
@@ -393,18 +379,14 @@ class HostSelection final : public SelectionOps {
 
   /// Each head's softmax over the candidates, without the usual scale, into set_rows.
   void vote(Seq& seq, int32_t layer, const Select& what) {
-    const int32_t group = c_.shape.group(), n = seq.cache->size();
-    const PositionSet middle = {.tail = what.begin, .end = what.end};
+    const int32_t n_middle = what.end - what.begin;
     c_.set_rows.layer = -1;
-    c_.set_rows.start(layer, n, c_.shape.n_head);
-    c_.pool.run(c_.shape.n_kv_head, [&](int64_t g, int) {
-      const auto head = static_cast<int32_t>(g) * group;
-      c_.kernels.score_set(c_.query(seq, layer) + int64_t{head} * c_.shape.d_head, group,
-                           seq.cache->blocks(layer, static_cast<int32_t>(g)), middle, Real{1}, c_.set_rows.row(head),
-                           c_.set_rows.stride);
-      for (int32_t h = 0; h < group; ++h) c_.kernels.softmax(c_.set_rows.row(head + h), middle.size());
-    });
-    c_.bytes.select += int64_t{c_.shape.n_kv_head} * middle.size() * seq.cache->bytes_per_position() / 2;
+    c_.set_rows.start(layer, seq.cache->size(), c_.shape.n_head);
+    if (n_middle <= 0) return;
+    const std::vector<int32_t> all = c_.all_kv_heads();
+    c_.score_run(seq, layer, all, what.begin, what.end, Real{1}, c_.set_rows);
+    for (const int32_t g : all) c_.set_rows.begin_raw(g, c_.shape.group());
+    c_.finish(c_.set_rows, all, [n_middle](int32_t) { return n_middle; });
   }
 
   Core& c_;

@@ -202,5 +202,19 @@ TEST(Settings, UnreadableFilesAreNamed) {
   std::filesystem::remove(path);
 }
 
+TEST(Settings, AutoIsRefusedWhereNothingSaysWhatItIs) {
+  Settings token_select("tokenselect");
+  EXPECT_NO_THROW(token_select.set("K", std::string("auto")));
+  EXPECT_TRUE(token_select.is_auto("n_local"));
+  Settings recycled("recycled");
+  try {
+    recycled.set("K", std::string("auto"));
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::usage);
+    EXPECT_NE(std::string(error.what()).find("a value of K"), std::string::npos) << error.what();
+  }
+}
+
 }  // namespace
 }  // namespace reattend

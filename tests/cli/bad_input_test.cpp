@@ -54,9 +54,9 @@ INSTANTIATE_TEST_SUITE_P(
         WrongUse{tiny_run({"--prompt", "hi", "--policy", "recycled", "--budget", "0"}), "budget"},
         WrongUse{tiny_run({"--prompt", "hi", "--policy", "recycled", "--budget", "-5"}), "-5"},
         WrongUse{tiny_run({"--prompt", "hi", "--policy", "recycled", "--stride", "0"}), "stride"},
-        WrongUse{tiny_run({"--prompt", "hi", "--policy", "recycled", "--schedule", "query", "--threshold", "1.01"}),
+        WrongUse{tiny_run({"--prompt", "hi", "--policy", "recycled", "--schedule", "query", "--threshold", "2.01"}),
                  "threshold"},
-        WrongUse{tiny_run({"--prompt", "hi", "--policy", "recycled", "--schedule", "query", "--threshold", "-1.01"}),
+        WrongUse{tiny_run({"--prompt", "hi", "--policy", "recycled", "--schedule", "query", "--threshold", "-2.01"}),
                  "threshold"},
         WrongUse{tiny_run({"--prompt", "hi", "--policy", "telepathy"}), "telepathy"},
         WrongUse{tiny_run({"--prompt", "hi", "--policy", "full", "--stride", "4"}), "stride"}));

@@ -22,14 +22,14 @@ int slider_end(const Parameter& parameter, const TraceInfo& info) {
   return static_cast<int>(std::max(end, parameter.low + 1));
 }
 
-void show_help(const Parameter& parameter) {
+void show_help(const Parameter& parameter, const std::string& policy) {
   std::string range;
   if (parameter.type == ParamType::count || parameter.type == ParamType::real) {
     range =
         fmt::format("\n{} to {}{}{}", parameter.low, parameter.high, parameter.unit.empty() ? "" : " ", parameter.unit);
   }
   const std::string text = fmt::format("{}: {}{}\ndefault {}; right-click for the default, or to type it as text",
-                                       parameter.key, parameter.help, range, to_text(parameter.initial));
+                                       parameter.key, parameter.help, range, to_text(parameter.initial_for(policy)));
   ImGui::SetItemTooltip("%s", text.c_str());
 }
 
@@ -71,6 +71,10 @@ bool ParameterWidgets::edit(const Session& session, const Parameter& parameter, 
     value = x;
     return true;
   }
+  if (session.settings().is_auto(parameter.key)) {
+    if (ImGui::Button("auto", ImVec2(ImGui::CalcItemWidth(), 0))) texts_[parameter.key] = {};
+    return false;
+  }
   const auto* fraction = parameter.type == ParamType::count ? std::get_if<std::string>(&value) : nullptr;
   if (const auto* count = std::get_if<int64_t>(&value); count != nullptr || fraction != nullptr) {
     // A fraction of the prompt is shown as what it amounts to, and becomes a number when it is moved.
@@ -86,7 +90,7 @@ bool ParameterWidgets::edit(const Session& session, const Parameter& parameter, 
   }
   if (std::holds_alternative<std::monostate>(value)) {
     if (ImGui::Button("never", ImVec2(ImGui::CalcItemWidth(), 0))) {
-      value = parameter.initial;
+      value = parameter.initial_for(session.settings().policy());
       return true;
     }
     return false;
@@ -102,15 +106,18 @@ void ParameterWidgets::draw_one(Session& session, const Parameter& parameter) {
   ImGui::TableNextColumn();
   ImGui::AlignTextToFramePadding();
   ImGui::TextUnformatted(parameter.key.data(), parameter.key.data() + parameter.key.size());
-  show_help(parameter);
+  show_help(parameter, session.settings().policy());
   ImGui::TableNextColumn();
   Value value = session.settings().get(parameter.key);
   ImGui::SetNextItemWidth(-1);
   bool changed = edit(session, parameter, value);
-  show_help(parameter);
+  show_help(parameter, session.settings().policy());
   if (ImGui::BeginPopupContextItem("menu")) {
-    if (ImGui::MenuItem("default")) value = parameter.initial, changed = true, texts_.erase(parameter.key);
+    if (ImGui::MenuItem("default")) {
+      value = parameter.initial_for(session.settings().policy()), changed = true, texts_.erase(parameter.key);
+    }
     if (parameter.allows_never && ImGui::MenuItem("never")) value = std::monostate{}, changed = true;
+    if (parameter.allows_auto && ImGui::MenuItem("auto")) value = std::string("auto"), changed = true;
     const bool number = parameter.type == ParamType::count || parameter.type == ParamType::real;
     if (number && ImGui::MenuItem("edit as text", nullptr, texts_.contains(parameter.key))) {
       if (texts_.erase(parameter.key) == 0) texts_[parameter.key] = to_text(value);
@@ -136,7 +143,7 @@ void ParameterWidgets::draw(Session& session, const SharedView& view) {
   ImGui::TableSetupColumn("value", ImGuiTableColumnFlags_WidthStretch);
   const std::string policy = session.settings().policy();
   for (const Parameter& parameter : parameters()) {
-    if (takes(policy, parameter)) draw_one(session, parameter);
+    if (parameter.taken_by(policy)) draw_one(session, parameter);
   }
   ImGui::EndTable();
   if (error_.empty()) return;

@@ -40,7 +40,7 @@ class Tune : public Panel {
 Settings with_policy(const Settings& old, std::string_view policy) {
   Settings settings{std::string(policy)};
   for (const Parameter& parameter : parameters()) {
-    if (takes(policy, parameter) && old.is_set(parameter.key)) settings.set(parameter.key, old.get(parameter.key));
+    if (parameter.taken_by(policy) && old.is_set(parameter.key)) settings.set(parameter.key, old.get(parameter.key));
   }
   return settings;
 }
