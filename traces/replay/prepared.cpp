@@ -104,7 +104,7 @@ const float* PreparedLayer::row(int32_t kv_head, int32_t t) const {
   return rows_.data() + static_cast<size_t>(kv_head) * row_start_.back() + row_start_[t];
 }
 const int32_t* PreparedLayer::ranks(int32_t kv_head, int32_t t) const {
-  return ranks_.data() + unit(kv_head, t) * depth_;
+  return ranks_.data() + unit(kv_head, t) * rank_depth_;
 }
 const float* PreparedLayer::output(int32_t t) const {
   return outputs_.data() + int64_t{t} * data_.n_head * data_.d_head;
@@ -144,30 +144,34 @@ int64_t PreparedLayer::bytes() const {
 }
 
 void PreparedLayer::prepare(const RankNeed& rank, int32_t depth, bool outputs, ThreadPool& pool, const Cancel& cancel) {
-  const bool deeper = depth > depth_;
-  const bool new_ranks = rank.present && (deeper || rank != rank_);
-  const bool new_outputs = outputs && has_values() && !outputs_ready_;
-  if (rows_ready_ && !deeper && !new_ranks && !new_outputs) return;
-  const RankNeed wanted = rank.present ? rank : rank_;
-  if (deeper || !rows_ready_) {
-    const auto roomy = static_cast<int32_t>(std::bit_ceil(static_cast<uint32_t>(std::max(depth, kLeastDepth))));
-    depth_ = std::min(roomy, n_row(n_step_));
+  Pass pass = {.masses = !rows_ready_ || depth > depth_,
+               .ranks = rank.present && (rank != rank_ || depth > rank_depth_),
+               .outputs = outputs && has_values() && !outputs_ready_};
+  pass.scores = !rows_ready_ || pass.ranks || pass.outputs;
+  if (!pass.scores && !pass.masses) return;
+  const auto roomy = static_cast<int32_t>(std::bit_ceil(static_cast<uint32_t>(std::max(depth, kLeastDepth))));
+  if (pass.masses) {
+    depth_ = std::max(depth_, std::min(roomy, n_row(n_step_)));
     best_mass_.assign(unit(n_kv_head(), 0) * depth_, 0);
   }
-  rank_ = {};  // whatever happens on the way, half a ranking is none
-  if (wanted.present) ranks_.resize(unit(n_kv_head(), 0) * depth_);
+  if (pass.ranks) {
+    rank_ = {};  // whatever happens on the way, half a ranking is none
+    wanted_ = rank;
+    rank_depth_ = std::max(rank_depth_, std::min(roomy, n_row(n_step_)));
+    ranks_.resize(unit(n_kv_head(), 0) * rank_depth_);
+  }
   rows_.resize(static_cast<size_t>(n_kv_head()) * row_start_.back());
-  if (new_outputs) outputs_.resize((static_cast<size_t>(n_step_) + 1) * n_head() * d_head());
+  if (pass.outputs) outputs_.resize((static_cast<size_t>(n_step_) + 1) * n_head() * d_head());
   std::vector<Scratch> scratch(static_cast<size_t>(pool.n_thread()));
   rows_ready_ = false;
   pool.run(int64_t{n_kv_head()} * (n_step_ + 1), [&](int64_t i, int thread) {
     cancel.check();
     const auto n = static_cast<int32_t>(i);
-    prepare_step(n / (n_step_ + 1), n % (n_step_ + 1), wanted, new_outputs, scratch[static_cast<size_t>(thread)]);
+    prepare_step(n / (n_step_ + 1), n % (n_step_ + 1), pass, scratch[static_cast<size_t>(thread)]);
   });
   rows_ready_ = true;
-  rank_ = wanted;
-  outputs_ready_ = outputs_ready_ || new_outputs;
+  if (pass.ranks) rank_ = wanted_;
+  outputs_ready_ = outputs_ready_ || pass.outputs;
 }
 
 /// Outputs of full attention, and the raw scores on the way.
@@ -191,11 +195,24 @@ void PreparedLayer::attend_all(int32_t kv_head, int32_t t, Scratch& s) {
   for (int32_t i = 0; i < group() * d; ++i) out[i] = s.total_o[i] / s.total_d[i / d];
 }
 
-void PreparedLayer::prepare_step(int32_t kv_head, int32_t t, const RankNeed& rank, bool outputs, Scratch& s) {
+void PreparedLayer::prepare_step(int32_t kv_head, int32_t t, const Pass& pass, Scratch& s) {
+  if (pass.scores) score_step(kv_head, t, pass, s);
+  if (!pass.masses) return;
+  const int32_t n = n_row(t), k = std::min(depth_, n);
+  const float* mean = rows_.data() + static_cast<size_t>(kv_head) * row_start_.back() + row_start_[t];
+  // The kernel's selection: 25 us for 1,024 of 5,600, where nth_element and sort took 80.
+  s.best.resize(static_cast<size_t>(k));
+  cpu::top_k(mean, n, k, s.best.data());
+  float* best = best_mass_.data() + unit(kv_head, t) * depth_;
+  double sum = 0;
+  for (int32_t i = 0; i < k; ++i) best[i] = static_cast<float>(sum += mean[s.best[i]]);
+}
+
+void PreparedLayer::score_step(int32_t kv_head, int32_t t, const Pass& pass, Scratch& s) {
   const int32_t n = n_row(t);
   const int64_t stride = (int64_t{n} + 63) / 64 * 64;
   s.scores.resize(static_cast<size_t>(group() * stride));
-  if (outputs) {
+  if (pass.outputs) {
     attend_all(kv_head, t, s);
   } else {
     const float* q = query(t) + int64_t{kv_head} * group() * d_head();
@@ -210,18 +227,11 @@ void PreparedLayer::prepare_step(int32_t kv_head, int32_t t, const RankNeed& ran
           .got = fmt::format("an attention row of mass {}", mass),
           .remedy = "the trace holds a run that broke down, or is damaged"});
   }
-  const int32_t k = std::min(depth_, n);
-  // The kernel's selection: 25 us for 1,024 of 5,600, where nth_element and sort took 80.
-  s.best.resize(static_cast<size_t>(k));
-  cpu::top_k(mean, n, k, s.best.data());
-  float* best = best_mass_.data() + unit(kv_head, t) * depth_;
-  double sum = 0;
-  for (int32_t i = 0; i < k; ++i) best[i] = static_cast<float>(sum += mean[s.best[i]]);
-  if (!rank.present) return;
+  if (!pass.ranks) return;
   s.reduced.resize(n), s.pooled.resize(n);
-  cpu::reduce_heads(s.scores.data(), group(), stride, n, rank.reduce, s.reduced.data());
-  cpu::max_pool(s.reduced.data(), n, rank.pool, s.pooled.data());
-  cpu::top_k(s.pooled.data(), n, k, ranks_.data() + unit(kv_head, t) * depth_);
+  cpu::reduce_heads(s.scores.data(), group(), stride, n, wanted_.reduce, s.reduced.data());
+  cpu::max_pool(s.reduced.data(), n, wanted_.pool, s.pooled.data());
+  cpu::top_k(s.pooled.data(), n, std::min(rank_depth_, n), ranks_.data() + unit(kv_head, t) * rank_depth_);
 }
 
 }  // namespace reattend

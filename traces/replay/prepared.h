@@ -35,7 +35,6 @@ class PreparedLayer {
   int32_t position(int32_t t) const { return n_prompt_ - 1 + t; }
   int32_t n_row(int32_t t) const { return n_prompt_ + t; }
   float scale() const { return scale_; }
-  int32_t depth() const { return depth_; }
   bool has_values() const { return !data_.values.empty(); }
 
   const float* query(int32_t t) const;      ///< [n_head][d_head] post-RoPE
@@ -43,7 +42,7 @@ class PreparedLayer {
   KvBlocks blocks(int32_t kv_head) const;
   /// [n_row(t)] mean over the group of the full attention rows
   const float* row(int32_t kv_head, int32_t t) const;
-  /// [min(depth, n_row(t))] positions by pooled score, best first
+  /// [min(depth asked for, n_row(t))] positions by pooled score, best first
   const int32_t* ranks(int32_t kv_head, int32_t t) const;
   /// The same computed at once, whether the layer is prepared or not.
   std::vector<float> full_row(int32_t kv_head, int32_t t) const;
@@ -55,7 +54,12 @@ class PreparedLayer {
  private:
   struct Scratch;
   size_t unit(int32_t kv_head, int32_t t) const { return static_cast<size_t>(kv_head) * (n_step_ + 1) + t; }
-  void prepare_step(int32_t kv_head, int32_t t, const RankNeed& rank, bool outputs, Scratch& scratch);
+  /// What one pass makes of each step. Masses come from rows, all else from scores.
+  struct Pass {
+    bool scores = false, masses = false, ranks = false, outputs = false;
+  };
+  void prepare_step(int32_t kv_head, int32_t t, const Pass& pass, Scratch& scratch);
+  void score_step(int32_t kv_head, int32_t t, const Pass& pass, Scratch& scratch);
   void attend_all(int32_t kv_head, int32_t t, Scratch& scratch);
 
   LayerData data_;
@@ -65,13 +69,13 @@ class PreparedLayer {
   std::vector<const void*> key_blocks_;  ///< [n_kv_head][n_block]
   std::vector<const void*> value_blocks_;
   bool rows_ready_ = false, outputs_ready_ = false;
-  RankNeed rank_;
-  int32_t depth_ = 0;
-  std::vector<size_t> row_start_;  ///< [T + 2] where step t's row begins among a KV head's
-  std::vector<float> rows_;        ///< [n_kv_head][row_start_.back()]
-  std::vector<float> best_mass_;   ///< [n_kv_head][T + 1][depth] mass of the best i + 1
-  std::vector<int32_t> ranks_;     ///< [n_kv_head][T + 1][depth]
-  std::vector<float> outputs_;     ///< [T + 1][n_head][d_head]
+  RankNeed rank_, wanted_;              ///< what ranks_ hold; what the pass under way makes
+  int32_t depth_ = 0, rank_depth_ = 0;  ///< of masses, of ranks
+  std::vector<size_t> row_start_;       ///< [T + 2] where step t's row begins among a KV head's
+  std::vector<float> rows_;             ///< [n_kv_head][row_start_.back()]
+  std::vector<float> best_mass_;        ///< [n_kv_head][T + 1][depth] mass of the best i + 1
+  std::vector<int32_t> ranks_;          ///< [n_kv_head][T + 1][rank_depth]
+  std::vector<float> outputs_;          ///< [T + 1][n_head][d_head]
 };
 
 }  // namespace reattend
