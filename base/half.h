@@ -41,4 +41,11 @@ inline Half to_half(float x) {
   return static_cast<Half>(sign | static_cast<uint16_t>((rest - 0x38000000u) >> 13));
 }
 
+/// Rounds to nearest, ties to even.
+inline BFloat16 to_bfloat16(float x) {
+  const auto bits = std::bit_cast<uint32_t>(x);
+  if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<BFloat16>(static_cast<uint16_t>(bits >> 16 | 0x40u));
+  return static_cast<BFloat16>(static_cast<uint16_t>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16));
+}
+
 }  // namespace reattend

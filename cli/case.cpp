@@ -423,7 +423,7 @@ void add_case(CLI::App& app, const Globals& globals) {
       ->required();
   command->add_option("--device", options->device, "cpu, or reference (double precision, plain loops)")
       ->capture_default_str();
-  command->add_option("--kv", options->kv, "Cache: f32 or f16")->capture_default_str();
+  command->add_option("--kv", options->kv, "Cache: f32, f16, bf16 or q8")->capture_default_str();
   command->add_option("--activations", options->activations, "f32, or q8: quantised to 8 bits per block of 32")
       ->capture_default_str();
   command->add_flag("--shadow", options->shadow, "The policy decides but the output stays full attention");

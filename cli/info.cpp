@@ -72,24 +72,19 @@ Facts about_model(const std::filesystem::path& path) {
   for (const auto& [type, sum] : by_type) {
     types[type] = fmt::format("{} tensors, {} weights, {} bytes", sum.tensors, sum.weights, sum.bytes);
   }
-  constexpr int64_t kF16 = bytes_per_element(KvType::f16);
-  return {
-      {"model", path.string()},
-      {"sha256", model.sha256()},
-      {"name", shape.name},
-      {"architecture", shape.architecture},
-      {"layers", shape.n_layer},
-      {"query heads", shape.n_head},
-      {"KV heads", shape.n_kv_head},
-      {"head width", shape.d_head},
-      {"model width", shape.d_model},
-      {"feed-forward width", shape.d_ffn},
-      {"vocabulary", shape.n_vocab},
-      {"context", shape.n_ctx_train},
-      {"RoPE base", shape.rope.base},
-      {"RoPE layout", shape.rope.layout == RopeLayout::pairs ? "pairs" : "halves"},
-      {"f16 cache per position", fmt::format("{} bytes", 2 * kF16 * shape.n_layer * shape.n_kv_head * shape.d_head)},
-      {"tensors", types}};
+  Facts cache = Facts::object();
+  for (const KvType type : kKvTypes) {
+    cache[std::string(name_of(type))] =
+        fmt::format("{} bytes", 2 * row_bytes(type, shape.d_head) * shape.n_layer * shape.n_kv_head);
+  }
+  return {{"model", path.string()},       {"sha256", model.sha256()},
+          {"name", shape.name},           {"architecture", shape.architecture},
+          {"layers", shape.n_layer},      {"query heads", shape.n_head},
+          {"KV heads", shape.n_kv_head},  {"head width", shape.d_head},
+          {"model width", shape.d_model}, {"feed-forward width", shape.d_ffn},
+          {"vocabulary", shape.n_vocab},  {"context", shape.n_ctx_train},
+          {"RoPE base", shape.rope.base}, {"RoPE layout", shape.rope.layout == RopeLayout::pairs ? "pairs" : "halves"},
+          {"cache per position", cache},  {"tensors", types}};
 }
 
 Facts about_trace(const std::filesystem::path& path) {
@@ -107,7 +102,7 @@ Facts about_trace(const std::filesystem::path& path) {
                  {"KV heads", info.n_kv_head},
                  {"head width", info.d_head},
                  {"vocabulary", info.n_vocab},
-                 {"cache type", info.kv_type == KvType::f16 ? "f16" : "f32"},
+                 {"cache type", name_of(info.kv_type)},
                  {"values", info.has_values},
                  {"calibration",
                   {{"weights ms/step", info.calibration.weights_ms},

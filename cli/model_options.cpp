@@ -69,6 +69,15 @@ T one_of(const std::string& option, const std::string& value, const std::string&
   fail_usage({option, first + " or " + second, "'" + value + "'", ""});
 }
 
+KvType kv_type(const std::string& name) {
+  std::string names;
+  for (const KvType type : kKvTypes) {
+    if (name == name_of(type)) return type;
+    names += fmt::format("{}{}", names.empty() ? "" : ", ", name_of(type));
+  }
+  fail_usage({"--kv", "one of " + names, "'" + name + "'", ""});
+}
+
 /// An option whose number must lie in [low, high].
 template <class T>
 void add_number(CLI::App& app, const std::string& name, T& target, const double low, const double high,
@@ -119,7 +128,7 @@ void ModelOptions::add_to(CLI::App& app) {
       ->type_name("NAME")
       ->capture_default_str()
       ->group(group);
-  app.add_option("--kv", kv, "Keys and values in the cache: f16 or f32")
+  app.add_option("--kv", kv, "Keys and values in the cache: f32, f16, bf16, or q8 (int8 and a scale for each 32)")
       ->type_name("TYPE")
       ->capture_default_str()
       ->group(group);
@@ -143,7 +152,7 @@ BackendOptions ModelOptions::backend() const {
   if (!known) fail_usage({"--device", "one of " + names, "'" + device + "'", ""});
   return {
       .device = device,
-      .kv = one_of("--kv", kv, "f16", KvType::f16, "f32", KvType::f32),
+      .kv = kv_type(kv),
       .activations = one_of("--activations", activations, "q8", cpu::Activations::q8, "f32", cpu::Activations::f32)};
 }
 

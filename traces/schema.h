@@ -49,12 +49,18 @@ constexpr std::string_view symbol(Dim dim) {
   return kNames[static_cast<size_t>(dim)];
 }
 
+/// What keys and values of a cache are stored as: their own bits where those are a type of HDF5, otherwise the floats
+/// that they stand for, which is exact. Attention over these gives the bits that it gives over the cache.
+constexpr KvType stored_type(KvType cache) {
+  return cache == KvType::f16 ? KvType::f16 : KvType::f32;
+}
+
 /// Type of the elements; `kv` is float16 or float32, as attribute `kv_type` says.
 enum class Type : uint8_t { u8, i32, i64, f32, f64, kv };
 constexpr hdf5::Element element_of(Type type, KvType kv) {
   using hdf5::Element;
   constexpr Element kPlain[] = {Element::u8, Element::i32, Element::i64, Element::f32, Element::f64};
-  return type == Type::kv ? hdf5::element_of(kv) : kPlain[static_cast<size_t>(type)];
+  return type == Type::kv ? hdf5::element_of(stored_type(kv)) : kPlain[static_cast<size_t>(type)];
 }
 
 /// Why a step was full or partial in a layer and KV head.
@@ -225,7 +231,7 @@ inline constexpr Attribute kAttributes[] = {
     {"end_tokens", AttributeType::integers, false, "token id", "tokens that end a sequence or turn"},
     {"rope_base", AttributeType::real, true, "", "base of the rotation"},
     {"rope_layout", AttributeType::text, true, "", "channels that turn together: pairs (2i, 2i+1) or halves (i, i + d_head/2)"},
-    {"kv_type", AttributeType::text, true, "", "f16 or f32: type of keys and values"},
+    {"kv_type", AttributeType::text, true, "", "f16, f32, bf16 or q8: type of the cache; keys and values are float16 where it is f16, float32 otherwise"},
     {"activations", AttributeType::text, false, "", "q8 or f32: right-hand side of weight products"},
     {"device", AttributeType::text, false, "", "backend that ran"},
     {"cpu_target", AttributeType::text, false, "", "instruction set in use"},

@@ -32,7 +32,7 @@ enum class Item : uint8_t {
                  ///< way
   queries_post,  ///< the same after RoPE
   keys,
-  values,      ///< cache bits [count][d_head] of one KV head from position `first`
+  values,      ///< the cache's rows [count] of one KV head from position `first`, as they are
   row,         ///< f32 [group][p + 1]: full softmax rows of one KV head at the last decoded position p
   kept,        ///< i32 [size]: one KV head's kept set in rank order (before this step's `after` ran, if read between)
   set,         ///< i32 [size]: the positions one KV head attended to at this step, in the set's order

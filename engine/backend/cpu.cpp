@@ -27,8 +27,8 @@ class CpuKernels : public cpu::SelectOps {
   }
   static void swiglu(const float* gate, const float* up, int64_t n, float* y) { cpu::swiglu(gate, up, n, y); }
   static void add(float* x, const float* y, int64_t n) { cpu::add(x, y, n); }
-  static void store(const float* x, int64_t n, KvType type, void* out) { cpu::store_kv(x, n, type, out); }
-  static void load(const void* x, int64_t n, KvType type, float* out) { cpu::load_kv(x, n, type, out); }
+  static void store(const float* x, int32_t n, KvType type, void* row) { cpu::store_kv(x, n, type, row); }
+  static void load(const void* row, int32_t n, KvType type, float* out) { cpu::load_kv(row, n, type, out); }
   void attend(ThreadPool& pool, const float* q, int32_t group, std::span<const KvBlocks> kv,
               std::span<const PositionSet> sets, float scale, float* out, std::span<float* const> scores,
               int64_t stride) {

@@ -21,7 +21,7 @@ namespace reattend {
 struct KeptSet {
   std::pmr::vector<int32_t> order;                         ///< [n_kept] positions, best first (or ascending)
   int32_t stamp = -1;                                      ///< position of the step that chose them; -1: none did
-  std::pmr::vector<std::byte> packed_keys, packed_values;  ///< [n_kept][d_head] cache bits, once `packed`
+  std::pmr::vector<std::byte> packed_keys, packed_values;  ///< [n_kept] rows, the cache's bits, once `packed`
   bool packed = false;
   explicit KeptSet(std::pmr::memory_resource* m) : order(m), packed_keys(m), packed_values(m) {}
 };

@@ -24,10 +24,10 @@ class ReferenceKernels {
   }
   static void swiglu(const double* gate, const double* up, int64_t n, double* y) { reference::swiglu(gate, up, n, y); }
   static void add(double* x, const double* y, int64_t n) { reference::add(x, y, n); }
-  static void store(const double* x, int64_t n, KvType type, void* out) { reference::store_kv(x, n, type, out); }
-  static void load(const void* x, int64_t n, KvType type, float* out) {
+  static void store(const double* x, int32_t n, KvType type, void* row) { reference::store_kv(x, n, type, row); }
+  static void load(const void* row, int32_t n, KvType type, float* out) {
     std::vector<double> wide(static_cast<size_t>(n));
-    reference::load_kv(x, n, type, wide.data());
+    reference::load_kv(row, n, type, wide.data());
     std::transform(wide.begin(), wide.end(), out, [](double v) { return static_cast<float>(v); });
   }
   static void attend(ThreadPool& pool, const double* q, int32_t group, std::span<const KvBlocks> kv,

@@ -8,7 +8,7 @@
 
 namespace reattend {
 
-/// Keys, then values: each [256][d_head].
+/// Keys, then values: 256 rows each.
 struct KvCache::Block {
   std::pmr::memory_resource* memory;
   std::byte* data;

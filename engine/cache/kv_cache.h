@@ -28,12 +28,12 @@ class KvCache {
   /// Makes room for positions [size(), size() + n) of every layer. Throws Error when that exceeds n_ctx.
   void grow(int32_t n);
 
-  /// Row [d_head] of a position below size().
+  /// Row of a position below size(): row_bytes(shape().type, shape().d_head).
   void* key(int32_t layer, int32_t kv_head, int32_t position);
   void* value(int32_t layer, int32_t kv_head, int32_t position);
   KvBlocks blocks(int32_t layer, int32_t kv_head) const;
   /// Bytes of keys and values of one position of one KV head.
-  int64_t bytes_per_position() const { return 2 * shape_.d_head * bytes_per_element(shape_.type); }
+  int64_t bytes_per_position() const { return 2 * row_bytes(shape_.type, shape_.d_head); }
 
  private:
   struct Block;

@@ -26,12 +26,12 @@ double seconds_since(Clock::time_point begin) {
 }
 
 int64_t row_bytes(const Backend& backend, const Model& model) {
-  return model.shape().d_head * bytes_per_element(backend.kv);
+  return row_bytes(backend.kv, model.shape().d_head);
 }
 
 std::string made_by(const Backend& backend) {
   return "reattend " REATTEND_VERSION " on " + backend.name + " (" + std::string(cpu::target_name()) + ", cache " +
-         (backend.kv == KvType::f16 ? "f16" : "f32") + ", activations " +
+         std::string(name_of(backend.kv)) + ", activations " +
          (backend.activations == cpu::Activations::q8 ? "q8" : "f32") + ")";
 }
 

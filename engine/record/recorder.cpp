@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <condition_variable>
+#include <cstring>
 #include <deque>
 #include <exception>
 #include <limits>
@@ -158,7 +159,9 @@ struct Recorder::State {
   std::vector<std::vector<float>> before_pre, before_post;  ///< [n_layer] of [n_head][d_head]
   std::vector<Plan> plans;                                  ///< [n_layer] of this step
   std::vector<int64_t> dense;
-  Job job;  ///< the step under way
+  Job job;                      ///< the step under way
+  std::vector<std::byte> rows;  ///< of the cache, where a trace stores what they stand for
+  std::vector<float> wide;      ///< [d_head] one of them
   Analysis analysis;
   std::vector<double> log_probability;  ///< [n_vocab] after the last step written
 
@@ -181,8 +184,23 @@ struct Recorder::State {
         analysis(s, header) {}
 
   size_t q_size() const { return static_cast<size_t>(shape.n_head) * shape.d_head; }
-  size_t kv_bytes() const {
-    return static_cast<size_t>(shape.d_head) * static_cast<size_t>(bytes_per_element(header.kv_type));
+  /// Appends the keys (or values) of `count` positions to out, as the trace stores them.
+  void read_kv(ModelOps& ops, Sequence& sequence, Item item, int32_t layer, int32_t kv_head, int32_t first,
+               int32_t count, std::vector<std::byte>& out) {
+    const KvType cache = header.kv_type, stored = schema::stored_type(cache);
+    const auto from = static_cast<size_t>(row_bytes(cache, shape.d_head)),
+               to = static_cast<size_t>(row_bytes(stored, shape.d_head)), at = out.size();
+    out.resize(at + count * to);
+    if (cache == stored) {
+      ops.read(sequence, item, layer, kv_head, first, count, std::span(out).subspan(at));
+      return;
+    }
+    rows.resize(count * from), wide.resize(static_cast<size_t>(shape.d_head));
+    ops.read(sequence, item, layer, kv_head, first, count, rows);
+    for (int32_t i = 0; i < count; ++i) {
+      cpu::load_kv(rows.data() + i * from, shape.d_head, cache, wide.data());
+      std::memcpy(out.data() + at + i * to, wide.data(), to);
+    }
   }
 
   std::vector<float> read_queries(ModelOps& ops, Sequence& sequence, Item item, int32_t layer, int32_t count) const {
@@ -215,11 +233,12 @@ struct Recorder::State {
 
   void write_prompt(ModelOps& ops, Sequence& sequence) {
     const auto n_prompt = static_cast<int32_t>(header.prompt.size());
-    std::vector<std::byte> keys(n_prompt * kv_bytes()), values(header.values ? keys.size() : 0);
+    std::vector<std::byte> keys, values;
     for (int32_t layer = 0; layer < shape.n_layer; ++layer) {
       for (int32_t g = 0; g < shape.n_kv_head; ++g) {
-        ops.read(sequence, Item::keys, layer, g, 0, n_prompt, keys);
-        if (header.values) ops.read(sequence, Item::values, layer, g, 0, n_prompt, values);
+        keys.clear(), values.clear();
+        read_kv(ops, sequence, Item::keys, layer, g, 0, n_prompt, keys);
+        if (header.values) read_kv(ops, sequence, Item::values, layer, g, 0, n_prompt, values);
         writer.prompt_kv(layer, g, keys, values);
       }
       const int32_t n_query = std::min(n_prompt, schema::kPromptQueries);
@@ -334,13 +353,8 @@ void Recorder::attended(ModelOps& ops, Sequence& sequence, int32_t t, int32_t la
   s.read_rows(ops, sequence, layer);
   const bool everything = !s.plans[layer].gated && s.plans[layer].branch.attend.everything;
   for (int32_t g = 0; g < s.shape.n_kv_head; ++g) {
-    const size_t at = r.keys.size(), bytes = s.kv_bytes();
-    r.keys.resize(at + bytes);
-    ops.read(sequence, Item::keys, layer, g, p, 1, std::span(r.keys).subspan(at));
-    if (s.header.values) {
-      r.values.resize(at + bytes);
-      ops.read(sequence, Item::values, layer, g, p, 1, std::span(r.values).subspan(at));
-    }
+    s.read_kv(ops, sequence, Item::keys, layer, g, p, 1, r.keys);
+    if (s.header.values) s.read_kv(ops, sequence, Item::values, layer, g, p, 1, r.values);
     std::vector<int32_t>& set = s.job.sets.emplace_back();
     if (everything) continue;
     set.resize(static_cast<size_t>(p) + 1);

@@ -19,7 +19,7 @@ struct PieceRows {
   std::array<const void*, kPiece + kRowsAhead> keys, values;
 };
 
-/// A stretch of a piece whose rows have one element type.
+/// A stretch of a piece whose rows have one type.
 struct Stretch {
   int begin, end;  ///< entries of the piece
   KvType type;
@@ -29,14 +29,11 @@ struct Stretch {
 void find_rows(const KvBlocks& kv, const PositionSet& set, bool values, int32_t begin, int n, const void** out) {
   const void* const* const blocks = values ? kv.values : kv.keys;
   const auto* const packed = static_cast<const std::byte*>(values ? set.packed_values : set.packed_keys);
-  const int64_t row_bytes = kv.d_head * bytes_per_element(kv.type);
-  const int64_t packed_bytes = kv.d_head * bytes_per_element(set.packed_type);
+  const int64_t bytes = row_bytes(kv.type, kv.d_head), packed_bytes = row_bytes(set.packed_type, kv.d_head);
   const int32_t kept_end = set.lead + set.n_kept;
-  const auto row_at = [&](int32_t p) {
-    return static_cast<const std::byte*>(blocks[p / kPiece]) + p % kPiece * row_bytes;
-  };
-  const auto put_run = [&](const std::byte* first, int64_t bytes, int count) {
-    for (int j = 0; j < count; ++j) *out++ = first + j * bytes;
+  const auto row_at = [&](int32_t p) { return static_cast<const std::byte*>(blocks[p / kPiece]) + p % kPiece * bytes; };
+  const auto put_run = [&](const std::byte* first, int64_t stride, int count) {
+    for (int j = 0; j < count; ++j) *out++ = first + j * stride;
   };
   for (int i = 0, count = 0; i < n; i += count) {
     const int32_t entry = begin + i;
@@ -50,7 +47,7 @@ void find_rows(const KvBlocks& kv, const PositionSet& set, bool values, int32_t 
     } else {  // a run, up to the end of its block
       const int32_t p = set[entry];
       count = std::min({n - i, kPiece - p % kPiece, entry < set.lead ? set.lead - entry : n - i});
-      put_run(row_at(p), row_bytes, count);
+      put_run(row_at(p), bytes, count);
     }
   }
 }
@@ -68,7 +65,7 @@ PieceRows rows_of(const KvBlocks& kv, const PositionSet& set, int32_t begin, int
   return rows;
 }
 
-/// Only packed copies may have another element type than the cache.
+/// Only packed copies may have another type than the cache.
 std::array<Stretch, 3> stretches_of(const KvBlocks& kv, const PositionSet& set, int32_t begin, int n) {
   if (set.packed_keys == nullptr || set.packed_type == kv.type) return {{{0, n, kv.type}}};
   const int from = std::clamp(set.lead - begin, 0, n), to = std::clamp(set.lead + set.n_kept - begin, 0, n);
@@ -163,7 +160,7 @@ void attend(ThreadPool& pool, AttendScratch& scratch, const float* q, int32_t gr
   int64_t n_state = 0, bytes = 0, o_size = 0;
   for (size_t g = 0; g < n_kv_head; ++g) {
     const int32_t n = n_piece(sets[g].size());
-    const int64_t piece_bytes = 2 * kPiece * kv[g].d_head * bytes_per_element(kv[g].type);
+    const int64_t piece_bytes = 2 * kPiece * row_bytes(kv[g].type, kv[g].d_head);
     const auto step = static_cast<int32_t>(std::max<int64_t>(1, kShareBytes / piece_bytes));
     int32_t n_share = 0;
     for (int32_t piece = 0; piece < n; piece += step, ++n_share) {
@@ -315,10 +312,10 @@ void sum_prompt_rows(ThreadPool& pool, AttendScratch& scratch, const float* q, i
 void page_bounds(const KvBlocks& kv, int32_t first, int32_t n, float* bounds) {
   std::fill_n(bounds, kv.d_head, std::numeric_limits<float>::infinity());
   std::fill_n(bounds + kv.d_head, kv.d_head, -std::numeric_limits<float>::infinity());
-  const int64_t row_bytes = kv.d_head * bytes_per_element(kv.type);
+  const int64_t bytes = row_bytes(kv.type, kv.d_head);
   for (int32_t p = first, count = 0; p < first + n; p += count) {  // by blocks
     count = std::min(first + n - p, kPiece - p % kPiece);
-    const auto* const rows = static_cast<const std::byte*>(kv.keys[p / kPiece]) + p % kPiece * row_bytes;
+    const auto* const rows = static_cast<const std::byte*>(kv.keys[p / kPiece]) + p % kPiece * bytes;
     table().extend_bounds(rows, count, kv.d_head, kv.type, bounds);
   }
 }

@@ -1,6 +1,4 @@
 // Elementwise operations of one token, by the table in use.
-#include <cstring>
-
 #include "kernels/cpu/ops.h"
 #include "kernels/cpu/table.h"
 
@@ -18,20 +16,12 @@ void add(float* x, const float* y, int64_t n) {
   table().add(x, y, n);
 }
 
-void store_kv(const float* x, int64_t n, KvType type, void* out) {
-  if (type == KvType::f32) {
-    std::memcpy(out, x, static_cast<size_t>(n) * sizeof(float));
-  } else {
-    table().store_half(x, n, static_cast<uint16_t*>(out));
-  }
+void store_kv(const float* x, int32_t d_head, KvType type, void* row) {
+  table().store_row(x, d_head, type, row);
 }
 
-void load_kv(const void* x, int64_t n, KvType type, float* out) {
-  if (type == KvType::f32) {
-    std::memcpy(out, x, static_cast<size_t>(n) * sizeof(float));
-  } else {
-    table().load_half(static_cast<const uint16_t*>(x), n, out);
-  }
+void load_kv(const void* row, int32_t d_head, KvType type, float* out) {
+  table().load_row(row, d_head, type, out);
 }
 
 }  // namespace reattend::cpu

@@ -67,10 +67,10 @@ void rms_norm(const float* x, const float* w, int64_t n, float eps, float* y);
 void swiglu(const float* gate, const float* up, int64_t n, float* y);
 /// x[i] += y[i]; [n]
 void add(float* x, const float* y, int64_t n);
-/// Rounds [n] floats to the cache's type.
-void store_kv(const float* x, int64_t n, KvType type, void* out);
+/// Rounds x [d_head] to a row of the cache's type: row_bytes(type, d_head).
+void store_kv(const float* x, int32_t d_head, KvType type, void* row);
 /// The other way; exact.
-void load_kv(const void* x, int64_t n, KvType type, float* out);
+void load_kv(const void* row, int32_t d_head, KvType type, float* out);
 
 // ---- attention
 

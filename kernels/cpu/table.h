@@ -62,7 +62,7 @@ struct RowTile {
   int32_t n_token, first;
   int32_t group, d_head;
   float scale;
-  const void* keys;  ///< [kPiece][d_head]
+  const void* keys;  ///< [kPiece] rows
   KvType type;
   int32_t begin;   ///< position of the first key
   float* weights;  ///< [n_token * group, rounded up to kRowPad][kPiece]
@@ -87,10 +87,11 @@ struct Table {
   void (*rms_norm)(const float* x, const float* w, int64_t n, float eps, float* y);
   void (*swiglu)(const float* gate, const float* up, int64_t n, float* y);
   void (*add)(float* x, const float* y, int64_t n);
-  void (*store_half)(const float* x, int64_t n, uint16_t* out);
-  void (*load_half)(const uint16_t* x, int64_t n, float* out);
+  /// x [n] -> a row of a cache, and back.
+  void (*store_row)(const float* x, int n, KvType type, void* row);
+  void (*load_row)(const void* row, int n, KvType type, float* out);
 
-  /// out[h][i] = q_h row_i scale for rows [n + kRowsAhead] of d_head elements, q [group][d_head]. Up to three floats
+  /// out[h][i] = q_h row_i scale for rows [n + kRowsAhead], q [group][d_head]. Up to three floats
   /// past out[h][n - 1] are overwritten.
   void (*scores)(const float* q, int group, int d_head, const void* const* rows, int n, KvType type, float scale,
                  float* out, int64_t out_stride);
@@ -121,7 +122,7 @@ struct Table {
   void (*reduce_heads)(const float* rows, int32_t group, int64_t stride, int64_t n, Reduce how, float* out);
   /// out[i] = max(a[i], b[i])
   void (*max_of)(const float* a, const float* b, int64_t n, float* out);
-  /// Widens bounds [2][d_head], minima and maxima by channel, by rows [n][d_head].
+  /// Widens bounds [2][d_head], minima and maxima by channel, by n rows one behind the other.
   void (*extend_bounds)(const void* rows, int n, int d_head, KvType type, float* bounds);
   /// How many of the keys are >= limit.
   int32_t (*count_at_least)(const int32_t* keys, int32_t n, int32_t limit);

@@ -5,6 +5,8 @@
 #define REATTEND_TARGET avx512
 #include "kernels/cpu/body/math.h"
 // In this order: each uses the ones before.
+#include "kernels/cpu/body/kv.h"
+// Operations.
 #include "kernels/cpu/body/elementwise.h"
 #include "kernels/cpu/body/matmul.h"
 // Attention.

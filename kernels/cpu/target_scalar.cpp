@@ -6,6 +6,8 @@
 #define REATTEND_NO_UNROLL  // lanes are loops here; unrolled, this file takes 19 s to compile, not 6
 #include "kernels/cpu/body/math.h"
 // In this order: each uses the ones before.
+#include "kernels/cpu/body/kv.h"
+// Operations.
 #include "kernels/cpu/body/elementwise.h"
 #include "kernels/cpu/body/matmul.h"
 // Attention.

@@ -15,7 +15,7 @@ void load_entry(const KvBlocks& kv, const PositionSet& set, int32_t i, bool valu
   const void* rows =
       packed ? (value ? set.packed_values : set.packed_keys) : (value ? kv.values : kv.keys)[position / kPiece];
   const int64_t at = packed ? i - set.lead : position % kPiece;
-  load_kv(static_cast<const std::byte*>(rows) + at * kv.d_head * bytes_per_element(type), kv.d_head, type, out);
+  load_kv(static_cast<const std::byte*>(rows) + at * row_bytes(type, kv.d_head), kv.d_head, type, out);
 }
 
 }  // namespace

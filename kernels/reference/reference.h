@@ -34,8 +34,8 @@ void matmul(ThreadPool& pool, const double* x, int64_t n_token, std::span<const 
 void rms_norm(const double* x, const double* w, int64_t n, double eps, double* y);
 void swiglu(const double* gate, const double* up, int64_t n, double* y);
 void add(double* x, const double* y, int64_t n);
-void store_kv(const double* x, int64_t n, KvType type, void* out);
-void load_kv(const void* x, int64_t n, KvType type, double* out);
+void store_kv(const double* x, int32_t d_head, KvType type, void* row);
+void load_kv(const void* row, int32_t d_head, KvType type, double* out);
 
 /// One query head q [d_head] over the entries [begin, end) of a set. scores: null or [set.size()], of which the
 /// entries' q k scale are written.

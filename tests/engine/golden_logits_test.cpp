@@ -23,7 +23,7 @@ const fs::path kGolden = "tests/golden";
 std::vector<float> prompt_logits(Backend& backend, const Model& model, std::span<const int32_t> ids,
                                  const std::vector<int32_t>& where, int32_t chunk) {
   ModelOps& ops = *backend.model;
-  const auto sequence = ops.new_sequence(static_cast<int32_t>(ids.size()));
+  const auto sequence = ops.new_sequence(static_cast<int32_t>(ids.size()), {});
   const auto n_vocab = static_cast<size_t>(model.shape().n_vocab);
   std::vector<float> out(where.size() * n_vocab);
   for (int32_t first = 0; first < static_cast<int32_t>(ids.size()); first += chunk) {

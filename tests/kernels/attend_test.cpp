@@ -13,10 +13,13 @@ struct Shape {
 
 std::vector<Shape> shapes() {
   std::vector<Shape> all;
-  for (const KvType type : {KvType::f16, KvType::f32}) {
+  for (const KvType type : kKvTypes) {
     for (const int32_t d_head : {8, 32, 33, 64, 80, 100, 128, 192}) {
       for (const int32_t group : {1, 2, 3, 4, 5, 8, 9}) {
-        if (d_head == 64 || d_head == 128 || group == 4 || group == 3) all.push_back({d_head, group, type});
+        const bool compact = type == KvType::bf16 || type == KvType::q8;  // they differ from the others in one load
+        if (compact ? d_head == 64 || group == 3 : d_head == 64 || d_head == 128 || group == 4 || group == 3) {
+          all.push_back({d_head, group, type});
+        }
       }
     }
   }
@@ -125,13 +128,33 @@ TEST_P(Attend, ScoresOfAPositionAreTheSameBitsOnEveryPath) {
   }
 }
 
+// A trace stores what rows of bf16 and q8 stand for as floats: attention over those must give the engine's bits, or a
+// replay would decide otherwise than the run.
+TEST_P(Attend, CompactRowsGiveTheBitsOfTheFloatsTheyStandFor) {
+  ThreadPool pool(2);
+  const int32_t n = 700;
+  const std::vector<int32_t> kept = shuffled(400, 263, 6);
+  for (const Shape& shape : shapes()) {
+    const Cache cache(n, shape.d_head, shape.type, 60), wide = cache.in(KvType::f32);
+    const std::vector<float> q = Random(61).normals(int64_t{shape.group} * shape.d_head);
+    for (const PositionSet& set :
+         {everything_up_to(n), PositionSet{.kept = kept.data(), .n_kept = 263, .tail = 401, .end = n}}) {
+      const KvBlocks own = cache.blocks(), floats = wide.blocks();
+      const Attended got = attend(pool, q, shape.group, {&own, 1}, {&set, 1}),
+                     want = attend(pool, q, shape.group, {&floats, 1}, {&set, 1});
+      ASSERT_TRUE(same_bits(got.scores, want.scores)) << name_of(shape.type) << " d_head " << shape.d_head;
+      ASSERT_TRUE(same_bits(got.out, want.out)) << name_of(shape.type) << " d_head " << shape.d_head;
+    }
+  }
+}
+
 // Results of one machine do not depend on its number of cores, and KV heads may attend to sets of their own.
 TEST_P(Attend, BitsDoNotDependOnThreads) {
   const int32_t d_head = 64, group = 3, n = 3000;
   std::vector<Cache> caches;
   std::vector<KvBlocks> kv;
   const std::vector<int32_t> kept = shuffled(2000, 900, 8);
-  for (uint32_t g = 0; g < 3; ++g) caches.emplace_back(n, d_head, KvType::f16, 10 + g);
+  for (uint32_t g = 0; g < 3; ++g) caches.emplace_back(n, d_head, g == 1 ? KvType::q8 : KvType::f16, 10 + g);
   for (const Cache& cache : caches) kv.push_back(cache.blocks());
   const PositionSet sets[] = {everything_up_to(n),
                               {.kept = kept.data(), .n_kept = 900, .tail = 2000, .end = n},
@@ -215,7 +238,13 @@ TEST_P(AttendPrompt, AgreesWithReference) {
                              {64, 9, KvType::f32},
                              {100, 3, KvType::f16},
                              {128, 4, KvType::f16},
-                             {192, 2, KvType::f32}}) {
+                             {192, 2, KvType::f32},
+                             {64, 3, KvType::bf16},
+                             {33, 2, KvType::bf16},
+                             {8, 4, KvType::q8},
+                             {64, 3, KvType::q8},
+                             {100, 3, KvType::q8},
+                             {128, 4, KvType::q8}}) {
     for (const auto& [first, n_token] : {std::pair{0, 1}, {0, 5}, {0, 70}, {250, 12}, {500, 33}}) {
       std::vector<Cache> caches;
       std::vector<KvBlocks> kv;
@@ -236,13 +265,18 @@ TEST_P(AttendPrompt, AgreesWithReference) {
 
 // A prompt gives the same keys, values and logits however it was cut, whatever else lies in the cache's blocks.
 TEST_P(AttendPrompt, BitsDependNeitherOnTheCutNorOnThreads) {
-  for (const Shape& shape : {Shape{64, 3, KvType::f16}, {64, 1, KvType::f32}, {8, 4, KvType::f32}}) {
+  for (const Shape& shape : {Shape{64, 3, KvType::f16},
+                             {64, 1, KvType::f32},
+                             {8, 4, KvType::f32},
+                             {64, 3, KvType::q8},
+                             {33, 3, KvType::q8},
+                             {80, 2, KvType::bf16}}) {
     const int32_t first = 230, n_token = 150;
     const Cache cache(first + n_token, shape.d_head, shape.type, 50),
         other(first + n_token, shape.d_head, shape.type, 50);
     for (int32_t p = first + n_token; p < 512; ++p) {  // what lies behind the prompt must not be looked at
-      std::memset(other.row(p, false), 0xff, static_cast<size_t>(shape.d_head * bytes_per_element(shape.type)));
-      std::memset(other.row(p, true), 0xff, static_cast<size_t>(shape.d_head * bytes_per_element(shape.type)));
+      std::memset(other.row(p, false), 0xff, static_cast<size_t>(row_bytes(shape.type, shape.d_head)));
+      std::memset(other.row(p, true), 0xff, static_cast<size_t>(row_bytes(shape.type, shape.d_head)));
     }
     const KvBlocks kv = cache.blocks(), kv_other = other.blocks();
     const std::vector<float> q = Random(51).normals(int64_t{n_token} * shape.group * shape.d_head);

@@ -51,7 +51,7 @@ TEST_P(Elementwise, HalfPrecisionRoundsAsTheReference) {
   }
   x.push_back(1e6F), x.push_back(-65520), x.push_back(65519.996F), x.push_back(1e-9F);
   std::vector<uint16_t> got(x.size() + 1, 0x1234), want(x.size());
-  const auto n = static_cast<int64_t>(x.size());
+  const auto n = static_cast<int32_t>(x.size());
   cpu::store_kv(x.data(), n, KvType::f16, got.data());
   reference::store_kv(widen(x).data(), n, KvType::f16, want.data());
   EXPECT_EQ(got.back(), 0x1234) << "wrote past the row";
@@ -62,6 +62,46 @@ TEST_P(Elementwise, HalfPrecisionRoundsAsTheReference) {
   cpu::load_kv(got.data(), n, KvType::f16, back.data());
   reference::load_kv(got.data(), n, KvType::f16, exact.data());
   EXPECT_EQ(widen(back), exact);
+}
+
+// A prompt kept in a file, and a trace, hold these bits: they must not depend on the machine. Wide and narrow ranges,
+// ties, zeros, and rows whose last scale is of fewer columns.
+TEST_P(Elementwise, RowsOfEveryCacheTypeRoundAsTheReference) {
+  for (const KvType type : kKvTypes) {
+    for (const int32_t d_head : {1, 8, 15, 16, 17, 31, 32, 33, 48, 64, 80, 100, 128, 192}) {
+      for (uint32_t seed = 0; seed < 40; ++seed) {
+        std::vector<float> x = Random(seed).normals(d_head, std::ldexp(1.0F, static_cast<int>(seed) - 30));
+        if (seed % 5 == 1) std::fill(x.begin(), x.end(), 0.0F);
+        if (seed % 5 == 2) {
+          for (size_t i = 0; i < x.size(); ++i) x[i] = 63.5F * static_cast<float>(i % 5) - 127;  // quants between two
+        }
+        if (seed % 5 == 3) x.back() *= 1000;
+        const auto bytes = static_cast<size_t>(row_bytes(type, d_head));
+        std::vector<std::byte> got(bytes + 1, std::byte{0x5a}), want(bytes + 1, std::byte{0x5a});
+        cpu::store_kv(x.data(), d_head, type, got.data());
+        reference::store_kv(widen(x).data(), d_head, type, want.data());
+        ASSERT_EQ(got, want) << name_of(type) << " d_head " << d_head << " seed " << seed;
+        std::vector<float> back(x.size());
+        std::vector<double> exact(x.size());
+        cpu::load_kv(got.data(), d_head, type, back.data());
+        reference::load_kv(got.data(), d_head, type, exact.data());
+        ASSERT_EQ(widen(back), exact) << name_of(type) << " d_head " << d_head << " seed " << seed;
+        if (type == KvType::f16) continue;  // whose range is left above
+        // q8: half a step of the 127 that reach the block's highest, and what a scale of f16 adds; bf16: half of 2^-7.
+        for (size_t i = 0; i < x.size(); ++i) {
+          const size_t block = i / kKvScaleCols * kKvScaleCols, end = std::min(x.size(), block + kKvScaleCols);
+          float highest = 0;
+          for (size_t j = block; j < end; ++j) highest = std::max(highest, std::fabs(x[j]));
+          const float step = highest / 127;
+          const float bound = type == KvType::f32    ? 0
+                              : type == KvType::bf16 ? std::fabs(x[i]) * 0x1p-8F
+                              : step > 1e-4F         ? step * (0.5F + 127 * 0x1p-11F)
+                                                     : highest * 1e-2F + 127 * 0x1p-25F;
+          ASSERT_NEAR(back[i], x[i], bound) << name_of(type) << " d_head " << d_head << " seed " << seed;
+        }
+      }
+    }
+  }
 }
 
 REATTEND_ON_EVERY_TARGET(Elementwise);

@@ -47,7 +47,7 @@ class PromptRows : public OnTarget {};
 // On both sides of a vector's, a panel's, a strip's and a piece's end.
 TEST_P(PromptRows, AgreeWithReference) {
   ThreadPool pool(2);
-  for (const KvType type : {KvType::f16, KvType::f32}) {
+  for (const KvType type : kKvTypes) {
     for (const int32_t d_head : {8, 33, 64, 128}) {
       for (const int32_t group : {1, 3, 8}) {
         if (group != 3 && d_head != 64) continue;
@@ -99,12 +99,16 @@ TEST_P(PromptRows, SumToTheNumberOfTokens) {
 
 // Selections made from the sums must not depend on the chunks or the machine, whatever else lies in the cache's blocks.
 TEST_P(PromptRows, BitsDependNeitherOnTheCutNorOnThreads) {
-  for (const auto& [d_head, group, type] :
-       {std::tuple{64, 3, KvType::f16}, {64, 1, KvType::f32}, {8, 8, KvType::f32}, {33, 3, KvType::f16}}) {
+  for (const auto& [d_head, group, type] : {std::tuple{64, 3, KvType::f16},
+                                            {64, 1, KvType::f32},
+                                            {8, 8, KvType::f32},
+                                            {33, 3, KvType::f16},
+                                            {64, 3, KvType::q8},
+                                            {33, 3, KvType::bf16}}) {
     const Prompt prompt(230, 530, group, d_head, type, 30), dirty(230, 530, group, d_head, type, 30);
     for (const Cache& cache : dirty.caches) {
       for (int32_t p = 760; p < 768; ++p) {
-        std::memset(cache.row(p, false), 0xff, static_cast<size_t>(d_head * bytes_per_element(type)));
+        std::memset(cache.row(p, false), 0xff, static_cast<size_t>(row_bytes(type, d_head)));
       }
     }
     ThreadPool alone(1);

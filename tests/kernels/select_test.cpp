@@ -68,7 +68,7 @@ TEST_P(Select, SoftmaxOfDistantScores) {
 
 // A bound that is off by one rounding may leave out the page with the best key.
 TEST_P(Select, PageBoundsAreExact) {
-  for (const KvType type : {KvType::f16, KvType::f32}) {
+  for (const KvType type : kKvTypes) {
     for (const int32_t d_head : {1, 8, 15, 16, 17, 33, 64, 128}) {
       const Cache cache(600, d_head, type, 3);
       for (const auto& [first, n] : {std::pair{0, 1}, {0, 16}, {16, 15}, {240, 17}, {255, 2}, {3, 597}, {599, 1}}) {

@@ -58,18 +58,32 @@ class Cache {
     Random random(seed);
     for (int32_t b = 0; b < n_piece(n); ++b) {
       for (auto* store : {&keys_, &values_}) {
-        const std::vector<float> rows = random.normals(int64_t{kPiece} * d_head);
-        store->emplace_back(rows.size() * static_cast<size_t>(bytes_per_element(type)));
-        reference::store_kv(widen(rows).data(), static_cast<int64_t>(rows.size()), type, store->back().data());
+        store->emplace_back(static_cast<size_t>(kPiece * row_bytes(type, d_head)));
+        for (int32_t i = 0; i < kPiece; ++i) {
+          const std::vector<double> row = widen(random.normals(d_head));
+          reference::store_kv(row.data(), d_head, type, store->back().data() + i * row_bytes(type, d_head));
+        }
       }
     }
     for (auto& block : keys_) key_blocks_.push_back(block.data());
     for (auto& block : values_) value_blocks_.push_back(block.data());
   }
+  /// The same values, which must fit, in another type.
+  Cache in(KvType type) const {
+    Cache other(static_cast<int32_t>(keys_.size()) * kPiece, d_head_, type, 0);
+    std::vector<double> row(static_cast<size_t>(d_head_));
+    for (int32_t p = 0; p < static_cast<int32_t>(keys_.size()) * kPiece; ++p) {
+      for (const bool values : {false, true}) {
+        reference::load_kv(this->row(p, values), d_head_, type_, row.data());
+        reference::store_kv(row.data(), d_head_, type, other.row(p, values));
+      }
+    }
+    return other;
+  }
   KvBlocks blocks() const { return {key_blocks_.data(), value_blocks_.data(), type_, d_head_}; }
   /// Rows of the positions, copied one behind the other, as `type`.
   std::vector<std::byte> packed(const std::vector<int32_t>& positions, bool values, KvType type) const {
-    const auto size = static_cast<size_t>(d_head_ * bytes_per_element(type));
+    const auto size = static_cast<size_t>(row_bytes(type, d_head_));
     std::vector<std::byte> out(positions.size() * size);
     std::vector<double> row(static_cast<size_t>(d_head_));
     for (size_t i = 0; i < positions.size(); ++i) {
@@ -81,7 +95,7 @@ class Cache {
   std::byte* row(int32_t position, bool values) const {
     auto& block =
         const_cast<std::vector<std::byte>&>((values ? values_ : keys_)[static_cast<size_t>(position / kPiece)]);
-    return block.data() + position % kPiece * d_head_ * bytes_per_element(type_);
+    return block.data() + position % kPiece * row_bytes(type_, d_head_);
   }
 
  private:

@@ -117,7 +117,7 @@ class HandMade final : public ReplaySource {
  private:
   template <class Next>
   std::vector<std::byte> store(size_t n, const Next& next) const {
-    std::vector<std::byte> bytes(n * static_cast<size_t>(bytes_per_element(info_.kv_type)));
+    std::vector<std::byte> bytes(n * static_cast<size_t>(row_bytes(info_.kv_type, 1)));
     for (size_t i = 0; i < n; ++i) {
       const float x = next();
       if (info_.kv_type == KvType::f32) {

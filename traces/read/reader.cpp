@@ -157,7 +157,7 @@ TraceInfo read_info(const CheckedFile& file) {
   if (!(info.rope.base > 0) || !std::isfinite(info.rope.base)) {
     fail({.where = read.where("rope_base"), .expected = "a positive number", .got = number_text(info.rope.base)});
   }
-  info.kv_type = read.choice("kv_type", {"f16", "f32"}) == 0 ? KvType::f16 : KvType::f32;
+  info.kv_type = kKvTypes[read.choice("kv_type", {"f32", "f16", "bf16", "q8"})];
   info.shadow = read.integer("shadow", 0, 1) != 0;
   info.n_map = read.integer("n_map", 0, 1 << 16);
   info.overlap_k = read.integers("overlap_k");
@@ -412,7 +412,7 @@ LayerData TraceReader::layer(int32_t layer, bool with_values) {
   hdf5::quiet();
   const auto& s = *state_;
   s.check_layer(layer);
-  LayerData d{.kv_type = s.info.kv_type,
+  LayerData d{.kv_type = schema::stored_type(s.info.kv_type),
               .n_kv_head = s.info.n_kv_head,
               .n_head = s.info.n_head,
               .d_head = s.info.d_head,

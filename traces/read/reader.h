@@ -32,11 +32,11 @@ struct TraceInfo {
   bool closed = true;  ///< the writer closed the file; otherwise it is live, or its writer was killed
   int32_t n_layer = 0, n_head = 0, n_kv_head = 0, d_head = 0, n_vocab = 0;
   Rope rope;
-  KvType kv_type = KvType::f16;
-  Settings settings;     ///< the policy it was recorded under
-  bool shadow = false;   ///< the policy observed only, the output was full attention's
-  int32_t n_prompt = 0;  ///< L
-  int32_t n_step = 0;    ///< committed decode steps T
+  KvType kv_type = KvType::f16;  ///< of the cache it was recorded from
+  Settings settings;             ///< the policy it was recorded under
+  bool shadow = false;           ///< the policy observed only, the output was full attention's
+  int32_t n_prompt = 0;          ///< L
+  int32_t n_step = 0;            ///< committed decode steps T
   bool has_values = true, has_prompt_row_sums = false;
   int32_t n_map = 0;                ///< M, positions of a map's row
   std::vector<int64_t> overlap_k;   ///< k of StepData::overlap
@@ -45,9 +45,10 @@ struct TraceInfo {
   int32_t group() const { return n_head / n_kv_head; }
 };
 
-/// Keys and values of one layer, as the cache's own bits, and its queries. Row r of keys is position r, r < L + T.
+/// Keys and values of one layer, exactly as the cache held them, and its queries. Row r of keys is position r, r < L +
+/// T.
 struct LayerData {
-  KvType kv_type = KvType::f16;
+  KvType kv_type = KvType::f16;  ///< f16 or f32: the schema's stored_type() of the cache's
   int32_t n_kv_head = 0, n_head = 0, d_head = 0, n_position = 0, n_step = 0;
   std::vector<std::byte> keys, values;  ///< [n_kv_head][n_position][d_head]; values empty if not recorded
   std::vector<float> queries;           ///< post-RoPE, [n_step + 1][n_head][d_head]; row 0 is step 0 (position L - 1)

@@ -35,12 +35,12 @@ PositionSet HeadOutput::rotated_by_rank(const PositionSet& set) {
   int32_t n_moved = 0;
   while (n_moved < n && moved(n_moved) != 0) ++n_moved;
   const KvBlocks kv = prepared_.blocks(kv_head_);
-  const int64_t row_bytes = d * bytes_per_element(kv.type);
+  const int64_t bytes = row_bytes(kv.type, d);
   order_.assign(positions.begin(), positions.begin() + n_moved);
   rotated_keys_.resize(static_cast<size_t>(n_moved) * d), rotated_values_.resize(rotated_keys_.size());
   for (int32_t r = 0; r < n_moved; ++r) {
-    cpu::load_kv(row_of(kv.keys, order_[r], row_bytes), d, kv.type, rotated_keys_.data() + r * d);
-    cpu::load_kv(row_of(kv.values, order_[r], row_bytes), d, kv.type, rotated_values_.data() + r * d);
+    cpu::load_kv(row_of(kv.keys, order_[r], bytes), d, kv.type, rotated_keys_.data() + r * d);
+    cpu::load_kv(row_of(kv.values, order_[r], bytes), d, kv.type, rotated_values_.data() + r * d);
     rope_.rotate(rotated_keys_.data() + r * d, 1, moved(r));
   }
   return {.kept = order_.data(),
@@ -63,12 +63,12 @@ void HeadOutput::error(int32_t t, const PositionSet& attended, const Branch& bra
   if (branch.attend.rank_rotation) {
     set = rotated_by_rank(attended);
   } else if (set.n_kept > 0 && branch.leaves_kept()) {
-    const int64_t row_bytes = d * bytes_per_element(kv.type);
-    packed_keys_.resize(static_cast<size_t>(n_kept_ * row_bytes)), packed_values_.resize(packed_keys_.size());
+    const int64_t bytes = row_bytes(kv.type, d);
+    packed_keys_.resize(static_cast<size_t>(n_kept_ * bytes)), packed_values_.resize(packed_keys_.size());
     for (; n_packed_ < set.n_kept; ++n_packed_) {
-      const int64_t at = n_packed_ * row_bytes;
-      std::memcpy(packed_keys_.data() + at, row_of(kv.keys, kept_[n_packed_], row_bytes), row_bytes);
-      std::memcpy(packed_values_.data() + at, row_of(kv.values, kept_[n_packed_], row_bytes), row_bytes);
+      const int64_t at = n_packed_ * bytes;
+      std::memcpy(packed_keys_.data() + at, row_of(kv.keys, kept_[n_packed_], bytes), bytes);
+      std::memcpy(packed_values_.data() + at, row_of(kv.values, kept_[n_packed_], bytes), bytes);
     }
     set.packed_keys = packed_keys_.data(), set.packed_values = packed_values_.data(), set.packed_type = kv.type;
   }

@@ -67,8 +67,7 @@ PreparedLayer::PreparedLayer(const TraceInfo& info, LayerData data)
       data_.d_head != info.d_head || n_position < int64_t{n_prompt_} + n_step_ || data_.n_step < n_step_) {
     fail_shape(info, "a layer of the shape that the trace's attributes say");
   }
-  const auto kv_bytes =
-      static_cast<size_t>(n_position * data_.n_kv_head * data_.d_head * bytes_per_element(data_.kv_type));
+  const auto kv_bytes = static_cast<size_t>(n_position * data_.n_kv_head * row_bytes(data_.kv_type, data_.d_head));
   if (data_.keys.size() < kv_bytes || (!data_.values.empty() && data_.values.size() < kv_bytes) ||
       data_.queries.size() < static_cast<size_t>((int64_t{n_step_} + 1) * width)) {
     fail_shape(info, "keys, values and queries of every position and step");
@@ -80,9 +79,9 @@ PreparedLayer::PreparedLayer(const TraceInfo& info, LayerData data)
           .got = "infinities or no numbers",
           .remedy = "the trace holds a run that broke down, or is damaged"});
   }
-  const int64_t block_bytes = int64_t{kPiece} * data_.d_head * bytes_per_element(data_.kv_type);
+  const int64_t block_bytes = kPiece * row_bytes(data_.kv_type, data_.d_head);
   for (int32_t g = 0; g < data_.n_kv_head; ++g) {
-    const int64_t begin = g * n_position * data_.d_head * bytes_per_element(data_.kv_type);
+    const int64_t begin = g * n_position * row_bytes(data_.kv_type, data_.d_head);
     for (int32_t b = 0; b < n_piece(data_.n_position); ++b) {
       key_blocks_.push_back(data_.keys.data() + begin + b * block_bytes);
       value_blocks_.push_back(data_.values.empty() ? nullptr : data_.values.data() + begin + b * block_bytes);

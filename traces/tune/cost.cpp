@@ -6,7 +6,7 @@ namespace {
 
 /// Keys or values of one position of one KV head.
 double row_bytes(const TraceInfo& info) {
-  return static_cast<double>(info.d_head) * static_cast<double>(bytes_per_element(info.kv_type));
+  return static_cast<double>(reattend::row_bytes(info.kv_type, info.d_head));
 }
 
 /// Two rows of floats a page: lowest and highest value of each channel.

@@ -230,7 +230,7 @@ void TraceWriter::State::write_attributes() {
   if (!h.end_tokens.empty()) put("end_tokens", std::span<const int64_t>(h.end_tokens));
   put("rope_base", h.rope.base);
   put("rope_layout", std::string(h.rope.layout == RopeLayout::pairs ? "pairs" : "halves"));
-  put("kv_type", std::string(h.kv_type == KvType::f16 ? "f16" : "f32"));
+  put("kv_type", std::string(name_of(h.kv_type)));
   put("activations", h.activations);
   put("device", h.device);
   put("cpu_target", h.cpu_target);

@@ -18,7 +18,7 @@ struct TraceHeader {
   int32_t threads = 0;
   int32_t n_layer = 0, n_head = 0, n_kv_head = 0, d_head = 0, d_model = 0;
   Rope rope;
-  KvType kv_type = KvType::f16;
+  KvType kv_type = KvType::f16;  ///< of the cache; what is written has its schema::stored_type()
   Settings settings;
   bool shadow = false;
   bool values = true, row_sums = false;  ///< which optional datasets exist
@@ -42,9 +42,10 @@ struct TopTokens {
 /// One finished decode step.
 struct StepRecord {
   int32_t token = 0;
-  std::vector<std::byte> keys, values;  ///< [n_layer][n_kv_head][d_head] cache bits; values empty if not recorded
-  std::vector<float> queries;           ///< [n_layer][n_head][d_head] post-RoPE
-  float logprob = 0;                    ///< of `token`
+  std::vector<std::byte> keys,
+      values;                  ///< [n_layer][n_kv_head][d_head] of the stored type; values empty if not recorded
+  std::vector<float> queries;  ///< [n_layer][n_head][d_head] post-RoPE
+  float logprob = 0;           ///< of `token`
   TopTokens top;
   std::vector<int32_t> map_positions;              ///< [n_layer][n_kv_head][M]
   std::vector<float> map_weights;                  ///< [n_layer][n_kv_head][M]

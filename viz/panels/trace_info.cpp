@@ -52,8 +52,7 @@ void TraceInfoPanel::draw(Session& session, SharedView& view) {
     row("length", fmt::format("{} prompt tokens, {} steps", info.n_prompt, info.n_step));
     row("heads", fmt::format("{} layers, {} query heads on {} KV heads of {}", info.n_layer, info.n_head,
                              info.n_kv_head, info.d_head));
-    row("cache",
-        fmt::format("{}{}", info.kv_type == KvType::f16 ? "f16" : "f32", info.has_values ? "" : ", no values"));
+    row("cache", fmt::format("{}{}", name_of(info.kv_type), info.has_values ? "" : ", no values"));
     double ms = 0;
     for (const double step : trace.steps.ms) ms += step;
     if (!trace.steps.ms.empty())

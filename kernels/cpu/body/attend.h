@@ -2,26 +2,19 @@
 namespace reattend::cpu::REATTEND_TARGET {
 namespace {
 
-constexpr int kLine = 64;
-
-/// Rows ahead of use are fetched whole; 16 rows of 128 bytes cover the latency of memory at full bandwidth.
-REATTEND_INLINE void prefetch_row(const void* row, int64_t bytes) {
-  for (int64_t at = 0; at < bytes; at += kLine) prefetch(static_cast<const char*>(row) + at);
-}
-
 /// Scores of kGroup heads. Each dot product is a chain of fma over the vectors of a row, then sum4's tree: the same
-/// bits whatever the row's neighbours are. kVecs is d_head / 16, or 0 for any d_head.
-template <class Element, int kVecs, int kGroup>
-void scores_of(const float* q, int d_head, const void* const* rows, int n, float scale, float* out,
+/// bits whatever the row's neighbours are. kVecs is d_head / 16, or 0 for any d_head. Rows ahead of use are fetched: 16
+/// of 128 bytes cover the latency of memory at full bandwidth.
+template <class Row, int kVecs, int kGroup>
+void scores_of(const float* q, int any_d_head, const void* const* rows, int n, float scale, float* out,
                int64_t out_stride) {
-  using Raw = typename Element::Raw;
+  const int d_head = kVecs > 0 ? 16 * kVecs : any_d_head;
   const int n_whole = kVecs > 0 ? kVecs : d_head / 16, n_rest = kVecs > 0 ? 0 : d_head % 16;
-  const int64_t row_bytes = d_head * static_cast<int64_t>(sizeof(Raw));
   for (int i = 0; i < n; i += 4) {
-    const Raw* row[4];
+    const void* row[4];
     for (int j = 0; j < 4; ++j) {
-      row[j] = static_cast<const Raw*>(rows[i + j < n ? i + j : n - 1]);
-      prefetch_row(rows[i + j < n ? i + j + kRowsAhead : n - 1], row_bytes);
+      row[j] = rows[i + j < n ? i + j : n - 1];
+      Row::fetch(rows[i + j < n ? i + j + kRowsAhead : n - 1], d_head, 0, d_head);
     }
     Vec acc[kGroup][4];
     REATTEND_UNROLL
@@ -41,12 +34,12 @@ void scores_of(const float* q, int d_head, const void* const* rows, int n, float
     for (int c = 0; c < n_whole; ++c) {
       Vec k[4];
       REATTEND_UNROLL
-      for (int j = 0; j < 4; ++j) k[j] = Element::get(row[j] + 16 * c);
+      for (int j = 0; j < 4; ++j) k[j] = Row::get(row[j], d_head, 16 * c);
       add_column(k, [c](const float* head) { return load(head + 16 * c); });
     }
     if (n_rest > 0) {
       Vec k[4];
-      for (int j = 0; j < 4; ++j) k[j] = Element::get_part(row[j] + 16 * n_whole, n_rest);
+      for (int j = 0; j < 4; ++j) k[j] = Row::get_part(row[j], d_head, 16 * n_whole, n_rest);
       add_column(k, [=](const float* head) { return load_part(head + 16 * n_whole, n_rest); });
     }
     REATTEND_UNROLL
@@ -60,10 +53,9 @@ void scores_of(const float* q, int d_head, const void* const* rows, int n, float
 
 /// o += weights times rows for kGroup heads and the columns [16 first, 16 first + 16 kVecs), the last of which may be
 /// part of a vector (n_part < 16).
-template <class Element, int kVecs, int kGroup>
+template <class Row, int kVecs, int kGroup>
 void mix_of(const float* weights, int64_t weight_stride, int d_head, const void* const* rows, int n, int first,
             int n_part, float* o) {
-  using Raw = typename Element::Raw;
   Vec acc[kGroup][kVecs];
   const auto each = [&](auto act) {
     REATTEND_UNROLL
@@ -74,12 +66,12 @@ void mix_of(const float* weights, int64_t weight_stride, int d_head, const void*
   };
   each([&](Vec& x, const float* p, bool whole) { x = whole ? load(p) : load_part(p, n_part); });
   for (int i = 0; i < n; ++i) {
-    const Raw* row = static_cast<const Raw*>(rows[i]) + 16 * first;
-    prefetch_row(static_cast<const Raw*>(rows[i + kRowsAhead]) + 16 * first, 16 * kVecs * sizeof(Raw));
+    Row::fetch(rows[i + kRowsAhead], d_head, 16 * first, 16 * kVecs);
     Vec v[kVecs];
     REATTEND_UNROLL
     for (int c = 0; c < kVecs; ++c) {
-      v[c] = c + 1 < kVecs || n_part == 16 ? Element::get(row + 16 * c) : Element::get_part(row + 16 * c, n_part);
+      v[c] = c + 1 < kVecs || n_part == 16 ? Row::get(rows[i], d_head, 16 * (first + c))
+                                           : Row::get_part(rows[i], d_head, 16 * (first + c), n_part);
     }
     REATTEND_UNROLL
     for (int h = 0; h < kGroup; ++h) {
@@ -100,21 +92,20 @@ REATTEND_INLINE void in_passes(int group, int first, Body body) {
   }
 }
 
-template <class Element>
+template <class Row>
 void scores_in(const float* q, int group, int d_head, const void* const* rows, int n, float scale, float* out,
                int64_t out_stride) {
   in_passes(group, 0, [&]<int kGroup>(int h) {
-    const auto run = d_head == 64    ? scores_of<Element, 4, kGroup>
-                     : d_head == 128 ? scores_of<Element, 8, kGroup>
-                                     : scores_of<Element, 0, kGroup>;
+    const auto run = d_head == 64    ? scores_of<Row, 4, kGroup>
+                     : d_head == 128 ? scores_of<Row, 8, kGroup>
+                                     : scores_of<Row, 0, kGroup>;
     run(q + h * d_head, d_head, rows, n, scale, out + h * out_stride, out_stride);
   });
 }
 
 void scores(const float* q, int group, int d_head, const void* const* rows, int n, KvType type, float scale, float* out,
             int64_t out_stride) {
-  const auto run = type == KvType::f16 ? scores_in<HalfElement> : scores_in<FloatElement>;
-  run(q, group, d_head, rows, n, scale, out, out_stride);
+  with_row(type, [&]<class Row>() { scores_in<Row>(q, group, d_head, rows, n, scale, out, out_stride); });
 }
 
 void weigh(float* scores, int n, float* m, float* d) {
@@ -135,7 +126,7 @@ void weigh(float* scores, int n, float* m, float* d) {
   *d = sum(total);
 }
 
-template <class Element>
+template <class Row>
 void mix_in(const float* weights, int64_t weight_stride, int group, int d_head, const void* const* rows, int n,
             float* o) {
   const int n_vec = (d_head + 15) / 16;
@@ -144,19 +135,18 @@ void mix_in(const float* weights, int64_t weight_stride, int group, int d_head, 
     float* out = o + h * d_head;
     int c = 0;
     for (; 16 * (c + 4) <= d_head; c += 4) {
-      mix_of<Element, 4, kGroup>(w, weight_stride, d_head, rows, n, c, 16, out);
+      mix_of<Row, 4, kGroup>(w, weight_stride, d_head, rows, n, c, 16, out);
     }
     for (; c < n_vec; ++c) {
       const int part = d_head - 16 * c;
-      mix_of<Element, 1, kGroup>(w, weight_stride, d_head, rows, n, c, part < 16 ? part : 16, out);
+      mix_of<Row, 1, kGroup>(w, weight_stride, d_head, rows, n, c, part < 16 ? part : 16, out);
     }
   });
 }
 
 void mix(const float* weights, int64_t weight_stride, int group, int d_head, const void* const* rows, int n,
          KvType type, float* o) {
-  const auto run = type == KvType::f16 ? mix_in<HalfElement> : mix_in<FloatElement>;
-  run(weights, weight_stride, group, d_head, rows, n, o);
+  with_row(type, [&]<class Row>() { mix_in<Row>(weights, weight_stride, group, d_head, rows, n, o); });
 }
 
 void merge_states(const float* m, const float* d, const float* o, int64_t n, int64_t stride, int d_head, float* out) {

@@ -1,4 +1,4 @@
-// Norm, activation function, residual, roundings and row operations. Included once per target.
+// Norm, activation function, residual and row operations. Included once per target.
 namespace reattend::cpu::REATTEND_TARGET {
 namespace {
 
@@ -24,22 +24,6 @@ void swiglu(const float* gate, const float* up, int64_t n, float* y) {
 
 void add_to(float* x, const float* y, int64_t n) {
   for (int64_t i = 0; i < n; ++i) x[i] += y[i];
-}
-
-void store_half_row(const float* x, int64_t n, uint16_t* out) {
-  for_vectors(
-      n, [&](int64_t i) { store_half(out + i, load(x + i)); },
-      [&](int64_t i, int k) {
-        uint16_t whole[16];
-        store_half(whole, load_part(x + i, k));
-        for (int j = 0; j < k; ++j) out[i + j] = whole[j];
-      });
-}
-
-void load_half_row(const uint16_t* x, int64_t n, float* out) {
-  for_vectors(
-      n, [&](int64_t i) { store(out + i, load_half(x + i)); },
-      [&](int64_t i, int k) { store_part(out + i, load_half_part(x + i, k), k); });
 }
 
 /// Maximum of x [n], n >= 1. Any order gives the same bits.
@@ -97,28 +81,32 @@ void max_of(const float* a, const float* b, int64_t n, float* out) {
   for (int64_t i = 0; i < n; ++i) out[i] = a[i] > b[i] ? a[i] : b[i];
 }
 
-template <class Element>
+template <class Row>
 void extend_bounds_by(const void* rows, int n, int d_head, float* bounds) {
-  using Raw = typename Element::Raw;
+  const int64_t stride = row_bytes(Row::kType, d_head);
   const auto extend = [&](int64_t c, auto get, auto load_some, auto store_some) {
     Vec low = load_some(bounds + c), high = load_some(bounds + d_head + c);
     for (int i = 0; i < n; ++i) {
-      const Vec x = get(static_cast<const Raw*>(rows) + int64_t{i} * d_head + c);
+      const Vec x = get(static_cast<const std::byte*>(rows) + i * stride, static_cast<int>(c));
       low = min(low, x), high = max(high, x);
     }
     store_some(bounds + c, low), store_some(bounds + d_head + c, high);
   };
   for_vectors(
-      d_head, [&](int64_t c) { extend(c, Element::get, load, store); },
+      d_head,
+      [&](int64_t c) {
+        extend(
+            c, [d_head](const void* row, int at) { return Row::get(row, d_head, at); }, load, store);
+      },
       [&](int64_t c, int k) {
         extend(
-            c, [k](const Raw* p) { return Element::get_part(p, k); }, [k](const float* p) { return load_part(p, k); },
-            [k](float* p, const Vec& x) { store_part(p, x, k); });
+            c, [d_head, k](const void* row, int at) { return Row::get_part(row, d_head, at, k); },
+            [k](const float* p) { return load_part(p, k); }, [k](float* p, const Vec& x) { store_part(p, x, k); });
       });
 }
 
 void extend_bounds(const void* rows, int n, int d_head, KvType type, float* bounds) {
-  (type == KvType::f16 ? extend_bounds_by<HalfElement> : extend_bounds_by<FloatElement>)(rows, n, d_head, bounds);
+  with_row(type, [&]<class Row>() { extend_bounds_by<Row>(rows, n, d_head, bounds); });
 }
 
 int32_t count_at_least(const int32_t* keys, int32_t n, int32_t limit) {

@@ -43,7 +43,7 @@ REATTEND_INLINE void for_vectors(int64_t n, Whole whole, Part part) {
   if (i < n) part(i, static_cast<int>(n - i));
 }
 
-/// Rows of a cache, or of weights, by element type.
+/// Elements of a cache's rows, or of weights.
 struct FloatElement {
   using Raw = float;
   static REATTEND_INLINE Vec get(const Raw* p) { return load(p); }
@@ -57,6 +57,7 @@ struct HalfElement {
 struct BFloatElement {
   using Raw = uint16_t;
   static REATTEND_INLINE Vec get(const Raw* p) { return load_bf16(p); }
+  static REATTEND_INLINE Vec get_part(const Raw* p, int n) { return load_bf16_part(p, n); }
 };
 
 }  // namespace

@@ -81,23 +81,22 @@ void multiply_columns(const float* a, int64_t a_stride, const float* b, int64_t 
   for (; v < n_vec; ++v) multiply<1>(a, a_stride, b + 16 * v, b_stride, n, c + 16 * v, c_stride, accumulate);
 }
 
-/// 16 elements of a row of a block from `column` on, or as many as the row has; zeros from row n on, so that whatever
+/// 16 columns of a row of a block from `column` on, or as many as the row has; zeros from row n on, so that whatever
 /// lies in the cache there cannot reach a sum (0 times infinity).
-template <class Element>
-REATTEND_INLINE Vec element_of(const void* block, int row, int n, int column, int d_head) {
-  using Raw = typename Element::Raw;
+template <class Row>
+REATTEND_INLINE Vec columns_of(const void* block, int row, int n, int column, int d_head) {
   if (row >= n) return zero();
-  const Raw* at = static_cast<const Raw*>(block) + static_cast<int64_t>(row) * d_head + column;
-  return d_head - column >= 16 ? Element::get(at) : Element::get_part(at, d_head - column);
+  const std::byte* const at = static_cast<const std::byte*>(block) + row * row_bytes(Row::kType, d_head);
+  return d_head - column >= 16 ? Row::get(at, d_head, column) : Row::get_part(at, d_head, column, d_head - column);
 }
 
 /// Keys [n] of a block -> the columns [0, n) of out [d_head][kPiece], zeros up to n_key.
-template <class Element>
+template <class Row>
 void unpack_keys(const void* block, int n, int n_key, int d_head, float* out) {
   for (int row = 0; row < n_key; row += 16) {
     for (int column = 0; column < d_head; column += 16) {
       Vec square[16];
-      for (int i = 0; i < 16; ++i) square[i] = element_of<Element>(block, row + i, n, column, d_head);
+      for (int i = 0; i < 16; ++i) square[i] = columns_of<Row>(block, row + i, n, column, d_head);
       transpose(square);
       for (int i = 0; i < 16; ++i) store(out + static_cast<int64_t>(column + i) * kPiece + row, square[i]);
     }
@@ -105,11 +104,11 @@ void unpack_keys(const void* block, int n, int n_key, int d_head, float* out) {
 }
 
 /// Values [n] of a block -> out [n_key][width], rows of whole vectors.
-template <class Element>
+template <class Row>
 void unpack_values(const void* block, int n, int n_key, int d_head, int64_t width, float* out) {
   for (int row = 0; row < n_key; ++row) {
     for (int column = 0; column < d_head; column += 16) {
-      store(out + row * width + column, element_of<Element>(block, row, n, column, d_head));
+      store(out + row * width + column, columns_of<Row>(block, row, n, column, d_head));
     }
   }
 }
@@ -175,10 +174,10 @@ void prompt(const PromptTile& tile) {
     const int begin = piece * kPiece;
     const int n_key = static_cast<int>(least(kPiece, round_up(tile.aligned_end - begin, kPanelKeys)));
     const int n = static_cast<int>(least(kPiece, end - begin));
-    const bool half = tile.type == KvType::f16;
-    (half ? unpack_keys<HalfElement> : unpack_keys<FloatElement>)(tile.keys[piece], n, n_key, d_head, parts.keys);
-    (half ? unpack_values<HalfElement> : unpack_values<FloatElement>)(tile.values[piece], n, n_key, d_head, parts.width,
-                                                                      parts.values);
+    with_row(tile.type, [&]<class Row>() {
+      unpack_keys<Row>(tile.keys[piece], n, n_key, d_head, parts.keys);
+      unpack_values<Row>(tile.values[piece], n, n_key, d_head, parts.width, parts.values);
+    });
     for (int64_t r = 0; r < n_row; r += kStripRows) prompt_strip(tile, parts, piece, n_key, r);
   }
   for (int64_t r = 0; r < n_row; ++r) {

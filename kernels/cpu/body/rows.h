@@ -19,8 +19,9 @@ void row_states(const RowTile& tile) {
   float* const keys = tile.scratch;                             // [d_head][kPiece], one column each
   float* const queries = keys + round_up(d_head, 16) * kPiece;  // [kStripRows][d_head]
   const int n_key = static_cast<int>(least(kPiece, end - tile.begin));
-  const auto unpack = tile.type == KvType::f16 ? unpack_keys<HalfElement> : unpack_keys<FloatElement>;
-  unpack(tile.keys, n_key, static_cast<int>(round_up(n_key, kPanelKeys)), d_head, keys);
+  with_row(tile.type, [&]<class Row>() {
+    unpack_keys<Row>(tile.keys, n_key, static_cast<int>(round_up(n_key, kPanelKeys)), d_head, keys);
+  });
   const int64_t n_row = int64_t{tile.n_token} * tile.group;
   for (int64_t first = 0; first < n_row; first += kStripRows) {
     const int n = static_cast<int>(least(kStripRows, n_row - first));

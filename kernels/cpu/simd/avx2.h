@@ -75,6 +75,42 @@ REATTEND_INLINE Vec load_bf16(const uint16_t* p) {
   };
   return {widen(p), widen(p + 8)};
 }
+REATTEND_INLINE Vec load_bf16_part(const uint16_t* p, int n) {
+  uint16_t whole[16] = {};
+  std::memcpy(whole, p, static_cast<size_t>(n) * sizeof *p);
+  return load_bf16(whole);
+}
+/// To nearest, ties to even.
+REATTEND_INLINE void store_bf16(uint16_t* p, Vec x) {
+  const auto round = [](__m256 v) {
+    const __m256i bits = _mm256_castps_si256(v), high = _mm256_srli_epi32(bits, 16);
+    const __m256i odd = _mm256_and_si256(high, _mm256_set1_epi32(1));
+    const __m256i up = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
+    const __m256i quiet = _mm256_or_si256(high, _mm256_set1_epi32(0x40));
+    const __m256i is_nan = _mm256_castps_si256(_mm256_cmp_ps(v, v, _CMP_UNORD_Q));
+    return _mm256_blendv_epi8(_mm256_srli_epi32(up, 16), quiet, is_nan);
+  };
+  const __m256i words = _mm256_permute4x64_epi64(_mm256_packus_epi32(round(x.a), round(x.b)), _MM_SHUFFLE(3, 1, 2, 0));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), words);
+}
+REATTEND_INLINE Vec load_int8(const std::byte* p) {
+  const auto widen = [](const std::byte* from) {
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from))));
+  };
+  return {widen(p), widen(p + 8)};
+}
+REATTEND_INLINE Vec load_int8_part(const std::byte* p, int n) {
+  std::byte whole[16] = {};
+  std::memcpy(whole, p, static_cast<size_t>(n));
+  return load_int8(whole);
+}
+/// A binary16 of no alignment in every lane.
+REATTEND_INLINE Vec set_half(const std::byte* p) {
+  int16_t bits;
+  std::memcpy(&bits, p, sizeof bits);
+  const __m256 eight = _mm256_cvtph_ps(_mm_set1_epi16(bits));
+  return {eight, eight};
+}
 
 REATTEND_INLINE Vec add(Vec x, Vec y) {
   return {_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b)};

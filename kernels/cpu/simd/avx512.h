@@ -65,6 +65,32 @@ REATTEND_INLINE Vec load_bf16(const uint16_t* p) {
   const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
   return {_mm512_castsi512_ps(_mm512_slli_epi32(wide, 16))};
 }
+REATTEND_INLINE Vec load_bf16_part(const uint16_t* p, int n) {
+  const __m512i wide = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(first_lanes(n), p));
+  return {_mm512_castsi512_ps(_mm512_slli_epi32(wide, 16))};
+}
+/// To nearest, ties to even.
+REATTEND_INLINE void store_bf16(uint16_t* p, Vec x) {
+  const __m512i bits = _mm512_castps_si512(x.v), high = _mm512_srli_epi32(bits, 16);
+  const __m512i odd = _mm512_and_si512(high, _mm512_set1_epi32(1));
+  const __m512i rounded =
+      _mm512_srli_epi32(_mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff))), 16);
+  const __mmask16 is_nan = _mm512_cmp_ps_mask(x.v, x.v, _CMP_UNORD_Q);
+  const __m512i out = _mm512_mask_or_epi32(rounded, is_nan, high, _mm512_set1_epi32(0x40));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(out));
+}
+REATTEND_INLINE Vec load_int8(const std::byte* p) {
+  return {_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))))};
+}
+REATTEND_INLINE Vec load_int8_part(const std::byte* p, int n) {
+  return {_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(first_lanes(n), p)))};
+}
+/// A binary16 of no alignment in every lane.
+REATTEND_INLINE Vec set_half(const std::byte* p) {
+  int16_t bits;
+  std::memcpy(&bits, p, sizeof bits);
+  return {_mm512_cvtph_ps(_mm256_set1_epi16(bits))};
+}
 
 REATTEND_INLINE Vec add(Vec a, Vec b) {
   return {_mm512_add_ps(a.v, b.v)};

@@ -67,6 +67,24 @@ REATTEND_INLINE void store_half(uint16_t* p, const Vec& x) {
 REATTEND_INLINE Vec load_bf16(const uint16_t* p) {
   return lanes([&](int i) { return reattend::to_float(static_cast<BFloat16>(p[i])); });
 }
+REATTEND_INLINE Vec load_bf16_part(const uint16_t* p, int n) {
+  return lanes([&](int i) { return i < n ? reattend::to_float(static_cast<BFloat16>(p[i])) : 0.0F; });
+}
+REATTEND_INLINE void store_bf16(uint16_t* p, const Vec& x) {
+  for (int i = 0; i < 16; ++i) p[i] = static_cast<uint16_t>(to_bfloat16(x.v[i]));
+}
+REATTEND_INLINE Vec load_int8(const std::byte* p) {
+  return lanes([&](int i) { return static_cast<float>(static_cast<int8_t>(p[i])); });
+}
+REATTEND_INLINE Vec load_int8_part(const std::byte* p, int n) {
+  return lanes([&](int i) { return i < n ? static_cast<float>(static_cast<int8_t>(p[i])) : 0.0F; });
+}
+/// A binary16 of no alignment in every lane.
+REATTEND_INLINE Vec set_half(const std::byte* p) {
+  Half half;
+  std::memcpy(&half, p, sizeof half);
+  return set(reattend::to_float(half));
+}
 
 REATTEND_INLINE Vec add(const Vec& a, const Vec& b) {
   return lanes([&](int i) { return a.v[i] + b.v[i]; });
