@@ -82,10 +82,15 @@ void add_replay(CLI::App& app, const Globals& globals) {
       "Examples:\n"
       "  reattend replay trace.h5 --policy recycled --stride 16 --budget 512\n"
       "  reattend replay trace.h5 --schedule query --threshold 0.9 --stride 4 --budget L/8 --json\n"
+      "  reattend replay trace.h5 --policy quest --budget L/8\n"
       "  reattend replay trace.h5 --settings reattend.toml --layers 0,10-12\n\n"
       "The policy is `recycled` unless another is given. The replay is teacher-forced: the recorded queries and keys "
       "stay\n"
-      "what they were, so against a free run its numbers are an estimate.");
+      "what they were, so against a free run its numbers are an estimate. Every policy runs on a full-attention "
+      "trace:\n"
+      "h2o if the prompt's row sums were recorded (they are unless left out), snapkv and pyramidkv with a window of "
+      "at\n"
+      "most 64.");
   command->callback([options, &globals] { replay(*options, globals); });
 }
 
