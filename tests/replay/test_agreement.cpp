@@ -110,7 +110,7 @@ Options tiny(const Options& policy, const std::string& kv) {
 
 TEST(Agreement, AFreeRunIsReplayedExactly) {
   const test::ScratchFolder folder;
-  for (const char* kv : {"f16", "f32"}) {
+  for (const char* kv : {"f16", "f32", "bf16", "q8"}) {
     for (size_t i = 0; i < kPolicies.size(); ++i) {
       const auto trace = record(folder / (kv + std::to_string(i) + ".h5"), tiny(kPolicies[i], kv));
       expect_equal(trace, trace);
