@@ -140,6 +140,8 @@ Generated generate(Backend& backend, const Model& model, Sequence& sequence, con
   check_needs(needs, sequence.holds(), options.settings.policy());
   const bool measure =
       std::any_of(options.observers.begin(), options.observers.end(), [](const Observer* o) { return o->measures(); });
+  const bool timed = std::any_of(options.observers.begin(), options.observers.end(),
+                                 [](const Observer* o) { return o->times_choices(); });
   ModelOps& ops = *backend.model;
   SelectionOps& selection = *backend.selection;
   const auto tell = [&](auto&& what) {
@@ -168,7 +170,12 @@ Generated generate(Backend& backend, const Model& model, Sequence& sequence, con
     if (token < 0) break;
     check_ids({&token, 1}, shape.n_vocab);
     const int32_t p = n_prompt - 1 + t;
-    Stopwatch watch;
+    Stopwatch watch, choosing;
+    const auto choose = [&](auto&& what) {
+      if (timed) choosing.run();
+      what();
+      if (timed) choosing.pause();
+    };
     tell([&](Observer& o) { o.step_begin(t, p); });
     watch.run();
     ops.embed(sequence, {&token, 1}, p);
@@ -178,13 +185,15 @@ Generated generate(Backend& backend, const Model& model, Sequence& sequence, con
       tell([&](Observer& o) { o.layer_begin(t, layer, plan); });
       watch.run();
       ops.project(sequence, layer);
-      selection.gate(sequence, layer, plan, measure);
-      selection.before(sequence, layer, plan);
+      choose([&] {
+        selection.gate(sequence, layer, plan, measure);
+        selection.before(sequence, layer, plan);
+      });
       selection.attend(sequence, layer, plan, options.shadow);
       watch.pause();
       tell([&](Observer& o) { o.attended(ops, sequence, t, layer); });
       watch.run();
-      selection.after(sequence, layer, plan);
+      choose([&] { selection.after(sequence, layer, plan); });
       ops.finish_layer(sequence, layer);
       selection.log(sequence, layer,
                     std::span(heads).subspan(static_cast<size_t>(layer) * shape.n_kv_head, shape.n_kv_head));
@@ -201,6 +210,7 @@ Generated generate(Backend& backend, const Model& model, Sequence& sequence, con
                            .logits = out.logits,
                            .heads = heads,
                            .seconds = watch.total(),
+                           .choosing_seconds = choosing.total(),
                            .bytes = ops.take_bytes_read()};
     out.tokens.push_back(token);
     out.seconds += step.seconds;

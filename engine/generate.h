@@ -29,6 +29,7 @@ struct StepView {
   std::span<const float> logits;   ///< [n_vocab] predicting position p + 1
   std::span<const HeadLog> heads;  ///< [n_layer][n_kv_head]
   double seconds = 0;              ///< wall time of the step without its observers'
+  double choosing_seconds = 0;     ///< of it in gates and choices; 0 where no observer times_choices()
   BytesRead bytes;
 };
 
@@ -39,6 +40,8 @@ class Observer {
   virtual ~Observer() = default;
   /// True: similarity to the reference is computed at every step, not only where a gate needs it.
   virtual bool measures() const { return false; }
+  /// True: what a policy's own work (gate, before, after) takes of each step is timed; two readings of the clock each.
+  virtual bool times_choices() const { return false; }
   /// A chunk of n prompt tokens from position `first` has passed the layer's attention.
   virtual void prompt_layer(ModelOps&, Sequence&, int32_t /*layer*/, int32_t /*first*/, int32_t /*n*/) {}
   virtual void begin(ModelOps&, Sequence&, const StepView& /*step 0*/) {}

@@ -35,6 +35,10 @@ class Model {
   static Model open(const std::filesystem::path& path);
   /// The same for a file that is open already, or lies in memory (Gguf::parse).
   static Model from(Gguf file);
+  /// A model of this shape without a file: random weights of `type` (Q4_0, Q4_1 or Q8_0) that keep activations and
+  /// scores near 1. Tensors are windows of one pool of bytes, each at a place of its own, so the pool is little larger
+  /// than the largest tensor; backends pack copies. Throws Error where rows are no multiple of the type's block.
+  static Model random(const ModelShape& shape, TensorType type, bool tied);
   Model(Model&&) noexcept;
   Model& operator=(Model&&) noexcept;
   ~Model();
@@ -52,6 +56,7 @@ class Model {
 
  private:
   Model();
+  std::vector<std::byte> bytes_;  ///< what a model without a file is made of
   std::unique_ptr<Gguf> file_;
   std::filesystem::path path_;
   ModelShape shape_;
