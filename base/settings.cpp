@@ -172,6 +172,7 @@ int64_t Settings::count(std::string_view key, int layer, int64_t n_prompt) const
   const Value& value = get(key);
   if (const auto* list = std::get_if<std::vector<int64_t>>(&value)) return list->at(static_cast<size_t>(layer));
   if (const auto* fraction = std::get_if<std::string>(&value)) {
+    if (*fraction == "auto") throw Error(fmt::format("settings: {} follows from other parameters", key));
     return std::max<int64_t>(1, n_prompt / std::stoll(fraction->substr(2)));
   }
   return std::get<int64_t>(value);

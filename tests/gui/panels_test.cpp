@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "gui_host.h"
+#include "policies/policy.h"
 #include "synthetic_source.h"
 
 namespace reattend::viz::testing {
@@ -120,6 +121,24 @@ TEST_F(Panels, ChangingThePolicyKeepsTheBudget) {
     EXPECT_EQ(session().settings().policy(), "streaming");
     EXPECT_EQ(std::get<int64_t>(session().settings().get("K")), 123);
     EXPECT_EQ(session().all()->settings, session().settings());
+  });
+}
+
+// Policies differ in their parameters and in what they have to show: none may leave a panel asking for another's.
+TEST_F(Panels, EveryPolicyCanBeChosen) {
+  run([this](ImGuiTestContext* ctx) {
+    for (const PolicyInfo& policy : policy_registry()) {
+      ctx->SetRef("Tune");
+      if (session().settings().policy() != policy.name) ctx->ComboClick(("policy/" + std::string(policy.name)).c_str());
+      host.settle(ctx);
+      EXPECT_EQ(session().settings().policy(), policy.name);
+      EXPECT_EQ(session().all()->settings, session().settings());
+    }
+    ctx->ItemClick("//Tune/**/n_local/auto");  // becomes a field to type in
+    ctx->Yield(2);
+    ctx->ItemInputValue("//Tune/**/n_local/##text", "32");
+    host.settle(ctx);
+    EXPECT_EQ(session().settings().count("n_local", 0, 0), 32);
   });
 }
 

@@ -78,8 +78,9 @@ LayerReplay SyntheticSource::replay_layer(const ReplayRequest& request, int32_t 
   out.layer = layer;
   const Settings& settings = request.settings;
   const bool recycled = settings.policy() == "recycled";
-  const auto k =
-      static_cast<size_t>(settings.policy() == "full" ? 1 << 20 : settings.count("K", layer, shape_.n_prompt));
+  const auto k = static_cast<size_t>(settings.policy() == "full" ? 1 << 20
+                                     : settings.is_auto("K")     ? 64
+                                                                 : settings.count("K", layer, shape_.n_prompt));
   for (int32_t h = 0; h < shape_.n_kv_head; ++h) {
     cancel.check();
     std::vector<int32_t> kept = strongest(make_row(shape_, layer, h, 0), k);

@@ -200,7 +200,8 @@ void Timeline::drag_threshold(Session& session, SharedView& view) {
   if (parameter == nullptr) return;
   const int32_t layer = session.selection().layer;
   double threshold = session.settings().real("threshold", layer);
-  const bool active = session.settings().choice("schedule") == "query";
+  const bool scheduled = find_parameter("schedule")->taken_by(session.settings().policy());
+  const bool active = !scheduled || session.settings().choice("schedule") == "query";
   ImVec4 color = palette(view.light).threshold;
   if (!active) color.w = 0.45F;
   const bool moved = ImPlot::DragLineY(0, &threshold, color, active ? 2.0F : 1.0F, ImPlotDragToolFlags_NoFit, nullptr,
