@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "engine/generate.h"
+#include "engine/model/gguf.h"
 #include "engine/record/measure.h"
 
 namespace reattend {
@@ -229,6 +230,53 @@ TEST_F(EveryPolicy, SaysWhatAPromptLacks) {
   EXPECT_EQ(message(make("snapkv", {{"K", int64_t{64}}})), "") << "the usual windows are always kept";
   EXPECT_NE(message(make("snapkv", {{"K", int64_t{100}}, {"window", int64_t{65}}})).find("last 65 prompt tokens"),
             std::string::npos);
+}
+
+/// The tiny model with the first and the last query head of every group exchanged: rows of attn_q, columns of
+/// attn_output. What it computes is the same but for the order of sums.
+std::vector<std::byte> with_heads_exchanged(const Model& model) {
+  const ModelShape& shape = model.shape();
+  const std::span<const std::byte> file = model.file().bytes();
+  std::vector<std::byte> bytes(file.begin(), file.end());
+  const int64_t d = shape.d_head, n_in = shape.d_model, q_width = int64_t{shape.n_head} * d;
+  for (const GgufTensor& tensor : model.file().tensors()) {
+    const bool is_query = tensor.view.name.ends_with("attn_q.weight");
+    if (!is_query && !tensor.view.name.ends_with("attn_output.weight")) continue;
+    auto* const w = reinterpret_cast<float*>(bytes.data() + (tensor.view.bytes.data() - file.data()));
+    for (int32_t g = 0; g < shape.n_kv_head; ++g) {
+      const int64_t a = int64_t{g} * shape.group() * d, b = a + (shape.group() - 1) * d;
+      if (is_query) {
+        std::swap_ranges(w + a * n_in, w + (a + d) * n_in, w + b * n_in);
+      } else {
+        for (int64_t row = 0; row < n_in; ++row) {
+          std::swap_ranges(w + row * q_width + a, w + row * q_width + a + d, w + row * q_width + b);
+        }
+      }
+    }
+  }
+  return bytes;
+}
+
+TEST_F(EveryPolicy, DoesNotDependOnTheOrderOfAGroupsHeads) {
+  const std::vector<std::byte> bytes = with_heads_exchanged(model_);
+  const Model other = Model::from(Gguf::parse("exchanged", bytes));
+  const BackendOptions exact = {.kv = KvType::f32, .activations = cpu::Activations::f32};
+  const auto sets_of = [&](const Model& model, const Settings& settings) {
+    Backend backend = make_backend(exact, model, pool_);
+    const Prefilled prefilled =
+        prefill(backend, model, prompt_, {.n_ctx = kPrompt + kSteps, .needs = {.row_sums = true, .window = 64}});
+    Log log(model.shape());
+    Observer* observers[] = {&log};
+    generate(backend, model, *prefilled.sequence, prefilled,
+             {.settings = settings,
+              .n_step = kSteps,
+              .next_token = [&](int32_t t, std::span<const float>) { return (t * 17) % model.shape().n_vocab; },
+              .observers = observers});
+    return log.sets;
+  };
+  for (const Settings& settings : all_with(24)) {
+    EXPECT_EQ(sets_of(model_, settings), sets_of(other, settings)) << settings.summary();
+  }
 }
 
 }  // namespace
