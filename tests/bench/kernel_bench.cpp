@@ -108,6 +108,38 @@ void bench_weights(const Bench& bench) {
 
 // ---- attention of 30 layers, 3 KV heads of 64, group 3
 
+/// A cache's types in turns, so that what else the machine does meets all of them.
+void bench_cache_types(const Bench& bench) {
+  constexpr int32_t kDepth = 8192, kKvHeads = 3, kGroup = 3, kWidth = 64, kLayers = 30;
+  const Cache values(kDepth, kWidth, KvType::q8, 1);  // which fit all types, bf16 nearly
+  const std::vector<float> q = Random(3).normals(kKvHeads * kGroup * kWidth);
+  std::vector<float> out(q.size());
+  auto scratch = cpu::make_attend_scratch();
+  std::vector<std::vector<Cache>> caches;
+  for (const KvType type : kKvTypes) {
+    std::vector<Cache>& of_type = caches.emplace_back();
+    for (int i = 0; i < kLayers * kKvHeads; ++i) of_type.push_back(values.in(type));
+  }
+  std::vector<double> best(caches.size(), 1e9);
+  for (int round = 0; round < 4; ++round) {
+    for (size_t t = 0; t < caches.size(); ++t) {
+      best[t] =
+          std::min(best[t], best_seconds([&] {
+                     for (size_t l = 0; l < kLayers; ++l) {
+                       std::vector<KvBlocks> kv;
+                       for (size_t g = 0; g < kKvHeads; ++g) kv.push_back(caches[t][l * kKvHeads + g].blocks());
+                       const std::vector<PositionSet> sets(kKvHeads, everything_up_to(kDepth));
+                       cpu::attend(bench.pool, *scratch, q.data(), kGroup, kv, sets, 0.125F, out.data(), nullptr, 0);
+                     }
+                   }));
+    }
+  }
+  for (size_t t = 0; t < caches.size(); ++t) {
+    bench.report(("attend run of 8192, cache " + std::string(name_of(kKvTypes[t]))).c_str(), best[t],
+                 2.0 * kLayers * kKvHeads * kDepth * static_cast<double>(row_bytes(kKvTypes[t], kWidth)), 0);
+  }
+}
+
 void bench_attention(const Bench& bench) {
   constexpr int32_t kDepth = 8192, kKvHeads = 3, kGroup = 3, kWidth = 64, kLayers = 30;
   std::vector<Cache> caches;
@@ -264,6 +296,7 @@ int main(int argc, char** argv) {
                 bench.stream);
     bench_regions(bench);
     bench_weights(bench);
+    bench_cache_types(bench);
     bench_attention(bench);
     bench_choices(bench);
   } catch (const std::exception& error) {

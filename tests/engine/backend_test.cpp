@@ -73,6 +73,22 @@ TEST_F(Engine, CompleteSetsAreFullAttentionBitForBit) {
   }
 }
 
+TEST_F(Engine, CompleteSetsAreFullAttentionInEveryCacheType) {
+  const Value all = int64_t{kPrompt + kSteps};
+  std::vector<std::vector<float>> each_type;
+  for (const KvType type : kKvTypes) {
+    prefilled_ = {};  // which lies in the old backend's memory
+    backend_ = make_backend({.kv = type}, model_, pool_);
+    prefilled_ = prefill(backend_, model_, prompt_, {.n_ctx = kPrompt + kSteps});
+    each_type.push_back(run(Settings("full")).logits);
+    EXPECT_EQ(run(make("recycled", {{"K", all}, {"S", int64_t{7}}})).logits, each_type.back()) << name_of(type);
+    EXPECT_NE(run(make("recycled", {{"K", int64_t{16}}, {"S", int64_t{7}}})).logits, each_type.back()) << name_of(type);
+  }
+  for (size_t i = 1; i < each_type.size(); ++i) {
+    EXPECT_NE(each_type[i], each_type[0]) << name_of(kKvTypes[i]) << " is not what the cache was";
+  }
+}
+
 TEST_F(Engine, SmallSetsAreNotFullAttention) {
   EXPECT_NE(run(make("recycled", {{"K", int64_t{16}}, {"S", int64_t{7}}})).logits, run(Settings("full")).logits);
 }

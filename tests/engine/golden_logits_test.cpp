@@ -124,8 +124,9 @@ TEST(Invariance, ThreadsAndChunksChangeNoBitOfTinyModels) {
     const Model model = Model::open(kGolden / "models" / (std::string(name) + ".gguf"));
     std::vector<int32_t> ids;
     for (int32_t i = 0; i < 300; ++i) ids.push_back((i * 37 + i / 7) % 288);
-    for (const BackendOptions& options : {BackendOptions{}, exact("cpu")}) {
-      SCOPED_TRACE(std::string(name) + (options.kv == KvType::f16 ? " fast" : " exact"));
+    for (const BackendOptions& options :
+         {BackendOptions{}, exact("cpu"), BackendOptions{.kv = KvType::q8}, BackendOptions{.kv = KvType::bf16}}) {
+      SCOPED_TRACE(std::string(name) + ", cache " + std::string(name_of(options.kv)));
       expect_invariant(model, ids, options);
     }
   }

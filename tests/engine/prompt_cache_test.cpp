@@ -203,6 +203,20 @@ TEST_P(PromptCacheFile, OtherConditionsAreMadeAnew) {
   EXPECT_EQ(cached(prompt_).n_loaded, 0);
 }
 
+TEST_P(PromptCacheFile, EveryCacheTypeIsRestored) {
+  for (const KvType type : kKvTypes) {
+    use({.kv = type});
+    fs::remove(path_);
+    cached(first(150));
+    const CachedPrefill longer = cached(prompt_);
+    EXPECT_EQ(longer.n_loaded, 150) << name_of(type);
+    expect_never_stopped(longer, prompt_, {Settings("full")});
+    const CachedPrefill whole = cached(prompt_);
+    EXPECT_EQ(whole.n_loaded, kPrompt) << name_of(type);
+    expect_never_stopped(whole, prompt_, {Settings("full")});
+  }
+}
+
 TEST_P(PromptCacheFile, BitsThatThisEngineDoesNotComputeAreNotUsed) {
   cached(first(100));
   {

@@ -57,8 +57,8 @@ void PrintTo(const Case& test, std::ostream* out) {
 /// A model, a prompt and what comes of them under a policy.
 class Bench {
  public:
-  Bench(const std::filesystem::path& model, int32_t n_prompt, int32_t n_step)
-      : n_step_(n_step), model_(Model::open(model)), backend_(make_backend({}, model_, pool_)) {
+  Bench(const std::filesystem::path& model, int32_t n_prompt, int32_t n_step, const BackendOptions& options = {})
+      : n_step_(n_step), model_(Model::open(model)), backend_(make_backend(options, model_, pool_)) {
     for (int32_t i = 0; i < n_prompt; ++i) prompt_.push_back((i * 31 + i / 5) % model_.shape().n_vocab);
   }
 
@@ -68,6 +68,7 @@ class Bench {
     TraceWriter writer(path, true);
     TraceHeader header = header_for(shape, prompt_);
     header.model = "tiny";
+    header.kv_type = backend_.kv;
     header.settings = settings;
     header.shadow = shadow;
     header.row_sums = true;
@@ -250,6 +251,27 @@ TEST(ReplaySetsOfAll, NoPolicyIsLeftOut) {
   std::set<std::string_view> tried;
   for (const Case& each : cases()) tried.insert(each.policy);
   for (const PolicyInfo& info : policy_registry()) EXPECT_TRUE(tried.contains(info.name)) << info.name;
+}
+
+/// A trace stores what keys and values of these caches stand for: the replay's scores must still be the engine's bits,
+/// and what it counts the cache's bytes.
+TEST(ReplaySetsOfAll, EveryCacheTypeIsReplayed) {
+  const ScratchFolder folder;
+  for (const KvType type : kKvTypes) {
+    Bench bench("tests/golden/models/tiny_llama.gguf", kPrompt, kSteps, {.kv = type});
+    for (const Case& each : cases()) {
+      static const std::set<std::string_view> kSome = {"fixed", "query_kv_post", "streaming_cache", "h2o",
+                                                       "tova",  "snapkv",        "quest",           "tokenselect"};
+      if (!kSome.contains(each.name)) continue;
+      SCOPED_TRACE(std::string(name_of(type)) + " " + each.name);
+      const SetKeeper engine = bench.run(folder / "own.h5", each.settings(), false);
+      EXPECT_EQ(TraceReader::open(folder / "own.h5")->info().kv_type, type);
+      const ReplayResult replay = bench.replay(folder / "own.h5", each.settings());
+      bench.expect_same(replay, engine);
+      EXPECT_EQ(std::llround(replay.total.bytes_attend * kSteps), engine.attend);
+      EXPECT_EQ(std::llround(replay.total.bytes_select * kSteps), engine.select);
+    }
+  }
 }
 
 /// A prompt no longer than the window is chosen by all of its queries.
