@@ -148,9 +148,7 @@ class HostBackend final : public ModelOps {
         return int64_t{count} * shape_.d_head;
       }
       case Item::row: {
-        const BytesRead counted = c_.bytes;  // what observers read is not the step's
-        c_.ensure_rows(seq, layer, c_.all_kv_heads());
-        c_.bytes = counted;
+        c_.ensure_rows(seq, layer, c_.all_kv_heads(), true);
         const int32_t n = c_.rows.n;
         for (int32_t h = 0; h < shape_.group(); ++h)
           put(c_.rows.row(kv_head * shape_.group() + h), n, out, int64_t{h} * n);
