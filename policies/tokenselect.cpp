@@ -26,7 +26,8 @@ Parts parts_of(const Settings& settings, int32_t layer, int32_t n_prompt) {
   };
   if (settings.is_auto("K")) return {part("n_init", 128), part("n_local", 512), part("k", 2048)};
   const int32_t budget = count_of(settings, "K", layer, n_prompt);
-  const int32_t n_init = part("n_init", budget / 16), n_local = part("n_local", 7 * budget / 16);
+  const int32_t n_init = part("n_init", budget / 16);
+  const int32_t n_local = part("n_local", static_cast<int32_t>(int64_t{7} * budget / 16));
   const int32_t rest = budget - n_init - n_local;
   if (rest < 0 || (!settings.is_auto("k") && part("k", 0) != rest)) {
     fail_usage(

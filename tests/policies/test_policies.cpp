@@ -97,7 +97,7 @@ Settings random_settings(std::mt19937& random) {
 /// Most positions that SEMANTICS allows a set of step t, p included.
 int32_t bound(const Settings& settings, const Branch& branch, int32_t n_prompt, int32_t t, int32_t p, int32_t stamp) {
   const std::string& policy = settings.policy();
-  if (policy == "full" || branch.full) return p + 1;
+  if (policy == "full" || (branch.full && policy != "tokenselect")) return p + 1;
   const auto k = static_cast<int32_t>(settings.count("K", 0, n_prompt));
   if (policy == "recycled") return std::max(k + 1, p - stamp);
   if (policy == "snapkv" || policy == "pyramidkv") return k + t;
@@ -318,6 +318,8 @@ TEST(Policies, TokenSelectSplitsABudgetAsTheFieldDoesAndRefusesPartsThatDoNotAdd
     EXPECT_EQ(first.before.keep, k);
   };
   check(128, 512, 2048);
+  settings.set("K", int64_t{1} << 30);  // the largest there is
+  check(4000, 7 << 26, 1 << 29);
   settings.set("K", int64_t{100});
   check(6, 43, 51);
   settings.set("n_init", int64_t{10});
