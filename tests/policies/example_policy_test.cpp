@@ -1,9 +1,11 @@
-// The policy of docs/add-a-policy.md, in the engine: what the page promises holds.
+// The policy of docs/add-a-policy.md, in engine and replay: what the page promises holds.
 #include <gtest/gtest.h>
 
 #include <algorithm>
 
-#include "engine/generate.h"
+#include "engine/record/recorder.h"
+#include "tests/support/scratch_folder.h"
+#include "traces/replay/replay.h"
 
 namespace reattend {
 namespace {
@@ -23,7 +25,8 @@ struct Log final : Observer {
   void step_end(const StepView& step) override { logits.insert(logits.end(), step.logits.begin(), step.logits.end()); }
 };
 
-Log run(const Settings& settings) {
+/// Recorded where `trace` is a file's name.
+Log run(const Settings& settings, const std::filesystem::path& trace = {}) {
   const Model model = Model::open("tests/golden/models/tiny_llama.gguf");
   ThreadPool pool(2);
   Backend backend = make_backend({}, model, pool);
@@ -31,7 +34,17 @@ Log run(const Settings& settings) {
   for (int32_t i = 0; i < kPrompt; ++i) prompt.push_back(i * 31 % 288);
   const Prefilled prefilled = prefill(backend, model, prompt, {.n_ctx = kPrompt + kSteps});
   Log log;
-  Observer* observers[] = {&log};
+  std::vector<Observer*> observers = {&log};
+  std::optional<TraceWriter> writer;
+  std::optional<Recorder> recorder;
+  if (!trace.empty()) {
+    TraceHeader header = header_for(model.shape(), prompt);
+    header.model = "tiny";
+    header.settings = settings;
+    header.vocab.resize(static_cast<size_t>(model.shape().n_vocab), "x");
+    writer.emplace(trace, false);
+    observers.push_back(&recorder.emplace(*writer, header, model.shape()));
+  }
   generate(backend, model, *prefilled.sequence, prefilled,
            {.settings = settings,
             .n_step = kSteps,
@@ -61,6 +74,16 @@ TEST(ExamplePolicy, KeepsItsAnchorsAndRefreshesTheRest) {
     EXPECT_TRUE(std::equal(set.begin(), set.begin() + 3, std::vector<int32_t>{0, 1, 2}.begin())) << t;
     for (int32_t i = 0; i < 5; ++i) EXPECT_EQ(set[set.size() - 1 - static_cast<size_t>(i)], p - i) << t;
   }
+}
+
+TEST(ExamplePolicy, IsReplayedExactly) {
+  const test::ScratchFolder folder;
+  const Log log = run(anchored(20), folder / "anchored.h5");
+  ThreadPool pool(2);
+  Replayer replayer(TraceReader::open(folder / "anchored.h5"), pool);
+  const ReplayResult replay = replayer.run({.settings = anchored(20), .layers = {0}, .keep_sets = true}, {}, Cancel());
+  const size_t n_kv_head = replay.layers[0].sets.size() / kSteps;
+  for (size_t i = 0; i < kSteps; ++i) EXPECT_EQ(replay.layers[0].sets[i * n_kv_head], log.sets[i]) << i + 1;
 }
 
 TEST(ExamplePolicy, IsFullAttentionWhileEverythingFits) {

@@ -12,22 +12,22 @@
 namespace reattend {
 namespace {
 
-/// The best of a whole row 0..p, in rank order.
-bool is_top_of_row(const Select& select) {
-  return select.by == Rank::row && !select.shared && !select.from_kept && !select.with_current && !select.ascending;
+/// The best of a whole row of n entries, in rank order.
+bool is_top_of_row(const Select& select, int32_t n) {
+  return is_from_ranking(select, n) && !select.with_current;
 }
 
-bool is_simple(const Branch& branch) {
-  return !branch.before.chooses() && !branch.accumulate && (!branch.after.chooses() || is_top_of_row(branch.after));
+bool is_simple(const Branch& branch, int32_t n) {
+  return !branch.before.chooses() && !branch.accumulate && (!branch.after.chooses() || is_top_of_row(branch.after, n));
 }
 
 /// Whether every choice of the layer comes after its attention and is the top of a row.
-bool follows_from_rankings(const Policy& policy, int32_t layer, int32_t n_step) {
+bool follows_from_rankings(const Policy& policy, int32_t layer, const PreparedLayer& prepared) {
   const Select prompt = policy.prompt(layer);
-  if (prompt.chooses() && !is_top_of_row(prompt)) return false;
-  for (int32_t t = 1; t <= n_step; ++t) {
+  if (prompt.chooses() && !is_top_of_row(prompt, prepared.n_row(0))) return false;
+  for (int32_t t = 1; t <= prepared.n_step(); ++t) {
     const Plan plan = policy.plan(layer, t);
-    if (!is_simple(plan.branch) || !is_simple(plan.otherwise)) return false;
+    if (!is_simple(plan.branch, prepared.n_row(t)) || !is_simple(plan.otherwise, prepared.n_row(t))) return false;
   }
   return true;
 }
@@ -90,7 +90,7 @@ float compare(const Comparison& how, const PreparedLayer& prepared, int32_t kv_h
 
 Decisions decide(const Policy& policy, int32_t layer, PreparedLayer& prepared, const PromptData& prompt,
                  ThreadPool& pool, const Cancel& cancel) {
-  if (follows_from_rankings(policy, layer, prepared.n_step())) return decide_by_rankings(policy, layer, prepared);
+  if (follows_from_rankings(policy, layer, prepared)) return decide_by_rankings(policy, layer, prepared);
   return walk(policy, layer, prepared, prompt, pool, cancel);
 }
 

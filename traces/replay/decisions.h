@@ -43,6 +43,12 @@ struct PromptData {
 Decisions decide(const Policy& policy, int32_t layer, PreparedLayer& prepared, const PromptData& prompt,
                  ThreadPool& pool, const Cancel& cancel);
 
+/// Whether a choice of one KV head is a prefix of the ranking of its whole row of n entries.
+inline bool is_from_ranking(const Select& select, int32_t n) {
+  return select.by == Rank::row && !select.shared && !select.from_kept && !select.ascending && select.begin == 0 &&
+         select.end == n;
+}
+
 inline const Branch& branch_of(const Plan& plan, const Decision& decision) {
   return decision.otherwise ? plan.otherwise : plan.branch;
 }

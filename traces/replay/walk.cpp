@@ -19,20 +19,20 @@ using Ops = cpu::SelectOps;
 /// What the choices of a layer have in common, known before the first of them.
 struct Outline {
   bool shared = false;  ///< one kept set for all KV heads
-  RankNeed rank;        ///< of choices from whole rows of single KV heads
+  RankNeed rank;        ///< of choices that are prefixes of rankings
   int32_t depth = 0;
 };
 
 Outline outline_of(const Policy& policy, int32_t layer, const PreparedLayer& prepared) {
   Outline out;
   bool any = false;
-  const auto add = [&](const Select& select) {
+  const auto add = [&](const Select& select, int32_t n) {
     if (!select.chooses()) return;
     if (any && select.shared != out.shared) {
       throw Error("replay: a policy that chooses for a layer and for its KV heads is not supported");
     }
     any = true, out.shared = select.shared;
-    if (select.by != Rank::row || select.shared) return;
+    if (!is_from_ranking(select, n)) return;
     const RankNeed rank = {.present = true, .reduce = select.reduce, .pool = select.pool};
     if (out.rank.present && out.rank != rank) {
       throw Error("replay: a policy that ranks one layer in two ways is not supported");
@@ -40,11 +40,11 @@ Outline outline_of(const Policy& policy, int32_t layer, const PreparedLayer& pre
     out.rank = rank;
     out.depth = std::max(out.depth, select.keep + (select.with_current ? 1 : 0));
   };
-  add(policy.prompt(layer));
+  add(policy.prompt(layer), prepared.n_row(0));
   for (int32_t t = 1; t <= prepared.n_step(); ++t) {
     const Plan plan = policy.plan(layer, t);
     for (const Branch* way : {&plan.branch, &plan.otherwise}) {
-      add(way->before), add(way->after);
+      add(way->before, prepared.n_row(t)), add(way->after, prepared.n_row(t));
       if (way->before.chooses() && way->after.chooses()) {
         throw Error("replay: a policy that chooses twice in a step is not supported");
       }
@@ -167,7 +167,7 @@ class Unit {
     const int32_t n = prepared_.n_row(t);
     const Candidates who = candidates_of(what, *kept_);
     std::vector<int32_t> chosen;
-    if (what.by == Rank::row && !what.shared) {
+    if (is_from_ranking(what, n)) {
       const std::span<const int32_t> best(prepared_.ranks(first_kv_, t), static_cast<size_t>(std::min(what.keep, n)));
       keep_best(what, best, who, n - 1, chosen);
     } else {
