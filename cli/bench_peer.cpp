@@ -4,7 +4,9 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -14,11 +16,49 @@
 namespace reattend::cli {
 namespace {
 
-/// Its shared libraries lie beside it where it was unpacked, not installed.
-std::string library_path(const std::filesystem::path& program) {
+/// A folder for one run: output, log, and links to libraries.
+class RunFolder {
+ public:
+  RunFolder() {
+    std::string name = (std::filesystem::temp_directory_path() / "reattend-peer-XXXXXX").string();
+    if (mkdtemp(name.data()) == nullptr) {
+      fail({.where = name,
+            .expected = "a temporary folder",
+            .got = std::strerror(errno),
+            .remedy = "set TMPDIR to a folder that can be written"});
+    }
+    path_ = name;
+  }
+  ~RunFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  RunFolder(const RunFolder&) = delete;
+  RunFolder& operator=(const RunFolder&) = delete;
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+/// Where the peer's libraries are: beside it, as it was unpacked. A Python wheel holds no links, so libggml.so.0.26.0
+/// lies there without the name libggml.so.0 that the loader asks for; `links` gets those names.
+std::string library_path(const std::filesystem::path& program, const std::filesystem::path& links) {
+  const std::filesystem::path folder = std::filesystem::absolute(program).parent_path();
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, ignored)) {
+    const std::string name = entry.path().filename().string();
+    const size_t version = name.find(".so.");
+    if (version == std::string::npos) continue;
+    const size_t end = name.find('.', version + 4);
+    if (end == std::string::npos) continue;
+    const std::string soname = name.substr(0, end);
+    if (!std::filesystem::exists(folder / soname))
+      std::filesystem::create_symlink(entry.path(), links / soname, ignored);
+  }
   const char* const before = std::getenv("LD_LIBRARY_PATH");
-  const std::string folder = program.parent_path().string();
-  return before != nullptr && *before != '\0' ? folder + ":" + before : folder;
+  return folder.string() + ":" + links.string() +
+         (before != nullptr && *before != '\0' ? ":" + std::string(before) : "");
 }
 
 std::string last_line(const std::filesystem::path& path) {
@@ -43,16 +83,8 @@ std::optional<std::filesystem::path> find_peer() {
 }
 
 PeerResult run_peer(const PeerRun& run, const Cancel& cancel) {
-  const std::filesystem::path out =
-      std::filesystem::temp_directory_path() / fmt::format("reattend-peer-{}.json", ::getpid());
-  const std::filesystem::path log = out.string() + ".log";
-  const struct Cleaner {
-    const std::filesystem::path &a, &b;
-    ~Cleaner() {
-      std::error_code ignored;
-      std::filesystem::remove(a, ignored), std::filesystem::remove(b, ignored);
-    }
-  } cleaner{out, log};
+  const RunFolder folder;
+  const std::filesystem::path out = folder.path() / "out.json", log = folder.path() / "log";
   const std::vector<std::string> arguments = {run.program.string(),
                                               "-m",
                                               run.model.string(),
@@ -75,7 +107,7 @@ PeerResult run_peer(const PeerRun& run, const Cancel& cancel) {
                                               "-o",
                                               "json"};
   const int status = run_program({.arguments = arguments,
-                                  .environment = {{"LD_LIBRARY_PATH", library_path(run.program)}},
+                                  .environment = {{"LD_LIBRARY_PATH", library_path(run.program, folder.path())}},
                                   .out = out,
                                   .errors = log,
                                   .remedy = "give the path of llama-bench with --peer, or --no-peer"},
@@ -92,7 +124,7 @@ PeerResult run_peer(const PeerRun& run, const Cancel& cancel) {
     fail({.where = run.program.string(),
           .expected = "JSON with avg_ts",
           .got = fmt::format("exit status {}, {}", status, last.empty() ? error.what() : last),
-          .remedy = "does it run by hand? its libraries must lie beside it under their short names"});
+          .remedy = "does it run by hand?"});
   }
   return result;
 }

@@ -218,8 +218,9 @@ Chart to_chart(const BenchReport& report) {
   const double from = low / 3, to = std::max(high * 3, 3 * report.peak.int8_gmacs / stream);
   for (Panel* each : {&steps, &kernels}) {
     each->y.high = 2 * std::max(report.peak.int8_gmacs, report.peak.f32_gmacs);
+    std::vector<Series> limits;  // first, so that the legend begins with them
     const auto line = [&](const std::string& name, double x0, double y0, double x1, double y1) {
-      each->series.push_back({.name = name, .x = {x0, x1}, .y = {y0, y1}});
+      limits.push_back({.name = name, .x = {x0, x1}, .y = {y0, y1}});
     };
     const double ridge8 = report.peak.int8_gmacs / stream, ridge32 = report.peak.f32_gmacs / stream;
     line(fmt::format("stream, {:.1f} GB/s", stream), from, from * stream, ridge8, report.peak.int8_gmacs);
@@ -227,6 +228,7 @@ Chart to_chart(const BenchReport& report) {
          report.peak.int8_gmacs);
     line(fmt::format("f32 peak, {:.0f} GMAC/s", report.peak.f32_gmacs), ridge32, report.peak.f32_gmacs, to,
          report.peak.f32_gmacs);
+    each->series.insert(each->series.begin(), limits.begin(), limits.end());
   }
   Chart chart = {.title = fmt::format("{}: what the machine allows and what is reached", report.model),
                  .subtitle = fmt::format("{} threads, {} kernels, {} cache; bytes are those that must be read, decode "

@@ -31,7 +31,7 @@ float step_for(TensorType type, float sigma) {
   return sigma * std::sqrt(12.0F) / n_value;
 }
 
-/// Blocks of random quants; every scale is the same, a minimum centres q4_1.
+/// Blocks of random quants; scales differ in their sign alone, a minimum centres q4_1.
 void fill_blocks(TensorType type, float sigma, std::span<std::byte> out) {
   Bits bits;
   size_t at = 0;
@@ -41,9 +41,12 @@ void fill_blocks(TensorType type, float sigma, std::span<std::byte> out) {
   }
   for (; at < out.size(); ++at) out[at] = static_cast<std::byte>(bits());
   const float step = step_for(type, sigma);
-  const Half scale = to_half(step), minimum = to_half(-7.5F * step);
   const auto block = static_cast<size_t>(format_of(type).block_bytes);
   for (at = 0; at < out.size(); at += block) {
+    // q4_0 has a value more below 0 than above: signs that change keep all weights' mean at 0. With a mean, hidden
+    // states would turn towards it layer by layer.
+    const float d = bits() % 2 == 0 ? step : -step;
+    const Half scale = to_half(d), minimum = to_half(-7.5F * d);
     std::memcpy(out.data() + at, &scale, sizeof scale);
     if (type == TensorType::q4_1) std::memcpy(out.data() + at + sizeof scale, &minimum, sizeof minimum);
   }
@@ -74,11 +77,13 @@ Model Model::random(const ModelShape& shape, TensorType type, bool tied) {
   model.path_ = shape.name;
   model.file_ = std::make_unique<Gguf>(Gguf::parse(shape.name, empty_gguf()));
 
-  // Windows begin at blocks that are far apart from one matrix to the next.
-  constexpr int64_t kShift = 1021;
+  // Windows begin at blocks that are far apart from one matrix to the next. None but the embedding's holds the rows of
+  // the first tokens: a matrix with a token's embedding among its rows would single that token out.
+  constexpr int64_t kShift = 1021, kTokens = 4096;
+  const int64_t first = std::min<int64_t>(kTokens, shape.n_vocab) * d / format.block_size;
   const int64_t n_matrix = int64_t{7} * shape.n_layer + 2;
   const int64_t longest =
-      std::max({shape.n_vocab * d, d_q * d, d_kv * d, f * d}) / format.block_size + n_matrix * kShift;
+      first + std::max({shape.n_vocab * d, d_q * d, d_kv * d, f * d}) / format.block_size + n_matrix * kShift;
   const int64_t blocks_bytes = longest * format.block_bytes;
   const int64_t norms_at = (blocks_bytes + 63) / 64 * 64;
   model.bytes_.resize(static_cast<size_t>(norms_at + std::max(d, f) * int64_t{sizeof(float)}));
@@ -90,7 +95,9 @@ Model Model::random(const ModelShape& shape, TensorType type, bool tied) {
   }
   int64_t n_taken = 0;
   const auto matrix = [&](int64_t n_row, int64_t n_col) {
-    const auto at = static_cast<size_t>(n_taken++ * kShift * format.block_bytes);
+    const int64_t begin = n_taken == 0 ? 0 : first + n_taken * kShift;
+    ++n_taken;
+    const auto at = static_cast<size_t>(begin * format.block_bytes);
     const auto size = static_cast<size_t>(matrix_bytes(type, n_row, n_col));
     return TensorView{.name = "random",
                       .type = type,

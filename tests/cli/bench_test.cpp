@@ -108,6 +108,15 @@ TEST(Bench, PeerTakesTurnsWithBothSettingsAndGivesRatios) {
   EXPECT_NE(calls.find("-fa off"), std::string::npos) << calls;
 }
 
+TEST(Bench, PeerFindsTheLibrariesOfAWheelByTheirShortNames) {
+  const ScratchFolder folder;
+  std::ofstream(folder / "libggml.so.0.26.0") << "library";
+  const std::string look = "cat \"${LD_LIBRARY_PATH#*:}/libggml.so.0\" > /dev/null || exit 1\n";
+  const std::string peer = fake_peer(folder, look + kAnswer).string();
+  const auto report = json_of(tiny_bench({"--parts", "steps", "--peer", peer, "--json"}));
+  EXPECT_TRUE(report.is_object() && report["rows"][0]["peer_tok_per_s"] == 4.0);
+}
+
 TEST(Bench, PeerOnThePathIsFound) {
   const ScratchFolder folder;
   fake_peer(folder, kAnswer);
