@@ -15,6 +15,8 @@ struct Branch {
   Select after;             ///< a choice that acts from the next step on
   bool accumulate = false;  ///< this step's rows over what it attended to join the sums
   bool full = false;        ///< counts as a full step (a refresh)
+  /// Positions [forget_begin, forget_end) that neither this nor any later step attends to: a cache may drop them.
+  int32_t forget_begin = 0, forget_end = 0;
 
   /// The kept set stays as it is, so copies of its rows made now serve later steps.
   constexpr bool leaves_kept() const { return !before.chooses() && !after.chooses(); }

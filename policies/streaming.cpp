@@ -28,7 +28,10 @@ class Streaming final : public Policy {
     if (stride && t % *stride == 0) return {.branch = {.attend = {.everything = true}, .full = true}};
     // In a complete set ranks are positions: no rotation, so that it stays equal to `full` bit for bit.
     if (p <= keep) return {.branch = {.attend = {.everything = true}}};
-    return {.branch = {.attend = {.lead = sinks, .tail = p - (keep - sinks), .rank_rotation = rotates_}}};
+    const int32_t tail = p - (keep - sinks);
+    Branch branch = {.attend = {.lead = sinks, .tail = tail, .rank_rotation = rotates_}};
+    if (!stride) branch.forget_begin = sinks, branch.forget_end = tail;
+    return {.branch = branch};
   }
 
  private:

@@ -139,6 +139,7 @@ class HostBackend final : public ModelOps {
         return read_queries(seq, item, layer, count, out);
       case Item::keys:
       case Item::values: {
+        if (!seq.cache->complete()) throw Error("backend: the cache was cut to what its policy attends to");
         const size_t bytes = static_cast<size_t>(seq.cache->bytes_per_position() / 2);
         for (int32_t i = 0; i < count; ++i) {
           const void* row = item == Item::keys ? seq.cache->key(layer, kv_head, first + i)

@@ -5,6 +5,7 @@
 #include <limits>
 #include <vector>
 
+#include "base/error.h"
 #include "engine/backend/host_core.h"
 #include "engine/record/measure.h"
 #include "kernels/choose.h"
@@ -98,6 +99,11 @@ class HostSelection final : public SelectionOps {
       use_packed(seq, layer, plan);
       run_attention(seq, layer, kv, c_.sets, scores);
     }
+    if (measure_ || shadow) return;  // who looks at whole rows needs all of the cache
+    for (int32_t g = 0; g < n_kv; ++g) {
+      const Branch& way = c_.branch(seq, layer, g, plan);
+      if (way.forget_end > way.forget_begin) seq.cache->release(layer, g, way.forget_begin, way.forget_end);
+    }
   }
 
   void after(Sequence& sequence, int32_t layer, const Plan& plan) override {
@@ -114,6 +120,7 @@ class HostSelection final : public SelectionOps {
                     const PromptNeeds& needs, bool measure) override {
     const BackendMemory::Access access(c_.memory);
     Seq& seq = c_.cast(sequence);
+    if (!seq.cache->complete()) throw Error("backend: a run that forgot positions can't be continued by another");
     measure_ = measure;
     for (int32_t g = 0; g < c_.shape.n_kv_head; ++g) {
       KeptSet& kept = c_.unit(seq, layer, g);

@@ -28,7 +28,7 @@ KvCache::KvCache(const CacheShape& shape, std::pmr::memory_resource* memory)
 }
 
 KvCache::KvCache(const KvCache& other)
-    : shape_(other.shape_), memory_(other.memory_), size_(other.size_), columns_(memory_) {
+    : shape_(other.shape_), memory_(other.memory_), size_(other.size_), complete_(other.complete_), columns_(memory_) {
   const auto n_shared = static_cast<std::ptrdiff_t>(size_ / kPiece);
   const size_t partial = static_cast<size_t>(size_ % kPiece * bytes_per_position() / 2);
   const size_t half = static_cast<size_t>(kPiece * bytes_per_position() / 2);
@@ -64,6 +64,16 @@ void KvCache::grow(int32_t n) {
   const size_t n_block = static_cast<size_t>(n_piece(size_));
   for (Column& each : columns_) {
     while (each.blocks.size() < n_block) append_block(each);
+  }
+}
+
+void KvCache::release(int32_t layer, int32_t kv_head, int32_t begin, int32_t end) {
+  Column& from = column(layer, kv_head);
+  for (int32_t b = n_piece(begin); b < end / kPiece; ++b) {
+    if (from.blocks[b] == nullptr) continue;
+    from.blocks[b].reset();
+    from.keys[b] = from.values[b] = nullptr;
+    complete_ = false;
   }
 }
 

@@ -28,7 +28,12 @@ class KvCache {
   /// Makes room for positions [size(), size() + n) of every layer. Throws Error when that exceeds n_ctx.
   void grow(int32_t n);
 
-  /// Row of a position below size(): row_bytes(shape().type, shape().d_head).
+  /// Gives up the blocks that lie within [begin, end): their rows must not be asked for again.
+  void release(int32_t layer, int32_t kv_head, int32_t begin, int32_t end);
+  /// Whether every position is still there.
+  bool complete() const { return complete_; }
+
+  /// Row of a position below size() in a block that was not released: row_bytes(shape().type, shape().d_head).
   void* key(int32_t layer, int32_t kv_head, int32_t position);
   void* value(int32_t layer, int32_t kv_head, int32_t position);
   KvBlocks blocks(int32_t layer, int32_t kv_head) const;
@@ -48,6 +53,7 @@ class KvCache {
   CacheShape shape_;
   std::pmr::memory_resource* memory_;
   int32_t size_ = 0;
+  bool complete_ = true;
   std::pmr::vector<Column> columns_;  ///< [n_layer * n_kv_head]
 };
 

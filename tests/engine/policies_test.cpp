@@ -215,6 +215,38 @@ TEST_F(EveryPolicy, LayersFollowTheirOwnBudgets) {
   }
 }
 
+/// A stream has no end: what streaming has left behind is given back, for as long as nobody looks at whole rows.
+TEST_F(EveryPolicy, StreamingGivesBackWhatItHasLeft) {
+  constexpr int32_t kLong = 3000;
+  const auto run_long = [&](const Settings& settings, std::span<Observer* const> observers) {
+    const auto sequence = backend_.model->new_sequence(kPrompt + kLong, {.window = 64});
+    extend(backend_, model_, *sequence, prompt_, 0, {});
+    Prefilled prompt{.prompt = prompt_, .logits = prefilled_.logits};
+    const Generated out = generate(backend_, model_, *sequence, prompt,
+                                   {.settings = settings,
+                                    .n_step = kLong,
+                                    .next_token = [](int32_t t, std::span<const float>) { return t * 17 % 288; },
+                                    .observers = observers});
+    bool whole = true;
+    std::vector<std::byte> key(static_cast<size_t>(model_.shape().d_head) * 2);
+    try {
+      backend_.model->read(*sequence, Item::keys, 0, 0, 300, 1, key);
+    } catch (const Error&) {
+      whole = false;
+    }
+    return std::pair(out.logits_hash, whole);
+  };
+  const Settings settings = make("streaming", {{"K", int64_t{40}}});
+  const auto [cut_hash, cut_whole] = run_long(settings, {});
+  EXPECT_FALSE(cut_whole);
+  Log log(model_.shape());
+  Observer* observers[] = {&log};
+  const auto [hash, whole] = run_long(settings, observers);
+  EXPECT_TRUE(whole) << "a measuring observer reads all keys";
+  EXPECT_EQ(cut_hash, hash);
+  EXPECT_TRUE(run_long(make("streaming_refresh", {{"K", int64_t{40}}}), {}).second) << "full steps read everything";
+}
+
 TEST_F(EveryPolicy, SaysWhatAPromptLacks) {
   const Prefilled plain = prefill(backend_, model_, prompt_, {.n_ctx = kPrompt + kSteps});
   const auto message = [&](const Settings& settings) {
