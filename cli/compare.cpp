@@ -109,8 +109,10 @@ Continuation read_continuation(const Options& options, const Tokenizer& tokenize
 }
 
 void check_files(const Options& options) {
-  for (const std::string& path : {options.csv, options.csv_steps, options.chart}) {
-    if (!path.empty()) refuse_to_replace(path, options.force);
+  const std::pair<const char*, const std::string&> files[] = {
+      {"--csv", options.csv}, {"--csv-steps", options.csv_steps}, {"--chart", options.chart}};
+  for (const auto& [option, path] : files) {
+    if (!path.empty()) refuse_to_replace(path, options.force, option);
   }
   if (!options.chart.empty() && !options.chart.ends_with(".svg")) {
     fail_usage({"--chart", "a name that ends in .svg", "\"" + options.chart + "\"", ""});

@@ -78,7 +78,7 @@ KvType kv_type(const std::string& name) {
   fail_usage({"--kv", "one of " + names, "'" + name + "'", ""});
 }
 
-/// An option whose number must lie in [low, high].
+/// An option whose number must lie in [low, high]; its value now is the default that the help tells.
 template <class T>
 void add_number(CLI::App& app, const std::string& name, T& target, const double low, const double high,
                 const std::string& help) {
@@ -92,7 +92,7 @@ void add_number(CLI::App& app, const std::string& name, T& target, const double 
            }
            target = static_cast<T>(value);
          },
-         help)
+         fmt::format("{} [{}]", help, target))
       ->type_name(std::is_integral_v<T> ? "N" : "X");
 }
 
@@ -266,10 +266,10 @@ std::vector<int32_t> PromptOptions::read_all(const Tokenizer& tokenizer) const {
 }
 
 void add_sampler_options(CLI::App& app, SamplerOptions& options) {
-  add_number(app, "--temperature", options.temperature, 0, 100, "Of sampling; 0: always the likeliest token [0]");
-  add_number(app, "--top-k", options.top_k, 0, 1 << 24, "Sample among the k likeliest; 0: all [0]");
-  add_number(app, "--top-p", options.top_p, 0, 1, "Sample among the likeliest that together hold this probability [1]");
-  add_number(app, "--seed", options.seed, 0, 9007199254740992.0, "The same seed gives the same text [0]");
+  add_number(app, "--temperature", options.temperature, 0, 100, "Of sampling; 0: always the likeliest token");
+  add_number(app, "--top-k", options.top_k, 0, 1 << 24, "Sample among the k likeliest; 0: all");
+  add_number(app, "--top-p", options.top_p, 0, 1, "Sample among the likeliest that together hold this probability");
+  add_number(app, "--seed", options.seed, 0, 9007199254740992.0, "The same seed gives the same text");
 }
 
 }  // namespace reattend::cli

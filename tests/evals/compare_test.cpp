@@ -174,6 +174,7 @@ TEST(Compare, WritesTablesAndChart) {
   EXPECT_NE(svg.find("full, "), std::string::npos);
   EXPECT_NE(svg.find(">tova K=L/8<"), std::string::npos);
   expect_refused(arguments, 2, csv);
+  expect_refused(arguments, 2, "give another --csv,");
   Arguments forced = arguments;
   forced.push_back("--force");
   EXPECT_EQ(compare(forced).code, 0);
