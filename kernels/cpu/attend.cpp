@@ -32,22 +32,22 @@ void find_rows(const KvBlocks& kv, const PositionSet& set, bool values, int32_t 
   const int64_t bytes = row_bytes(kv.type, kv.d_head), packed_bytes = row_bytes(set.packed_type, kv.d_head);
   const int32_t kept_end = set.lead + set.n_kept;
   const auto row_at = [&](int32_t p) { return static_cast<const std::byte*>(blocks[p / kPiece]) + p % kPiece * bytes; };
-  const auto put_run = [&](const std::byte* first, int64_t stride, int count) {
-    for (int j = 0; j < count; ++j) *out++ = first + j * stride;
+  const auto put_run = [](const std::byte* first, int64_t stride, int count, const void** to) {
+    for (int j = 0; j < count; ++j) to[j] = first + j * stride;
   };
-  for (int i = 0, count = 0; i < n; i += count) {
+  for (int i = 0, count = 0; i < n; i += count, out += count) {
     const int32_t entry = begin + i;
     if (entry >= set.lead && entry < kept_end) {
       count = std::min(n - i, kept_end - entry);
       if (packed != nullptr) {
-        put_run(packed + (entry - set.lead) * packed_bytes, packed_bytes, count);
+        put_run(packed + (entry - set.lead) * packed_bytes, packed_bytes, count, out);
       } else {
-        for (int j = 0; j < count; ++j) *out++ = row_at(set.kept[entry - set.lead + j]);
+        for (int j = 0; j < count; ++j) out[j] = row_at(set.kept[entry - set.lead + j]);
       }
     } else {  // a run, up to the end of its block
       const int32_t p = set[entry];
       count = std::min({n - i, kPiece - p % kPiece, entry < set.lead ? set.lead - entry : n - i});
-      put_run(row_at(p), bytes, count);
+      put_run(row_at(p), bytes, count, out);
     }
   }
 }

@@ -3,8 +3,7 @@ namespace reattend::cpu::REATTEND_TARGET {
 namespace {
 
 /// Scores of kGroup heads. Each dot product is a chain of fma over the vectors of a row, then sum4's tree: the same
-/// bits whatever the row's neighbours are. kVecs is d_head / 16, or 0 for any d_head. Rows ahead of use are fetched: 16
-/// of 128 bytes cover the latency of memory at full bandwidth.
+/// bits whatever the row's neighbours are. kVecs is d_head / 16, or 0 for any d_head.
 template <class Row, int kVecs, int kGroup>
 void scores_of(const float* q, int any_d_head, const void* const* rows, int n, float scale, float* out,
                int64_t out_stride) {
