@@ -33,7 +33,11 @@ void find_rows(const KvBlocks& kv, const PositionSet& set, bool values, int32_t 
   const int32_t kept_end = set.lead + set.n_kept;
   const auto row_at = [&](int32_t p) { return static_cast<const std::byte*>(blocks[p / kPiece]) + p % kPiece * bytes; };
   const auto put_run = [](const std::byte* first, int64_t stride, int count, const void** to) {
-    for (int j = 0; j < count; ++j) to[j] = first + j * stride;
+    int j = 0;  // by four: one at a time took a tenth of the attention
+    for (; j + 4 <= count; j += 4, first += 4 * stride) {
+      to[j] = first, to[j + 1] = first + stride, to[j + 2] = first + 2 * stride, to[j + 3] = first + 3 * stride;
+    }
+    for (; j < count; ++j, first += stride) to[j] = first;
   };
   for (int i = 0, count = 0; i < n; i += count, out += count) {
     const int32_t entry = begin + i;
