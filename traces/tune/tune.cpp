@@ -88,9 +88,12 @@ class Tuner {
   TunePoint point_of(const Settings& settings, std::span<const LayerReplay> layers) const {
     const ReplaySummary summary = summarize(info_, layers);
     const double share = static_cast<double>(layers.size()) / info_.n_layer;
-    const StepWork some = work_of(info_, layers);
+    StepWork work = work_of(info_, layers);
+    for (double* part : {&work.run, &work.kept, &work.ranked, &work.rescored, &work.packed, &work.bounds}) {
+      *part /= share;
+    }
     TunePoint point = {.settings = settings, .whole = static_cast<int32_t>(layers.size()) == info_.n_layer};
-    point.cost = cost({some.run / share, some.kept / share, some.ranked / share, some.rescored / share});
+    point.cost = cost(work);
     point.speed_up = result_.full_cost / point.cost;
     point.output_error_mean = info_.has_values ? summary.output_error_mean : 0;
     point.output_error_p95 = info_.has_values ? summary.output_error_p95 : 0;
