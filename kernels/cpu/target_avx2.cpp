@@ -1,4 +1,6 @@
 // The kernels for one instruction set: avx2.
+#include <type_traits>
+
 #include "kernels/cpu/simd/avx2.h"
 #include "kernels/cpu/table.h"
 

@@ -1,4 +1,6 @@
 // The kernels for one instruction set: avx512.
+#include <type_traits>
+
 #include "kernels/cpu/simd/avx512.h"
 #include "kernels/cpu/table.h"
 

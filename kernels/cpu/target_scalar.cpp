@@ -1,4 +1,6 @@
 // The kernels for one instruction set: scalar.
+#include <type_traits>
+
 #include "kernels/cpu/simd/scalar.h"
 #include "kernels/cpu/table.h"
 

@@ -13,7 +13,7 @@ void scores_of(const float* q, int any_d_head, const void* const* rows, int n, f
     const void* row[4];
     for (int j = 0; j < 4; ++j) {
       row[j] = rows[i + j < n ? i + j : n - 1];
-      Row::fetch(rows[i + j < n ? i + j + kRowsAhead : n - 1], d_head, 0, d_head);
+      Row::fetch(rows, i + j < n ? i + j + kRowsAhead : n - 1, d_head, 0, d_head);
     }
     Vec acc[kGroup][4];
     REATTEND_UNROLL
@@ -65,7 +65,7 @@ void mix_of(const float* weights, int64_t weight_stride, int d_head, const void*
   };
   each([&](Vec& x, const float* p, bool whole) { x = whole ? load(p) : load_part(p, n_part); });
   for (int i = 0; i < n; ++i) {
-    Row::fetch(rows[i + kRowsAhead], d_head, 16 * first, 16 * kVecs);
+    Row::fetch(rows, i + kRowsAhead, d_head, 16 * first, 16 * kVecs);
     Vec v[kVecs];
     REATTEND_UNROLL
     for (int c = 0; c < kVecs; ++c) {
@@ -94,6 +94,16 @@ REATTEND_INLINE void in_passes(int group, int first, Body body) {
 template <class Row>
 void scores_in(const float* q, int group, int d_head, const void* const* rows, int n, float scale, float* out,
                int64_t out_stride) {
+  if constexpr (std::is_same_v<Row, ScaledRow>) {
+    if (group > kHeads && UnpackedRows::fit(d_head)) {
+      UnpackedRows wide(d_head);
+      for (int i = 0; i < n; i += UnpackedRows::kRows) {
+        const int count = static_cast<int>(least(UnpackedRows::kRows, n - i));
+        scores_in<UnpackedRow>(q, group, d_head, wide.fill<Row>(rows + i, count), count, scale, out + i, out_stride);
+      }
+      return;
+    }
+  }
   in_passes(group, 0, [&]<int kGroup>(int h) {
     const auto run = d_head == 64    ? scores_of<Row, 4, kGroup>
                      : d_head == 128 ? scores_of<Row, 8, kGroup>
@@ -128,6 +138,16 @@ void weigh(float* scores, int n, float* m, float* d) {
 template <class Row>
 void mix_in(const float* weights, int64_t weight_stride, int group, int d_head, const void* const* rows, int n,
             float* o) {
+  if constexpr (std::is_same_v<Row, ScaledRow>) {
+    if (group > kHeads && UnpackedRows::fit(d_head)) {
+      UnpackedRows wide(d_head);
+      for (int i = 0; i < n; i += UnpackedRows::kRows) {
+        const int count = static_cast<int>(least(UnpackedRows::kRows, n - i));
+        mix_in<UnpackedRow>(weights + i, weight_stride, group, d_head, wide.fill<Row>(rows + i, count), count, o);
+      }
+      return;
+    }
+  }
   const int n_vec = (d_head + 15) / 16;
   in_passes(group, 0, [&]<int kGroup>(int h) {
     const float* w = weights + h * weight_stride;
