@@ -31,6 +31,15 @@ void refuse_to_replace(const std::filesystem::path& path, bool force, const std:
               .remedy = "give another " + option + ", or --force to replace it"});
 }
 
+void check_folder_of(const std::filesystem::path& path, const std::string& option) {
+  const std::filesystem::path folder = path.has_parent_path() ? path.parent_path() : ".";
+  if (::access(folder.c_str(), W_OK) == 0) return;
+  fail({.where = path.string(),
+        .expected = "a folder that can be written to",
+        .got = std::strerror(errno),
+        .remedy = "give another " + option});
+}
+
 WholeFile::WholeFile(const std::filesystem::path& path)
     : path_(path.string()),
       beside_(path_ + ".part-" + std::to_string(getpid())),

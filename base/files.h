@@ -13,6 +13,9 @@ namespace reattend {
 /// so that minutes of it do not end at a name that was taken. `option` is where the name came from.
 void refuse_to_replace(const std::filesystem::path& path, bool force, const std::string& option = "--out");
 
+/// Throws Error where `path` would stand in a folder that is not there or can't be written to. Called before long work.
+void check_folder_of(const std::filesystem::path& path, const std::string& option);
+
 /// A file that is written beside its name and takes it when it is whole. Throws Error with the system's reason.
 class WholeFile {
  public:

@@ -70,6 +70,9 @@ void check_policies(std::vector<Settings>& policies, bool chosen, const ModelSha
       return true;
     }
   });
+  if (!chosen && policies.empty()) {
+    fail_usage({"policies", "at least one that can have these values", "none", "the lines above say why"});
+  }
 }
 
 /// Tokens that everybody is forced along, and where they come from. Empty: full attention's own, yet to be made.
@@ -112,7 +115,12 @@ void check_files(const Options& options) {
   const std::pair<const char*, const std::string&> files[] = {
       {"--csv", options.csv}, {"--csv-steps", options.csv_steps}, {"--chart", options.chart}};
   for (const auto& [option, path] : files) {
-    if (!path.empty()) refuse_to_replace(path, options.force, option);
+    if (path.empty()) continue;
+    refuse_to_replace(path, options.force, option);
+    check_folder_of(path, option);
+    for (const auto& [other, same] : files) {
+      if (option != other && path == same) fail_usage({option, "a file of its own", fmt::format("that of {}", other)});
+    }
   }
   if (!options.chart.empty() && !options.chart.ends_with(".svg")) {
     fail_usage({"--chart", "a name that ends in .svg", "\"" + options.chart + "\"", ""});

@@ -1,10 +1,7 @@
 // Load, prove with one token that this engine computes the same bits, compute the rest, save.
 #include "engine/cache/prompt_cache.h"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <tuple>
@@ -186,13 +183,6 @@ void save(const fs::path& path, PromptHeader header, Backend& backend, const Pre
   file.publish();
 }
 
-/// Before a prompt is computed for minutes that could not be kept.
-void check_folder(const fs::path& path) {
-  const fs::path folder = path.has_parent_path() ? path.parent_path() : ".";
-  if (::access(folder.c_str(), W_OK) == 0) return;
-  fail({path.string(), "a folder that can be written to", std::strerror(errno), "give another --prompt-cache"});
-}
-
 }  // namespace
 
 CachedPrefill prefill_cached(Backend& backend, const Model& model, std::span<const int32_t> prompt,
@@ -216,7 +206,7 @@ CachedPrefill prefill_cached(Backend& backend, const Model& model, std::span<con
                          " holds other bits than this engine computes: the prompt is computed anew and replaces it"};
     }
   }
-  if (reuse.save) check_folder(path);
+  if (reuse.save) check_folder_of(path, "--prompt-cache");
   if (out.sequence) {
     out.n_loaded = reuse.n;
     out.load_seconds = seconds_since(begin);
