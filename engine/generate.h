@@ -38,7 +38,8 @@ struct StepView {
 class Observer {
  public:
   virtual ~Observer() = default;
-  /// True: similarity to the reference is computed at every step, not only where a gate needs it.
+  /// True: it looks at whole rows, so the cache stays whole whatever the policy forgets; similarity to the reference is
+  /// computed at every step, not only where a gate needs it.
   virtual bool measures() const { return false; }
   /// True: what a policy's own work (gate, before, after) takes of each step is timed; two readings of the clock each.
   virtual bool times_choices() const { return false; }

@@ -54,6 +54,7 @@ class MassMeter final : public Observer {
         row_(static_cast<size_t>(shape.group()) * most),
         set_(static_cast<size_t>(most)),
         steps_(steps) {}
+  bool measures() const override { return true; }  // whole rows need the whole cache
   void attended(ModelOps& ops, Sequence& sequence, int32_t t, int32_t layer) override {
     const double share = 1.0 / (static_cast<double>(shape_.n_layer) * shape_.n_kv_head);
     StepScore& score = steps_[static_cast<size_t>(t) - 1];

@@ -139,7 +139,7 @@ class HostBackend final : public ModelOps {
         return read_queries(seq, item, layer, count, out);
       case Item::keys:
       case Item::values: {
-        if (!seq.cache->complete()) throw Error("backend: the cache was cut to what its policy attends to");
+        need_whole(seq);
         const size_t bytes = static_cast<size_t>(seq.cache->bytes_per_position() / 2);
         for (int32_t i = 0; i < count; ++i) {
           const void* row = item == Item::keys ? seq.cache->key(layer, kv_head, first + i)
@@ -149,6 +149,7 @@ class HostBackend final : public ModelOps {
         return int64_t{count} * shape_.d_head;
       }
       case Item::row: {
+        need_whole(seq);
         c_.ensure_rows(seq, layer, c_.all_kv_heads(), true);
         const int32_t n = c_.rows.n;
         for (int32_t h = 0; h < shape_.group(); ++h)
@@ -172,6 +173,7 @@ class HostBackend final : public ModelOps {
         put(c_.heads.data(), c_.q_size(), out, 0);
         return c_.q_size();
       case Item::full_heads: {
+        need_whole(seq);
         const std::vector<KvBlocks> kv = c_.blocks(seq, layer);
         const std::vector<PositionSet> all(kv.size(), everything_up_to(seq.cache->size()));
         kernels_.attend(pool_, c_.query(seq, layer), shape_.group(), kv, all, c_.scale, c_.full_heads.data(), {}, 0);
@@ -274,6 +276,9 @@ class HostBackend final : public ModelOps {
     }
   };
 
+  static void need_whole(const Seq& seq) {
+    if (!seq.cache->complete()) throw Error("backend: the cache was cut to what its policy attends to");
+  }
   int64_t kv_size() const { return int64_t{shape_.n_kv_head} * shape_.d_head; }
   int64_t embedding_row_bytes() const {
     return matrix_bytes(c_.model.token_embd().type, 1, c_.model.token_embd().n_col);

@@ -70,6 +70,23 @@ TEST(Compare, FullBesideItselfAndCompleteBudgetsAreExactlyFull) {
   }
 }
 
+/// Where streaming gives blocks of its cache back, unless somebody looks at them.
+TEST(Compare, MassOfAStreamThatLeavesBlocksBehind) {
+  const ScratchFolder folder;
+  const std::string text = (folder / "long.txt").string();
+  std::string words;
+  for (int i = 0; i < 500; ++i) words += "word " + std::to_string(i) + " ";
+  std::ofstream(text) << words;
+  const ProgramResult result = run_program(
+      {REATTEND_PROGRAM, "compare", "--model", "tests/golden/models/tiny_llama.gguf", "--raw", "--prompt-file", text,
+       "--context", "1200", "--steps", "3", "--policies", "streaming:K=16", "--repeats", "1", "--json"});
+  ASSERT_EQ(result.code, 0) << result.err;
+  const json streaming = json::parse(result.out)["policies"][1];
+  EXPECT_EQ(streaming["positions"], 17.0);
+  EXPECT_GT(streaming["recovered"].get<double>(), 0.0);
+  EXPECT_LT(streaming["recovered"].get<double>(), 0.5);
+}
+
 TEST(Compare, RefreshingAtEveryStepIsFull) {
   const json report = compare_json({"--policies", "recycled:S=1:K=4,recycled:S=2:K=4"});
   EXPECT_EQ(report["policies"][1]["kl"], 0.0);
@@ -255,6 +272,9 @@ TEST(Compare, WrongUseIsNamed) {
   expect_refused({"--policies", "recycled:K=[1,2]"}, 2, "K");
   expect_refused({"--settings", "nowhere.toml"}, 1, "nowhere.toml");
   expect_refused({"--chart", (folder / "a.gif").string()}, 2, ".svg");
+  // Before the work, not after it.
+  expect_refused({"--csv", (folder / "nowhere" / "a.csv").string()}, 1, "give another --csv");
+  expect_refused({"--csv", (folder / "a").string(), "--csv-steps", (folder / "a").string()}, 2, "a file of its own");
   expect_refused({"--steps", "0"}, 2, "--steps");
   expect_refused({"--repeats", "-1"}, 2, "--repeats");
   expect_refused({"--continuation", "assets/prose.txt"}, 2, "--context");
@@ -262,6 +282,9 @@ TEST(Compare, WrongUseIsNamed) {
   expect_refused({"--steps", "100000"}, 1, "--steps");
   expect_refused({"--ctx", "70"}, 1, "--ctx");
   expect_refused({"--chat"}, 2, "--");
+  const ProgramResult none = compare({"--budget", "3,4"});  // two values for three layers: no policy can have them
+  EXPECT_EQ(none.code, 2);
+  EXPECT_EQ(none.out, "");
 }
 
 TEST(Compare, ShortOrEmptyTextsAreNamed) {
