@@ -72,7 +72,7 @@ class Scale {
                .repeats = options.repeats,
                .free_bytes = options.memory > 0 ? options.memory : free_memory(),
                .weight_bytes = weight_bytes(*named_, type_),
-               .position_bytes = 2 * s.n_layer * s.n_kv_head * row_bytes(options.backend.kv, s.d_head)};
+               .position_bytes = int64_t{2} * s.n_layer * s.n_kv_head * row_bytes(options.backend.kv, s.d_head)};
   }
 
   ScaleReport run() {

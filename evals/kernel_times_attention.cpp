@@ -77,13 +77,14 @@ class Attention {
   void attend(size_t layer, std::span<const PositionSet> sets, float* const* scores) {
     cpu::attend(pool_, *scratch_, q_.data(), group_, layers_[layer], sets, scale_, out_.data(), scores, stride());
   }
-  int64_t stride() const { return (depth_ + 63) / 64 * 64; }
+  int64_t stride() const { return (int64_t{depth_} + 63) / 64 * 64; }
 
   void decode(const std::string& name, const PositionSet& set, bool scored) {
     const std::vector<PositionSet> sets(static_cast<size_t>(n_kv_), set);
-    std::vector<float> rows(scored ? static_cast<size_t>(n_kv_ * group_ * stride()) : 0);
+    std::vector<float> rows(scored ? static_cast<size_t>(int64_t{n_kv_} * group_ * stride()) : 0);
     std::vector<float*> scores;
-    for (int32_t g = 0; scored && g < n_kv_; ++g) scores.push_back(&rows[static_cast<size_t>(g * group_ * stride())]);
+    for (int32_t g = 0; scored && g < n_kv_; ++g)
+      scores.push_back(&rows[static_cast<size_t>(int64_t{g} * group_ * stride())]);
     timer_.add(name, bytes_of(set.size()), macs_of(set.size()), [&] {
       for (size_t layer = 0; layer < layers_.size(); ++layer) attend(layer, sets, scored ? scores.data() : nullptr);
     });
@@ -118,7 +119,7 @@ class Attention {
 
   void scoring() {
     const auto n = depth_;
-    std::vector<float> rows(static_cast<size_t>(n_kv_ * group_ * stride()));
+    std::vector<float> rows(static_cast<size_t>(int64_t{n_kv_} * group_ * stride()));
     timer_.add("scores of all " + std::to_string(n) + " keys", bytes_of(n) / 2, macs_of(n) / 2, [&] {
       for_units([&](size_t layer, size_t g) {
         cpu::score_run(q_.data() + g * static_cast<size_t>(group_ * d_head_), group_, layers_[layer][g], n, scale_,
@@ -139,7 +140,8 @@ class Attention {
         pool_.run(n_kv_, [&](int64_t g, int) {
           float* const one = &reduced[static_cast<size_t>(g * n)];
           float* const pooled = &wide[static_cast<size_t>(g * n)];
-          cpu::reduce_heads(&rows[static_cast<size_t>(g * group_ * stride())], group_, stride(), n, Reduce::max, one);
+          cpu::reduce_heads(&rows[static_cast<size_t>(int64_t{g} * group_ * stride())], group_, stride(), n,
+                            Reduce::max, one);
           cpu::max_pool(one, n, 7, pooled);
           cpu::top_k(pooled, n, budget_, &best[static_cast<size_t>(g * budget_)]);
         });
@@ -160,8 +162,9 @@ class Attention {
     std::vector<std::vector<float>> bounds(layers_.size() * static_cast<size_t>(n_kv_), std::vector<float>(width));
     for_units([&](size_t layer, size_t g) {
       for (int32_t i = 0; i < n_page; ++i) {
-        cpu::page_bounds(layers_[layer][g], i * kPage, kPage,
-                         &bounds[layer * static_cast<size_t>(n_kv_) + g][static_cast<size_t>(i * 2 * d_head_)]);
+        cpu::page_bounds(
+            layers_[layer][g], i * kPage, kPage,
+            &bounds[layer * static_cast<size_t>(n_kv_) + g][static_cast<size_t>(int64_t{i} * 2 * d_head_)]);
       }
     });
     const double floats = units() * static_cast<double>(width);

@@ -96,7 +96,7 @@ void SyntheticContext::grow_to(int32_t n, const ProgressFn& progress, const Canc
   const int64_t row = row_bytes(backend_.kv, shape.d_head);
   constexpr int32_t kAtOnce = 4096;
   const int64_t n_column = int64_t{2} * shape.n_layer * shape.n_kv_head;  // keys and values of each KV head
-  std::vector<std::byte> chunk(static_cast<size_t>(shape.n_kv_head * 2 * kAtOnce * row));
+  std::vector<std::byte> chunk(static_cast<size_t>(int64_t{2} * shape.n_kv_head * kAtOnce * row));
   const int32_t from = sequence.size();
   for (int32_t at = from; at < n; at += kAtOnce) {
     const int32_t count = std::min(kAtOnce, n - at);

@@ -17,7 +17,7 @@ namespace reattend::cpu {
 namespace {
 
 /// Independent chains: more than latency times throughput of any such instruction.
-constexpr int kChains = 12;
+constexpr int64_t kChains = 12;
 constexpr int64_t kRounds = 200'000;
 
 /// One loop: what it returns is used, so that it can't be left out; `macs` are those of a round.

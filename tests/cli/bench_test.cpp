@@ -84,7 +84,7 @@ TEST(Bench, GlobalJsonPrintsAsEverywhere) {
 
 /// A program called llama-bench that answers as the real one does, and writes down how it was called.
 std::filesystem::path fake_peer(const ScratchFolder& folder, const std::string& body) {
-  const std::filesystem::path program = folder / "llama-bench";
+  std::filesystem::path program = folder / "llama-bench";
   std::ofstream(program) << "#!/bin/sh\necho \"$@\" >> '" << (folder / "calls").string() << "'\n" << body << "\n";
   std::filesystem::permissions(program, std::filesystem::perms::owner_all);
   return program;
@@ -120,7 +120,8 @@ TEST(Bench, PeerFindsTheLibrariesOfAWheelByTheirShortNames) {
 TEST(Bench, PeerOnThePathIsFound) {
   const ScratchFolder folder;
   fake_peer(folder, kAnswer);
-  const std::string path = std::getenv("PATH");
+  const char* const before = std::getenv("PATH");
+  const std::string path = before != nullptr ? before : "";
   setenv("PATH", ((folder / "").string() + ":" + path).c_str(), 1);
   const auto report = json_of(tiny_bench({"--parts", "steps", "--json"}));
   const auto without = json_of(tiny_bench({"--parts", "steps", "--json", "--no-peer"}));
