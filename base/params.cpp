@@ -183,6 +183,9 @@ std::string expected(const Parameter& parameter) {
   if (parameter.allows_fraction) text += ", a fraction of the prompt such as L/8";
   if (parameter.allows_never) text += ", never";
   if (parameter.allows_auto) text += ", auto";
+  for (const auto& [policy, value] : parameter.initial_of_policy) {
+    if (value == Value(std::string(kAuto))) text += fmt::format(" under {}", policy);
+  }
   if (parameter.per_layer) text += ", or a list with one for each layer";
   return text;
 }

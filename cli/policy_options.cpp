@@ -19,6 +19,7 @@ std::string type_name(const Parameter& parameter) {
   std::string name = parameter.type == ParamType::real ? "NUMBER" : "N";
   if (parameter.allows_fraction) name += "|L/8";
   if (parameter.allows_never) name += "|never";
+  if (parameter.allows_auto && parameter.initial_of_policy.empty()) name += "|auto";
   if (parameter.per_layer) name += "|N,N,..";
   return name;
 }

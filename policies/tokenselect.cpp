@@ -30,11 +30,11 @@ Parts parts_of(const Settings& settings, int32_t layer, int32_t n_prompt) {
   const int32_t n_local = part("n_local", static_cast<int32_t>(int64_t{7} * budget / 16));
   const int32_t rest = budget - n_init - n_local;
   if (rest < 0 || (!settings.is_auto("k") && part("k", 0) != rest)) {
-    fail_usage(
-        {.where = "K",
-         .expected = "n_init + n_local + k",
-         .got = fmt::format("K = {}, n_init = {}, n_local = {}, k = {}", budget, n_init, n_local, part("k", rest)),
-         .remedy = "leave one of them out"});
+    fail_usage({.where = "K",
+                .expected = "n_init + n_local + k",
+                .got = fmt::format("K = {}, n_init = {}, n_local = {}, k = {}", budget, n_init, n_local,
+                                   part("k", std::max(0, rest))),
+                .remedy = rest < 0 ? "give a larger --budget or smaller parts" : "leave one of them out"});
   }
   return {n_init, n_local, rest};
 }

@@ -48,14 +48,17 @@ Overlap measure_overlap(std::span<const double> score, int32_t k, std::span<cons
 double selection_margin(std::span<const double> score, int32_t k) {
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
   if (k <= 0 || static_cast<size_t>(k) >= score.size()) return kInfinity;
-  std::vector<double> sorted(score.begin(), score.end());
-  std::sort(sorted.begin(), sorted.end(), std::greater<>());
-  const double cut = sorted[k - 1], scale = std::max(std::abs(cut), 1e-300);
-  if (sorted[k] < cut) return (cut - sorted[k]) / scale;
-  const auto plateau = std::equal_range(sorted.begin(), sorted.end(), cut, std::greater<>());
-  const double above = plateau.first == sorted.begin() ? kInfinity : (*(plateau.first - 1) - cut) / scale;
-  const double below = plateau.second == sorted.end() ? kInfinity : (cut - *plateau.second) / scale;
-  return std::min(above, below);
+  std::vector<double> copy(score.begin(), score.end());
+  std::nth_element(copy.begin(), copy.begin() + (k - 1), copy.end(), std::greater<>());
+  const double cut = copy[k - 1], scale = std::max(std::abs(cut), 1e-300);
+  double above = kInfinity, below = kInfinity;  // distances to the nearest different scores
+  int32_t n_reach = 0;
+  for (const double x : score) {
+    n_reach += x >= cut ? 1 : 0;
+    if (x > cut) above = std::min(above, x - cut);
+    if (x < cut) below = std::min(below, cut - x);
+  }
+  return (n_reach == k ? below : std::min(above, below)) / scale;
 }
 
 double relative_error(std::span<const float> a, std::span<const float> b) {
