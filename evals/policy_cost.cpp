@@ -12,9 +12,14 @@ namespace {
 class Clocks final : public Observer {
  public:
   bool times_choices() const override { return true; }
-  void step_end(const StepView& step) override {
+  void begin(ModelOps&, Sequence&, const StepView& step) override {
     n_head_ = static_cast<int64_t>(step.heads.size());
-    Kind& kind = kinds_[std::count_if(step.heads.begin(), step.heads.end(), [](const HeadLog& h) { return h.full; })];
+    before_ = n_head_;  // the prompt's last token saw everything
+  }
+  void step_end(const StepView& step) override {
+    const int64_t n_full = std::count_if(step.heads.begin(), step.heads.end(), [](const HeadLog& h) { return h.full; });
+    Kind& kind = kinds_[{n_full, before_}];
+    before_ = n_full;
     kind.ms.push_back(step.seconds * 1e3);
     kind.choosing_ms.push_back(step.choosing_seconds * 1e3);
     bytes_.weights += step.bytes.weights, bytes_.attend += step.bytes.attend, bytes_.select += step.bytes.select;
@@ -24,26 +29,30 @@ class Clocks final : public Observer {
   PolicyCost cost(const Settings& settings) const {
     PolicyCost out{.settings = settings};
     if (n_step_ == 0) return out;
-    for (const auto& [n_full, kind] : kinds_) {
+    const int64_t fewest = kinds_.begin()->first.n_full;
+    for (const auto& [key, kind] : kinds_) {
       const StepKind step = {static_cast<int64_t>(kind.ms.size()), median(kind.ms), median(kind.choosing_ms)};
       const double share = static_cast<double>(step.n_step) / static_cast<double>(n_step_);
       out.ms_per_token += share * step.ms, out.choosing_ms += share * step.choosing_ms;
-      if (n_full == n_head_) {
-        out.full = step;
-      } else if (out.partial.n_step == 0) {
-        out.partial = step;
-      }
+      if (key.n_full != n_head_ && key.n_full != fewest) continue;
+      StepKind& as = key.n_full == n_head_ ? out.full : out.partial;
+      if (step.n_step > as.n_step) as = step;
     }
     out.bytes = {bytes_.weights / n_step_, bytes_.attend / n_step_, bytes_.select / n_step_};
     return out;
   }
 
  private:
+  /// KV heads of all layers that refreshed at the step, and at the one before: what follows a refresh packs.
+  struct Key {
+    int64_t n_full, before;
+    auto operator<=>(const Key&) const = default;
+  };
   struct Kind {
     std::vector<double> ms, choosing_ms;
   };
-  std::map<int64_t, Kind> kinds_;  ///< by KV heads of all layers that refreshed
-  int64_t n_step_ = 0, n_head_ = 0;
+  std::map<Key, Kind> kinds_;
+  int64_t n_step_ = 0, n_head_ = 0, before_ = 0;
   BytesRead bytes_;
 };
 

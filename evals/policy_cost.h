@@ -6,7 +6,7 @@
 
 namespace reattend {
 
-/// Steps at which the same number of KV heads refreshed; medians.
+/// Steps at which the same number of KV heads refreshed, and at the step before each of them; medians.
 struct StepKind {
   int64_t n_step = 0;  ///< 0: there were none
   double ms = 0;
@@ -16,8 +16,8 @@ struct StepKind {
 struct PolicyCost {
   Settings settings;
   double ms_per_token = 0, choosing_ms = 0;  ///< every kind of step counts with its median
-  StepKind partial;                          ///< steps at which the fewest KV heads refresh, where not all of them do
-  StepKind full;                             ///< steps at which all do
+  StepKind partial;                          ///< the commonest at which the fewest KV heads refresh, if not all do
+  StepKind full;                             ///< the commonest at which all do
   BytesRead bytes;                           ///< of a step, mean
 };
 
