@@ -116,14 +116,20 @@ ScoreSummary summarize(std::span<const StepScore> steps) {
           .oracle = mean(&StepScore::oracle)};
 }
 
+void StepClock::begin(ModelOps&, Sequence&, const StepView& step) {
+  before_ = static_cast<int64_t>(step.heads.size());  // the prompt's last token saw everything
+}
+
 void StepClock::step_end(const StepView& step) {
-  ms_[std::count_if(step.heads.begin(), step.heads.end(), [](const HeadLog& head) { return head.full; })].push_back(
-      step.seconds * 1e3);
+  const int64_t n_full =
+      std::count_if(step.heads.begin(), step.heads.end(), [](const HeadLog& head) { return head.full; });
+  ms_[{n_full, before_}].push_back(step.seconds * 1e3);
+  before_ = n_full;
 }
 
 double StepClock::ms_per_token() const {
   double total = 0, n = 0;
-  for (const auto& [n_full, each] : ms_) {
+  for (const auto& [kind, each] : ms_) {
     total += median(each) * static_cast<double>(each.size());
     n += static_cast<double>(each.size());
   }

@@ -44,15 +44,18 @@ struct ScoreSummary {
 };
 ScoreSummary summarize(std::span<const StepScore> steps);
 
-/// Time of a step, robust on a shared machine: steps are told apart by how many heads refresh at them and each kind
-/// counts with its median, so neither a hiccup nor the rhythm of refreshes distorts it. May watch several runs.
+/// Time of a step, robust on a shared machine: steps are told apart by how many heads refresh at them and at the one
+/// before (what follows a refresh packs), and each kind counts with its median, so neither a hiccup nor the rhythm of
+/// refreshes distorts it. May watch several runs.
 class StepClock final : public Observer {
  public:
+  void begin(ModelOps& ops, Sequence& sequence, const StepView& step) override;
   void step_end(const StepView& step) override;
   double ms_per_token() const;  ///< 0 before the first step
 
  private:
-  std::map<int64_t, std::vector<double>> ms_;  ///< of each step, by full heads
+  std::map<std::pair<int64_t, int64_t>, std::vector<double>> ms_;  ///< of each step, by full heads now and before
+  int64_t before_ = 0;
 };
 
 /// As GenerateOptions': the token that step t feeds, given the logits before it. Also asked for T + 1, which the last

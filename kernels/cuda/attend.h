@@ -29,7 +29,7 @@ struct AttendArgs {
   const Half* const* values;  ///< [n_kv_head][n_block] pointers to blocks [256][d_head], 16-byte aligned
   int32_t n_block;            ///< row length of the two tables
   const AttendStep* step;     ///< [1]
-  const KeptSet* kept;        ///< [n_kv_head]; null if attend.kept and attend.after_stamp are false
+  const KeptSet* kept;        ///< [n_kv_head]; null if attend.kept and attend.from_stamp are false
   const int32_t* chosen;      ///< null, or [n_kv_head]: the branch that each KV head's gate chose
   int32_t branch;             ///< this launch's branch: KV heads that chose another one are left alone
   float scale;                ///< of the scores, usually 1 / sqrt(d_head)

@@ -61,7 +61,7 @@ constexpr Plan kGated{.gated = true, .branch = {.full = false}, .otherwise = {.f
 TEST(Nvtx, RunIsNestedAndEveryRangeCarriesItsStep) {
   const Lines lines = capture([] {
     Tiny tiny;
-    const auto sequence = tiny.backend.model->new_sequence(4);
+    const auto sequence = tiny.backend.model->new_sequence(4, {});
     const auto observer = make_nvtx_observer();
     ModelOps& ops = *tiny.backend.model;
     observer->prompt_layer(ops, *sequence, 0, 0, 3);
@@ -151,7 +151,7 @@ TEST(Nvtx, RunThatEndsInAnErrorIsBalanced) {
 TEST(Nvtx, RunThatBreaksInsideALayerIsClosedBeforeTheNextBegins) {
   const Lines lines = capture([] {
     Tiny tiny;
-    const auto sequence = tiny.backend.model->new_sequence(4);
+    const auto sequence = tiny.backend.model->new_sequence(4, {});
     const auto observer = make_nvtx_observer();
     for (int run = 0; run < 2; ++run) {
       observer->begin(*tiny.backend.model, *sequence, {.t = 0, .p = 2});

@@ -96,7 +96,8 @@ std::vector<int32_t> AttendCase::positions(int32_t kv_head) const {
       const int32_t room = std::max(0, attend.ages ? attend.keep - age + 1 : attend.keep);
       for (size_t i = 0; i < ranked.size() && i < static_cast<size_t>(room); ++i) set.push_back(ranked[i]);
     }
-    add_run(attend.after_stamp ? kept[static_cast<size_t>(kv_head)].stamp + 1 : attend.tail, step.p + 1);
+    const int32_t stamp = attend.from_stamp ? kept[static_cast<size_t>(kv_head)].stamp : 0;
+    add_run(std::max(attend.lead, stamp + attend.tail), step.p + 1);
     if (set.size() <= static_cast<size_t>(step.p)) return set;
     set.clear();
   }
