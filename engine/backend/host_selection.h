@@ -306,11 +306,11 @@ class HostSelection final : public SelectionOps {
     const auto most = static_cast<size_t>(std::min(what.keep * what.page, n) + 1);
     for (const int32_t g : choosing) c_.unit(seq, layer, g).order.reserve(most);
     std::vector<float> margin(choosing.size(), kNan);
-    c_.pool.run(static_cast<int64_t>(choosing.size()), [&](int64_t i, int) {
+    scratch_.resize(static_cast<size_t>(c_.pool.n_thread()));
+    c_.pool.run(static_cast<int64_t>(choosing.size()), [&](int64_t i, int thread) {
       auto& kept = c_.unit(seq, layer, choosing[i]).order;
-      std::vector<Real> values;
       const Candidates candidates = candidates_of(what, {kept.data(), kept.size()});
-      const Real* const score = this->score(seq, layer, choosing[i], what, candidates, values);
+      const Real* const score = this->score(seq, layer, choosing[i], what, candidates, scratch_[thread]);
       if (measure_) {
         const std::vector<double> wide(score, score + candidates.n);
         margin[i] = static_cast<float>(selection_margin(wide, what.keep));
@@ -335,20 +335,26 @@ class HostSelection final : public SelectionOps {
     }
   }
 
-  /// [candidates.n], within `values`, which grows as needed.
+  /// Scores of a choice and what they are made from; kept between choices, for fresh memory would be cleared each time.
+  struct Scratch {
+    std::vector<Real> values, rows;
+  };
+
+  /// [candidates.n], within `space.values`, which grows as needed.
   const Real* score(Seq& seq, int32_t layer, int32_t g, const Select& what, const Candidates& candidates,
-                    std::vector<Real>& values) {
+                    Scratch& space) {
+    std::vector<Real>&values = space.values, &scratch = space.rows;
     const int32_t group = what.shared ? c_.shape.n_head : c_.shape.group(), head = what.shared ? 0 : g * group;
     const int32_t n = seq.cache->size();
     const bool by_position = what.by == Rank::row || what.by == Rank::window || what.by == Rank::attended;
-    values.resize(static_cast<size_t>(by_position ? n : candidates.n));
-    std::vector<Real> scratch;
+    const auto n_value = static_cast<size_t>(by_position ? n : candidates.n);
+    if (values.size() < n_value) values.resize(n_value);
     switch (what.by) {
       case Rank::nothing:
         break;
       case Rank::row:
       case Rank::window:
-        scratch.resize(static_cast<size_t>(n));
+        if (scratch.size() < n_value) scratch.resize(n_value);
         score_rows<Kernels>(what, (what.by == Rank::row ? c_.rows : c_.set_rows).row(head), group, c_.rows.stride, n,
                             values.data(), scratch.data());
         break;
@@ -398,6 +404,7 @@ class HostSelection final : public SelectionOps {
 
   Core& c_;
   bool measure_ = false;
+  std::vector<Scratch> scratch_;  ///< [n_thread]
 };
 
 }  // namespace reattend

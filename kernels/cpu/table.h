@@ -128,8 +128,10 @@ struct Table {
   void (*extend_bounds)(const void* rows, int n, int d_head, KvType type, float* bounds);
   /// How many of the keys are >= limit.
   int32_t (*count_at_least)(const int32_t* keys, int32_t n, int32_t limit);
-  /// Their indices, ascending.
+  /// Their indices, ascending; up to 16 more are overwritten.
   void (*find_at_least)(const int32_t* keys, int32_t n, int32_t limit, int32_t* out);
+  /// Integers that are greater where the score is higher; -0 counts as 0.
+  void (*rank_keys)(const float* scores, int32_t n, int32_t* keys);
 };
 
 /// The table in use.

@@ -118,13 +118,18 @@ int32_t count_at_least(const int32_t* keys, int32_t n, int32_t limit) {
 
 void find_at_least(const int32_t* keys, int32_t n, int32_t limit, int32_t* out) {
   int32_t i = 0;
-  for (; i + 16 <= n; i += 16) {
-    for (uint32_t mask = mask_at_least(load_int(keys + i), set_int(limit)); mask != 0; mask &= mask - 1) {
-      *out++ = i + __builtin_ctz(mask);
-    }
-  }
+  for (; i + 16 <= n; i += 16) out += put_places(mask_at_least(load_int(keys + i), set_int(limit)), i, out);
   for (; i < n; ++i) {
     if (keys[i] >= limit) *out++ = i;
+  }
+}
+
+void rank_keys(const float* scores, int32_t n, int32_t* keys) {
+  for (int32_t i = 0; i < n; ++i) {
+    const float score = scores[i] + 0.0F;
+    int32_t bits = 0;
+    std::memcpy(&bits, &score, sizeof bits);
+    keys[i] = bits ^ (bits >> 31 & INT32_MAX);
   }
 }
 

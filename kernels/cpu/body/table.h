@@ -32,6 +32,7 @@ constexpr Table kTable = {
     .extend_bounds = extend_bounds,
     .count_at_least = count_at_least,
     .find_at_least = find_at_least,
+    .rank_keys = rank_keys,
 };
 
 }  // namespace

@@ -183,6 +183,12 @@ REATTEND_INLINE IVec load_int(const int32_t* p) {
           _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 8))};
 }
 /// Bit i: lane i of x >= limit.
+/// Writes first + the places of the bits of mask, ascending, behind each other; may write 16. Returns how many.
+REATTEND_INLINE int put_places(uint32_t mask, int32_t first, int32_t* out) {
+  int n = 0;
+  for (; mask != 0; mask &= mask - 1) out[n++] = first + __builtin_ctz(mask);
+  return n;
+}
 REATTEND_INLINE uint32_t mask_at_least(IVec x, IVec limit) {
   const auto below = [](__m256i l, __m256i y) {
     return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(l, y))));

@@ -150,6 +150,13 @@ REATTEND_INLINE IVec load_int(const int32_t* p) {
   return {_mm512_loadu_si512(p)};
 }
 /// Bit i: lane i of x >= limit.
+/// Writes first + the places of the bits of mask, ascending, behind each other; may write 16. Returns how many.
+REATTEND_INLINE int put_places(uint32_t mask, int32_t first, int32_t* out) {
+  const __m512i places = _mm512_add_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
+                                          _mm512_set1_epi32(first));
+  _mm512_storeu_si512(out, _mm512_maskz_compress_epi32(static_cast<__mmask16>(mask), places));
+  return __builtin_popcount(mask);
+}
 REATTEND_INLINE uint32_t mask_at_least(IVec x, IVec limit) {
   return _cvtmask16_u32(_mm512_cmpge_epi32_mask(x.v, limit.v));
 }

@@ -152,6 +152,12 @@ REATTEND_INLINE IVec load_int(const int32_t* p) {
   return out;
 }
 /// Bit i: lane i of x >= limit.
+/// Writes first + the places of the bits of mask, ascending, behind each other; may write 16. Returns how many.
+REATTEND_INLINE int put_places(uint32_t mask, int32_t first, int32_t* out) {
+  int n = 0;
+  for (; mask != 0; mask &= mask - 1) out[n++] = first + __builtin_ctz(mask);
+  return n;
+}
 REATTEND_INLINE uint32_t mask_at_least(const IVec& x, const IVec& limit) {
   uint32_t mask = 0;
   for (int i = 0; i < 16; ++i) mask |= static_cast<uint32_t>(x.v[i] >= limit.v[i]) << i;
