@@ -8,20 +8,16 @@
 #include "engine/backend/memory.h"
 #include "engine/generate.h"
 #include "engine/record/measure.h"
+#include "tests/engine/tiny_engine.h"
 
 namespace reattend {
 namespace {
 
-constexpr int32_t kPrompt = 270, kSteps = 40;  // both sides of a cache block, and a choice older than one
-
-Settings make(const std::string& policy, std::initializer_list<std::pair<const char*, Value>> values) {
-  Settings settings(policy);
-  for (const auto& [key, value] : values) settings.set(key, value);
-  return settings;
-}
+using testing::kPrompt, testing::kSteps, testing::make;
 
 /// Keeps what a run did.
 struct Log final : Observer {
+  explicit Log(const ModelShape&) {}
   std::vector<float> logits;
   std::vector<uint8_t> full;
   std::vector<int32_t> positions;
@@ -31,34 +27,7 @@ struct Log final : Observer {
   }
 };
 
-class Engine : public ::testing::Test {
- protected:
-  Engine() : model_(Model::open("tests/golden/models/tiny_llama.gguf")), backend_(make_backend({}, model_, pool_)) {
-    for (int32_t i = 0; i < kPrompt; ++i) prompt_.push_back((i * 31 + i / 5) % model_.shape().n_vocab);
-    prefilled_ = prefill(backend_, model_, prompt_, {.n_ctx = kPrompt + kSteps});
-  }
-  Log continue_on(Sequence& sequence, const Settings& settings, bool shadow = false) {
-    Log log;
-    Observer* observers[] = {&log};
-    generate(backend_, model_, sequence, prefilled_,
-             {.settings = settings,
-              .n_step = kSteps,
-              .shadow = shadow,
-              .next_token = [&](int32_t t, std::span<const float>) { return (t * 17) % model_.shape().n_vocab; },
-              .observers = observers});
-    return log;
-  }
-  Log run(const Settings& settings, bool shadow = false) {
-    const auto sequence = backend_.model->fork(*prefilled_.sequence);
-    return continue_on(*sequence, settings, shadow);
-  }
-
-  ThreadPool pool_{2};
-  Model model_;
-  Backend backend_;
-  std::vector<int32_t> prompt_;
-  Prefilled prefilled_;
-};
+using Engine = testing::TinyEngine<Log>;
 
 TEST_F(Engine, CompleteSetsAreFullAttentionBitForBit) {
   const Log full = run(Settings("full"));

@@ -9,19 +9,12 @@
 #include "engine/generate.h"
 #include "engine/model/gguf.h"
 #include "engine/record/measure.h"
+#include "tests/engine/tiny_engine.h"
 
 namespace reattend {
 namespace {
 
-constexpr int32_t kPrompt = 270, kSteps = 40;  // both sides of a cache block, and a choice older than one
-
-using Values = std::initializer_list<std::pair<const char*, Value>>;
-
-Settings make(const std::string& policy, Values values) {
-  Settings settings(policy);
-  for (const auto& [key, value] : values) settings.set(key, value);
-  return settings;
-}
+using testing::kPrompt, testing::kSteps, testing::make;
 
 /// Every policy with a budget, at it.
 std::vector<Settings> all_with(int64_t budget) {
@@ -67,38 +60,7 @@ struct Log final : Observer {
   }
 };
 
-class EveryPolicy : public ::testing::Test {
- protected:
-  EveryPolicy()
-      : model_(Model::open("tests/golden/models/tiny_llama.gguf")), backend_(make_backend({}, model_, pool_)) {
-    for (int32_t i = 0; i < kPrompt; ++i) prompt_.push_back((i * 31 + i / 5) % model_.shape().n_vocab);
-    prefilled_ = fresh();
-  }
-  Prefilled fresh() {
-    return prefill(backend_, model_, prompt_, {.n_ctx = kPrompt + kSteps, .needs = {.row_sums = true, .window = 64}});
-  }
-  Log continue_on(Sequence& sequence, const Settings& settings, bool shadow = false) {
-    Log log(model_.shape());
-    Observer* observers[] = {&log};
-    generate(backend_, model_, sequence, prefilled_,
-             {.settings = settings,
-              .n_step = kSteps,
-              .shadow = shadow,
-              .next_token = [&](int32_t t, std::span<const float>) { return (t * 17) % model_.shape().n_vocab; },
-              .observers = observers});
-    return log;
-  }
-  Log run(const Settings& settings, bool shadow = false) {
-    const auto sequence = backend_.model->fork(*prefilled_.sequence);
-    return continue_on(*sequence, settings, shadow);
-  }
-
-  ThreadPool pool_{2};
-  Model model_;
-  Backend backend_;
-  std::vector<int32_t> prompt_;
-  Prefilled prefilled_;
-};
+using EveryPolicy = testing::TinyEngine<Log>;
 
 TEST_F(EveryPolicy, WithRoomForEverythingIsFullAttentionBitForBit) {
   const Log full = run(Settings("full"));
@@ -137,7 +99,7 @@ TEST_F(EveryPolicy, ContinuesAForkAsAFreshRunDoes) {
     const Log forked = run(settings);
     run(Settings("full"));  // writes its own tail behind the same prompt
     EXPECT_EQ(run(settings).logits, forked.logits) << settings.summary();
-    const Prefilled again = fresh();
+    const Prefilled again = fresh(backend_, model_);
     EXPECT_EQ(continue_on(*again.sequence, settings).logits, forked.logits) << settings.summary();
   }
 }
@@ -295,16 +257,8 @@ TEST_F(EveryPolicy, DoesNotDependOnTheOrderOfAGroupsHeads) {
   const BackendOptions exact = {.kv = KvType::f32, .activations = cpu::Activations::f32};
   const auto sets_of = [&](const Model& model, const Settings& settings) {
     Backend backend = make_backend(exact, model, pool_);
-    const Prefilled prefilled =
-        prefill(backend, model, prompt_, {.n_ctx = kPrompt + kSteps, .needs = {.row_sums = true, .window = 64}});
-    Log log(model.shape());
-    Observer* observers[] = {&log};
-    generate(backend, model, *prefilled.sequence, prefilled,
-             {.settings = settings,
-              .n_step = kSteps,
-              .next_token = [&](int32_t t, std::span<const float>) { return (t * 17) % model.shape().n_vocab; },
-              .observers = observers});
-    return log.sets;
+    const Prefilled prefilled = fresh(backend, model);
+    return continue_on(backend, model, prefilled, *prefilled.sequence, settings).sets;
   };
   for (const Settings& settings : all_with(24)) {
     EXPECT_EQ(sets_of(model_, settings), sets_of(other, settings)) << settings.summary();
