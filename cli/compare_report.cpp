@@ -265,12 +265,12 @@ Chart to_chart(const CompareReport& report) {
   }
   if (timed) cost.marks.push_back({all.front().ms, fmt::format("full, {:.2f} ms", all.front().ms)});
   const std::string budget = common_budget_of(report);
-  return {
-      .title = fmt::format("{}: policies beside full attention, context {}{}", report.model, report.n_prompt,
-                           budget.empty() ? "" : ", K = " + budget),
-      .subtitle = fmt::format("{} steps along {}; {} on {} threads{}", report.n_step, report.along, report.device,
-                              report.threads, timed ? fmt::format(", timed in turns, {} rounds", report.repeats) : ""),
-      .panels = {along, cost}};
+  return {.title = fmt::format("{}: policies beside full attention, context {}{}", report.model, report.n_prompt,
+                               budget.empty() ? "" : ", K = " + budget),
+          .subtitle = fmt::format(
+              "{} steps along {}; {} on {} threads{}", report.n_step, report.along, report.device, report.threads,
+              timed ? fmt::format(", timed in turns, {} round{}", report.repeats, report.repeats == 1 ? "" : "s") : ""),
+          .panels = {along, cost}};
 }
 
 }  // namespace reattend::cli
