@@ -10,20 +10,7 @@
 #include "tests/fuzz/targets.h"
 
 namespace reattend::fuzz {
-namespace {
-
-/// Runs `call`; an Error must be fit to be shown as it is.
-template <class Call>
-void try_to(const Call& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    const std::string line = error.what();
-    promise(!line.empty() && line.find('\n') == std::string::npos, "an error is one line");
-  }
-}
-
-}  // namespace
+namespace {}  // namespace
 
 void gguf(std::span<const uint8_t> data) {
   const auto bytes = std::as_bytes(data);

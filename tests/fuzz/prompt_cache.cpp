@@ -16,16 +16,6 @@
 namespace reattend::fuzz {
 namespace {
 
-template <class Call>
-void try_to(const Call& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    const std::string_view line = error.what();
-    promise(!line.empty() && line.find('\n') == std::string_view::npos, "an error is one line");
-  }
-}
-
 void read(std::string bytes) {
   if (bytes.empty()) return;  // fmemopen() takes none
   try_to([&] {

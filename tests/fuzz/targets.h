@@ -4,6 +4,9 @@
 #include <cstdint>
 #include <span>
 #include <stdexcept>
+#include <string_view>
+
+#include "base/error.h"
 
 namespace reattend::fuzz {
 
@@ -17,6 +20,17 @@ void prompt_cache(std::span<const uint8_t> data);
 
 inline void promise(bool kept, const char* what) {
   if (!kept) throw std::logic_error(what);
+}
+
+/// Runs `call`; an Error must be fit to be shown as it is.
+template <class Call>
+void try_to(const Call& call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    const std::string_view line = error.what();
+    promise(!line.empty() && line.find('\n') == std::string_view::npos, "an error is one line");
+  }
 }
 
 }  // namespace reattend::fuzz
