@@ -87,7 +87,7 @@ struct Generated {
   std::vector<float> logits;    ///< [n_vocab] after the last step
   double seconds = 0;           ///< of all steps, observers' time not counted
   BytesRead bytes;
-  uint64_t logits_hash = 0;  ///< FNV-1a over the bits of every step's logits
+  uint64_t logits_hash = 0;  ///< of the bits of every step's logits
 };
 /// Continues `sequence` (usually a fork of a Prefilled's) from position n_prompt. Throws Error where the policy needs
 /// more of the prompt than was kept when it was prefilled.

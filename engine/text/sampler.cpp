@@ -2,7 +2,10 @@
 #include "engine/text/sampler.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <limits>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -11,20 +14,27 @@
 namespace reattend {
 namespace {
 
-/// Index of the largest; NaN never is.
+/// Index of the largest, the first of equal ones; NaN never is.
 int32_t best_of(std::span<const float> logits) {
-  int64_t best = -1;
-  for (size_t i = 0; i < logits.size(); ++i) {
-    if (!std::isnan(logits[i]) && (best < 0 || logits[i] > logits[best])) best = static_cast<int64_t>(i);
+  constexpr float kNone = -std::numeric_limits<float>::infinity();
+  const auto higher = [](float a, float b) { return b > a ? b : a; };  // a where b is NaN
+  std::array<float, 16> tops;                                          // one chain of comparisons took 2 % of a step
+  tops.fill(kNone);
+  size_t at = 0;
+  for (; at + tops.size() <= logits.size(); at += tops.size()) {
+    for (size_t i = 0; i < tops.size(); ++i) tops[i] = higher(tops[i], logits[at + i]);
   }
-  if (best < 0 || !std::isfinite(logits[best])) {
+  for (; at < logits.size(); ++at) tops[0] = higher(tops[0], logits[at]);
+  const float most = std::accumulate(tops.begin(), tops.end(), kNone, higher);
+  if (!std::isfinite(most)) {
+    const bool all_nan = std::ranges::all_of(logits, [](float x) { return std::isnan(x); });
     fail({"logits", "a finite maximum",
           logits.empty() ? "no logits"
-          : best < 0     ? "only NaN"
-                         : std::to_string(logits[best]),
+          : all_nan      ? "only NaN"
+                         : std::to_string(most),
           "the model's weights may be damaged"});
   }
-  return static_cast<int32_t>(best);
+  return static_cast<int32_t>(std::ranges::find(logits, most) - logits.begin());
 }
 
 }  // namespace
