@@ -5,6 +5,7 @@
 #include <numeric>
 #include <random>
 
+#include "engine/backend/memory.h"
 #include "engine/cache/kv_cache.h"
 #include "evals/kernel_timer.h"
 #include "evals/synthetic.h"
@@ -27,7 +28,7 @@ class Attention {
         row_(row_bytes(options.kv, shape.d_head)),
         scale_(1 / std::sqrt(static_cast<float>(shape.d_head))),
         cache_({shape.n_layer, shape.n_kv_head, shape.d_head, options.kv, options.depth + options.n_prompt},
-               std::pmr::new_delete_resource()),
+               memory_.resource()),
         scratch_(cpu::make_attend_scratch()),
         q_(some_floats(int64_t{options.n_prompt} * shape.n_head * shape.d_head, 5)),
         out_(q_.size()) {
@@ -44,7 +45,7 @@ class Attention {
     const int32_t n = depth_, k = budget_;
     const std::string depth = std::to_string(n), budget = std::to_string(k);
     decode("attention, run of " + depth, everything_up_to(n), false);
-    decode("attention, run of " + depth + ", scores left behind", everything_up_to(n), true);
+    decode("attention, run of " + depth + ", rows left behind", everything_up_to(n), true);
     if (k < n) decode("attention, run of " + budget, everything_up_to(k), false);
     std::vector<int32_t> kept(static_cast<size_t>(n));
     std::iota(kept.begin(), kept.end(), 0);
@@ -74,26 +75,26 @@ class Attention {
     }
   }
 
-  void attend(size_t layer, std::span<const PositionSet> sets, float* const* scores) {
-    cpu::attend(pool_, *scratch_, q_.data(), group_, layers_[layer], sets, scale_, out_.data(), scores, stride());
+  void attend(size_t layer, std::span<const PositionSet> sets, float* const* rows) {
+    cpu::attend(pool_, *scratch_, q_.data(), group_, layers_[layer], sets, scale_, out_.data(), rows, stride());
   }
   int64_t stride() const { return (int64_t{depth_} + 63) / 64 * 64; }
 
-  void decode(const std::string& name, const PositionSet& set, bool scored) {
+  void decode(const std::string& name, const PositionSet& set, bool leaves_rows) {
     const std::vector<PositionSet> sets(static_cast<size_t>(n_kv_), set);
-    std::vector<float> rows(scored ? static_cast<size_t>(int64_t{n_kv_} * group_ * stride()) : 0);
-    std::vector<float*> scores;
-    for (int32_t g = 0; scored && g < n_kv_; ++g)
-      scores.push_back(&rows[static_cast<size_t>(int64_t{g} * group_ * stride())]);
+    std::vector<float> space(leaves_rows ? static_cast<size_t>(int64_t{n_kv_} * group_ * stride()) : 0);
+    std::vector<float*> rows;
+    for (int32_t g = 0; leaves_rows && g < n_kv_; ++g)
+      rows.push_back(&space[static_cast<size_t>(int64_t{g} * group_ * stride())]);
     timer_.add(name, bytes_of(set.size()), macs_of(set.size()), [&] {
-      for (size_t layer = 0; layer < layers_.size(); ++layer) attend(layer, sets, scored ? scores.data() : nullptr);
+      for (size_t layer = 0; layer < layers_.size(); ++layer) attend(layer, sets, leaves_rows ? rows.data() : nullptr);
     });
   }
 
   void packed(const PositionSet& set, const std::string& name) {
     const auto n_unit = layers_.size() * static_cast<size_t>(n_kv_);
     const auto size = static_cast<size_t>(set.n_kept * row_);
-    std::vector<std::byte> rows(2 * n_unit * size);
+    std::pmr::vector<std::byte> rows(2 * n_unit * size, memory_.maps());
     for (size_t i = 0; i < 2 * n_unit; ++i) {
       random_rows(options_.kv, d_head_, set.n_kept, i, std::span(rows).subspan(i * size, size));
     }
@@ -126,26 +127,23 @@ class Attention {
                        &rows[g * static_cast<size_t>(group_ * stride())], stride());
       });
     });
-    // What follows a full step: the rows are in the cache, and each query head's softmax is a task of its own.
+    // What follows a full step, whose rows are in the cache.
     const std::vector<float> raw = some_floats(int64_t{group_} * stride(), 7);
+    for (int32_t h = 0; h < n_kv_ * group_; ++h) {
+      std::copy_n(raw.data() + h % group_ * stride(), n, &rows[static_cast<size_t>(h * stride())]);
+      cpu::softmax(&rows[static_cast<size_t>(h * stride())], n);
+    }
     std::vector<float> reduced(static_cast<size_t>(n_kv_ * n)), wide(reduced.size());
     std::vector<int32_t> best(static_cast<size_t>(n_kv_ * budget_));
-    timer_.add("softmax, maximum, pool 7, top " + std::to_string(budget_), 0, 0, [&] {
-      for (size_t layer = 0; layer < layers_.size(); ++layer) {
-        pool_.run(int64_t{n_kv_} * group_, [&](int64_t h, int) {
-          float* const row = &rows[static_cast<size_t>(h * stride())];
-          std::copy_n(raw.data() + h % group_ * stride(), n, row);
-          cpu::softmax(row, n);
-        });
-        pool_.run(n_kv_, [&](int64_t g, int) {
-          float* const one = &reduced[static_cast<size_t>(g * n)];
-          float* const pooled = &wide[static_cast<size_t>(g * n)];
-          cpu::reduce_heads(&rows[static_cast<size_t>(int64_t{g} * group_ * stride())], group_, stride(), n,
-                            Reduce::max, one);
-          cpu::max_pool(one, n, 7, pooled);
-          cpu::top_k(pooled, n, budget_, &best[static_cast<size_t>(g * budget_)]);
-        });
-      }
+    timer_.add("maximum, pool 7, top " + std::to_string(budget_), 0, 0, [&] {
+      for_units([&](size_t, size_t g) {
+        float* const one = &reduced[g * static_cast<size_t>(n)];
+        float* const pooled = &wide[g * static_cast<size_t>(n)];
+        cpu::reduce_heads(&rows[g * static_cast<size_t>(int64_t{group_} * stride())], group_, stride(), n, Reduce::max,
+                          one);
+        cpu::max_pool(one, n, 7, pooled);
+        cpu::top_k(pooled, n, budget_, &best[g * static_cast<size_t>(budget_)]);
+      });
     });
     timer_.add("top " + std::to_string(budget_) + " of " + std::to_string(n), 0, 0, [&] {
       for_units([&](size_t, size_t g) {
@@ -198,6 +196,7 @@ class Attention {
   int32_t depth_, budget_, n_kv_, group_, d_head_;
   int64_t row_;
   float scale_;
+  BackendMemory memory_{BackendMemory::Kind::plain};  // its huge pages
   KvCache cache_;
   std::vector<std::vector<KvBlocks>> layers_;  ///< [n_layer][n_kv_head]
   cpu::AttendScratchPtr scratch_;

@@ -1,9 +1,11 @@
 // Weight products as a step makes them: groups that share their activations, every layer with matrices of its own.
 #include <algorithm>
 #include <cstddef>
+#include <memory_resource>
 #include <random>
 #include <span>
 
+#include "base/page_memory.h"
 #include "evals/kernel_timer.h"
 
 namespace reattend {
@@ -23,10 +25,11 @@ class RandomMatrices {
       std::copy_n(reinterpret_cast<const std::byte*>(&word), sizeof word, bytes_.data() + at);
     }
   }
-  cpu::Matrix make(TensorType type, int64_t n_row, int64_t n_col) const {
+  cpu::Matrix make(TensorType type, int64_t n_row, int64_t n_col, std::pmr::memory_resource* memory) const {
     const auto size = static_cast<size_t>(matrix_bytes(type, n_row, n_col));
     return cpu::pack(
-        {.name = "random", .type = type, .n_row = n_row, .n_col = n_col, .bytes = std::span(bytes_).first(size)});
+        {.name = "random", .type = type, .n_row = n_row, .n_col = n_col, .bytes = std::span(bytes_).first(size)},
+        memory);
   }
 
  private:
@@ -48,6 +51,8 @@ class Weights {
         x_(some_floats(most_token * widest, 3)),
         y_(static_cast<size_t>(most_token * 4 * widest)) {}
 
+  /// Where its matrices belong: one behind the other in huge pages, as a backend's weights lie.
+  std::pmr::memory_resource* memory() { return &memory_; }
   void add(std::vector<cpu::Matrix> matrices) {
     const int64_t n_col = matrices[0].n_col();
     for (const cpu::Matrix& each : matrices) {
@@ -72,6 +77,9 @@ class Weights {
   double bytes = 0, macs = 0;  ///< of one token
 
  private:
+  static constexpr size_t kChunk = size_t{64} << 20;
+  PageMemory pages_;
+  std::pmr::monotonic_buffer_resource memory_{kChunk, &pages_};
   ThreadPool& pool_;
   cpu::Activations how_;
   cpu::MatmulScratchPtr scratch_;
@@ -104,7 +112,9 @@ void time_weights(KernelTimer& timer, ThreadPool& pool, const Model& model, cons
   const RandomMatrices random(most);
   {
     Weights layers(pool, options.activations, options.n_prompt, widest);
-    const auto like = [&](const TensorView& view) { return random.make(view.type, view.n_row, view.n_col); };
+    const auto like = [&](const TensorView& view) {
+      return random.make(view.type, view.n_row, view.n_col, layers.memory());
+    };
     const auto pack = [&](std::initializer_list<const TensorView*> views) {
       std::vector<cpu::Matrix> matrices;
       for (const TensorView* each : views) matrices.push_back(like(*each));
@@ -124,7 +134,7 @@ void time_weights(KernelTimer& timer, ThreadPool& pool, const Model& model, cons
     timer.add("weights of layers, " + type, layers.bytes, layers.macs, [&] { layers.run(1); });
     Weights head(pool, options.activations, 1, widest);
     std::vector<cpu::Matrix> output;
-    output.push_back(like(model.output()));
+    output.push_back(random.make(model.output().type, model.output().n_row, model.output().n_col, head.memory()));
     head.add(std::move(output));
     timer.add("logits, " + std::string(format_of(model.output().type).name), head.bytes, head.macs,
               [&] { head.run(1); });
@@ -134,7 +144,7 @@ void time_weights(KernelTimer& timer, ThreadPool& pool, const Model& model, cons
     Weights weights(pool, options.activations, 1, widest);
     const auto add = [&](int64_t n_row, int64_t n_col) {
       std::vector<cpu::Matrix> matrices;
-      matrices.push_back(random.make(format.type, n_row, n_col));
+      matrices.push_back(random.make(format.type, n_row, n_col, weights.memory()));
       weights.add(std::move(matrices));
     };
     // A small model's pool is its largest matrix, and packing is quicker than finding out how often it takes.

@@ -76,10 +76,15 @@ Real* cut_out(const Candidates& candidates, Real* score) {
 template <class Vector>
 void keep_best(const Select& what, std::span<const int32_t> best, const Candidates& candidates, int32_t p,
                Vector& kept) {
-  kept.clear();
-  for (const int32_t i : best) {
-    const int32_t first = candidates[i] * what.page;
-    for (int32_t j = 0; j < what.page; ++j) kept.push_back(first + j);
+  kept.resize(best.size() * static_cast<size_t>(what.page));
+  if (what.page == 1 && candidates.positions.empty()) {
+    std::ranges::transform(best, kept.begin(), [first = candidates.begin](int32_t i) { return first + i; });
+  } else {
+    auto to = kept.begin();
+    for (const int32_t i : best) {
+      const int32_t first = candidates[i] * what.page;
+      for (int32_t j = 0; j < what.page; ++j) *to++ = first + j;
+    }
   }
   if (what.with_current && std::find(kept.begin(), kept.end(), p) == kept.end()) kept.push_back(p);
 }

@@ -16,7 +16,8 @@ class CpuKernels : public cpu::SelectOps {
   explicit CpuKernels(cpu::Activations activations)
       : activations_(activations), matmul_(cpu::make_matmul_scratch()), attend_(cpu::make_attend_scratch()) {}
 
-  static Matrix pack(const TensorView& tensor) { return cpu::pack(tensor); }
+  static Matrix pack(const TensorView& tensor, std::pmr::memory_resource* memory) { return cpu::pack(tensor, memory); }
+  static int64_t packed_bytes(const TensorView& tensor) { return cpu::packed_bytes(tensor); }
   static void row(const Matrix& w, int64_t row, float* out) { w.row(row, out); }
   static int64_t bytes(const Matrix& w) { return w.bytes(); }
   void matmul(ThreadPool& pool, const float* x, int64_t n_token, std::span<const Product> products) {
@@ -30,9 +31,9 @@ class CpuKernels : public cpu::SelectOps {
   static void store(const float* x, int32_t n, KvType type, void* row) { cpu::store_kv(x, n, type, row); }
   static void load(const void* row, int32_t n, KvType type, float* out) { cpu::load_kv(row, n, type, out); }
   void attend(ThreadPool& pool, const float* q, int32_t group, std::span<const KvBlocks> kv,
-              std::span<const PositionSet> sets, float scale, float* out, std::span<float* const> scores,
+              std::span<const PositionSet> sets, float scale, float* out, std::span<float* const> rows,
               int64_t stride) {
-    cpu::attend(pool, *attend_, q, group, kv, sets, scale, out, scores.empty() ? nullptr : scores.data(), stride);
+    cpu::attend(pool, *attend_, q, group, kv, sets, scale, out, rows.empty() ? nullptr : rows.data(), stride);
   }
   void attend_prompt(ThreadPool& pool, const float* q, int32_t n_token, int32_t first, int32_t group,
                      std::span<const KvBlocks> kv, float scale, float* out) {

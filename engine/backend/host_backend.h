@@ -26,19 +26,28 @@ class HostBackend final : public ModelOps {
   using Seq = HostSequence<Real>;
 
   HostBackend(const Model& model, ThreadPool& pool, KvType kv, BackendMemory::Kind memory, Kernels kernels)
-      : c_(model, pool, kv, memory, std::move(kernels)), selection_(c_), buffers_(c_.memory.resource()) {
+      : c_(model, pool, kv, memory, std::move(kernels)),
+        selection_(c_),
+        buffers_(c_.memory.resource()),
+        weights_(weight_bytes(), c_.memory.maps()) {
+    const BackendMemory::Access access(c_.memory);
+    // Braces order their elements: the weights come to lie in the order of their use.
     for (const LayerWeights& from : model.layers()) {
-      layers_.push_back({kernels_.pack(from.attn_q), kernels_.pack(from.attn_k), kernels_.pack(from.attn_v),
-                         kernels_.pack(from.attn_output), kernels_.pack(from.ffn_gate), kernels_.pack(from.ffn_up),
-                         kernels_.pack(from.ffn_down), vector_of(from.attn_norm), vector_of(from.ffn_norm)});
+      layers_.push_back({vector_of(from.attn_norm), pack(from.attn_q), pack(from.attn_k), pack(from.attn_v),
+                         pack(from.attn_output), vector_of(from.ffn_norm), pack(from.ffn_gate), pack(from.ffn_up),
+                         pack(from.ffn_down)});
     }
-    output_norm_ = vector_of(model.output_norm());
-    embedding_ = kernels_.pack(model.token_embd());
-    if (model.output().bytes.data() != model.token_embd().bytes.data()) own_output_ = kernels_.pack(model.output());
+    output_norm_.emplace(vector_of(model.output_norm()));
+    if (model.output().bytes.data() != model.token_embd().bytes.data()) own_output_ = pack(model.output());
+    embedding_ = pack(model.token_embd());
   }
   ~HostBackend() override {
     const BackendMemory::Access access(c_.memory);
     buffers_.clear_all();
+    layers_.clear();
+    output_norm_.reset(), own_output_.reset();
+    embedding_ = {};
+    weights_.release();
     c_.clear();
   }
   SelectionOps& selection() { return selection_; }
@@ -119,7 +128,7 @@ class HostBackend final : public ModelOps {
   void logits(Sequence&, int32_t index, std::span<float> out) override {
     const BackendMemory::Access access(memory_);
     const int32_t t = index < 0 ? n_token_ + index : index;
-    kernels_.rms_norm(buffers_.x.data() + int64_t{t} * shape_.d_model, output_norm_.data(), shape_.d_model,
+    kernels_.rms_norm(buffers_.x.data() + int64_t{t} * shape_.d_model, output_norm_->data(), shape_.d_model,
                       shape_.norm_eps, buffers_.h.data());
     const Matrix& w = own_output_ ? *own_output_ : embedding_;
     const Product one[] = {{&w, buffers_.logits.data(), shape_.n_vocab}};
@@ -248,9 +257,12 @@ class HostBackend final : public ModelOps {
   BytesRead take_bytes_read() override { return std::exchange(c_.bytes, {}); }
 
  private:
+  using Weights = std::pmr::vector<Real>;
   struct Layer {
-    Matrix q, k, v, output, gate, up, down;
-    std::vector<Real> attn_norm, ffn_norm;  ///< [d_model]
+    Weights attn_norm;  ///< [d_model]
+    Matrix q, k, v, output;
+    Weights ffn_norm;  ///< [d_model]
+    Matrix gate, up, down;
   };
 
   static void fit(std::pmr::vector<Real>& vector, int64_t n) {
@@ -284,13 +296,27 @@ class HostBackend final : public ModelOps {
     return matrix_bytes(c_.model.token_embd().type, 1, c_.model.token_embd().n_col);
   }
 
-  std::vector<Real> vector_of(const TensorView& tensor) const {
+  Matrix pack(const TensorView& tensor) { return kernels_.pack(tensor, &weights_); }
+  Weights vector_of(const TensorView& tensor) {
     std::vector<float> values(static_cast<size_t>(tensor.n_col));
     format_of(tensor.type).dequantize(tensor.bytes.data(), tensor.n_col, values.data());
-    return {values.begin(), values.end()};
+    return Weights(values.begin(), values.end(), &weights_);
+  }
+  /// Room for all of them in one piece.
+  size_t weight_bytes() const {
+    const Model& m = c_.model;
+    int64_t bytes = kernels_.packed_bytes(m.token_embd()) + kernels_.packed_bytes(m.output());
+    for (const LayerWeights& w : m.layers()) {
+      for (const TensorView* each :
+           {&w.attn_q, &w.attn_k, &w.attn_v, &w.attn_output, &w.ffn_gate, &w.ffn_up, &w.ffn_down}) {
+        bytes += kernels_.packed_bytes(*each);
+      }
+    }
+    const size_t n_norm = 2 * m.layers().size() + 1, norm_bytes = shape_.d_model * sizeof(Real) + 64;
+    return static_cast<size_t>(bytes) + n_norm * norm_bytes;
   }
 
-  void norm(const std::vector<Real>& w) {
+  void norm(const Weights& w) {
     const int64_t d = shape_.d_model;
     pool_.run(n_token_, [&](int64_t t, int) {
       kernels_.rms_norm(buffers_.x.data() + t * d, w.data(), d, shape_.norm_eps, buffers_.h.data() + t * d);
@@ -350,8 +376,9 @@ class HostBackend final : public ModelOps {
   Kernels& kernels_ = c_.kernels;
   BackendMemory& memory_ = c_.memory;
   Buffers buffers_;
+  std::pmr::monotonic_buffer_resource weights_;  ///< what one product prefetches past its end is the next one's
   std::vector<Layer> layers_;
-  std::vector<Real> output_norm_;  ///< [d_model]
+  std::optional<Weights> output_norm_;  ///< [d_model]
   Matrix embedding_;
   std::optional<Matrix> own_output_;
   int32_t n_token_ = 0, first_ = 0;  ///< the current chunk

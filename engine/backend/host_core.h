@@ -31,9 +31,9 @@ struct HeadRows {
     state.assign(n_head, State::none), owed.assign(n_head, 0);
   }
   Real* row(int32_t head) { return data.data() + head * stride; }
-  /// Somebody is about to write raw scores of this KV head's group.
-  Real* begin_raw(int32_t kv_head, int32_t group) {
-    for (int32_t h = kv_head * group; h < (kv_head + 1) * group; ++h) state[h] = State::raw;
+  /// Somebody is about to write rows of this KV head's group: raw scores, or softmax rows.
+  Real* begin(int32_t kv_head, int32_t group, State as) {
+    for (int32_t h = kv_head * group; h < (kv_head + 1) * group; ++h) state[h] = as;
     return row(kv_head * group);
   }
 };
@@ -52,6 +52,8 @@ struct HostCore {
   Kernels kernels;
   Real scale;
   std::pmr::vector<Real> heads, full_heads, staged;  ///< [n_token][n_head][d_head]; the others of one token
+  std::pmr::vector<Real> back;                       ///< [d_head] what turns the newest query back to position 0
+  int64_t back_from = -1;                            ///< the position that it turns back from
   std::vector<PositionSet> sets;                     ///< [n_kv_head] of the layer that attended last
   Rows rows;                                         ///< over everything, 0..p; shared by observers and selection
   Rows set_rows;                                     ///< over what was attended to, in the set's order; same stride
@@ -68,13 +70,14 @@ struct HostCore {
         heads(memory.resource()),
         full_heads(memory.resource()),
         staged(memory.resource()),
+        back(memory.resource()),
         rows(memory.resource()),
         set_rows(memory.resource()) {}
   HostCore(const HostCore&) = delete;
   HostCore& operator=(const HostCore&) = delete;
   /// Within an Access.
   void clear() {
-    for (auto* vector : {&heads, &full_heads, &staged, &rows.data, &set_rows.data}) {
+    for (auto* vector : {&heads, &full_heads, &staged, &back, &rows.data, &set_rows.data}) {
       std::pmr::vector<Real>(vector->get_allocator()).swap(*vector);
     }
   }
@@ -108,7 +111,11 @@ struct HostCore {
   const Real* staged_query(Seq& seq, int32_t layer, QueryStage stage) {
     if (stage == QueryStage::post_rope) return query(seq, layer);
     std::copy_n(query(seq, layer), q_size(), staged.data());
-    shape.rope.rotate(staged.data(), shape.n_head, -int64_t{seq.cache->size() - 1});
+    if (const int64_t position = seq.cache->size() - 1; std::exchange(back_from, position) != position) {
+      back.resize(static_cast<size_t>(shape.d_head));
+      shape.rope.angles(-position, back.data());
+    }
+    shape.rope.turn(staged.data(), shape.n_head, back.data());
     return staged.data();
   }
 
@@ -128,8 +135,8 @@ struct HostCore {
     bytes.select += static_cast<int64_t>(kv_heads.size()) * (end - begin) * seq.cache->bytes_per_position() / 2;
   }
 
-  /// Softmax rows over 0..p of the KV heads named, from the scores of the attention pass or a scoring pass. What an
-  /// observer reads is not the step's, until the step needs the same rows.
+  /// Softmax rows over 0..p of the KV heads named, from the attention pass or a scoring pass. What an observer reads is
+  /// not the step's, until the step needs the same rows.
   void ensure_rows(Seq& seq, int32_t layer, std::span<const int32_t> kv_heads, bool observed = false) {
     const int32_t n = seq.cache->size();
     rows.start(layer, n, shape.n_head);
@@ -140,7 +147,7 @@ struct HostCore {
         if (!observed && std::exchange(owed, 0) != 0) bytes.select += n * seq.cache->bytes_per_position() / 2;
         continue;
       }
-      rows.begin_raw(g, shape.group());
+      rows.begin(g, shape.group(), Rows::State::raw);
       owed = observed ? 1 : 0;
       missing.push_back(g);
     }
@@ -153,11 +160,15 @@ struct HostCore {
   /// Raw scores of the KV heads named become softmax rows; size(g) entries each.
   template <class Size>
   void finish(Rows& of, std::span<const int32_t> kv_heads, const Size& size) {
-    const int32_t group = shape.group();
-    pool.run(static_cast<int64_t>(kv_heads.size()) * group, [&](int64_t i, int) {
-      const int32_t g = kv_heads[i / group], head = g * group + static_cast<int32_t>(i % group);
-      if (of.state[head] == Rows::State::softmax) return;
-      kernels.softmax(of.row(head), size(g));
+    std::vector<int32_t> raw;  // query heads
+    for (const int32_t g : kv_heads) {
+      for (int32_t h = g * shape.group(); h < (g + 1) * shape.group(); ++h) {
+        if (of.state[h] == Rows::State::raw) raw.push_back(h);
+      }
+    }
+    pool.run(static_cast<int64_t>(raw.size()), [&](int64_t i, int) {
+      const int32_t head = raw[i];
+      kernels.softmax(of.row(head), size(head / shape.group()));
       of.state[head] = Rows::State::softmax;
     });
   }

@@ -69,7 +69,7 @@ class HostSelection final : public SelectionOps {
     c_.rows.start(layer, p + 1, c_.shape.n_head);
     c_.set_rows.layer = -1;
     c_.set_rows.start(layer, p + 1, c_.shape.n_head);
-    std::vector<Real*> scores(n_kv, nullptr);
+    std::vector<Real*> rows(n_kv, nullptr);
     std::vector<int32_t> gathered;
     bool rotated = false;
     for (int32_t g = 0; g < n_kv; ++g) {
@@ -83,21 +83,21 @@ class HostSelection final : public SelectionOps {
       rotated = rotated || (way.attend.rank_rotation && !complete);
       // A full row comes for free where everything is attended to; it saves the scoring pass.
       if ((complete || shadow) && !known && (way.after.chooses() || learns || measure_)) {
-        scores[g] = c_.rows.begin_raw(g, group);
+        rows[g] = c_.rows.begin(g, group, State::softmax);
       } else if (!complete && !shadow && learns) {
-        scores[g] = c_.set_rows.begin_raw(g, group);
+        rows[g] = c_.set_rows.begin(g, group, State::softmax);
       }
       if (!complete && shadow && learns) gathered.push_back(g);
     }
     if (shadow) {
       const std::vector<PositionSet> all(n_kv, everything_up_to(p + 1));
-      run_attention(seq, layer, kv, all, scores);
-      for (const int32_t g : gathered) gather_scores(seq, layer, g);
+      run_attention(seq, layer, kv, all, rows);
+      for (const int32_t g : gathered) score_own_set(seq, layer, g);
     } else if (rotated) {
       attend_by_rank(seq, layer, kv, p);
     } else {
       use_packed(seq, layer, plan);
-      run_attention(seq, layer, kv, c_.sets, scores);
+      run_attention(seq, layer, kv, c_.sets, rows);
     }
     if (measure_ || shadow) return;  // who looks at whole rows needs all of the cache
     for (int32_t g = 0; g < n_kv; ++g) {
@@ -153,27 +153,18 @@ class HostSelection final : public SelectionOps {
   }
 
   void run_attention(Seq& seq, int32_t layer, std::span<const KvBlocks> kv, std::span<const PositionSet> sets,
-                     std::span<Real* const> scores) {
-    c_.kernels.attend(c_.pool, c_.query(seq, layer), c_.shape.group(), kv, sets, c_.scale, c_.heads.data(), scores,
+                     std::span<Real* const> rows) {
+    c_.kernels.attend(c_.pool, c_.query(seq, layer), c_.shape.group(), kv, sets, c_.scale, c_.heads.data(), rows,
                       c_.rows.stride);
     for (const PositionSet& set : sets) c_.bytes.attend += set.size() * seq.cache->bytes_per_position();
   }
 
-  /// Where the output was full attention's, the scores of the policy's own set are among those of everything.
-  void gather_scores(Seq& seq, int32_t layer, int32_t g) {
+  /// Where the output was full attention's, a policy that learns from its own set is given its scores.
+  void score_own_set(Seq& seq, int32_t layer, int32_t g) {
     const int32_t group = c_.shape.group();
-    Real* const out = c_.set_rows.begin_raw(g, group);
-    const PositionSet& set = c_.sets[g];
-    if (c_.rows.state[g * group] == State::raw) {
-      for (int32_t h = 0; h < group; ++h) {
-        const Real* const all = c_.rows.row(g * group + h);
-        for (int32_t i = 0; i < set.size(); ++i) out[h * c_.set_rows.stride + i] = all[set[i]];
-      }
-      return;
-    }
-    // Its row was made before the attention and is a softmax already.
     c_.kernels.score_set(c_.query(seq, layer) + int64_t{g} * group * c_.shape.d_head, group,
-                         seq.cache->blocks(layer, g), set, c_.scale, out, c_.set_rows.stride);
+                         seq.cache->blocks(layer, g), c_.sets[g], c_.scale, c_.set_rows.begin(g, group, State::raw),
+                         c_.set_rows.stride);
   }
 
   /// Hands attention the rank-ordered copies of kept sets that later steps will read as well, made at the first use.
@@ -398,7 +389,7 @@ class HostSelection final : public SelectionOps {
     if (n_middle <= 0) return;
     const std::vector<int32_t> all = c_.all_kv_heads();
     c_.score_run(seq, layer, all, what.begin, what.end, Real{1}, c_.set_rows);
-    for (const int32_t g : all) c_.set_rows.begin_raw(g, c_.shape.group());
+    for (const int32_t g : all) c_.set_rows.begin(g, c_.shape.group(), State::raw);
     c_.finish(c_.set_rows, all, [n_middle](int32_t) { return n_middle; });
   }
 

@@ -4,24 +4,15 @@
 #include <sys/mman.h>
 
 #include <algorithm>
-#include <new>
+#include <exception>
 #include <vector>
 
+#include "base/page_memory.h"
+
 namespace reattend {
-namespace {
 
-constexpr size_t kPage = 4096;
-/// Huge pages: 8K positions of SmolLM2 are 189 MB, 46,000 small pages whose table walks cost more than the reads.
-constexpr size_t kHugePage = size_t{2} << 20;
-
-size_t round_up(size_t n, size_t to) {
-  return (n + to - 1) / to * to;
-}
-
-}  // namespace
-
-/// One map per request of the pool above it, which asks for few and large ones.
-class BackendMemory::Maps : public std::pmr::memory_resource {
+/// Remembers its maps, so that all of them can be opened and closed.
+class BackendMemory::Maps : public PageMemory {
  public:
   explicit Maps(bool sealed) : sealed_(sealed) {}
 
@@ -45,20 +36,15 @@ class BackendMemory::Maps : public std::pmr::memory_resource {
     }
   }
 
-  void* do_allocate(size_t bytes, size_t /*alignment: a page's*/) override {
-    const size_t whole = round_up(bytes, bytes >= kHugePage ? kHugePage : kPage);
-    void* begin = mmap(nullptr, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (begin == MAP_FAILED) throw std::bad_alloc();
-    if (whole >= kHugePage) madvise(begin, whole, MADV_HUGEPAGE);
-    maps_.push_back({begin, whole});
+  void* do_allocate(size_t bytes, size_t alignment) override {
+    void* const begin = PageMemory::do_allocate(bytes, alignment);
+    maps_.push_back({begin, whole(bytes)});
     return begin;
   }
-  void do_deallocate(void* begin, size_t, size_t) override {
-    const auto map = std::find_if(maps_.begin(), maps_.end(), [&](const Map& m) { return m.begin == begin; });
-    munmap(map->begin, map->bytes);
-    maps_.erase(map);
+  void do_deallocate(void* begin, size_t bytes, size_t alignment) override {
+    std::erase_if(maps_, [&](const Map& m) { return m.begin == begin; });
+    PageMemory::do_deallocate(begin, bytes, alignment);
   }
-  bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
 
   bool sealed_;
   int depth_ = 0;
@@ -78,6 +64,9 @@ BackendMemory::~BackendMemory() {
 
 std::pmr::memory_resource* BackendMemory::resource() {
   return pool_.get();
+}
+std::pmr::memory_resource* BackendMemory::maps() {
+  return maps_.get();
 }
 
 BackendMemory::Access::Access(BackendMemory& memory) : memory_(memory) {

@@ -17,6 +17,8 @@ class BackendMemory {
 
   /// What containers take. Allocate, free and touch only inside an Access.
   std::pmr::memory_resource* resource();
+  /// A map of its own for every request, for few and large ones.
+  std::pmr::memory_resource* maps();
 
   /// Opens the memory for as long as it lives; nests. Free for the plain kind.
   class Access {

@@ -13,7 +13,8 @@ class ReferenceKernels {
   using Matrix = reference::Matrix;
   using Product = reference::Product;
 
-  static Matrix pack(const TensorView& tensor) { return reference::pack(tensor); }
+  static Matrix pack(const TensorView& tensor, std::pmr::memory_resource*) { return reference::pack(tensor); }
+  static int64_t packed_bytes(const TensorView&) { return 0; }
   static void row(const Matrix& w, int64_t row, double* out) { reference::row(w, row, out); }
   static int64_t bytes(const Matrix& w) { return static_cast<int64_t>(w.w.size() * sizeof(float)); }
   static void matmul(ThreadPool& pool, const double* x, int64_t n_token, std::span<const Product> products) {
@@ -31,9 +32,12 @@ class ReferenceKernels {
     std::transform(wide.begin(), wide.end(), out, [](double v) { return static_cast<float>(v); });
   }
   static void attend(ThreadPool& pool, const double* q, int32_t group, std::span<const KvBlocks> kv,
-                     std::span<const PositionSet> sets, double scale, double* out, std::span<double* const> scores,
+                     std::span<const PositionSet> sets, double scale, double* out, std::span<double* const> rows,
                      int64_t stride) {
-    reference::attend(pool, q, group, kv, sets, scale, out, scores.empty() ? nullptr : scores.data(), stride);
+    reference::attend(pool, q, group, kv, sets, scale, out, rows.empty() ? nullptr : rows.data(), stride);
+    for (size_t g = 0; g < rows.size(); ++g) {
+      for (int32_t h = 0; rows[g] != nullptr && h < group; ++h) softmax(rows[g] + h * stride, sets[g].size());
+    }
   }
   static void attend_prompt(ThreadPool& pool, const double* q, int32_t n_token, int32_t first, int32_t group,
                             std::span<const KvBlocks> kv, double scale, double* out) {

@@ -3,7 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <new>
+#include <memory_resource>
 
 namespace reattend::cpu {
 
@@ -11,21 +11,25 @@ namespace reattend::cpu {
 template <class T>
 class Aligned {
  public:
+  explicit Aligned(std::pmr::memory_resource* memory = std::pmr::new_delete_resource())
+      : data_(nullptr, Free{memory, 0}) {}
   T* get() const { return data_.get(); }
   void reserve(int64_t n) {
-    if (n <= capacity_) return;
+    const size_t bytes = static_cast<size_t>(n) * sizeof(T);
+    if (bytes <= data_.get_deleter().bytes) return;
+    std::pmr::memory_resource* const memory = data_.get_deleter().memory;
     data_.reset();
-    data_.reset(static_cast<T*>(::operator new(static_cast<size_t>(n) * sizeof(T), kAlignment)));
-    capacity_ = n;
+    data_ = {static_cast<T*>(memory->allocate(bytes, kAlignment)), Free{memory, bytes}};
   }
 
  private:
-  static constexpr std::align_val_t kAlignment{64};
+  static constexpr size_t kAlignment = 64;
   struct Free {
-    void operator()(T* p) const { ::operator delete(p, kAlignment); }
+    std::pmr::memory_resource* memory;
+    size_t bytes;
+    void operator()(T* p) const { memory->deallocate(p, bytes, kAlignment); }
   };
   std::unique_ptr<T[], Free> data_;
-  int64_t capacity_ = 0;
 };
 
 }  // namespace reattend::cpu

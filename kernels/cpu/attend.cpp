@@ -13,8 +13,8 @@
 namespace reattend::cpu {
 namespace {
 
-/// The rows of a piece. Behind the last key come the first values, and behind the last value the next piece's first
-/// keys: what is prefetched past an end is what is needed next.
+/// The rows of a piece. Behind the last key come the first values, and behind the last value the first keys of the
+/// piece that the same thread does next, if any: what is prefetched past an end is what is needed next.
 struct PieceRows {
   std::array<const void*, kPiece + kRowsAhead> keys, values;
 };
@@ -56,11 +56,11 @@ void find_rows(const KvBlocks& kv, const PositionSet& set, bool values, int32_t 
   }
 }
 
-PieceRows rows_of(const KvBlocks& kv, const PositionSet& set, int32_t begin, int n) {
+PieceRows rows_of(const KvBlocks& kv, const PositionSet& set, int32_t begin, int n, bool goes_on) {
   PieceRows rows;
   find_rows(kv, set, false, begin, n, rows.keys.data());
   find_rows(kv, set, true, begin, n, rows.values.data());
-  const int n_next = std::min(kRowsAhead, set.size() - begin - n);
+  const int n_next = goes_on ? std::min(kRowsAhead, set.size() - begin - n) : 0;
   find_rows(kv, set, false, begin + n, n_next, rows.values.data() + n);
   for (int i = n_next; i < kRowsAhead; ++i) rows.values[static_cast<size_t>(n + i)] = rows.values[0];
   for (int i = 0; i < kRowsAhead; ++i) {
@@ -76,35 +76,40 @@ std::array<Stretch, 3> stretches_of(const KvBlocks& kv, const PositionSet& set, 
   return {{{0, from, kv.type}, {from, to, set.packed_type}, {to, n, kv.type}}};
 }
 
-/// Scores of the stretches of a piece, rows [n + kRowsAhead]: out [group][kPieceStride].
+/// Scores of the stretches of a piece, rows [n + kRowsAhead]: out [group][stride].
 void score_rows(const Table& kernels, const float* q, int32_t group, int32_t d_head, const void* const* rows,
-                const std::array<Stretch, 3>& stretches, float scale, float* out) {
+                const std::array<Stretch, 3>& stretches, float scale, float* out, int64_t stride) {
   for (const Stretch& each : stretches) {
     if (each.begin == each.end) continue;
     kernels.scores(q, group, d_head, rows + each.begin, each.end - each.begin, each.type, scale, out + each.begin,
-                   kPieceStride);
+                   stride);
   }
 }
 
-/// attend_piece() with the caller's memory for the weights: [group][kPieceStride].
+/// attend_piece() with the caller's memory for the weights that nobody wants: [group][kPieceStride]. `goes_on`: the
+/// next piece follows.
 void attend_rows(const Table& kernels, const float* q, int32_t group, const KvBlocks& kv, const PositionSet& set,
-                 int32_t piece, float scale, float* weights, float* m, float* d, float* o, float* scores,
-                 int64_t score_stride) {
+                 int32_t piece, bool goes_on, float scale, float* own, float* m, float* d, float* o, float* wanted,
+                 int64_t wanted_stride) {
   const int32_t begin = piece * kPiece;
   const int n = std::min(kPiece, set.size() - begin);
-  const PieceRows rows = rows_of(kv, set, begin, n);
+  const PieceRows rows = rows_of(kv, set, begin, n, goes_on);
   const auto stretches = stretches_of(kv, set, begin, n);
-  score_rows(kernels, q, group, kv.d_head, rows.keys.data(), stretches, scale, weights);
+  // Made in place where nothing behind a piece is overwritten: whole ones, of one stretch.
+  const bool in_place = wanted != nullptr && n == kPiece && stretches[0].end == n;
+  float* const weights = in_place ? wanted + begin : own;
+  const int64_t stride = in_place ? wanted_stride : kPieceStride;
+  score_rows(kernels, q, group, kv.d_head, rows.keys.data(), stretches, scale, weights, stride);
   for (int32_t h = 0; h < group; ++h) {
-    float* const row = weights + h * kPieceStride;
-    if (scores != nullptr) std::copy_n(row, n, scores + h * score_stride + begin);
+    float* const row = weights + h * stride;
     kernels.weigh(row, n, m + h, d + h);
+    if (wanted != nullptr && !in_place) std::copy_n(row, n, wanted + h * wanted_stride + begin);
   }
   std::fill_n(o, int64_t{group} * kv.d_head, 0.0F);
   for (const Stretch& each : stretches) {
     if (each.begin == each.end) continue;
-    kernels.mix(weights + each.begin, kPieceStride, group, kv.d_head, rows.values.data() + each.begin,
-                each.end - each.begin, each.type, o);
+    kernels.mix(weights + each.begin, stride, group, kv.d_head, rows.values.data() + each.begin, each.end - each.begin,
+                each.type, o);
   }
 }
 
@@ -113,8 +118,8 @@ struct Share {
   int32_t kv_head, piece, n_piece;
 };
 
-/// Keys and values that make a share worth taking from the pool (about 5 us of streaming).
-constexpr int64_t kShareBytes = 128 << 10;
+/// Keys and values that make a share worth taking from the pool (about 2 us of streaming).
+constexpr int64_t kShareBytes = 64 << 10;
 /// All of the work below this is quicker done without the pool.
 constexpr int64_t kAloneBytes = 32 << 10;
 
@@ -146,13 +151,13 @@ AttendScratchPtr make_attend_scratch() {
 }
 
 void attend_piece(const float* q, int32_t group, const KvBlocks& kv, const PositionSet& set, int32_t piece, float scale,
-                  float* m, float* d, float* o, float* scores, int64_t score_stride) {
-  std::vector<float> weights(static_cast<size_t>(group) * kPieceStride);
-  attend_rows(table(), q, group, kv, set, piece, scale, weights.data(), m, d, o, scores, score_stride);
+                  float* m, float* d, float* o, float* weights, int64_t stride) {
+  std::vector<float> own(static_cast<size_t>(group) * kPieceStride);
+  attend_rows(table(), q, group, kv, set, piece, false, scale, own.data(), m, d, o, weights, stride);
 }
 
 void attend(ThreadPool& pool, AttendScratch& scratch, const float* q, int32_t group, std::span<const KvBlocks> kv,
-            std::span<const PositionSet> sets, float scale, float* out, float* const* scores, int64_t score_stride) {
+            std::span<const PositionSet> sets, float scale, float* out, float* const* rows, int64_t stride) {
   const Table& kernels = table();
   const size_t n_kv_head = kv.size();
   if (scratch.n_unfinished < n_kv_head) {
@@ -161,14 +166,17 @@ void attend(ThreadPool& pool, AttendScratch& scratch, const float* q, int32_t gr
   }
   scratch.shares.clear();
   scratch.first_state.assign(n_kv_head, 0);
-  int64_t n_state = 0, bytes = 0, o_size = 0;
+  int64_t n_state = 0, bytes = 0, o_size = 0, n_left = 0;
+  for (const PositionSet& set : sets) n_left += n_piece(set.size());
   for (size_t g = 0; g < n_kv_head; ++g) {
     const int32_t n = n_piece(sets[g].size());
     const int64_t piece_bytes = 2 * kPiece * row_bytes(kv[g].type, kv[g].d_head);
-    const auto step = static_cast<int32_t>(std::max<int64_t>(1, kShareBytes / piece_bytes));
+    const int64_t least = std::max<int64_t>(1, kShareBytes / piece_bytes);
     int32_t n_share = 0;
-    for (int32_t piece = 0; piece < n; piece += step, ++n_share) {
-      scratch.shares.push_back({static_cast<int32_t>(g), piece, std::min(step, n - piece)});
+    // Large shares first, for long streams, and small ones last, for an even end.
+    for (int32_t piece = 0, step = 0; piece < n; piece += step, n_left -= step, ++n_share) {
+      step = static_cast<int32_t>(std::min<int64_t>(n - piece, std::max(least, n_left / pool.n_thread())));
+      scratch.shares.push_back({static_cast<int32_t>(g), piece, step});
     }
     scratch.unfinished[g].store(n_share, std::memory_order_relaxed);
     scratch.first_state[g] = n_state;
@@ -186,15 +194,19 @@ void attend(ThreadPool& pool, AttendScratch& scratch, const float* q, int32_t gr
     const float* const queries = q + int64_t{share.kv_head} * group * d_head;
     float* const weights = scratch.weights.get() + int64_t{thread} * group * kPieceStride;
     const int64_t first = scratch.first_state[g] * group;
-    for (int32_t piece = share.piece; piece < share.piece + share.n_piece; ++piece) {
+    const int32_t end = share.piece + share.n_piece;
+    for (int32_t piece = share.piece; piece < end; ++piece) {
       const int64_t at = first + int64_t{piece} * group;
-      attend_rows(kernels, queries, group, kv[g], sets[g], piece, scale, weights, scratch.m.get() + at,
-                  scratch.d.get() + at, scratch.o.get() + at * o_size, scores != nullptr ? scores[g] : nullptr,
-                  score_stride);
+      attend_rows(kernels, queries, group, kv[g], sets[g], piece, piece + 1 < end, scale, weights, scratch.m.get() + at,
+                  scratch.d.get() + at, scratch.o.get() + at * o_size, rows != nullptr ? rows[g] : nullptr, stride);
     }
     // Whoever finishes a KV head's last share merges its pieces, in order.
     if (scratch.unfinished[g].fetch_sub(1, std::memory_order_acq_rel) != 1) return;
     for (int32_t h = 0; h < group; ++h) {
+      if (rows != nullptr && rows[g] != nullptr) {
+        kernels.finish_row(rows[g] + h * stride, sets[g].size(), scratch.m.get() + first + h,
+                           scratch.d.get() + first + h, group);
+      }
       kernels.merge_states(scratch.m.get() + first + h, scratch.d.get() + first + h,
                            scratch.o.get() + first * o_size + int64_t{h} * d_head, n_piece(sets[g].size()), group,
                            d_head, out + (int64_t{share.kv_head} * group + h) * d_head);
@@ -217,7 +229,8 @@ void score_set(const float* q, int32_t group, const KvBlocks& kv, const Position
     const int n_left = set.size() - begin, n = std::min(kPiece, n_left), n_found = std::min(n + kRowsAhead, n_left);
     find_rows(kv, set, false, begin, n_found, keys.data());
     std::fill(keys.begin() + n_found, keys.begin() + n + kRowsAhead, keys[0]);
-    score_rows(kernels, q, group, kv.d_head, keys.data(), stretches_of(kv, set, begin, n), scale, out.data());
+    score_rows(kernels, q, group, kv.d_head, keys.data(), stretches_of(kv, set, begin, n), scale, out.data(),
+               kPieceStride);
     for (int32_t h = 0; h < group; ++h) {
       std::copy_n(out.data() + h * kPieceStride, n, scores + h * score_stride + begin);
     }

@@ -103,7 +103,11 @@ void Matrix::row(int64_t row, float* out) const {
   }
 }
 
-Matrix pack(const TensorView& tensor) {
+int64_t packed_bytes(const TensorView& tensor) {
+  return (tensor.n_row + kTileRows - 1) / kTileRows * layout_of(tensor.type, tensor.n_col).tile_bytes;
+}
+
+Matrix pack(const TensorView& tensor, std::pmr::memory_resource* memory) {
   const int64_t bytes = matrix_bytes(tensor.type, tensor.n_row, tensor.n_col);
   if (static_cast<int64_t>(tensor.bytes.size()) != bytes) {
     fail({.where = "tensor '" + std::string(tensor.name) + "'",
@@ -112,7 +116,7 @@ Matrix pack(const TensorView& tensor) {
           .remedy = ""});
   }
   Matrix matrix;
-  matrix.data = std::make_unique<Matrix::Data>();
+  matrix.data = std::make_unique<Matrix::Data>(memory);
   Matrix::Data& data = *matrix.data;
   data.layout = layout_of(tensor.type, tensor.n_col);
   data.n_row = tensor.n_row;

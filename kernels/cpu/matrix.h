@@ -10,6 +10,7 @@ struct Matrix::Data {
   TileLayout layout{};
   int64_t n_row = 0, n_tile = 0;
   Aligned<std::byte> tiles;  ///< [n_tile][layout.tile_bytes]
+  explicit Data(std::pmr::memory_resource* memory) : tiles(memory) {}
 };
 
 }  // namespace reattend::cpu

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <memory_resource>
 #include <span>
 #include <string_view>
 
@@ -39,8 +40,11 @@ class Matrix {
   struct Data;
   std::unique_ptr<Data> data;  ///< belongs to the kernels
 };
-/// Copies and interleaves. n_col must be a multiple of the type's block size.
-Matrix pack(const TensorView& tensor);
+/// Copies and interleaves. n_col must be a multiple of the type's block size. The copy lies in `memory`; matrices that
+/// are used one after the other should lie so, too, for the end of one fetches what is behind it.
+Matrix pack(const TensorView& tensor, std::pmr::memory_resource* memory = std::pmr::new_delete_resource());
+/// What pack() takes of `memory`.
+int64_t packed_bytes(const TensorView& tensor);
 
 /// y = x w^T for one matrix; several products of the same x form one parallel region.
 struct Product {
@@ -76,14 +80,15 @@ void load_kv(const void* row, int32_t d_head, KvType type, float* out);
 
 /// Softmax attention of the group's query heads of one KV head over piece `piece` (entries 256 piece ... ) of `set`.
 /// The scores of a position are the same bits whichever piece or set it is in, and the same that score_run() gives.
-/// q [group][d_head]; m, d [group]; o [group][d_head] unnormalised; scores [group][score_stride] or null receives q k
-/// scale per entry, counted from the start of the set.
+/// q [group][d_head]; m, d [group]; o [group][d_head] unnormalised; weights [group][stride] or null receives exp(score
+/// - m) per entry, counted from the start of the set: what finish_row() makes a softmax row of.
 void attend_piece(const float* q, int32_t group, const KvBlocks& kv, const PositionSet& set, int32_t piece, float scale,
-                  float* m, float* d, float* o, float* scores, int64_t score_stride);
+                  float* m, float* d, float* o, float* weights, int64_t stride);
 
 /// All query heads of a layer at one decode step. sets [n_kv_head], kv [n_kv_head], q and out [n_kv_head *
-/// group][d_head]. Work is split over (KV head, piece) and merged in piece order. scores: null, or per KV head null or
-/// [group][score_stride] as above. `scratch` grows as needed.
+/// group][d_head]. Work is split over (KV head, piece) and merged in piece order. rows: null, or per KV head null or
+/// [group][stride], receives the softmax rows over the sets, the bits that softmax() makes of score_set()'s scores.
+/// `scratch` grows as needed.
 struct AttendScratch;
 struct AttendScratchDelete {
   void operator()(AttendScratch*) const;
@@ -91,7 +96,7 @@ struct AttendScratchDelete {
 using AttendScratchPtr = std::unique_ptr<AttendScratch, AttendScratchDelete>;
 AttendScratchPtr make_attend_scratch();
 void attend(ThreadPool& pool, AttendScratch& scratch, const float* q, int32_t group, std::span<const KvBlocks> kv,
-            std::span<const PositionSet> sets, float scale, float* out, float* const* scores, int64_t score_stride);
+            std::span<const PositionSet> sets, float scale, float* out, float* const* rows, int64_t stride);
 
 /// scores[h][i] = q_h k_set[i] scale for the entries i of the set in its order, the group's heads of one KV head.
 void score_set(const float* q, int32_t group, const KvBlocks& kv, const PositionSet& set, float scale, float* scores,
@@ -116,8 +121,11 @@ void sum_prompt_rows(ThreadPool& pool, AttendScratch& scratch, const float* q, i
 
 // ---- selection (used by the engine's CPU backend and by the replay alike: same bits)
 
-/// In place: row [n] of scores -> softmax.
+/// In place: row [n] of scores -> softmax, computed by pieces, as attention computes it.
 void softmax(float* row, int64_t n);
+/// The last part of that: weights [n] relative to the maximum of their piece -> softmax; m and d of the pieces lie
+/// `stride` floats apart.
+void finish_row(float* row, int64_t n, const float* m, const float* d, int64_t stride);
 /// rows [group][stride] -> out [n] (n <= stride)
 void reduce_heads(const float* rows, int32_t group, int64_t stride, int64_t n, Reduce how, float* out);
 /// Centred running maximum of odd width, cut at both ends; x and out [n], not the same memory.

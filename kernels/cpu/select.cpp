@@ -6,6 +6,7 @@
 #include <functional>
 #include <limits>
 #include <memory>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -15,31 +16,63 @@
 namespace reattend::cpu {
 namespace {
 
-struct Taken {
-  uint32_t rank_key;  ///< ascending from the highest score
-  int32_t index;
+/// Neighbours of equal score among those taken. Pooled scores come in plateaus: 1,024 positions are some 250 runs.
+struct Run {
+  uint32_t rank_key;   ///< ascending from the highest score
+  int32_t first, end;  ///< of those taken
 };
+/// Entries of a run that are copied at once, needed or not: few runs are longer.
+constexpr int kCopied = 8;
 
-/// Stable, so that equal scores stay in the order of their indices. rank_key < 2^n_bit.
-void radix_sort(std::vector<Taken>& all, int n_bit) {
-  constexpr int kMostBits = 9, kMostDigits = 4;
-  const int n_digit = std::max(1, (n_bit + kMostBits - 1) / kMostBits), width = (n_bit + n_digit - 1) / n_digit;
-  const uint32_t mask = (1U << width) - 1;
-  std::array<std::array<uint32_t, 1 << kMostBits>, kMostDigits> counts;
-  for (int digit = 0; digit < n_digit; ++digit) std::fill_n(counts[static_cast<size_t>(digit)].begin(), mask + 1, 0);
-  for (const Taken& each : all) {
-    for (int digit = 0; digit < n_digit; ++digit) {
-      ++counts[static_cast<size_t>(digit)][each.rank_key >> digit * width & mask];
+/// Into rank order, equal scores by their places, in which order `all` comes. rank_key < 2^n_bit. One pass into buckets
+/// by the leading bits, then each bucket by itself: most have a few.
+void sort_ranks(std::vector<Run>& all, int n_bit) {
+  constexpr int kBits = 10;
+  constexpr std::ptrdiff_t kFew = 32;
+  const int shift = std::max(0, n_bit - kBits);
+  std::array<uint32_t, (1 << kBits) + 1> ends{};
+  for (const Run& each : all) ++ends[(each.rank_key >> shift) + 1];
+  for (size_t i = 1; i < ends.size(); ++i) ends[i] += ends[i - 1];
+  std::vector<Run> sorted(all.size());
+  for (const Run& each : all) sorted[ends[each.rank_key >> shift]++] = each;  // now bucket i ends at ends[i]
+  all.swap(sorted);
+  if (shift == 0) return;
+  uint32_t begin = 0;
+  for (const uint32_t end : std::span(ends).first(size_t{1} << kBits)) {
+    Run* const first = all.data() + std::exchange(begin, end);
+    Run* const last = all.data() + end;
+    if (last - first > kFew) {
+      std::sort(first, last, [](const Run& a, const Run& b) {
+        return a.rank_key != b.rank_key ? a.rank_key < b.rank_key : a.first < b.first;
+      });
+      continue;
+    }
+    for (Run* next = first + 1; next < last; ++next) {
+      const Run moved = *next;
+      Run* to = next;
+      for (; to > first && to[-1].rank_key > moved.rank_key; --to) *to = to[-1];
+      *to = moved;
     }
   }
-  std::vector<Taken> spare(all.size());
-  for (int digit = 0; digit < n_digit; ++digit) {
-    auto& count = counts[static_cast<size_t>(digit)];
-    uint32_t at = 0;
-    for (uint32_t i = 0; i <= mask; ++i) at += std::exchange(count[i], at);
-    for (const Taken& each : all) spare[count[each.rank_key >> digit * width & mask]++] = each;
-    all.swap(spare);
+}
+
+/// The highest limit in [low, high) that at least k of the keys [n] reach, by bisection; at least k reach `low`, none
+/// `high`. A histogram takes longer than all steps together, for scores of a softmax share their leading bits.
+struct Reached {
+  int32_t limit, count;
+};
+Reached limit_of(const int32_t* keys, int32_t n, int32_t k, int64_t low, int64_t high) {
+  int32_t count = n;  // how many keys are at least `low`
+  while (count != k && high - low > 1) {
+    const int64_t middle = (low + high) / 2;
+    const int32_t here = table().count_at_least(keys, n, static_cast<int32_t>(middle));
+    if (here >= k) {
+      low = middle, count = here;
+    } else {
+      high = middle;
+    }
   }
+  return {static_cast<int32_t>(low), count};
 }
 
 /// A limit that a few more than k of the keys [n] reach, guessed from a sample; the lowest there is where the guess
@@ -52,10 +85,10 @@ int32_t rough_limit(const int32_t* keys, int32_t n, int32_t k) {
   for (int32_t i = 0; i < kSample; ++i) sample[static_cast<size_t>(i)] = keys[int64_t{i} * n / kSample];
   // Of the sample's rank, two standard deviations of a binomial, and neighbours that are alike for pooling.
   const double share = static_cast<double>(k) / n;
-  const auto rank = static_cast<int32_t>(kSample * share + 2.5 * std::sqrt(kSample * share * (1 - share))) + 4;
-  if (rank >= kSample) return kLowest;
-  std::ranges::nth_element(sample, sample.begin() + rank, std::greater<>());
-  const int32_t limit = sample[static_cast<size_t>(rank)];
+  const auto rank = static_cast<int32_t>(kSample * share + 2.5 * std::sqrt(kSample * share * (1 - share))) + 5;
+  if (rank > kSample) return kLowest;
+  constexpr int64_t kHighest = std::numeric_limits<int32_t>::max();
+  const int32_t limit = limit_of(sample.data(), kSample, rank, kLowest, kHighest + 1).limit;
   return table().count_at_least(keys, n, limit) >= k ? limit : kLowest;
 }
 
@@ -73,7 +106,16 @@ double cosine(const Number* a, const Number* b, int32_t n) {
 }  // namespace
 
 void softmax(float* row, int64_t n) {
-  table().softmax(row, n);
+  if (n <= 0) return;
+  std::vector<float> m, d;
+  for (int64_t at = 0; at < n; at += kPiece) {
+    table().weigh(row + at, static_cast<int>(std::min<int64_t>(kPiece, n - at)), &m.emplace_back(), &d.emplace_back());
+  }
+  table().finish_row(row, n, m.data(), d.data(), 1);
+}
+
+void finish_row(float* row, int64_t n, const float* m, const float* d, int64_t stride) {
+  table().finish_row(row, n, m, d, stride);
 }
 
 void reduce_heads(const float* rows, int32_t group, int64_t stride, int64_t n, Reduce how, float* out) {
@@ -81,16 +123,22 @@ void reduce_heads(const float* rows, int32_t group, int64_t stride, int64_t n, R
 }
 
 void max_pool(const float* x, int64_t n, int32_t width, float* out) {
+  constexpr int64_t kBlock = 2048;  // what is worked on stays in the first-level cache
+  constexpr float kNone = -std::numeric_limits<float>::infinity();
   const int64_t half = width / 2;
-  // wide[i] is the maximum of `reach` values from i on; doubling reach until it covers half the window.
-  std::vector<float> wide(static_cast<size_t>(n + 2 * half), -std::numeric_limits<float>::infinity());
-  std::copy_n(x, n, wide.begin() + half);
-  const auto size = static_cast<int64_t>(wide.size());
-  int64_t reach = 1;
-  for (; 2 * reach <= width; reach *= 2) {
-    table().max_of(wide.data(), wide.data() + reach, size - 2 * reach + 1, wide.data());
+  std::vector<float> wide(static_cast<size_t>(std::min(n, kBlock) + 2 * half));
+  for (int64_t at = 0; at < n; at += kBlock) {
+    const int64_t count = std::min(kBlock, n - at), size = count + 2 * half;
+    const int64_t begin = std::max<int64_t>(0, at - half), end = std::min(n, at + count + half);
+    float* const from = std::fill_n(wide.data(), begin - (at - half), kNone);
+    std::fill(std::copy(x + begin, x + end, from), wide.data() + size, kNone);
+    // wide[i] becomes the maximum of `reach` values from i on; doubled until two of them cover a window.
+    int64_t reach = 1;
+    for (; 2 * reach <= width; reach *= 2) {
+      table().max_of(wide.data(), wide.data() + reach, size - 2 * reach + 1, wide.data());
+    }
+    table().max_of(wide.data(), wide.data() + (2 * half + 1 - reach), count, out + at);
   }
-  table().max_of(wide.data(), wide.data() + (2 * half + 1 - reach), n, out);
 }
 
 int32_t top_k(const float* score, int32_t n, int32_t k, int32_t* out) {
@@ -108,32 +156,35 @@ int32_t top_k(const float* score, int32_t n, int32_t k, int32_t* out) {
   table().find_at_least(keys.get(), n, rough, found.get());
   for (int32_t i = 0; i < n_some; ++i) some[i] = keys[found[i]];
 
-  // The highest limit that at least k keys reach, by bisection. A histogram of all keys takes longer than all steps
-  // together, for scores of a softmax share their leading bits.
   const int32_t top = *std::max_element(some.get(), some.get() + n_some);
-  int64_t low = rough, high = int64_t{top} + 1;
-  int32_t n_reach = n_some;  // how many keys are at least `low`
-  while (n_reach != k && high - low > 1) {
-    const int64_t middle = (low + high) / 2;
-    const int32_t count = table().count_at_least(some.get(), n_some, static_cast<int32_t>(middle));
-    if (count >= k) {
-      low = middle, n_reach = count;
-    } else {
-      high = middle;
-    }
-  }
+  const Reached reached = limit_of(some.get(), n_some, k, rough, int64_t{top} + 1);
 
-  // Keys equal to the limit may be too many: sorted, they are the last, by index, and the last of them are left out.
-  const auto limit = static_cast<int32_t>(low);
-  const auto reach = std::make_unique_for_overwrite<int32_t[]>(static_cast<size_t>(n_reach) + 16);
-  table().find_at_least(some.get(), n_some, limit, reach.get());
-  std::vector<Taken> taken(static_cast<size_t>(n_reach));
-  for (int32_t i = 0; i < n_reach; ++i) {
-    const int32_t at = reach[i];
-    taken[static_cast<size_t>(i)] = {static_cast<uint32_t>(int64_t{top} - some[at]), found[at]};
+  // Neighbours of equal score are sorted as one. Keys equal to the limit may be too many: sorted, they are the last, by
+  // index, and the last of them are left out. No branch here depends on the scores: guessed wrong, they took longer
+  // than all the rest.
+  const auto n_reach = static_cast<size_t>(reached.count);
+  const auto reach = std::make_unique_for_overwrite<int32_t[]>(n_reach + 16);
+  table().find_at_least(some.get(), n_some, reached.limit, reach.get());
+  const auto places = std::make_unique_for_overwrite<int32_t[]>(n_reach + kCopied);
+  std::vector<Run> runs(n_reach + 1);
+  size_t run = 0;
+  runs[0].rank_key = static_cast<uint32_t>(int64_t{top} - some[reach[0]]);
+  for (size_t i = 0; i < n_reach; ++i) {
+    const auto rank_key = static_cast<uint32_t>(int64_t{top} - some[reach[i]]);
+    run += rank_key != runs[run].rank_key ? 1 : 0;
+    runs[run].rank_key = rank_key, runs[run].end = static_cast<int32_t>(i) + 1;
+    runs[run + 1].first = static_cast<int32_t>(i) + 1;
+    places[i] = found[reach[i]];
   }
-  radix_sort(taken, std::bit_width(static_cast<uint32_t>(int64_t{top} - limit)));
-  for (int32_t i = 0; i < k; ++i) out[i] = taken[static_cast<size_t>(i)].index;
+  runs.resize(run + 1);
+  sort_ranks(runs, std::bit_width(static_cast<uint32_t>(int64_t{top} - reached.limit)));
+  const auto ranked = std::make_unique_for_overwrite<int32_t[]>(n_reach + kCopied);
+  int32_t* to = ranked.get();
+  for (const Run& each : runs) {
+    for (int32_t i = each.first; i < each.end; i += kCopied) std::copy_n(&places[i], kCopied, to + (i - each.first));
+    to += each.end - each.first;
+  }
+  std::copy_n(ranked.get(), k, out);
   return k;
 }
 

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/page_memory.h"
 #include "kernels/cpu/aligned.h"
 
 namespace reattend::cpu {
@@ -35,7 +36,8 @@ double stream_gbps(ThreadPool& pool, double seconds) {
   const auto since = [](Clock::time_point start) {
     return std::chrono::duration<double>(Clock::now() - start).count();
   };
-  Aligned<uint64_t> words;
+  PageMemory pages;  // huge ones, as weights and caches have
+  Aligned<uint64_t> words(&pages);
   words.reserve(kWords);
   constexpr int64_t kTasks = kWords / kTaskWords;
   pool.run(kTasks, [&](int64_t task, int) { std::fill_n(words.get() + task * kTaskWords, kTaskWords, uint64_t{1}); });

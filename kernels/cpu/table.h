@@ -120,7 +120,9 @@ struct Table {
   /// sums[h][i] += weights[row][i] d[row] for the keys i of the piece that a row sees, row by row in order.
   void (*add_rows)(const RowTile& tile);
 
-  void (*softmax)(float* row, int64_t n);
+  /// In place: weights [n] that weigh() made piece by piece -> the softmax row; m and d of the pieces lie `stride`
+  /// floats apart.
+  void (*finish_row)(float* row, int64_t n, const float* m, const float* d, int64_t stride);
   void (*reduce_heads)(const float* rows, int32_t group, int64_t stride, int64_t n, Reduce how, float* out);
   /// out[i] = max(a[i], b[i])
   void (*max_of)(const float* a, const float* b, int64_t n, float* out);

@@ -49,10 +49,11 @@ bool is_finite(std::span<const std::byte> bytes, KvType type) {
 
 /// Working space of one thread.
 struct PreparedLayer::Scratch {
-  std::vector<float> scores;  ///< [group][stride]
+  std::vector<float> rows;  ///< [group][stride]
   std::vector<float> reduced, pooled;
   std::vector<int32_t> best;
-  std::vector<float> m, d, o;  ///< [group], [group], [group][d_head] of a piece
+  std::vector<float> m, d;  ///< [n_piece][group]
+  std::vector<float> o;     ///< [group][d_head] of a piece
   std::vector<float> total_m, total_d, total_o;
 };
 
@@ -173,22 +174,27 @@ void PreparedLayer::prepare(const RankNeed& rank, int32_t depth, bool outputs, T
   outputs_ready_ = outputs_ready_ || pass.outputs;
 }
 
-/// Outputs of full attention, and the raw scores on the way.
+/// Outputs of full attention, and the softmax rows on the way.
 void PreparedLayer::attend_all(int32_t kv_head, int32_t t, Scratch& s) {
   const int32_t n = n_row(t), d = d_head();
-  const int64_t stride = static_cast<int64_t>(s.scores.size()) / group();
+  const int64_t stride = static_cast<int64_t>(s.rows.size()) / group();
   const float* q = query(t) + int64_t{kv_head} * group() * d;
   s.total_m.assign(group(), -std::numeric_limits<float>::infinity());
   s.total_d.assign(group(), 0);
   s.total_o.assign(static_cast<size_t>(group()) * d, 0);
-  s.m.resize(group()), s.d.resize(group()), s.o.resize(s.total_o.size());
+  const size_t n_state = static_cast<size_t>(n_piece(n)) * static_cast<size_t>(group());
+  s.m.resize(n_state), s.d.resize(n_state), s.o.resize(s.total_o.size());
   for (int32_t piece = 0; piece < n_piece(n); ++piece) {
-    cpu::attend_piece(q, group(), blocks(kv_head), everything_up_to(n), piece, scale_, s.m.data(), s.d.data(),
-                      s.o.data(), s.scores.data(), stride);
+    float *const m = s.m.data() + piece * group(), *const d_sum = s.d.data() + piece * group();
+    cpu::attend_piece(q, group(), blocks(kv_head), everything_up_to(n), piece, scale_, m, d_sum, s.o.data(),
+                      s.rows.data(), stride);
     for (int32_t h = 0; h < group(); ++h) {
       const std::span<float> into(s.total_o.data() + h * d, d);
-      merge<float>(s.total_m[h], s.total_d[h], into, s.m[h], s.d[h], std::span<const float>(s.o.data() + h * d, d));
+      merge<float>(s.total_m[h], s.total_d[h], into, m[h], d_sum[h], std::span<const float>(s.o.data() + h * d, d));
     }
+  }
+  for (int32_t h = 0; h < group(); ++h) {
+    cpu::finish_row(s.rows.data() + h * stride, n, s.m.data() + h, s.d.data() + h, group());
   }
   float* out = outputs_.data() + (int64_t{t} * n_head() + int64_t{kv_head} * group()) * d;
   for (int32_t i = 0; i < group() * d; ++i) out[i] = s.total_o[i] / s.total_d[i / d];
@@ -210,16 +216,16 @@ void PreparedLayer::prepare_step(int32_t kv_head, int32_t t, const Pass& pass, S
 void PreparedLayer::score_step(int32_t kv_head, int32_t t, const Pass& pass, Scratch& s) {
   const int32_t n = n_row(t);
   const int64_t stride = (int64_t{n} + 63) / 64 * 64;
-  s.scores.resize(static_cast<size_t>(group() * stride));
+  s.rows.resize(static_cast<size_t>(group() * stride));
   if (pass.outputs) {
     attend_all(kv_head, t, s);
   } else {
     const float* q = query(t) + int64_t{kv_head} * group() * d_head();
-    cpu::score_run(q, group(), blocks(kv_head), n, scale_, s.scores.data(), stride);
+    cpu::score_run(q, group(), blocks(kv_head), n, scale_, s.rows.data(), stride);
+    for (int32_t h = 0; h < group(); ++h) cpu::softmax(s.rows.data() + h * stride, n);
   }
-  for (int32_t h = 0; h < group(); ++h) cpu::softmax(s.scores.data() + h * stride, n);
   float* mean = rows_.data() + static_cast<size_t>(kv_head) * row_start_.back() + row_start_[t];
-  cpu::reduce_heads(s.scores.data(), group(), stride, n, Reduce::mean, mean);
+  cpu::reduce_heads(s.rows.data(), group(), stride, n, Reduce::mean, mean);
   if (const double mass = run_sum(mean, 0, n); !(mass > 0.5 && mass < 2)) {
     fail({.where = fmt::format("step {}, KV head {}", t, kv_head),
           .expected = "finite queries and keys",
@@ -228,7 +234,7 @@ void PreparedLayer::score_step(int32_t kv_head, int32_t t, const Pass& pass, Scr
   }
   if (!pass.ranks) return;
   s.reduced.resize(n), s.pooled.resize(n);
-  cpu::reduce_heads(s.scores.data(), group(), stride, n, wanted_.reduce, s.reduced.data());
+  cpu::reduce_heads(s.rows.data(), group(), stride, n, wanted_.reduce, s.reduced.data());
   cpu::max_pool(s.reduced.data(), n, wanted_.pool, s.pooled.data());
   cpu::top_k(s.pooled.data(), n, std::min(rank_depth_, n), ranks_.data() + unit(kv_head, t) * rank_depth_);
 }

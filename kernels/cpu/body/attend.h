@@ -168,22 +168,50 @@ void mix(const float* weights, int64_t weight_stride, int group, int d_head, con
   with_row(type, [&]<class Row>() { mix_in<Row>(weights, weight_stride, group, d_head, rows, n, o); });
 }
 
-void merge_states(const float* m, const float* d, const float* o, int64_t n, int64_t stride, int d_head, float* out) {
+/// Calls act(i, exp(m[i] - top)) for the maxima of n pieces, in order.
+template <class Act>
+REATTEND_INLINE void for_pieces(const float* m, int64_t n, int64_t stride, float top, Act act) {
+  for (int64_t first = 0; first < n; first += 16) {
+    const int count = static_cast<int>(least(16, n - first));
+    float lanes[16] = {};
+    for (int j = 0; j < count; ++j) lanes[j] = m[(first + j) * stride] - top;
+    store(lanes, exp(load(lanes)));
+    for (int j = 0; j < count; ++j) act(first + j, lanes[j]);
+  }
+}
+
+float highest_of(const float* m, int64_t n, int64_t stride) {
   float top = m[0];
   for (int64_t i = 1; i < n; ++i) top = m[i * stride] > top ? m[i * stride] : top;
+  return top;
+}
+
+void finish_row(float* row, int64_t n, const float* m, const float* d, int64_t stride) {
+  const int64_t n_piece = (n + kPiece - 1) / kPiece;
+  const float top = highest_of(m, n_piece, stride);
+  float total = 0;
+  for_pieces(m, n_piece, stride, top, [&](int64_t i, float e) { total += d[i * stride] * e; });
+  for_pieces(m, n_piece, stride, top, [&](int64_t i, float e) {
+    const Vec share = set(e / total);
+    float* const piece = row + i * kPiece;
+    for_vectors(
+        least(kPiece, n - i * kPiece), [&](int64_t j) { store(piece + j, mul(load(piece + j), share)); },
+        [&](int64_t j, int k) { store_part(piece + j, mul(load_part(piece + j, k), share), k); });
+  });
+}
+
+void merge_states(const float* m, const float* d, const float* o, int64_t n, int64_t stride, int d_head, float* out) {
   float total = 0;
   for (int c = 0; c < d_head; ++c) out[c] = 0;
-  for (int64_t i = 0; i < n; ++i) {
-    float weight[16];
-    store(weight, exp(set(m[i * stride] - top)));
-    total += d[i * stride] * weight[0];
+  for_pieces(m, n, stride, highest_of(m, n, stride), [&](int64_t i, float weight) {
+    total += d[i * stride] * weight;
     const float* state = o + i * stride * d_head;
     for_vectors(
-        d_head, [&](int64_t c) { store(out + c, fma(load(state + c), set(weight[0]), load(out + c))); },
+        d_head, [&](int64_t c) { store(out + c, fma(load(state + c), set(weight), load(out + c))); },
         [&](int64_t c, int k) {
-          store_part(out + c, fma(load_part(state + c, k), set(weight[0]), load_part(out + c, k)), k);
+          store_part(out + c, fma(load_part(state + c, k), set(weight), load_part(out + c, k)), k);
         });
-  }
+  });
   const Vec one_over = set(1.0F / total);
   for_vectors(
       d_head, [&](int64_t c) { store(out + c, mul(load(out + c), one_over)); },

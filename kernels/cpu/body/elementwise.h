@@ -39,42 +39,20 @@ float highest(const float* x, int64_t n) {
   return rest > top ? rest : top;
 }
 
-void softmax(float* row, int64_t n) {
-  if (n <= 0) return;
-  const Vec top = set(highest(row, n));
-  Vec total = zero();
-  for_vectors(
-      n,
-      [&](int64_t i) {
-        const Vec e = exp(sub(load(row + i), top));
-        total = add(total, e);
-        store(row + i, e);
-      },
-      [&](int64_t i, int k) {
-        store_part(row + i, exp(sub(load_part(row + i, k), top)), k);
-        total = add(total, load_part(row + i, k));
-      });
-  const Vec one_over = set(1.0F / sum(total));
-  for_vectors(
-      n, [&](int64_t i) { store(row + i, mul(load(row + i), one_over)); },
-      [&](int64_t i, int k) { store_part(row + i, mul(load_part(row + i, k), one_over), k); });
-}
-
 void reduce_heads(const float* rows, int32_t group, int64_t stride, int64_t n, Reduce how, float* out) {
-  const float share = 1.0F / static_cast<float>(group);
-  for (int64_t i = 0; i < n; ++i) out[i] = rows[i];
-  if (how == Reduce::first) return;
-  for (int32_t h = 1; h < group; ++h) {
-    const float* row = rows + h * stride;
-    if (how == Reduce::max) {
-      for (int64_t i = 0; i < n; ++i) out[i] = out[i] > row[i] ? out[i] : row[i];
-    } else {
-      for (int64_t i = 0; i < n; ++i) out[i] += row[i];
-    }
-  }
-  if (how == Reduce::mean) {
-    for (int64_t i = 0; i < n; ++i) out[i] *= share;
-  }
+  if (how == Reduce::first) group = 1;
+  const Vec share = set(1.0F / static_cast<float>(group));
+  const auto reduce = [&](const float* x, auto get) {
+    Vec all = get(x);
+    for (int32_t h = 1; h < group; ++h)
+      all = how == Reduce::max ? max(all, get(x + h * stride)) : add(all, get(x + h * stride));
+    return how == Reduce::mean ? mul(all, share) : all;
+  };
+  for_vectors(
+      n, [&](int64_t i) { store(out + i, reduce(rows + i, load)); },
+      [&](int64_t i, int k) {
+        store_part(out + i, reduce(rows + i, [k](const float* x) { return load_part(x, k); }), k);
+      });
 }
 
 void max_of(const float* a, const float* b, int64_t n, float* out) {

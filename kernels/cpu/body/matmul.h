@@ -17,10 +17,10 @@ void quantize(const float* x, int64_t n_col, const TokenTile& tile) {
       const float top = max_lane(max(abs(low), abs(high)));
       const Vec inverse = set(top > 0 ? 127.0F / top : 0.0F);
       int8_t quants[kBlockCols];
-      store_int8(quants, mul(low, inverse));
-      store_int8(quants + 16, mul(high, inverse));
-      int32_t total = 0;
-      for (const int8_t q : quants) total += q;
+      const Vec low_quants = round(mul(low, inverse)), high_quants = round(mul(high, inverse));
+      store_int8(quants, low_quants);
+      store_int8(quants + 16, high_quants);
+      const auto total = static_cast<int32_t>(sum(add(low_quants, high_quants)));
       for (int k = 0; k < kBlockCols / 4; ++k) {
         std::memcpy(tile.quants + ((b * (kBlockCols / 4) + k) * tile.width + t) * 4, quants + 4 * k, 4);
       }
