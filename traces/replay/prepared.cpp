@@ -103,6 +103,9 @@ const float* PreparedLayer::query_pre(int32_t t) const {
 const float* PreparedLayer::row(int32_t kv_head, int32_t t) const {
   return rows_.data() + static_cast<size_t>(kv_head) * row_start_.back() + row_start_[t];
 }
+void PreparedLayer::copy_row(int32_t kv_head, int32_t t, float* out) const {
+  std::copy_n(row(kv_head, t), n_row(t), out);
+}
 const int32_t* PreparedLayer::ranks(int32_t kv_head, int32_t t) const {
   return ranks_.data() + unit(kv_head, t) * rank_depth_;
 }

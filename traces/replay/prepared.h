@@ -42,6 +42,8 @@ class PreparedLayer {
   KvBlocks blocks(int32_t kv_head) const;
   /// [n_row(t)] mean over the group of the full attention rows
   const float* row(int32_t kv_head, int32_t t) const;
+  /// The same copied to out [n_row(t)], for whoever need not know how rows are kept.
+  void copy_row(int32_t kv_head, int32_t t, float* out) const;
   /// [min(depth asked for, n_row(t))] positions by pooled score, best first
   const int32_t* ranks(int32_t kv_head, int32_t t) const;
   /// The same computed at once, whether the layer is prepared or not.

@@ -166,6 +166,14 @@ ReplayResult Replayer::run(const ReplayRequest& request, const ProgressFn& progr
   return result;
 }
 
+const PreparedLayer& Replayer::layer(int32_t layer, const Cancel& cancel) {
+  state_->layers_of({.settings = Settings("full"), .layers = {layer}});
+  PreparedLayer& prepared = state_->layer(layer);
+  prepared.prepare({}, 1, false, state_->pool, cancel);
+  state_->shrink();
+  return prepared;
+}
+
 std::vector<float> Replayer::row(int32_t layer, int32_t kv_head, int32_t t) {
   const TraceInfo& info = state_->info;
   if (layer < 0 || layer >= info.n_layer || kv_head < 0 || kv_head >= info.n_kv_head || t < 0 || t > info.n_step) {

@@ -6,6 +6,7 @@
 
 #include "base/progress.h"
 #include "base/thread_pool.h"
+#include "traces/replay/prepared.h"
 #include "traces/replay/source.h"
 
 namespace reattend {
@@ -76,6 +77,9 @@ class Replayer {
   /// Prepares what the request needs and runs it. Throws Cancelled, or Error when the trace lacks what the policy
   /// needs.
   ReplayResult run(const ReplayRequest& request, const ProgressFn& progress, const Cancel& cancel);
+  /// A layer with its rows prepared, for analyses. Good until the next call of any function here. Throws Cancelled, or
+  /// Error for a layer that the trace does not have.
+  const PreparedLayer& layer(int32_t layer, const Cancel& cancel);
   /// The group-mean full attention row of a step: [p + 1] (exact, from queries and keys).
   std::vector<float> row(int32_t layer, int32_t kv_head, int32_t t);
 
