@@ -13,7 +13,7 @@ namespace reattend::cli {
 struct BenchOptions {
   ModelOptions model;
   std::vector<int64_t> depths = {0, 2048, 7680};
-  int64_t prompt = 512, steps = 64, repeats = 3;
+  int64_t prompt = 512, steps = 64, repeats = 5;
   int64_t budget = 1024, stride = 16;
   std::string peer;  ///< path of llama-bench, or empty
   bool kernels = true, rows = true, policies = true;

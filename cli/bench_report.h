@@ -27,7 +27,7 @@ struct BenchReport {
   std::string model, cpu, kv, activations, peer;  ///< peer: its path, or empty
   int threads = 0;
   int64_t repeats = 0;
-  std::vector<double> stream;  ///< GB/s, measured all along
+  std::vector<double> stream, usual_stream;  ///< GB/s of the best and the median pass, measured all along
   cpu::Peak peak;
   std::vector<BenchRow> rows;
   std::vector<KernelTime> kernels;

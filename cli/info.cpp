@@ -51,7 +51,7 @@ Facts about_machine(const Globals& globals) {
   ThreadPool pool(globals.threads);
   return {{"cpu target", cpu::target_name()},
           {"threads", pool.n_thread()},
-          {"stream GB/s", cpu::stream_gbps(pool, kStreamSeconds)},
+          {"stream GB/s", cpu::stream_gbps(pool, kStreamSeconds).best},
           {"model store", model_store().string()}};
 }
 

@@ -179,7 +179,7 @@ void run(const RunOptions& options, const Globals& globals) {
   report.positions = counter.positions();
   report.logits_hash = generated.logits_hash;
   report.stopped = globals.cancel.raised();
-  if (!report.stopped) report.stream_gbps = cpu::stream_gbps(pool, kStreamSeconds);
+  if (!report.stopped) report.stream_gbps = cpu::stream_gbps(pool, kStreamSeconds).best;
   if (globals.json) {
     print_json(report, prefilled);
   } else {

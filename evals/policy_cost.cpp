@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <map>
+#include <utility>
 
 #include "base/statistics.h"
 
@@ -11,6 +12,7 @@ namespace {
 
 class Clocks final : public Observer {
  public:
+  explicit Clocks(int32_t n_skip) : n_skip_(n_skip) {}
   bool times_choices() const override { return true; }
   void begin(ModelOps&, Sequence&, const StepView& step) override {
     n_head_ = static_cast<int64_t>(step.heads.size());
@@ -18,8 +20,9 @@ class Clocks final : public Observer {
   }
   void step_end(const StepView& step) override {
     const int64_t n_full = std::count_if(step.heads.begin(), step.heads.end(), [](const HeadLog& h) { return h.full; });
-    Kind& kind = kinds_[{n_full, before_}];
-    before_ = n_full;
+    const Key key = {n_full, std::exchange(before_, n_full)};
+    if (step.t <= n_skip_) return;
+    Kind& kind = kinds_[key];
     kind.ms.push_back(step.seconds * 1e3);
     kind.choosing_ms.push_back(step.choosing_seconds * 1e3);
     bytes_.weights += step.bytes.weights, bytes_.attend += step.bytes.attend, bytes_.select += step.bytes.select;
@@ -52,6 +55,7 @@ class Clocks final : public Observer {
     std::vector<double> ms, choosing_ms;
   };
   std::map<Key, Kind> kinds_;
+  int32_t n_skip_;
   int64_t n_step_ = 0, n_head_ = 0, before_ = 0;
   BytesRead bytes_;
 };
@@ -60,7 +64,7 @@ class Clocks final : public Observer {
 
 std::vector<PolicyCost> measure_costs(Backend& backend, const Model& model, const Prefilled& prefilled,
                                       const std::vector<Settings>& policies, const PolicyCostOptions& options) {
-  std::vector<Clocks> clocks(policies.size());
+  std::vector<Clocks> clocks(policies.size(), Clocks(options.n_skip));
   const double n_run = static_cast<double>(policies.size()) * options.repeats;
   double done = 0;
   for (int32_t repeat = 0; repeat < options.repeats; ++repeat) {

@@ -23,6 +23,7 @@ struct PolicyCost {
 
 struct PolicyCostOptions {
   int32_t n_step = 32, repeats = 3;
+  int32_t n_skip = 0;  ///< first steps that are not counted
   ProgressFn progress;
   Cancel cancel;
 };

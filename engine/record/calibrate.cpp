@@ -67,7 +67,7 @@ Calibration calibrate(Backend& backend, const Model& model, const Prefilled& pre
   }
   if (progress) progress("calibrate", kRounds, kRounds, "rounds");
 
-  Calibration out{.weights_ms = median(times[kWeights].rest), .stream_gbps = cpu::stream_gbps(pool, 0.3)};
+  Calibration out{.weights_ms = median(times[kWeights].rest), .stream_gbps = cpu::stream_gbps(pool, 0.3).best};
   const double row = static_cast<double>(row_bytes(backend.kv, shape.d_head)) * shape.n_layer * shape.n_kv_head;
   const double middle = n_each / 2.0 + 1;  // position of the steps timed, counted from the prompt's end
   const double full = median(times[kFull].rest), kept = median(times[kKept].rest), select = median(times[kSelect].rest);

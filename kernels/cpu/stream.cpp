@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/page_memory.h"
+#include "base/statistics.h"
 #include "kernels/cpu/aligned.h"
 
 namespace reattend::cpu {
@@ -31,7 +32,7 @@ uint64_t sum_of(const uint64_t* words) {
 
 }  // namespace
 
-double stream_gbps(ThreadPool& pool, double seconds) {
+StreamRate stream_gbps(ThreadPool& pool, double seconds) {
   using Clock = std::chrono::steady_clock;
   const auto since = [](Clock::time_point start) {
     return std::chrono::duration<double>(Clock::now() - start).count();
@@ -42,16 +43,17 @@ double stream_gbps(ThreadPool& pool, double seconds) {
   constexpr int64_t kTasks = kWords / kTaskWords;
   pool.run(kTasks, [&](int64_t task, int) { std::fill_n(words.get() + task * kTaskWords, kTaskWords, uint64_t{1}); });
   std::atomic<uint64_t> total{0};  // used, so that no pass can be left out
-  double best = 0;
+  std::vector<double> rates;
   const Clock::time_point start = Clock::now();
   for (int pass = 0; pass < 2 || since(start) < seconds; ++pass) {
     const Clock::time_point begin = Clock::now();
     pool.run(kTasks, [&](int64_t task, int) {
       total.fetch_add(sum_of(words.get() + task * kTaskWords), std::memory_order_relaxed);
     });
-    best = std::max(best, static_cast<double>(kWords) * sizeof(uint64_t) / since(begin) * 1e-9);
+    rates.push_back(static_cast<double>(kWords) * sizeof(uint64_t) / since(begin) * 1e-9);
   }
-  return total.load() > 0 ? best : 0;
+  if (total.load() == 0) return {};
+  return {.best = *std::max_element(rates.begin(), rates.end()), .median = median(rates)};
 }
 
 }  // namespace reattend::cpu

@@ -4,8 +4,12 @@
 
 namespace reattend::cpu {
 
-/// Gigabytes (10^9) a second that the pool's threads read from memory: the best pass over a buffer far larger than the
-/// caches, of as many as fit `seconds` (at least two).
-double stream_gbps(ThreadPool& pool, double seconds);
+/// Gigabytes (10^9) a second that the pool's threads read from memory, pass after pass over a buffer far larger than the
+/// caches. On a shared machine the best pass is what the memory can do, the median what it did.
+struct StreamRate {
+  double best = 0, median = 0;
+};
+/// As many passes as fit `seconds`, at least two.
+StreamRate stream_gbps(ThreadPool& pool, double seconds);
 
 }  // namespace reattend::cpu

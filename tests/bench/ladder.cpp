@@ -53,7 +53,7 @@ int run(bool only_check) {
 
   constexpr int32_t kLayers = 30, kDepth = 7680, kKept = 1024;
   constexpr int kMatrices = 120, kRounds = 15;
-  const double stream = cpu::stream_gbps(pool, 1.0);
+  const double stream = cpu::stream_gbps(pool, 1.0).best;
   std::printf("%d threads, stream %.1f GB/s, medians of %d rounds in turns\n", pool.n_thread(), stream, kRounds);
   {
     Attention attention(pool, kLayers, kDepth, kKept);
