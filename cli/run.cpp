@@ -132,7 +132,7 @@ void run(const RunOptions& options, const Globals& globals) {
 
   ThreadPool pool(globals.threads);
   Backend backend = make_backend(device, model, pool);
-  const CachedPrefill prefilled = options.prompt_cache.prefill(
+  CachedPrefill prefilled = options.prompt_cache.prefill(
       backend, model, prompt,
       {.n_ctx = n_ctx,
        .needs = needs_of({&settings, 1}, model.shape(), static_cast<int32_t>(prompt.size())),
@@ -179,6 +179,7 @@ void run(const RunOptions& options, const Globals& globals) {
   report.positions = counter.positions();
   report.logits_hash = generated.logits_hash;
   report.stopped = globals.cancel.raised();
+  prefilled.sequence.reset(), backend = {};  // a run's peak of memory is its own, not that of what measures the stream
   if (!report.stopped) report.stream_gbps = cpu::stream_gbps(pool, kStreamSeconds).best;
   if (globals.json) {
     print_json(report, prefilled);

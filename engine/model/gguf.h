@@ -41,6 +41,8 @@ class Gguf {
 
   const std::string& name() const { return name_; }
   std::span<const std::byte> bytes() const { return bytes_; }
+  /// Gives the pages of an open file's map back to the system; what is read again comes from the file.
+  void forget_pages() const { map_.forget_pages(); }
 
   /// All metadata, sorted by key.
   const std::map<std::string_view, GgufValue>& metadata() const { return metadata_; }

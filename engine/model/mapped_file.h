@@ -21,6 +21,8 @@ class MappedFile {
 
   /// [file size]
   std::span<const std::byte> bytes() const { return bytes_; }
+  /// Gives the pages back to the system; what is read again comes from the file.
+  void forget_pages() const;
 
  private:
   std::span<const std::byte> bytes_;
