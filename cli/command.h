@@ -26,8 +26,10 @@ void add_info(CLI::App& app, const Globals& globals);
 void add_record(CLI::App& app, const Globals& globals);
 void add_replay(CLI::App& app, const Globals& globals);
 void add_run(CLI::App& app, const Globals& globals);
+void add_study(CLI::App& app, const Globals& globals);
 void add_trace(CLI::App& app, const Globals& globals);
 void add_tune(CLI::App& app, const Globals& globals);
+void add_verify(CLI::App& app, const Globals& globals);
 void add_view(CLI::App& app, const Globals& globals);
 
 }  // namespace reattend::cli

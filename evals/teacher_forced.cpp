@@ -160,13 +160,14 @@ ReferenceRun run_reference(Backend& backend, const Model& model, const Prefilled
 
 TeacherForced run_teacher_forced(Backend& backend, const Model& model, const Prefilled& prefilled,
                                  const ReferenceRun& full, const Settings& settings, bool mass,
-                                 const ProgressFn& progress, const Cancel& cancel) {
+                                 const ProgressFn& progress, const Cancel& cancel, std::span<Observer* const> more) {
   TeacherForced out{.steps = std::vector<StepScore>(static_cast<size_t>(full.n_step))};
   Comparer comparer(full, out.steps);
   StepClock clock;
   std::vector<Observer*> observers = {&comparer, &clock};
   MassMeter meter(model.shape(), mass ? static_cast<int32_t>(prefilled.prompt.size()) + full.n_step : 0, out.steps);
   if (mass) observers.push_back(&meter);
+  observers.insert(observers.end(), more.begin(), more.end());
   out.bytes =
       run(backend, model, prefilled, full.n_step, follow(full.tokens), settings, observers, progress, cancel).bytes;
   out.ms_per_token = clock.ms_per_token();

@@ -67,10 +67,12 @@ NextTokenFn follow(std::span<const int32_t> tokens);
 /// All continue a fork of `prefilled`. Throw Cancelled when `cancel` is raised.
 ReferenceRun run_reference(Backend& backend, const Model& model, const Prefilled& prefilled, int32_t n_step,
                            const NextTokenFn& next_token, const ProgressFn& progress, const Cancel& cancel);
-/// `mass`: what the heads' full rows say of the positions is measured too; takes several times as long.
+/// `mass`: what the heads' full rows say of the positions is measured too; takes several times as long. `more` watch as
+/// well.
 TeacherForced run_teacher_forced(Backend& backend, const Model& model, const Prefilled& prefilled,
                                  const ReferenceRun& full, const Settings& settings, bool mass,
-                                 const ProgressFn& progress, const Cancel& cancel);
+                                 const ProgressFn& progress, const Cancel& cancel,
+                                 std::span<Observer* const> more = {});
 /// Nothing but time.
 void run_timed(Backend& backend, const Model& model, const Prefilled& prefilled, const ReferenceRun& full,
                const Settings& settings, StepClock& clock, const ProgressFn& progress, const Cancel& cancel);

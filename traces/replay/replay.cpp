@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "traces/replay/estimates.h"
 #include "traces/replay/executor.h"
 #include "traces/replay/summary.h"
 #include "traces/schema.h"
@@ -127,7 +128,11 @@ struct Replayer::State {
     PreparedLayer& prepared = layer(index);
     const Decisions decisions = decide(policy, index, prepared, prompt_data(policy, index), pool, cancel);
     prepared.prepare(decisions.rank, decisions.depth, request.output_error, pool, cancel);
-    LayerReplay out = measure(policy, index, decisions, prepared, request, info.rope, pool, cancel);
+    ReplayRequest measured = request;
+    measured.keep_sets = request.keep_sets || request.estimates;
+    LayerReplay out = measure(policy, index, decisions, prepared, measured, info.rope, pool, cancel);
+    if (request.estimates) measure_losses(prepared, out, pool, cancel);
+    if (!request.keep_sets) out.sets.clear();
     shrink();
     return out;
   }

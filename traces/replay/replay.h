@@ -16,6 +16,7 @@ struct ReplayRequest {
   std::vector<int32_t> layers;  ///< which, in the order wanted; empty: all
   bool output_error = true;     ///< costs a pass over the values
   bool keep_sets = false;       ///< also return every attended set (tests, `case`-like export)
+  bool estimates = false;       ///< also measure what estimates() look at (traces/replay/estimates.h)
 };
 
 /// What was read over all steps and KV heads of a layer, in positions.
@@ -33,6 +34,13 @@ struct ReplayWork {
   }
 };
 
+/// What was not attended to, beyond its mass; only with ReplayRequest::estimates. Arrays are [T][n_kv_head].
+struct ReplayLosses {
+  std::vector<float> largest;            ///< largest weight of the group-mean row that was lost
+  std::vector<float> middle, of_middle;  ///< lost and all mass of positions beside sinks and recent ones
+  std::vector<float> output_norm;        ///< [T][n_head] |o_full|; empty where output_error is
+};
+
 /// One layer; arrays are [T][n_kv_head] with index t - 1 unless said otherwise. SEMANTICS, "What is measured".
 struct LayerReplay {
   int32_t layer = 0;
@@ -43,6 +51,7 @@ struct LayerReplay {
   std::vector<float> overlap, jaccard;     ///< nan where the policy keeps no set that is the top of a row
   std::vector<float> output_error;         ///< [T][n_head]; empty if not asked for or no values
   std::vector<std::vector<int32_t>> sets;  ///< [T * n_kv_head] sorted; empty unless asked for
+  ReplayLosses losses;
   ReplayWork work;
 };
 

@@ -1,0 +1,58 @@
+// The engine on a trace's tokens: the prompt prefilled once, full attention along the recorded steps, and any policy
+// from forks of it. `study`, `verify` and `tune --model` share it.
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+
+#include "cli/prompt_cache_option.h"
+#include "engine/text/tokenizer.h"
+#include "evals/teacher_forced.h"
+#include "traces/read/reader.h"
+
+namespace reattend::cli {
+
+/// The model a trace was recorded with, on a device. Types of cache and activations are the trace's.
+struct EngineOptions {
+  std::string model;  ///< empty: the default model, or what the command says
+  std::string device = "cpu";
+  PromptCacheOption prompt_cache;
+
+  /// --model and --device.
+  void add_to(CLI::App& app);
+};
+
+class TracedRun {
+ public:
+  /// Opens the model and passes the trace's prompt through it, so that all of `policies` can continue it; then full
+  /// attention runs along the trace's steps. Throws Error for another model than the trace's, Cancelled.
+  TracedRun(const EngineOptions& options, TraceReader& trace, const std::vector<Settings>& policies, ThreadPool& pool,
+            const ProgressFn& progress, const Cancel& cancel);
+
+  Backend& backend() { return backend_; }
+  const Model& model() const { return model_; }
+  const Prefilled& prefilled() const { return prefilled_; }
+  const ReferenceRun& full() const { return full_; }
+
+ private:
+  Model model_;
+  Backend backend_;
+  CachedPrefill prefilled_;
+  ReferenceRun full_;
+};
+
+/// Teacher-forced on the reference's tokens; `mass`: recovered mass too, which takes several times as long. `repeats`
+/// rounds of timing follow; 0: no time (ms_per_token 0).
+struct TracedScore {
+  ScoreSummary score;
+  double ms_per_token = 0;
+};
+TracedScore score_on(TracedRun& run, const Settings& settings, bool mass, int32_t repeats, const ProgressFn& progress,
+                     const Cancel& cancel);
+
+/// Hex digest of the trace's tokens and its model, for telling traces apart.
+std::string fingerprint(TraceReader& trace);
+
+}  // namespace reattend::cli

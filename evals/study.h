@@ -1,0 +1,85 @@
+// Which estimate of a replay orders settings as the engine's KL does: points, their file, and the scores.
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <limits>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "base/settings.h"
+#include "traces/tune/kl_curve.h"
+
+namespace reattend {
+
+/// What the engine found, teacher-forced on the recorded tokens.
+struct StudyMeasured {
+  static constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+  double kl = 0, kl_p95 = 0, agreement = 0;
+  double recovered = kNone;  ///< mass; nan where it was not measured
+  double ms = 0;             ///< per token; 0 where it was not timed
+};
+
+/// One setting on one prompt.
+struct StudyPoint {
+  Settings settings;
+  std::vector<double>
+      estimates;            ///< parallel to estimates(); nan for what the trace does not give; empty: not replayed yet
+  double recovered = 0;     ///< mass, by replay
+  double predicted_ms = 0;  ///< 0 where the trace has no calibration
+  double read = 0;          ///< bytes of keys and values, selection included, as a share of full attention's
+  std::optional<StudyMeasured> measured;
+};
+
+/// One trace.
+struct StudyPrompt {
+  std::string name, trace;
+  std::string fingerprint;  ///< of tokens and model: another trace of that name does not continue this one
+  int32_t n_prompt = 0, n_step = 0;
+  double predicted_full_ms = 0, full_ms = 0;  ///< 0: not known
+  std::vector<StudyPoint> points;
+
+  StudyPoint* find(const Settings& settings);
+};
+
+nlohmann::json to_json(const StudyPrompt& prompt);
+/// Throws Error naming `where` for what is not a study's file.
+StudyPrompt study_prompt_from_json(const nlohmann::json& json, const std::string& where);
+
+/// How one estimate orders the settings of each of some prompts.
+struct EstimateScore {
+  size_t estimate = 0;  ///< index into estimates()
+  std::vector<double> spearman, kendall;
+  std::vector<double> regret;  ///< KL of the settings that it picks over that of the best, geometric mean over budgets
+  double across = 0;           ///< Spearman over all prompts' points at once
+  double mean_spearman() const;
+  double worst_spearman() const;
+  double mean_kendall() const;
+  double mean_regret() const;
+};
+
+/// Every estimate, best mean Spearman first; those that a prompt does not have (nan) last.
+std::vector<EstimateScore> score_estimates(const std::vector<const StudyPrompt*>& prompts);
+
+/// The setting an estimate picks among those that cost at most min + share * (full - min), against the best there; the
+/// shares tried.
+inline constexpr double kRegretShares[] = {0.25, 0.5, 0.75};
+
+/// An estimate chosen on some prompts and judged on the others.
+struct HeldOut {
+  size_t estimate = 0;
+  std::vector<std::string> chosen_on, judged_on;
+  EstimateScore score;  ///< on the others
+};
+/// Halves of the prompts in turn: every other prompt chooses, the rest judge, and the other way round. Empty for fewer
+/// than two prompts.
+std::vector<HeldOut> held_out(const std::vector<const StudyPrompt*>& prompts);
+/// The same over every way to cut the prompts in halves (at most 10 prompts), for how stable the choice is.
+std::vector<HeldOut> held_out_all(const std::vector<const StudyPrompt*>& prompts);
+
+/// Through all measured points above 0, by least squares of the logarithms; spread: e to the residuals' deviation.
+KlCurve fit_kl(const std::vector<const StudyPrompt*>& prompts, size_t estimate);
+
+}  // namespace reattend

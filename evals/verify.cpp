@@ -1,0 +1,232 @@
+// The engine is watched head by head: what it attended to, what that was worth, and whether the replay had said so.
+#include "evals/verify.h"
+
+#include <algorithm>
+#include <cmath>
+#include <iterator>
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "engine/record/measure.h"
+#include "traces/replay/estimates.h"
+
+namespace reattend {
+namespace {
+
+/// Watches every head's set and mass; compares them with the replay's where there is one.
+class SetMeter final : public Observer {
+ public:
+  SetMeter(const ModelShape& shape, int32_t most, const ReplayResult* replay)
+      : shape_(shape),
+        row_(static_cast<size_t>(shape.group()) * most),
+        set_(static_cast<size_t>(most)),
+        replay_(replay) {
+    for (int32_t l = 0; l < shape.n_layer; ++l) layers.push_back({.layer = l});
+  }
+  bool measures() const override { return true; }
+  void attended(ModelOps& ops, Sequence& sequence, int32_t t, int32_t layer) override {
+    LayerCheck& check = layers[static_cast<size_t>(layer)];
+    for (int32_t g = 0; g < shape_.n_kv_head; ++g, ++n_set_) {
+      const int64_t n_row = ops.read(sequence, Item::row, layer, g, 0, 0, std::as_writable_bytes(std::span(row_)));
+      const int64_t n_set = ops.read(sequence, Item::set, layer, g, 0, 0, std::as_writable_bytes(std::span(set_)));
+      const auto set = std::span(set_).first(static_cast<size_t>(n_set));
+      check.measured_mass +=
+          measure_mass(std::span(row_).first(static_cast<size_t>(n_row)), shape_.group(), set).recovered;
+      positions += static_cast<double>(n_set);
+      if (replay_ != nullptr) compare(t, layer, g, set, check);
+    }
+  }
+  void step_end(const StepView& step) override {
+    ++n_step;
+    for (size_t i = 0; i < step.heads.size(); ++i) {
+      full += step.heads[i].full ? 1 : 0;
+      if (replay_ == nullptr) continue;
+      const size_t layer = i / static_cast<size_t>(shape_.n_kv_head), g = i % static_cast<size_t>(shape_.n_kv_head);
+      const bool said = replay_->layers[layer].full[at(step.t, static_cast<int32_t>(g))] != 0;
+      predicted_full += said ? 1 : 0;
+      layers[layer].decisions_equal += said == step.heads[i].full ? 1 : 0;
+    }
+  }
+  /// Sums become means; once, at the end.
+  void finish() {
+    const double per_layer = std::max(1, n_step) * static_cast<double>(shape_.n_kv_head);
+    const double all = per_layer * shape_.n_layer;
+    for (LayerCheck& check : layers) {
+      mass += check.measured_mass / all, decisions_equal += check.decisions_equal / all, jaccard += check.jaccard / all;
+      check.measured_mass /= per_layer, check.decisions_equal /= per_layer, check.jaccard /= per_layer;
+    }
+    for (double& x : jaccard_of_step) x /= static_cast<double>(shape_.n_kv_head) * shape_.n_layer;
+    identical /= all, full /= all, predicted_full /= all, positions /= all;
+  }
+
+  std::vector<LayerCheck> layers;
+  std::vector<double> jaccard_of_step;
+  int32_t n_step = 0;
+  double mass = 0, decisions_equal = 0, jaccard = 0, identical = 0, full = 0, predicted_full = 0, positions = 0;
+
+ private:
+  size_t at(int32_t t, int32_t g) const { return static_cast<size_t>(t - 1) * shape_.n_kv_head + g; }
+  void compare(int32_t t, int32_t layer, int32_t g, std::span<int32_t> set, LayerCheck& check) {
+    const std::vector<int32_t>& said = replay_->layers[static_cast<size_t>(layer)].sets[at(t, g)];
+    std::sort(set.begin(), set.end());
+    std::vector<int32_t> both;
+    std::set_intersection(set.begin(), set.end(), said.begin(), said.end(), std::back_inserter(both));
+    const auto n_both = static_cast<double>(both.size());
+    const double alike = n_both / (static_cast<double>(set.size() + said.size()) - n_both);
+    jaccard_of_step.resize(static_cast<size_t>(t));
+    check.jaccard += alike, jaccard_of_step[static_cast<size_t>(t) - 1] += alike, identical += alike == 1 ? 1 : 0;
+  }
+
+  const ModelShape& shape_;
+  std::vector<float> row_;    ///< [group][p + 1]
+  std::vector<int32_t> set_;  ///< [p + 1]
+  const ReplayResult* replay_;
+  int64_t n_set_ = 0;
+};
+
+/// Each step's likeliest token.
+Generated greedy(Backend& backend, const Model& model, const Prefilled& prefilled, int32_t n_step,
+                 const Settings& settings, Observer* observer, const VerifyOptions& options) {
+  const auto sequence = backend.model->fork(*prefilled.sequence);
+  Observer* observers[] = {observer};
+  Generated out = generate(backend, model, *sequence, prefilled,
+                           {.settings = settings,
+                            .n_step = n_step,
+                            .next_token = [](int32_t, std::span<const float> logits) { return arg_max(logits); },
+                            .observers = std::span<Observer* const>(observers, observer != nullptr ? 1 : 0),
+                            .progress = options.progress,
+                            .cancel = options.cancel});
+  options.cancel.check();
+  return out;
+}
+
+void check_shape(const ReplayResult& replay, const ModelShape& shape, int32_t n_step) {
+  const size_t n = static_cast<size_t>(n_step) * shape.n_kv_head;
+  bool fits = replay.layers.size() == static_cast<size_t>(shape.n_layer);
+  for (const LayerReplay& layer : replay.layers) fits = fits && layer.sets.size() == n;
+  if (fits) return;
+  fail({.where = "verify",
+        .expected = fmt::format("a replay of {} layers x {} steps x {} KV heads with its sets", shape.n_layer, n_step,
+                                shape.n_kv_head),
+        .got = fmt::format("{} layers", replay.layers.size()),
+        .remedy = {}});
+}
+
+}  // namespace
+
+Verification verify(Backend& backend, const Model& model, const Prefilled& prefilled, const ReferenceRun& full,
+                    const ReplayResult& replay, const VerifyOptions& options) {
+  const ModelShape& shape = model.shape();
+  check_shape(replay, shape, full.n_step);
+  const auto n_prompt = static_cast<int32_t>(prefilled.prompt.size());
+  Verification out;
+  out.settings = replay.settings, out.predicted = replay.total;
+  out.n_prompt = n_prompt, out.n_step = full.n_step;
+  SetMeter meter(shape, n_prompt + full.n_step, &replay);
+  Observer* observers[] = {&meter};
+  out.measured = summarize(run_teacher_forced(backend, model, prefilled, full, replay.settings, false, options.progress,
+                                              options.cancel, observers)
+                               .steps);
+  meter.finish();
+  out.layers = meter.layers, out.jaccard_of_step = meter.jaccard_of_step;
+  for (size_t l = 0; l < out.layers.size(); ++l) out.layers[l].predicted_mass = replay.per_layer[l].recovered;
+  out.measured_mass = meter.mass, out.decisions_equal = meter.decisions_equal, out.jaccard = meter.jaccard;
+  out.identical = meter.identical, out.predicted_full = meter.predicted_full, out.measured_full = meter.full;
+  out.measured.recovered = meter.mass;
+
+  SetMeter free(shape, n_prompt + full.n_step, nullptr);
+  const Generated mine = greedy(backend, model, prefilled, full.n_step, replay.settings, &free, options);
+  const Generated theirs = greedy(backend, model, prefilled, full.n_step, Settings("full"), nullptr, options);
+  free.finish();
+  const auto parting =
+      std::mismatch(mine.tokens.begin(), mine.tokens.end(), theirs.tokens.begin(), theirs.tokens.end());
+  out.free = {.n_step = free.n_step,
+              .n_common = static_cast<int32_t>(parting.first - mine.tokens.begin()),
+              .mass = free.mass,
+              .full = free.full,
+              .positions = free.positions};
+
+  StepClock clock, full_clock;
+  for (int32_t i = 0; i < options.repeats; ++i) {
+    run_timed(backend, model, prefilled, full, Settings("full"), full_clock, options.progress, options.cancel);
+    run_timed(backend, model, prefilled, full, replay.settings, clock, options.progress, options.cancel);
+  }
+  out.point = {.settings = replay.settings,
+               .estimates = {},
+               .kl = out.measured.kl,
+               .agreement = out.measured.agreement,
+               .predicted_ms = replay.total.ms_per_token,
+               .ms = clock.ms_per_token(),
+               .predicted_full_ms = replay.total.ms_per_token_full,
+               .full_ms = full_clock.ms_per_token()};
+  const std::vector<double> values = evaluate_estimates({full.n_step, replay.layers});
+  for (size_t i = 0; i < values.size(); ++i) out.point.estimates[std::string(estimates()[i].name)] = values[i];
+  return out;
+}
+
+std::vector<std::string> findings(const Verification& v) {
+  std::vector<std::string> out;
+  const auto worst = [&](double LayerCheck::*field) {
+    return *std::min_element(v.layers.begin(), v.layers.end(),
+                             [&](const LayerCheck& a, const LayerCheck& b) { return a.*field < b.*field; });
+  };
+  constexpr double kAll = 1 - 1e-9;  // means of ones
+  if (v.decisions_equal > kAll) {
+    out.push_back("Decisions: right, every step and head was full or partial as foreseen.");
+  } else {
+    const LayerCheck bad = worst(&LayerCheck::decisions_equal);
+    out.push_back(fmt::format(
+        "Decisions: {:.1f} % as foreseen; {:.1f} % of steps and heads were full where the replay had said {:.1f} %. "
+        "Least in layer {} ({:.1f} %).",
+        100 * v.decisions_equal, 100 * v.measured_full, 100 * v.predicted_full, bad.layer, 100 * bad.decisions_equal));
+  }
+  const size_t n = v.jaccard_of_step.size(), part = std::max<size_t>(1, n / 4);
+  const auto mean = [](auto begin, auto end) {
+    double sum = 0;
+    for (auto it = begin; it != end; ++it) sum += *it;
+    return sum / static_cast<double>(end - begin);
+  };
+  if (v.identical > kAll) {
+    out.push_back("Attended sets: right, all of them.");
+  } else if (n > 0) {
+    const LayerCheck bad = worst(&LayerCheck::jaccard);
+    out.push_back(fmt::format(
+        "Attended sets: mean Jaccard {:.3f} ({:.3f} over the first {} steps, {:.3f} over the last), {:.0f} % "
+        "identical; "
+        "least alike in layer {} ({:.3f}).",
+        v.jaccard, mean(v.jaccard_of_step.begin(), v.jaccard_of_step.begin() + static_cast<std::ptrdiff_t>(part)), part,
+        mean(v.jaccard_of_step.end() - static_cast<std::ptrdiff_t>(part), v.jaccard_of_step.end()), 100 * v.identical,
+        bad.layer, bad.jaccard));
+  }
+  const double off = v.predicted.recovered - v.measured_mass;
+  out.push_back(fmt::format("Recovered mass: {:.4f} foreseen, {:.4f} measured: {}.", v.predicted.recovered,
+                            v.measured_mass,
+                            std::abs(off) <= 1e-3 ? "right within 0.001"
+                            : off > 0             ? fmt::format("{:.4f} too hopeful", off)
+                                                  : fmt::format("{:.4f} too cautious", -off)));
+  out.push_back(fmt::format(
+      "Quality on the recorded tokens: KL {:.4f}, top-1 agreement {:.3f}; the replay knows neither, only estimates.",
+      v.measured.kl, v.measured.agreement));
+  if (v.point.ms <= 0) {
+    out.push_back("Time: not measured.");
+  } else if (v.point.predicted_ms <= 0) {
+    out.push_back(
+        fmt::format("Time: {:.2f} ms/token (full attention {:.2f}); the trace has no calibration to predict it.",
+                    v.point.ms, v.point.full_ms));
+  } else {
+    const double wrong = v.point.predicted_ms / v.point.ms - 1,
+                 full_wrong = v.point.predicted_full_ms / v.point.full_ms - 1;
+    out.push_back(fmt::format(
+        "Time: {:.2f} ms/token foreseen, {:.2f} measured ({:+.0f} %); full attention {:.2f} and {:.2f} ({:+.0f} %). {}",
+        v.point.predicted_ms, v.point.ms, 100 * wrong, v.point.predicted_full_ms, v.point.full_ms, 100 * full_wrong,
+        std::abs(wrong) <= 0.1 ? "Right within 10 %." : "Wrong by more than 10 %."));
+  }
+  out.push_back(
+      fmt::format("Running free (greedy): the first {} of {} tokens are full attention's own; mass {:.4f}, "
+                  "{:.1f} % full.",
+                  v.free.n_common, v.free.n_step, v.free.mass, 100 * v.free.full));
+  return out;
+}
+
+}  // namespace reattend

@@ -1,0 +1,54 @@
+// A replay's prediction held against the engine under the same settings: on the recorded tokens, and running free.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "evals/teacher_forced.h"
+#include "traces/replay/replay.h"
+#include "traces/tune/verified.h"
+
+namespace reattend {
+
+/// Means over steps and KV heads of one layer.
+struct LayerCheck {
+  int32_t layer = 0;
+  double decisions_equal = 0;  ///< share of full / partial decisions
+  double jaccard = 0;          ///< of the attended sets
+  double predicted_mass = 0, measured_mass = 0;
+};
+
+/// The policy on its own text, greedily, beside full attention on its own.
+struct FreeRun {
+  int32_t n_step = 0;
+  int32_t n_common = 0;  ///< tokens until the two texts part
+  double mass = 0, full = 0, positions = 0;
+};
+
+struct Verification {
+  Settings settings;
+  int32_t n_prompt = 0, n_step = 0;
+  ReplaySummary predicted;
+  VerifiedPoint point;  ///< estimates, KL, agreement and times, for tuning with
+  ScoreSummary measured;
+  double measured_mass = 0, predicted_full = 0, measured_full = 0;  ///< full: share of steps and heads
+  double decisions_equal = 0, jaccard = 0, identical = 0;           ///< identical: share of sets without a difference
+  std::vector<double> jaccard_of_step;                              ///< [T]
+  std::vector<LayerCheck> layers;
+  FreeRun free;
+};
+
+struct VerifyOptions {
+  int32_t repeats = 3;  ///< rounds of timing, full attention and the policy in turns; 0: no times
+  ProgressFn progress;
+  Cancel cancel;
+};
+
+/// `replay`: of all layers of a trace of these tokens, with keep_sets and estimates. Throws Error where it is of
+/// another shape, Cancelled.
+Verification verify(Backend& backend, const Model& model, const Prefilled& prefilled, const ReferenceRun& full,
+                    const ReplayResult& replay, const VerifyOptions& options);
+
+/// What the replay got right and wrong, a sentence for each of decisions, sets, mass, KL and time.
+std::vector<std::string> findings(const Verification& verification);
+
+}  // namespace reattend

@@ -1,0 +1,98 @@
+#!/usr/bin/env python3
+# Which estimate of a replay orders settings as the engine's KL does: `reattend study` over texts of four kinds.
+"""Records a trace of each text, studies it and prints the tables; `out/study` then holds study.md, scatter.svg and
+predicted.svg. What is there is not made again, so a stopped run goes on where it was.
+
+The texts come from packages (jargon-text, anarchism, debian-faq, bash, the C++ and Python libraries, mime-support) and
+from the list of installed packages, which differs between machines. Python's own library is all this needs.
+
+    nice tests/bench/quality_study.py --program build/bin/reattend
+    tests/bench/quality_study.py --program build/bin/reattend --held-out
+"""
+import argparse
+import gzip
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+DOC = pathlib.Path("/usr/share/doc")
+# Name, file (or a command), characters left out at its beginning, tokens of prompt. By name, two of a kind stand one after
+# the other, so that every other prompt is half of each kind.
+TEXTS = [
+    ("code-argparse", "/usr/lib/python3.11/argparse.py", 20000, 4096),
+    ("code-vector", "/usr/include/c++/12/bits/stl_vector.h", 4000, 2560),
+    ("dialogue-faq", DOC / "debian/FAQ/debian-faq.en.txt.gz", 30000, 4096),
+    ("manual-bash", "/usr/share/man/man1/bash.1.gz", 60000, 7680),
+    ("list-packages", ["dpkg-query", "-W", "-f", "${Package}: ${binary:Summary}\n"], 2000, 2048),
+    ("list-mime", "/etc/mime.types", 3000, 3072),
+    ("prose-anarchism", DOC / "anarchism/markdown/secA2.md.gz", 0, 6144),
+    ("prose-jargon", DOC / "jargon-text/jargon.txt.gz", 200000, 3072),
+]
+STEPS = 64
+SAMPLER = ["--temperature", "0.8", "--top-k", "40", "--top-p", "0.95", "--seed", "1"]
+
+
+def text_of(source):
+    if isinstance(source, list):
+        return subprocess.run(source, stdout=subprocess.PIPE, check=True).stdout.decode("utf-8", "replace")
+    data = pathlib.Path(source).read_bytes()
+    if str(source).endswith(".gz"):
+        data = gzip.decompress(data)
+    text = data.decode("utf-8", "replace")
+    if re.search(r"\.[1-8]\.gz$", str(source)):  # a manual's markup: keep its words
+        text = re.sub(r"^\.\\?\"?.*$|\\f.|\\", "", text, flags=re.M)
+    return text
+
+
+def record(options, name, source, skip, length):
+    trace = options.out / f"{name}.h5"
+    if trace.exists():
+        return trace
+    text = options.out / f"{name}.txt"
+    text.write_text(text_of(source), encoding="utf-8")
+    subprocess.run([options.program, "record", "--raw", "--ignore-end", "--prompt-file", text, "--skip-chars", str(skip),
+                    "--context", str(length), "--steps", str(STEPS), "--out", trace, *SAMPLER], check=True,
+                   stdout=subprocess.DEVNULL)
+    return trace
+
+
+def study(options, traces, more=()):
+    subprocess.run([options.program, "study", *traces, "--out", options.out, "--repeats", str(options.repeats), *more],
+                   check=True)
+
+
+def held_out(options, traces):
+    """A setting tuned on two prompts, then measured on two others."""
+    tune, others = traces[0:4:2], traces[4:8:2]
+    settings = options.out / "tuned.toml"
+    done = subprocess.run([options.program, "tune", *tune, "--validate", *others, "--model",
+                           "SmolLM2-135M-Instruct.Q4_1.gguf", "--max-kl", "0.1", "--out", settings, "--force", "--json"],
+                          check=True, stdout=subprocess.PIPE, text=True)
+    print(json.dumps(json.loads(done.stdout)["validation"], indent=1))
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap.add_argument("--program", default="build/bin/reattend", help="the reattend to run")
+    ap.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out/study"), help="folder of traces and results")
+    ap.add_argument("--repeats", type=int, default=2, help="rounds of timing; 0 on a machine that does other things")
+    ap.add_argument("--only", type=int, default=len(TEXTS), help="only so many of the texts")
+    ap.add_argument("--held-out", action="store_true", help="tune on two of the prompts, measure on two others")
+    options = ap.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    traces = []
+    for text in TEXTS[:options.only]:
+        try:
+            traces.append(record(options, *text))
+        except (FileNotFoundError, subprocess.CalledProcessError) as error:
+            print(f"left out: {text[0]}: {error}", file=sys.stderr)
+    if options.held_out:
+        held_out(options, traces)
+    else:
+        study(options, traces)
+
+
+if __name__ == "__main__":
+    main()

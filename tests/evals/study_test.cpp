@@ -1,0 +1,122 @@
+// Rank correlations against values worked out by hand, and what a study makes of points whose order is known.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "evals/correlation.h"
+#include "evals/study.h"
+#include "traces/replay/estimates.h"
+
+namespace reattend {
+namespace {
+
+using Values = std::vector<double>;
+const double kNan = std::nan("");
+
+TEST(Correlation, RanksShareTheirMeanWhereValuesAreEqual) {
+  EXPECT_EQ(ranks(Values{30, 10, 20, 10}), (Values{4, 1.5, 3, 1.5}));
+  EXPECT_EQ(ranks(Values{5, 5, 5}), (Values{2, 2, 2}));
+  EXPECT_TRUE(ranks(Values{}).empty());
+}
+
+TEST(Correlation, SpearmanAndKendallWorkedOutByHand) {
+  // Ranks 1..5 against 2 1 4 3 5: sum of squared differences 4, rho = 1 - 6*4 / (5*24); 2 of 10 pairs are turned.
+  const Values x = {1, 2, 3, 4, 5}, y = {20, 10, 400, 30, 500};
+  EXPECT_NEAR(spearman(x, y), 0.8, 1e-12);
+  EXPECT_NEAR(kendall(x, y), 0.6, 1e-12);
+  // A tie in x: ranks 1.5 1.5 3 against 1 2 3. tau-b = 2 / sqrt(2 * 3).
+  EXPECT_NEAR(spearman(Values{1, 1, 2}, Values{1, 2, 3}), 1.5 / std::sqrt(1.5 * 2), 1e-12);
+  EXPECT_NEAR(kendall(Values{1, 1, 2}, Values{1, 2, 3}), 2 / std::sqrt(6.0), 1e-12);
+}
+
+TEST(Correlation, OrderAloneCountsAndTheOppositeIsMinusOne) {
+  const Values x = {1, 2, 3, 4}, up = {1e-9, 1, 1e5, 1e9}, down = {4, 3, 2, 1};
+  EXPECT_EQ(spearman(x, up), 1);
+  EXPECT_EQ(kendall(x, up), 1);
+  EXPECT_EQ(spearman(x, down), -1);
+  EXPECT_EQ(kendall(x, down), -1);
+}
+
+TEST(Correlation, WhatIsNotANumberIsLeftOutAndWhatHasNoOrderIsNan) {
+  EXPECT_EQ(spearman(Values{1, kNan, 2, 3}, Values{1, 9, 2, 3}), 1);
+  EXPECT_TRUE(std::isnan(spearman(Values{1, 1, 1}, Values{1, 2, 3})));
+  EXPECT_TRUE(std::isnan(kendall(Values{1, 1, 1}, Values{1, 2, 3})));
+  EXPECT_TRUE(std::isnan(spearman(Values{1, kNan}, Values{1, 2})));
+}
+
+/// Settings whose KL is `kl`; estimate 0 orders them rightly, estimate 1 backwards, the others say nothing.
+StudyPrompt prompt(const std::string& name, const Values& kl) {
+  StudyPrompt out = {.name = name, .trace = name + ".h5", .fingerprint = "f", .n_prompt = 100, .n_step = 8};
+  for (size_t i = 0; i < kl.size(); ++i) {
+    Settings settings("recycled");
+    settings.set("K", static_cast<int64_t>(i + 1));
+    StudyPoint point = {.settings = settings, .estimates = Values(estimates().size(), kNan), .recovered = 0.9};
+    point.estimates[0] = kl[i] * 2, point.estimates[1] = -kl[i];
+    point.read = 0.1 + 0.1 * static_cast<double>(i);
+    point.measured = StudyMeasured{.kl = kl[i], .agreement = 0.9};
+    out.points.push_back(point);
+  }
+  return out;
+}
+
+TEST(Study, TheEstimateThatOrdersRightlyWinsEverywhere) {
+  const StudyPrompt a = prompt("a", {0.5, 0.1, 0.3, 0.2}), b = prompt("b", {0.05, 0.4, 0.01});
+  const std::vector<EstimateScore> scores = score_estimates({&a, &b});
+  ASSERT_EQ(scores.size(), estimates().size());
+  EXPECT_EQ(scores.front().estimate, 0U);
+  EXPECT_EQ(scores.front().mean_spearman(), 1);
+  EXPECT_EQ(scores.front().across, 1);
+  EXPECT_NEAR(scores.front().mean_regret(), 1, 1e-12) << "it picks the best setting under every budget";
+  EXPECT_EQ(scores[1].estimate, 1U);
+  EXPECT_EQ(scores[1].mean_spearman(), -1);
+  EXPECT_GT(scores[1].mean_regret(), 1.5);
+  EXPECT_TRUE(std::isnan(scores.back().mean_spearman())) << "what says nothing comes last";
+}
+
+TEST(Study, AnEstimateIsJudgedOnPromptsThatDidNotChooseIt) {
+  const StudyPrompt a = prompt("a", {0.5, 0.1, 0.3}), b = prompt("b", {0.2, 0.4, 0.1}), c = prompt("c", {1, 2, 3}),
+                    d = prompt("d", {3, 2, 1});
+  const std::vector<HeldOut> halves = held_out({&a, &b, &c, &d});
+  ASSERT_EQ(halves.size(), 2U);
+  EXPECT_EQ(halves[0].chosen_on, (std::vector<std::string>{"a", "c"}));
+  EXPECT_EQ(halves[0].judged_on, (std::vector<std::string>{"b", "d"}));
+  EXPECT_EQ(halves[0].estimate, 0U);
+  EXPECT_EQ(halves[0].score.mean_spearman(), 1);
+  EXPECT_EQ(held_out_all({&a, &b, &c, &d}).size(), 6U) << "four prompts, two at a time";
+  EXPECT_TRUE(held_out({&a}).empty());
+}
+
+TEST(Study, APowerLawIsFoundAgain) {
+  StudyPrompt a = prompt("a", {0.001, 0.01, 0.1, 1});
+  for (StudyPoint& point : a.points) point.estimates[0] = std::sqrt(point.measured->kl / 3);  // KL = 3 x^2
+  const KlCurve curve = fit_kl({&a}, 0);
+  EXPECT_NEAR(curve.power, 2, 1e-9);
+  EXPECT_NEAR(curve.scale, 3, 1e-9);
+  EXPECT_NEAR(curve.spread, 1, 1e-6);
+  EXPECT_NEAR(curve.at(0.1), 0.03, 1e-9);
+  EXPECT_FALSE(fit_kl({&a}, 2).exists()) << "an estimate that the prompt does not have";
+}
+
+TEST(Study, APromptsFileIsReadBackAndAnOlderProgramsIsReplayedAgain) {
+  const StudyPrompt a = prompt("a", {0.5, 0.1});
+  nlohmann::json json = nlohmann::json::parse(to_json(a).dump());
+  const StudyPrompt b = study_prompt_from_json(json, "x");
+  ASSERT_EQ(b.points.size(), 2U);
+  EXPECT_EQ(b.points[1].settings, a.points[1].settings);
+  EXPECT_EQ(b.points[1].estimates[0], a.points[1].estimates[0]);
+  EXPECT_TRUE(std::isnan(b.points[1].estimates[2]));
+  EXPECT_EQ(b.points[1].measured->kl, 0.1);
+  EXPECT_TRUE(std::isnan(b.points[1].measured->recovered));
+  json["points"][0]["estimates"].erase(std::string(estimates()[3].name));
+  EXPECT_TRUE(study_prompt_from_json(json, "x").points[0].estimates.empty());
+  for (const char* text :
+       {"null", "[]", "{}", R"({"name": 3})", R"({"name": "a", "trace": "t", "fingerprint": "f"})"}) {
+    EXPECT_THROW(study_prompt_from_json(nlohmann::json::parse(text), "x"), Error) << text;
+  }
+}
+
+}  // namespace
+}  // namespace reattend

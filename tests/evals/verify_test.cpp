@@ -1,0 +1,111 @@
+// The engine held against a replay of the same tokens: what must agree does, and what differs is said.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <fstream>
+
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "engine/record/recorder.h"
+#include "evals/verify.h"
+#include "tests/engine/tiny_engine.h"
+#include "tests/support/scratch_folder.h"
+
+namespace reattend::testing {
+namespace {
+
+struct NoLog final : Observer {
+  explicit NoLog(const ModelShape&) {}
+};
+
+class Verify : public TinyEngine<NoLog> {
+ protected:
+  static int32_t token(int32_t t) { return (t * 17) % 64; }
+  /// A trace recorded under `recorded`, replayed under `settings` and verified.
+  Verification verified(const Settings& recorded, const Settings& settings) {
+    const test::ScratchFolder folder;
+    TraceWriter writer(folder / "trace.h5", true);
+    TraceHeader header = header_for(model_.shape(), prompt_);
+    header.kv_type = backend_.kv;
+    header.settings = recorded;
+    header.row_sums = true;
+    header.vocab.resize(static_cast<size_t>(model_.shape().n_vocab), "x");
+    Recorder recorder(writer, header, model_.shape());
+    Observer* observers[] = {&recorder};
+    const auto next = [](int32_t t, std::span<const float>) { return token(t); };
+    const auto sequence = backend_.model->fork(*prefilled_.sequence);
+    generate(backend_, model_, *sequence, prefilled_,
+             {.settings = recorded, .n_step = kSteps, .next_token = next, .observers = observers});
+    const ReplayResult replay = Replayer(TraceReader::open(folder / "trace.h5"), pool_)
+                                    .run({.settings = settings, .keep_sets = true, .estimates = true}, {}, Cancel());
+    const ReferenceRun full = run_reference(backend_, model_, prefilled_, kSteps, next, {}, Cancel());
+    return verify(backend_, model_, prefilled_, full, replay, {.repeats = 1, .progress = {}, .cancel = {}});
+  }
+  static bool says(const Verification& v, const std::string& part) {
+    const std::vector<std::string> lines = findings(v);
+    return std::any_of(lines.begin(), lines.end(),
+                       [&](const std::string& line) { return line.find(part) != std::string::npos; });
+  }
+};
+
+TEST_F(Verify, AReplayOfTheEnginesOwnRunIsRightInEverything) {
+  const Settings settings = make("recycled", {{"K", int64_t{24}}, {"S", int64_t{5}}});
+  const Verification v = verified(settings, settings);
+  EXPECT_NEAR(v.decisions_equal, 1, 1e-12);
+  EXPECT_NEAR(v.identical, 1, 1e-12);
+  EXPECT_NEAR(v.jaccard, 1, 1e-12);
+  EXPECT_NEAR(v.predicted.recovered, v.measured_mass, 1e-3);
+  EXPECT_NEAR(v.measured_full, 1.0 / 5, 1e-12);
+  EXPECT_GT(v.measured.kl, 0);
+  EXPECT_GT(v.point.ms, 0);
+  EXPECT_TRUE(says(v, "Decisions: right")) << findings(v).front();
+  EXPECT_TRUE(says(v, "Attended sets: right"));
+  EXPECT_TRUE(says(v, "right within 0.001"));
+}
+
+TEST_F(Verify, AFullTracesReplayIsAnEstimateAndSaysWhereItErred) {
+  const Verification v = verified(Settings("full"), make("recycled", {{"K", int64_t{24}}, {"S", int64_t{8}}}));
+  EXPECT_NEAR(v.decisions_equal, 1, 1e-12) << "a fixed schedule knows no queries";
+  EXPECT_LT(v.identical, 1);
+  EXPECT_GT(v.jaccard, 0.3);
+  ASSERT_EQ(v.jaccard_of_step.size(), static_cast<size_t>(kSteps));
+  EXPECT_EQ(v.jaccard_of_step.front(), 1) << "the first step's set is the prompt's";
+  EXPECT_TRUE(says(v, "mean Jaccard"));
+  ASSERT_EQ(v.layers.size(), static_cast<size_t>(model_.shape().n_layer));
+  double mass = 0;
+  for (const LayerCheck& layer : v.layers) mass += layer.measured_mass / model_.shape().n_layer;
+  EXPECT_NEAR(mass, v.measured_mass, 1e-9);
+}
+
+TEST_F(Verify, FullAttentionHasNothingToCorrect) {
+  const Verification v = verified(Settings("full"), Settings("full"));
+  EXPECT_EQ(v.measured.kl, 0);
+  EXPECT_EQ(v.free.n_common, kSteps) << "its own text";
+  EXPECT_NEAR(v.measured_mass, 1, 1e-5);
+}
+
+TEST_F(Verify, WhatIsWrittenCorrectsATuner) {
+  Verification v = verified(Settings("full"), make("recycled", {{"K", int64_t{24}}, {"S", int64_t{8}}}));
+  v.point.predicted_ms = 2, v.point.ms = 3, v.point.predicted_full_ms = 4, v.point.full_ms = 4;
+  const test::ScratchFolder folder;
+  std::ofstream(folder / "v.json") << nlohmann::json({{"verified", to_json(v.point)}}).dump();
+  const VerifiedPoint read = read_verified(folder / "v.json");
+  EXPECT_EQ(read.settings, v.settings);
+  EXPECT_EQ(read.estimates.at("lost_mass"), v.point.estimates.at("lost_mass"));
+  const KlCurve curve = {.scale = 1, .power = 1, .n = 9};
+  const Correction correction = correction_from({read}, "lost_mass", curve);
+  EXPECT_NEAR(correction.ms, 1.5, 1e-12);
+  EXPECT_NEAR(correction.full_ms, 1, 1e-12);
+  EXPECT_NEAR(correction.kl * curve.at(read.estimates.at("lost_mass")), read.kl, 1e-9) << "the point itself is met";
+  EXPECT_EQ(to_text(Correction{}), "");
+  EXPECT_NE(to_text(correction).find("x 1.50"), std::string::npos);
+  for (const char* text : {"", "[]", "{}", R"({"verified": 3})", "not json"}) {
+    std::ofstream(folder / "bad.json") << text;
+    EXPECT_THROW(read_verified(folder / "bad.json"), Error) << text;
+  }
+  EXPECT_THROW(read_verified(folder / "none.json"), Error);
+}
+
+}  // namespace
+}  // namespace reattend::testing
