@@ -61,7 +61,8 @@ TEST(Estimates, ALayersPlaceDecidesItsWeight) {
 class EstimatesOfReplay : public ::testing::Test {
  protected:
   static ReplayResult replay(const char* policy, int64_t budget, bool values = true, bool sets = false) {
-    auto run = std::make_shared<HandMade>(HandMadeShape{.n_prompt = 150, .n_step = 12, .values = values}, 7);
+    auto run =
+        std::make_shared<HandMade>(HandMadeShape{.n_layer = 5, .n_prompt = 150, .n_step = 12, .values = values}, 7);
     ThreadPool pool(2);
     Replayer replayer(run, pool);
     Settings settings(policy);

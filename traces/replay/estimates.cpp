@@ -108,6 +108,17 @@ double mean_over_steps(std::vector<double> steps, Function function) {
   return mean(steps);
 }
 
+double root_mean_square(const std::vector<double>& steps) {
+  double sum = 0;
+  for (const double x : steps) sum += x * x;
+  return steps.empty() ? kNan : std::sqrt(sum / static_cast<double>(steps.size()));
+}
+
+/// Where what was read so far becomes a prediction: errors of earlier layers are mended by later ones.
+double second_half(double depth) {
+  return depth >= 0.5 ? 1.0 : 0.0;
+}
+
 /// sqrt of squared_errors of every layer and step.
 std::vector<double> layer_errors(const ReplayedRun& run) {
   std::vector<double> out;
@@ -202,6 +213,22 @@ constexpr Estimate kEstimates[] = {
      [](const ReplayedRun& run) { return mean(step_errors(run, [](double depth) { return 1 - depth; })); }},
     {"step_error_late", "sum of squares with weights that rise from 0 at the first layer to 1 at the last", true,
      [](const ReplayedRun& run) { return mean(step_errors(run, [](double depth) { return depth; })); }},
+    {"step_error_late_rms", "its root mean square over steps: the worst steps count most", true,
+     [](const ReplayedRun& run) { return root_mean_square(step_errors(run, [](double depth) { return depth; })); }},
+    {"step_error_half", "sum of squares over the second half of the layers, mean over steps", true,
+     [](const ReplayedRun& run) { return mean(step_errors(run, second_half)); }},
+    {"step_error_half_rms", "its root mean square over steps", true,
+     [](const ReplayedRun& run) { return root_mean_square(step_errors(run, second_half)); }},
+    {"step_error_half_p95", "its 95th percentile over steps", true,
+     [](const ReplayedRun& run) {
+       std::vector<double> all = step_errors(run, second_half);
+       return percentile(all, 0.95);
+     }},
+    {"step_error_middle_rms", "sum of squares over the layers from a third to four fifths of the depth, root mean "
+     "square over steps", true,
+     [](const ReplayedRun& run) {
+       return root_mean_square(step_errors(run, [](double depth) { return depth > 0.33 && depth < 0.8 ? 1.0 : 0.0; }));
+     }},
 };
 // clang-format on
 
