@@ -71,6 +71,7 @@ class HandMade final : public ReplaySource {
     const std::vector<double> sums = sum_rows(layer, 0);
     return {sums.begin(), sums.end()};
   }
+  MapData map(int32_t, int32_t) override { return {}; }
   TraceInfo& info() { return info_; }
 
   /// [n_head][L]: attention rows of the prompt queries from position `first` on, summed.

@@ -183,6 +183,7 @@ TEST(Rivals, DamagedSumsAndQueriesOfThePromptAreErrorsNotCrashes) {
     LayerData layer(int32_t layer) override { return run.layer(layer); }
     std::vector<float> prompt_row_sums(int32_t) override { return data; }
     std::vector<float> prompt_queries(int32_t) override { return data; }
+    MapData map(int32_t, int32_t) override { return {}; }
     HandMade run{{}, 4};
     std::vector<float> data;
   };

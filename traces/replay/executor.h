@@ -4,8 +4,8 @@
 
 namespace reattend {
 
-/// `prepared` must hold what `decisions` and `request` ask for.
-LayerReplay measure(const Policy& policy, int32_t layer, const Decisions& decisions, const PreparedLayer& prepared,
+/// `prepared` must hold what `plans` and `request` ask for.
+LayerReplay measure(const LayerPlans& plans, int32_t layer, const Decisions& decisions, PreparedLayer& prepared,
                     const ReplayRequest& request, const Rope& rope, ThreadPool& pool, const Cancel& cancel);
 
 }  // namespace reattend

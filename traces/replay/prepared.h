@@ -5,12 +5,15 @@
 #include "base/progress.h"
 #include "base/thread_pool.h"
 #include "kernels/selection.h"
+#include "policies/plan.h"
+#include "traces/replay/mass_rows.h"
+#include "traces/replay/ranks.h"
 #include "traces/replay/source.h"
 
 namespace reattend {
 
-/// What a request reads beyond the rows. A ranking holds the best `depth` positions of every step (of 0..p; fewer where
-/// there are fewer), so that any K up to it is a prefix.
+/// How positions are ranked. A ranking holds the best positions of every step (of 0..p; fewer where there are fewer),
+/// so that any K up to its depth is a prefix.
 struct RankNeed {
   bool present = false;
   Reduce reduce = Reduce::max;
@@ -22,9 +25,22 @@ struct RankNeed {
 class PreparedLayer {
  public:
   PreparedLayer(const TraceInfo& info, LayerData data);
+  PreparedLayer(const PreparedLayer&) = delete;
+  PreparedLayer& operator=(const PreparedLayer&) = delete;
 
-  /// Makes what is missing; what is there stays. `depth` is raised to a size that serves most requests.
-  void prepare(const RankNeed& rank, int32_t depth, bool outputs, ThreadPool& pool, const Cancel& cancel);
+  /// What a replay reads of a layer. Depths are raised to ones that serve most requests.
+  struct Need {
+    RankNeed rank;
+    int32_t rank_depth = 0;  ///< entries of the rankings
+    int32_t mass_depth = 0;  ///< entries that best_mass() knows at once
+    bool outputs = false;
+  };
+  bool has(const Need& need) const;
+  /// Makes what is missing; what is there stays.
+  void prepare(const Need& need, ThreadPool& pool, const Cancel& cancel);
+  bool has_prompt(const Select& by) const;
+  /// The ranking that the last queries of the prompt, [W][n_head][d_head], give; `by` chooses from their rows.
+  void prepare_prompt(const Select& by, const std::vector<float>& queries, ThreadPool& pool);
   int64_t bytes() const;
 
   int32_t n_step() const { return n_step_; }
@@ -40,26 +56,46 @@ class PreparedLayer {
   const float* query(int32_t t) const;      ///< [n_head][d_head] post-RoPE
   const float* query_pre(int32_t t) const;  ///< [n_head][d_head] turned back to position 0
   KvBlocks blocks(int32_t kv_head) const;
-  /// [n_row(t)] mean over the group of the full attention rows
-  const float* row(int32_t kv_head, int32_t t) const;
-  /// The same copied to out [n_row(t)], for whoever need not know how rows are kept.
+  /// Rows of the last `window` prompt queries [.. window][n_head][d_head], summed: [n_head][n_row(0) rounded up to 64].
+  std::vector<float> window_rows(const std::vector<float>& queries, int32_t window, ThreadPool& pool) const;
+  int64_t window_stride() const { return (int64_t{n_row(0)} + 63) / 64 * 64; }
+  /// Similarity of step t's query to that of step `reference`; nan where there is none. Remembered. Not for the same
+  /// (kv_head, t) from two threads.
+  float compare(const Comparison& how, int32_t kv_head, int32_t t, int32_t reference);
+
+  /// Mean over the group of the full attention rows, n_row(t) entries.
+  MassRow mass_row(int32_t kv_head, int32_t t) const { return rows_.row(kv_head, t); }
+  /// The same copied to out [n_row(t)], for whoever need not know how rows are kept: within 1e-7.
   void copy_row(int32_t kv_head, int32_t t, float* out) const;
-  /// [min(depth asked for, n_row(t))] positions by pooled score, best first
-  const int32_t* ranks(int32_t kv_head, int32_t t) const;
-  /// The same computed at once, whether the layer is prepared or not.
+  /// The same whether the layer is prepared or not.
   std::vector<float> full_row(int32_t kv_head, int32_t t) const;
-  /// Mass of the n highest entries of row(kv_head, t), 1 <= n <= n_row(t).
-  double best_mass(int32_t kv_head, int32_t t, int32_t n) const;
+  /// Mass of the n highest entries of a row, 1 <= n <= n_row(t).
+  MassUnits best_mass(int32_t kv_head, int32_t t, int32_t n) const;
+  /// The best positions by pooled score, as deep as was prepared (or n_row(t)), best first.
+  std::vector<int32_t> ranks(int32_t kv_head, int32_t t) const;
+  /// Where a step's own position stands in them; past the end where it does not.
+  int32_t rank_of_current(int32_t kv_head, int32_t t) const { return current_[static_cast<size_t>(unit(kv_head, t))]; }
   /// [n_head][d_head] output of full attention
   const float* output(int32_t t) const;
 
+  /// A unit is a KV head at a step, and a list of `ranking` is one too: the ranking of its row.
+  int64_t unit(int32_t kv_head, int32_t t) const { return int64_t{kv_head} * (n_step_ + 1) + t; }
+  /// Rankings, and what steps' rows were found to hold of them; whoever replays fills the latter as needed.
+  struct Ranking {
+    RankTable lists;
+    RankedMasses masses;
+  };
+  bool has_narrow_ranks() const { return RankTable::is_narrow(n_row(n_step_)); }
+  Ranking ranking;
+  Ranking prompt_ranking;  ///< one list a KV head, of candidates before the window
+
  private:
   struct Scratch;
-  size_t unit(int32_t kv_head, int32_t t) const { return static_cast<size_t>(kv_head) * (n_step_ + 1) + t; }
-  /// What one pass makes of each step. Masses come from rows, all else from scores.
+  /// What one pass makes of each step. Best masses come from rows, all else from scores.
   struct Pass {
-    bool scores = false, masses = false, ranks = false, outputs = false;
+    bool scores = false, rows = false, masses = false, ranks = false, outputs = false;
   };
+  Pass missing(const Need& need) const;
   void prepare_step(int32_t kv_head, int32_t t, const Pass& pass, Scratch& scratch);
   void score_step(int32_t kv_head, int32_t t, const Pass& pass, Scratch& scratch);
   void attend_all(int32_t kv_head, int32_t t, Scratch& scratch);
@@ -70,14 +106,19 @@ class PreparedLayer {
   std::vector<float> query_pre_;         ///< [T + 1][n_head][d_head]
   std::vector<const void*> key_blocks_;  ///< [n_kv_head][n_block]
   std::vector<const void*> value_blocks_;
-  bool rows_ready_ = false, outputs_ready_ = false;
-  RankNeed rank_, wanted_;              ///< what ranks_ hold; what the pass under way makes
-  int32_t depth_ = 0, rank_depth_ = 0;  ///< of masses, of ranks
-  std::vector<size_t> row_start_;       ///< [T + 2] where step t's row begins among a KV head's
-  std::vector<float> rows_;             ///< [n_kv_head][row_start_.back()]
-  std::vector<float> best_mass_;        ///< [n_kv_head][T + 1][depth] mass of the best i + 1
-  std::vector<int32_t> ranks_;          ///< [n_kv_head][T + 1][rank_depth]
-  std::vector<float> outputs_;          ///< [T + 1][n_head][d_head]
+  bool rows_ready_ = false, masses_ready_ = false, outputs_ready_ = false;
+  RankNeed rank_, wanted_;  ///< what `ranking` holds; what the pass under way makes
+  MassRows rows_;
+  BestMasses best_;               ///< by unit
+  std::vector<int32_t> current_;  ///< by unit
+  std::vector<float> outputs_;    ///< [T + 1][n_head][d_head]
+  Select prompt_choice_;          ///< what prompt_ranking holds
+  struct Compared {
+    int32_t reference = -1;
+    int32_t how = 0;
+    float cosine = 0;
+  };
+  std::vector<Compared> compared_;  ///< by unit
 };
 
 }  // namespace reattend

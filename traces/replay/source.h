@@ -16,6 +16,8 @@ class ReplaySource {
   /// As TraceReader's; row sums are asked for only where info() says that there are some.
   virtual std::vector<float> prompt_queries(int32_t layer) = 0;
   virtual std::vector<float> prompt_row_sums(int32_t layer) = 0;
+  /// Of all steps; asked for only where info() says that there are some.
+  virtual MapData map(int32_t layer, int32_t kv_head) = 0;
 };
 
 std::shared_ptr<ReplaySource> make_replay_source(std::shared_ptr<TraceReader> trace);

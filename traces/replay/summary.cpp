@@ -37,13 +37,14 @@ StepWork work_of(const TraceInfo& info, std::span<const LayerReplay> layers) {
 }
 
 ReplaySummary summarize(const TraceInfo& info, std::span<const LayerReplay> layers) {
-  Mean recovered, oracle, normalised, overlap, jaccard, error, positions;
+  Mean recovered, upper, oracle, normalised, overlap, jaccard, error, positions;
   int64_t n_full = 0, n_decision = 0;
   const StepWork work = work_of(info, layers);
   std::vector<float> errors;
   for (const LayerReplay& layer : layers) {
     for (size_t i = 0; i < layer.full.size(); ++i) {
       recovered.add(layer.recovered[i]), oracle.add(layer.oracle[i]);
+      if (!layer.recovered_upper.empty()) upper.add(layer.recovered_upper[i]);
       normalised.add(static_cast<double>(layer.recovered[i]) / layer.oracle[i]);
       overlap.add(layer.overlap[i]), jaccard.add(layer.jaccard[i]), positions.add(layer.positions[i]);
       n_full += layer.full[i], ++n_decision;
@@ -53,6 +54,7 @@ ReplaySummary summarize(const TraceInfo& info, std::span<const LayerReplay> laye
   }
   ReplaySummary out;
   out.recovered = recovered.value(), out.oracle = oracle.value(), out.normalised = normalised.value();
+  out.recovered_upper = upper.value();
   out.lost = 1 - out.recovered, out.overlap = overlap.value(), out.jaccard = jaccard.value();
   out.output_error_mean = error.value(), out.output_error_p95 = percentile(errors, 0.95);
   out.effective_stride = n_full > 0 ? static_cast<double>(n_decision) / static_cast<double>(n_full)

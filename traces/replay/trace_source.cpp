@@ -11,6 +11,7 @@ class TraceSource final : public ReplaySource {
   LayerData layer(int32_t layer) override { return trace_->layer(layer, trace_->info().has_values); }
   std::vector<float> prompt_queries(int32_t layer) override { return trace_->prompt_queries(layer); }
   std::vector<float> prompt_row_sums(int32_t layer) override { return trace_->prompt_row_sums(layer); }
+  MapData map(int32_t layer, int32_t kv_head) override { return trace_->map(layer, kv_head); }
 
  private:
   std::shared_ptr<TraceReader> trace_;

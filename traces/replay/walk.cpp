@@ -6,7 +6,6 @@
 #include <span>
 #include <utility>
 
-#include "base/error.h"
 #include "kernels/choose.h"
 #include "kernels/cpu/select_ops.h"
 #include "traces/replay/work.h"
@@ -15,47 +14,6 @@ namespace reattend {
 namespace {
 
 using Ops = cpu::SelectOps;
-
-/// What the choices of a layer have in common, known before the first of them.
-struct Outline {
-  bool shared = false;  ///< one kept set for all KV heads
-  RankNeed rank;        ///< of choices that are prefixes of rankings
-  int32_t depth = 0;
-};
-
-Outline outline_of(const Policy& policy, int32_t layer, const PreparedLayer& prepared) {
-  Outline out;
-  bool any = false;
-  const auto add = [&](const Select& select, int32_t n) {
-    if (!select.chooses()) return;
-    if (any && select.shared != out.shared) {
-      throw Error("replay: a policy that chooses for a layer and for its KV heads is not supported");
-    }
-    any = true, out.shared = select.shared;
-    if (!is_from_ranking(select, n)) return;
-    const RankNeed rank = {.present = true, .reduce = select.reduce, .pool = select.pool};
-    if (out.rank.present && out.rank != rank) {
-      throw Error("replay: a policy that ranks one layer in two ways is not supported");
-    }
-    out.rank = rank;
-    out.depth = std::max(out.depth, select.keep + (select.with_current ? 1 : 0));
-  };
-  add(policy.prompt(layer), prepared.n_row(0));
-  for (int32_t t = 1; t <= prepared.n_step(); ++t) {
-    const Plan plan = policy.plan(layer, t);
-    for (const Branch* way : {&plan.branch, &plan.otherwise}) {
-      add(way->before, prepared.n_row(t)), add(way->after, prepared.n_row(t));
-      if (way->before.chooses() && way->after.chooses()) {
-        throw Error("replay: a policy that chooses twice in a step is not supported");
-      }
-    }
-    if (out.shared && plan.gated && plan.compare.per_kv_head) {
-      throw Error("replay: a policy whose KV heads share a set and decide alone is not supported");
-    }
-  }
-  out.depth = std::min(out.depth, prepared.n_row(prepared.n_step()));
-  return out;
-}
 
 /// Runs task(i) for i in [0, n): on the pool, or here where a pool's task is running already.
 template <class Task>
@@ -70,10 +28,8 @@ void for_each(ThreadPool* pool, int32_t n, const Task& task) {
 /// KV heads that keep the same set: one, or all of the layer.
 class Unit {
  public:
-  Unit(const Policy& policy, int32_t layer, const PreparedLayer& prepared, int32_t first_kv, int32_t n_kv,
-       ThreadPool* pool)
-      : policy_(policy),
-        layer_(layer),
+  Unit(const LayerPlans& plans, PreparedLayer& prepared, int32_t first_kv, int32_t n_kv, ThreadPool* pool)
+      : plans_(plans),
         prepared_(prepared),
         first_kv_(first_kv),
         n_kv_(n_kv),
@@ -86,7 +42,7 @@ class Unit {
   /// Step 0. window_rows [n_head of the layer][stride]: summed rows of the last prompt queries, where they choose.
   void start(const PromptData& prompt, const float* window_rows, int64_t window_stride, std::vector<int32_t>& kept) {
     const int32_t n_prompt = prepared_.n_row(0);
-    const PromptNeeds needs = policy_.needs();
+    const PromptNeeds& needs = plans_.needs;
     if (needs.row_sums) {
       sums_.assign(static_cast<size_t>(n_head_ * stride_), 0.0F);
       for (int32_t h = 0; h < n_head_; ++h) {
@@ -95,23 +51,21 @@ class Unit {
       }
     }
     if (needs.page > 0) extend_bounds(needs.page, n_prompt / needs.page);
-    const Select select = policy_.prompt(layer_);
-    if (!select.chooses()) return;
+    if (!plans_.prompt.chooses()) return;
     window_rows_ = window_rows == nullptr ? nullptr : window_rows + first_head() * window_stride;
     window_stride_ = window_stride;
-    choose(select, 0, {}, kept);
+    choose(plans_.prompt, 0, {}, kept);
     work = {};  // the prompt's choice is no step's
   }
 
   void step(int32_t t, std::span<Decision> out, std::vector<int32_t>& kept) {
-    const Plan plan = policy_.plan(layer_, t);
+    const Plan& plan = plans_.at(t);
     const int32_t p = prepared_.position(t);
-    Decision now = {.cosine = compare(plan.compare, prepared_, first_kv_, t, kept_step_)};
+    Decision now = {.cosine = prepared_.compare(plan.compare, first_kv_, t, kept_step_)};
     now.otherwise = plan.gated && !stays(plan, now.cosine);
     const Branch& way = branch_of(plan, now);
     if (way.before.chooses()) choose(way.before, t, {}, kept);
     const PositionSet set = resolve(way.attend, kept_->data(), static_cast<int32_t>(kept_->size()), stamp(), p);
-    if (set.size() <= p) depth = std::max(depth, set.size());
     now.kept_step = kept_step_, now.keep = static_cast<int32_t>(kept_->size());
     std::fill_n(out.begin() + first_kv_, n_kv_, now);
     const bool was_packed = packed_;
@@ -128,7 +82,6 @@ class Unit {
   }
 
   ReplayWork work;
-  int32_t depth = 1;  ///< the largest partial set so far
 
  private:
   int32_t first_head() const { return first_kv_ * prepared_.group(); }
@@ -168,7 +121,8 @@ class Unit {
     const Candidates who = candidates_of(what, *kept_);
     std::vector<int32_t> chosen;
     if (is_from_ranking(what, n)) {
-      const std::span<const int32_t> best(prepared_.ranks(first_kv_, t), static_cast<size_t>(std::min(what.keep, n)));
+      std::vector<int32_t> best(static_cast<size_t>(std::min(what.keep, n)));
+      prepared_.ranking.lists.copy(prepared_.unit(first_kv_, t), static_cast<int32_t>(best.size()), best.data());
       keep_best(what, best, who, n - 1, chosen);
     } else {
       take_best<Ops>(what, scores(what, t, who, attended), who, n - 1, chosen);
@@ -219,9 +173,8 @@ class Unit {
     return values_.data();
   }
 
-  const Policy& policy_;
-  int32_t layer_;
-  const PreparedLayer& prepared_;
+  const LayerPlans& plans_;
+  PreparedLayer& prepared_;
   int32_t first_kv_, n_kv_, n_head_;
   ThreadPool* pool_;  ///< null where units share it
   int64_t stride_;
@@ -238,52 +191,36 @@ class Unit {
   std::vector<float> values_, scratch_;  ///< scores
 };
 
-/// Rows of the last `window` prompt queries, summed: [n_head][stride].
-std::vector<float> window_sums(const PreparedLayer& prepared, const PromptData& prompt, int32_t window, int64_t stride,
-                               ThreadPool& pool) {
-  std::vector<float> sums(static_cast<size_t>(prepared.n_head() * stride));
-  std::vector<KvBlocks> kv;
-  for (int32_t g = 0; g < prepared.n_kv_head(); ++g) kv.push_back(prepared.blocks(g));
-  const int64_t width = int64_t{prepared.n_head()} * prepared.d_head(), n_query = window * width;
-  const auto scratch = cpu::make_attend_scratch();
-  cpu::sum_prompt_rows(pool, *scratch, prompt.queries.data() + (static_cast<int64_t>(prompt.queries.size()) - n_query),
-                       window, prepared.n_row(0) - window, prepared.group(), kv, prepared.scale(), sums.data(), stride);
-  return sums;
-}
-
 }  // namespace
 
-Decisions walk(const Policy& policy, int32_t layer, PreparedLayer& prepared, const PromptData& prompt, ThreadPool& pool,
+Decisions walk(const LayerPlans& plans, PreparedLayer& prepared, const PromptData& prompt, ThreadPool& pool,
                const Cancel& cancel) {
-  const Outline outline = outline_of(policy, layer, prepared);
-  const int32_t n_kv = prepared.n_kv_head(), n_step = prepared.n_step(), n_unit = outline.shared ? 1 : n_kv;
-  if (outline.rank.present) prepared.prepare(outline.rank, outline.depth, false, pool, cancel);
+  const int32_t n_kv = prepared.n_kv_head(), n_step = prepared.n_step(), n_unit = plans.shared ? 1 : n_kv;
   Decisions all{.steps = std::vector<Decision>(static_cast<size_t>(n_step) * n_kv),
-                .rank = outline.rank,
-                .depth = std::max(1, outline.depth),
-                .n_unit = n_unit};
-  all.kept.resize((static_cast<size_t>(n_step) + 1) * n_unit);
-  const Select first = policy.prompt(layer);
+                .kept = std::vector<std::vector<int32_t>>((static_cast<size_t>(n_step) + 1) * n_unit),
+                .n_unit = n_unit,
+                .work = {}};
   std::vector<float> window_rows;
-  const int64_t stride = (prepared.n_row(0) + 63) / 64 * 64;
-  if (first.by == Rank::window) window_rows = window_sums(prepared, prompt, first.window, stride, pool);
+  if (plans.prompt.by == Rank::window) {
+    window_rows = prepared.window_rows(prompt.queries, plans.prompt.window, pool);
+  }
 
   std::deque<Unit> units;
   for (int32_t i = 0; i < n_unit; ++i) {
-    units.emplace_back(policy, layer, prepared, i, outline.shared ? n_kv : 1, outline.shared ? &pool : nullptr);
+    units.emplace_back(plans, prepared, i, plans.shared ? n_kv : 1, plans.shared ? &pool : nullptr);
   }
-  for_each(outline.shared ? nullptr : &pool, n_unit, [&](int32_t i) {
+  for_each(plans.shared ? nullptr : &pool, n_unit, [&](int32_t i) {
     Unit& unit = units[static_cast<size_t>(i)];
     const auto kept_at = [&](int32_t t) -> std::vector<int32_t>& {
       return all.kept[static_cast<size_t>(t) * n_unit + i];
     };
-    unit.start(prompt, window_rows.empty() ? nullptr : window_rows.data(), stride, kept_at(0));
+    unit.start(prompt, window_rows.empty() ? nullptr : window_rows.data(), prepared.window_stride(), kept_at(0));
     for (int32_t t = 1; t <= n_step; ++t) {
       cancel.check();
       unit.step(t, std::span(all.steps).subspan(static_cast<size_t>(t - 1) * n_kv, n_kv), kept_at(t));
     }
   });
-  for (const Unit& unit : units) all.depth = std::max(all.depth, unit.depth), all.work.add(unit.work);
+  for (const Unit& unit : units) all.work.add(unit.work);
   return all;
 }
 
