@@ -1,11 +1,9 @@
 // `reattend replay`: what a policy would have attended to in a recorded run, as a table or JSON.
-#include <charconv>
-
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "base/error.h"
 #include "cli/command.h"
+#include "cli/lists.h"
 #include "cli/policy_options.h"
 #include "traces/export/report.h"
 #include "traces/replay/replay.h"
@@ -18,36 +16,6 @@ struct ReplayOptions {
   PolicyOptions policy;
   bool no_output_error = false;
 };
-
-[[noreturn]] void fail_layers(const std::string& text) {
-  fail_usage({.where = "--layers",
-              .expected = "layers and ranges of them, such as 0,3,10-12",
-              .got = fmt::format("\"{}\"", text),
-              .remedy = {}});
-}
-
-int32_t layer_number(std::string_view text, const std::string& whole) {
-  int32_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || end != text.data() + text.size() || value < 0) fail_layers(whole);
-  return value;
-}
-
-/// "0,3,10-12"
-std::vector<int32_t> parse_layers(const std::string& text, int32_t n_layer) {
-  std::vector<int32_t> layers;
-  for (size_t begin = 0; begin < text.size() || (begin > 0 && begin == text.size());) {
-    const size_t comma = std::min(text.find(',', begin), text.size());
-    const std::string_view part = std::string_view(text).substr(begin, comma - begin);
-    const size_t dash = part.find('-');
-    const int32_t first = layer_number(part.substr(0, dash), text);
-    const int32_t last = dash == part.npos ? first : layer_number(part.substr(dash + 1), text);
-    if (last < first || last >= n_layer) fail_layers(text);
-    for (int32_t l = first; l <= last; ++l) layers.push_back(l);
-    begin = comma + 1;
-  }
-  return layers;
-}
 
 void replay(const ReplayOptions& options, const Globals& globals) {
   const Settings settings = options.policy.settings();
