@@ -33,6 +33,7 @@ void BestMasses::resize(int64_t n_list, int32_t depth) {
   depth_ = depth;
   n_first_ = std::min(depth, kFirst);
   n_line_ = (std::max(0, depth - kFirst) + kLine - 1) / kLine;
+  lines_.clear(), lines_.shrink_to_fit();  // what is there is made anew, and no room is wasted
   first_.resize(static_cast<size_t>(n_list * n_first_));
   lines_.resize(static_cast<size_t>(n_list * n_line_));
 }

@@ -2,7 +2,10 @@
 #pragma once
 #include <cstdint>
 #include <cstring>
+#include <memory_resource>
 #include <vector>
+
+#include "base/page_memory.h"
 
 namespace reattend {
 
@@ -66,8 +69,9 @@ class MassRows {
     return kv_head * bytes_before(n_row_) + bytes_before(t);
   }
   int32_t n_row_ = 0, n_first_ = 0, n_run_ = 0;
-  std::vector<uint8_t> entries_;  ///< [n_kv_head] rows of 3 (n_first + t) + 1 bytes, one behind the other
-  std::vector<MassUnits> runs_;   ///< [n_kv_head][n_row][n_run]
+  PageMemory pages_;
+  std::pmr::vector<uint8_t> entries_{&pages_};  ///< [n_kv_head] rows of 3 (n_first + t) + 1 bytes, one behind the other
+  std::vector<MassUnits> runs_;                 ///< [n_kv_head][n_row][n_run]
 };
 
 /// Sums of the highest entries of rows, for any number of them up to a depth. The 257th highest is at most 1/257 of the
@@ -93,7 +97,8 @@ class BestMasses {
   static_assert(sizeof(Line) == 64);
   int32_t depth_ = 0, n_first_ = 0, n_line_ = 0;
   std::vector<MassUnits> first_;  ///< [n_list][n_first] of the best i + 1
-  std::vector<Line> lines_;       ///< [n_list][n_line] what the others add
+  PageMemory pages_;
+  std::pmr::vector<Line> lines_{&pages_};  ///< [n_list][n_line] what the others add
 };
 
 }  // namespace reattend

@@ -10,6 +10,7 @@ void RankTable::resize(int64_t n_list, int32_t depth, int32_t n_position) {
   depth_ = depth;
   narrow_ = is_narrow(n_position);
   const auto n = static_cast<size_t>(n_list * depth);
+  two_.clear(), two_.shrink_to_fit(), four_.clear(), four_.shrink_to_fit();  // made anew; no room is wasted
   two_.resize(narrow_ ? n : 0), four_.resize(narrow_ ? 0 : n);
 }
 

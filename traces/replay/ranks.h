@@ -2,8 +2,10 @@
 #pragma once
 #include <cstdint>
 #include <limits>
+#include <memory_resource>
 #include <vector>
 
+#include "base/page_memory.h"
 #include "traces/replay/mass_rows.h"
 
 namespace reattend {
@@ -32,8 +34,9 @@ class RankTable {
  private:
   int32_t depth_ = 0;
   bool narrow_ = true;
-  std::vector<uint16_t> two_;   ///< [n_list][depth], or empty
-  std::vector<uint32_t> four_;  ///< likewise
+  PageMemory pages_;
+  std::pmr::vector<uint16_t> two_{&pages_};   ///< [n_list][depth], or empty
+  std::pmr::vector<uint32_t> four_{&pages_};  ///< likewise
 };
 
 /// Ranks by position, of one list at a time.
