@@ -8,6 +8,7 @@
 #include "base/files.h"
 #include "cli/bench_model.h"
 #include "cli/bench_peer.h"
+#include "cli/bench_replay.h"
 #include "cli/bench_scale.h"
 #include "traces/export/settings_file.h"
 
@@ -166,8 +167,13 @@ void add_bench(CLI::App& app, const Globals& globals) {
       "  reattend bench\n"
       "  reattend bench --depths 0,7680 --peer /opt/llama/llama-bench --json bench.json --chart roofline.svg\n"
       "  reattend bench --parts kernels --kv q8\n"
+      "  reattend bench replay trace.h5\n"
       "  reattend bench --shape llama-3.2-1b --type Q4_0 --context 2K,8K,32K --chart scale.svg");
-  command->callback([options, &globals] { run(*options, globals); });
+  add_bench_replay(*command, globals);
+  command->require_subcommand(0, 1);
+  command->callback([options, command, &globals] {
+    if (command->get_subcommands().empty()) run(*options, globals);
+  });
 }
 
 }  // namespace reattend::cli

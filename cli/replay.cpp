@@ -14,7 +14,7 @@ namespace {
 struct ReplayOptions {
   std::string trace, layers;
   PolicyOptions policy;
-  bool no_output_error = false;
+  bool no_output_error = false, from_maps = false;
 };
 
 void replay(const ReplayOptions& options, const Globals& globals) {
@@ -25,7 +25,8 @@ void replay(const ReplayOptions& options, const Globals& globals) {
   if (!info.warning.empty()) fmt::print(stderr, "reattend: {}: {}\n", options.trace, info.warning);
   const ReplayRequest request = {.settings = settings,
                                  .layers = parse_layers(options.layers, info.n_layer),
-                                 .output_error = !options.no_output_error};
+                                 .output_error = !options.no_output_error,
+                                 .from_maps = options.from_maps};
   const ReplayResult result = replayer.run(request, make_progress(globals.progress), globals.cancel);
   if (globals.json) {
     fmt::print("{}\n", to_json(result, info).dump(2));
@@ -46,6 +47,8 @@ void add_replay(CLI::App& app, const Globals& globals) {
   command->add_option("--layers", options->layers, "Only these, such as 0,3,10-12 (no time is predicted then)")
       ->type_name("LAYERS");
   command->add_flag("--no-output-error", options->no_output_error, "Leave out what needs the values; faster");
+  command->add_flag("--from-maps", options->from_maps,
+                    "From the recorded attention maps alone, without keys: masses as intervals that hold for certain");
   command->footer(
       "Examples:\n"
       "  reattend replay trace.h5 --policy recycled --stride 16 --budget 512\n"
@@ -58,7 +61,8 @@ void add_replay(CLI::App& app, const Globals& globals) {
       "trace:\n"
       "h2o if the prompt's row sums were recorded (they are unless left out), snapkv and pyramidkv with a window of "
       "at\n"
-      "most 64.");
+      "most 64. With --from-maps, oracle masses are upper bounds; full, streaming, streaming_refresh, oracle and\n"
+      "recycled on a fixed schedule are known well enough.");
   command->callback([options, &globals] { replay(*options, globals); });
 }
 

@@ -1,17 +1,13 @@
-// The background thread that opens traces, replays and reads rows: the newest request of a kind wins, results wait to
-// be taken.
+// Opens traces, replays and reads rows on a background thread: the newest request of a kind wins, results wait to be
+// taken.
 #pragma once
-#include <chrono>
-#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
-#include <optional>
 #include <string>
-#include <thread>
 #include <vector>
 
+#include "traces/replay/errands.h"
 #include "viz/view_source.h"
 
 namespace reattend::viz {
@@ -34,8 +30,9 @@ struct RowMatrix {
 };
 
 /// Kinds of work, most urgent first. A more urgent request interrupts a less urgent one, which starts again afterwards.
-enum class Task : uint8_t { open, replay_layer, rows, replay_all };
-inline constexpr int kTasks = 4;
+/// Output errors take longest, so replays are answered without them, and again with them once nothing else waits.
+enum class Task : uint8_t { open, replay_layer, rows, replay_all, layer_errors, all_errors };
+inline constexpr int kTasks = 6;
 
 struct Failure {
   Task task;
@@ -51,21 +48,12 @@ struct Results {
   std::vector<Failure> failures;
 };
 
-/// What the thread is at.
-struct Activity {
-  bool busy = false;  ///< something is running or waiting
-  std::string what;   ///< "preparing layer 3", empty while nothing was reported
-  double done = 0, total = 0;
-};
+using Activity = Errands::Activity;
 
 class Worker {
  public:
   /// `wake` is called from the worker's thread whenever there is something to show.
-  Worker(OpenSource open, std::function<void()> wake);
-  /// Cancels what is running and waits for it.
-  ~Worker();
-  Worker(const Worker&) = delete;
-  Worker& operator=(const Worker&) = delete;
+  Worker(OpenSource open, std::function<void()> wake) : open_(std::move(open)), errands_(kTasks, std::move(wake)) {}
 
   /// Replaces the trace; everything asked of the old one is dropped.
   void open(const std::filesystem::path& path);
@@ -76,9 +64,9 @@ class Worker {
   void rows(int32_t layer, int32_t kv_head, int32_t first_step);
 
   Results take();
-  Activity activity() const;
+  Activity activity() const { return errands_.activity(); }
   /// Whether the newest request of this kind has not been answered yet.
-  bool waiting_for(Task task) const;
+  bool waiting_for(Task task) const { return errands_.waiting_for(static_cast<int>(task)); }
   /// Nothing is running, waiting or left to take.
   bool idle() const;
 
@@ -86,38 +74,14 @@ class Worker {
   static constexpr int64_t kRowBytes = int64_t{512} << 20;
 
  private:
-  struct Request {
-    Task task = Task::open;
-    uint64_t ticket = 0;
-    std::filesystem::path path;
-    Settings settings;
-    int32_t layer = 0, kv_head = 0, first_step = 1;
-  };
-
-  void post(Request request);
-  void loop();
-  void carry_out(const Request& request, const Cancel& cancel);
-  std::shared_ptr<const RowMatrix> read_rows(const Request& request, const Cancel& cancel);
-  /// Runs `store` on the results unless a newer request of the kind has been made meanwhile.
-  void deliver(const Request& request, const std::function<void(Results&)>& store);
-  void report(const std::string& what, double done, double total);
-  bool newest(const Request& request) const { return tickets_[static_cast<int>(request.task)] == request.ticket; }
+  void post(Task task, Errands::Errand errand) { errands_.post(static_cast<int>(task), std::move(errand)); }
+  void replay(Task task, const ReplayRequest& request, std::shared_ptr<const ReplayResult> Results::*result);
+  void read_rows(int32_t layer, int32_t kv_head, int32_t first_step, const Errands::Context& context);
 
   const OpenSource open_;
-  const std::function<void()> wake_;
-  std::unique_ptr<ViewSource> source_;              ///< the worker thread's own
-  std::chrono::steady_clock::time_point reported_;  ///< the worker thread's own: when it last woke the drawing thread
-
-  mutable std::mutex mutex_;  ///< guards everything below
-  std::condition_variable changed_;
-  std::optional<Request> waiting_[kTasks];
-  uint64_t tickets_[kTasks] = {};  ///< of the newest request of each kind
-  std::optional<Request> running_;
-  Cancel cancel_;  ///< of what is running
-  Results results_;
-  Activity activity_;
-  bool stop_ = false;
-  std::thread thread_;
+  std::unique_ptr<ViewSource> source_;  ///< the errands'
+  Results results_;                     ///< guarded by errands_
+  Errands errands_;                     ///< last, so that it has ended before what it fills goes
 };
 
 }  // namespace reattend::viz

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "traces/replay/estimates.h"
 #include "traces/tune/cost.h"
 
 namespace reattend {
@@ -13,6 +14,10 @@ namespace {
 
 nlohmann::json number(double x) {
   return std::isfinite(x) ? nlohmann::json(x) : nlohmann::json(nullptr);
+}
+
+nlohmann::json number(const std::optional<double>& x) {
+  return x ? number(*x) : nlohmann::json(nullptr);
 }
 
 /// A number in `width` columns; "-" for one that does not exist.
@@ -40,10 +45,10 @@ std::string tune_row(const TunePoint& point, bool chosen) {
                                    : "query > " + to_text(point.settings.get("threshold"));
   const bool swept = point.settings.policy() == "recycled";
   std::string row = fmt::format(
-      "{:1} {:>6} {:>6}  {:13}{}{}{}{}{}{}  {:6}", chosen ? "*" : "", swept ? to_text(point.settings.get("S")) : "",
+      "{:1} {:>6} {:>6}  {:13}{}{}{}{}{}{}{}  {:6}", chosen ? "*" : "", swept ? to_text(point.settings.get("S")) : "",
       swept ? to_text(point.settings.get("K")) : "", schedule, cell(point.cost, 9, 3), cell(point.speed_up, 9, 2),
-      cell(point.lost, 9, 4), cell(point.output_error_p95, 9, 4), cell(point.effective_stride, 8, 2),
-      cell(point.positions, 10, 1), point.within_bounds ? "yes" : "no");
+      cell(point.lost, 9, 4), cell(point.estimate, 9, 4), cell(point.predicted_kl, 9, 4),
+      cell(point.effective_stride, 8, 2), cell(point.positions, 10, 1), point.within_bounds ? "yes" : "no");
   if (point.measured) {
     row += fmt::format("{:>9.4f}{:>8.1f}{:>9.3f}", point.measured->kl, 100 * point.measured->agreement,
                        point.measured->ms_per_token);
@@ -55,6 +60,7 @@ std::string tune_row(const TunePoint& point, bool chosen) {
 
 nlohmann::json to_json(const ReplaySummary& s) {
   return {{"recovered", number(s.recovered)},
+          {"recovered_upper", number(s.recovered_upper)},
           {"oracle", number(s.oracle)},
           {"normalised", number(s.normalised)},
           {"lost", number(s.lost)},
@@ -83,6 +89,7 @@ nlohmann::json to_json(const ReplayResult& result, const TraceInfo& info) {
           {"n_prompt", info.n_prompt},
           {"n_step", info.n_step},
           {"settings", result.settings.to_json()},
+          {"from_maps", result.from_maps},
           {"total", total},
           {"layers", layers}};
 }
@@ -100,6 +107,8 @@ nlohmann::json to_json(const TunePoint& point) {
                          {"normalised", number(point.normalised)},
                          {"effective_stride", number(point.effective_stride)},
                          {"positions", number(point.positions)},
+                         {"estimate", number(point.estimate)},
+                         {"predicted_kl", number(point.predicted_kl)},
                          {"within_bounds", point.within_bounds},
                          {"on_front", point.on_front}};
   if (point.measured) {
@@ -119,9 +128,13 @@ nlohmann::json to_json(const TuneResult& result, const TraceInfo& info) {
           {"cost_unit", result.calibrated ? "ms per token" : "MB per token"},
           {"full_cost", number(result.full_cost)},
           {"bounds",
-           {{"max_output_error", result.bounds.max_output_error},
-            {"max_lost_mass", result.bounds.max_lost_mass},
-            {"max_kl", result.bounds.max_kl}}},
+           {{"max_output_error", number(result.bounds.max_output_error)},
+            {"max_lost_mass", number(result.bounds.max_lost_mass)},
+            {"max_kl", result.bounds.max_kl},
+            {"min_agreement", number(result.bounds.min_agreement)},
+            {"max_ms", number(result.bounds.max_ms)}}},
+          {"estimate", result.prediction.estimate},
+          {"estimate_evidence", result.prediction.in_words()},
           {"chosen", to_json(result.best())},
           {"reason", result.reason},
           {"points", points}};
@@ -135,6 +148,12 @@ std::string to_table(const ReplayResult& result, const TraceInfo& info) {
   }
   text += summary_row("total", result.total);
   const ReplaySummary& total = result.total;
+  if (result.from_maps) {
+    text += fmt::format(
+        "\nfrom maps alone: the recovered mass lies between {:.4f} and {:.4f}; the table has the lower bound, and an\n"
+        "upper one of the oracle's.\n",
+        total.recovered, total.recovered_upper);
+  }
   if (total.ms_per_token > 0) {
     text += fmt::format("\npredicted: {:.3f} ms per token, full attention {:.3f}, speed-up {:.2f}\n",
                         total.ms_per_token, total.ms_per_token_full, total.ms_per_token_full / total.ms_per_token);
@@ -151,12 +170,15 @@ std::string to_table(const TuneResult& result, const TraceInfo& info) {
                       result.full_cost, result.calibrated ? "ms" : "MB", result.points.size());
   bool any_measured = false;
   for (const TunePoint& point : result.points) any_measured = any_measured || point.measured;
-  text += fmt::format("       S      K  schedule     {:>9} speed-up     lost  err p95  stride positions  bounds{}\n",
-                      result.calibrated ? "ms/token" : "MB/token", any_measured ? "       KL  top-1 % ms meas." : "");
+  text += fmt::format(
+      "       S      K  schedule     {:>9} speed-up     lost estimate  KL pred  stride positions  bounds{}\n",
+      result.calibrated ? "ms/token" : "MB/token", any_measured ? "       KL  top-1 % ms meas." : "");
   for (size_t i = 0; i < result.points.size(); ++i) {
     const TunePoint& point = result.points[i];
     if (point.on_front || point.measured || i == result.chosen) text += tune_row(point, i == result.chosen);
   }
+  text += fmt::format("\nestimate: {} ({}); KL pred: from it; what stands under KL, top-1 and ms meas. was measured\n",
+                      result.prediction.estimate, find_estimate(result.prediction.estimate)->description);
   text += fmt::format("\n* {}\n{}\n", result.best().settings.summary(), result.reason);
   if (!result.has_values)
     text += "The trace has no values: output errors are unknown, and lost mass alone ranks settings wrongly.\n";
