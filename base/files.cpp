@@ -1,6 +1,7 @@
 // One message for all of them; temporary name, then rename().
 #include "base/files.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -40,9 +41,20 @@ void check_folder_of(const std::filesystem::path& path, const std::string& optio
         .remedy = "give another " + option});
 }
 
-WholeFile::WholeFile(const std::filesystem::path& path)
+int give_name(const std::string& from, const std::string& to, bool replace) {
+  if (!replace) {
+    if (renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) return 0;
+    // Not every file system can rename without replacing.
+    if (errno != EINVAL && errno != ENOSYS) return -1;
+    if (access(to.c_str(), F_OK) == 0) return errno = EEXIST, -1;
+  }
+  return std::rename(from.c_str(), to.c_str());
+}
+
+WholeFile::WholeFile(const std::filesystem::path& path, bool replace)
     : path_(path.string()),
       beside_(path_ + ".part-" + std::to_string(getpid())),
+      replace_(replace),
       file_(std::fopen(beside_.c_str(), "wbe")) {
   if (file_ == nullptr) refuse();
 }
@@ -58,12 +70,19 @@ void WholeFile::write(std::span<const std::byte> bytes) {
 }
 
 void WholeFile::publish() {
-  if (std::fflush(file_) != 0 || std::rename(beside_.c_str(), path_.c_str()) != 0) refuse();
+  if (std::fflush(file_) != 0 || give_name(beside_, path_, replace_) != 0) refuse();
   std::fclose(std::exchange(file_, nullptr));
 }
 
 void WholeFile::refuse() const {
   fail({.where = path_, .expected = "a file that can be written", .got = std::strerror(errno), .remedy = {}});
+}
+
+void write_text_file(const std::filesystem::path& path, std::string_view text, bool replace) {
+  refuse_to_replace(path, replace);
+  WholeFile file(path, replace);
+  file.write(text);
+  file.publish();
 }
 
 }  // namespace reattend

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <span>
 #include <string>
+#include <string_view>
 
 namespace reattend {
 
@@ -16,22 +17,32 @@ void refuse_to_replace(const std::filesystem::path& path, bool force, const std:
 /// Throws Error where `path` would stand in a folder that is not there or can't be written to. Called before long work.
 void check_folder_of(const std::filesystem::path& path, const std::string& option);
 
-/// A file that is written beside its name and takes it when it is whole. Throws Error with the system's reason.
+/// Gives the file `from` the name `to`, at once; 0, or -1 with errno: EEXIST where something has the name and `replace`
+/// is not set.
+int give_name(const std::string& from, const std::string& to, bool replace);
+
+/// A file that is written beside its name and takes it when it is whole. Throws Error with the system's reason; that
+/// the name is taken is one where `replace` is not set.
 class WholeFile {
  public:
-  explicit WholeFile(const std::filesystem::path& path);
+  explicit WholeFile(const std::filesystem::path& path, bool replace = true);
   /// Removes what was written unless it was published.
   ~WholeFile();
   WholeFile(const WholeFile&) = delete;
   WholeFile& operator=(const WholeFile&) = delete;
   void write(std::span<const std::byte> bytes);
-  /// Gives the file its name; what had it is replaced.
+  void write(std::string_view text) { write(std::as_bytes(std::span(text))); }
+  /// Gives the file its name.
   void publish();
 
  private:
   [[noreturn]] void refuse() const;
   std::string path_, beside_;
+  bool replace_;
   std::FILE* file_;
 };
+
+/// A WholeFile of one text; refuses as refuse_to_replace() does.
+void write_text_file(const std::filesystem::path& path, std::string_view text, bool replace);
 
 }  // namespace reattend

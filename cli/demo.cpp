@@ -157,7 +157,7 @@ void run(const Options& options, const Globals& globals) {
                  {.path = files.trace,
                   .force = options.force,
                   .settings = Settings("full"),
-                  .n_step = static_cast<int32_t>(options.steps),
+                  .storage = {.steps = std::to_string(options.steps)},
                   .n_ctx = n_ctx,
                   .device = options.model.backend(),
                   .next_token = [&](int32_t, std::span<const float> logits) { return next(logits); },

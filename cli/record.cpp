@@ -19,7 +19,7 @@ struct Options {
   PolicyOptions policy;
   SamplerOptions sampler;
   std::string out = "trace.h5";
-  int64_t steps = 256;
+  StorageOptions storage;
   bool force = false, shadow = false, ignore_end = false, no_values = false, prompt_rows = true, no_calibration = false;
 };
 
@@ -28,7 +28,8 @@ void run(const Options& options, const Globals& globals) {
   const Model model = Model::open(find_model(options.model.model));
   const Tokenizer tokenizer(model.file());
   const std::vector<int32_t> prompt = options.prompt.read(tokenizer);
-  const int32_t n_ctx = options.model.n_ctx(model.shape(), static_cast<int64_t>(prompt.size()), options.steps);
+  const int32_t n_ctx =
+      options.model.n_ctx(model.shape(), static_cast<int64_t>(prompt.size()), options.storage.range().last);
   ThreadPool pool(globals.threads);
   Backend backend = make_backend(options.model.backend(), model, pool);
   Sampler sampler(options.sampler);
@@ -37,7 +38,7 @@ void run(const Options& options, const Globals& globals) {
                                           .force = options.force,
                                           .settings = settings,
                                           .shadow = options.shadow,
-                                          .n_step = static_cast<int32_t>(options.steps),
+                                          .storage = options.storage,
                                           .n_ctx = n_ctx,
                                           .prompt_cache = options.prompt_cache,
                                           .device = options.model.backend(),
@@ -61,7 +62,7 @@ void run(const Options& options, const Globals& globals) {
                            {"bytes", bytes},
                            {"policy", settings.summary()},
                            {"shadow", options.shadow},
-                           {"n_prompt", prompt.size()},
+                           {"n_prompt", recording.prefilled.prompt.size()},
                            {"n_step", n_step},
                            {"ms_per_token", ms},
                            {"logits_hash", fmt::format("{:016x}", recording.run.logits_hash)},
@@ -92,10 +93,7 @@ void add_record(CLI::App& app, const Globals& globals) {
   options->prompt_cache.add_to(*command);
   add_sampler_options(*command, options->sampler);
   options->policy.add_to(*command);
-  command->add_option("--steps,-n", options->steps, "Tokens to generate")
-      ->type_name("N")
-      ->check(CLI::Range(1, 1 << 30))
-      ->capture_default_str();
+  options->storage.add_to(*command);
   command->add_option("--out,-o", options->out, "Trace to write")->type_name("FILE")->capture_default_str();
   command->add_flag("--force", options->force, "Replace an existing trace");
   command->add_flag("--shadow", options->shadow, "The policy decides and is recorded, the output stays full attention");
@@ -115,7 +113,9 @@ void add_record(CLI::App& app, const Globals& globals) {
   command->footer(
       "Examples:\n"
       "  reattend record --prompt-file book.txt --raw --steps 256 --out trace.h5\n"
-      "  reattend record --prompt-file book.txt --raw --policy recycled --stride 16 --budget 512 --out recycled.h5\n\n"
+      "  reattend record --prompt-file book.txt --raw --policy recycled --stride 16 --budget 512 --out recycled.h5\n"
+      "  reattend record --prompt-file book.txt --raw --steps 200:263 --layers 0,14 --maps dense --out close.h5\n"
+      "  reattend record --prompt-file book.txt --raw --policy recycled --measure sampled:32 --out long.h5\n\n"
       "Ctrl-C ends the run; finished steps stay readable, also after a kill. Watch a trace grow with `reattend view`.");
   command->callback([options, &globals] { run(*options, globals); });
 }

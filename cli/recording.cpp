@@ -2,6 +2,7 @@
 #include "cli/recording.h"
 
 #include "engine/record/calibrate.h"
+#include "engine/record/lengthen.h"
 #include "engine/record/nvtx.h"
 #include "engine/record/recorder.h"
 
@@ -25,7 +26,9 @@ TraceHeader header_of(const Model& model, const Tokenizer& tokenizer, std::span<
   header.shadow = options.shadow;
   header.values = options.values;
   header.row_sums = options.row_sums;
-  header.expected_steps = options.n_step;
+  const StepRange steps = options.storage.range();
+  header.expected_steps = steps.last - steps.first + 1;
+  options.storage.fill(header);
   for (int32_t id = 0; id < shape.n_vocab; ++id) {
     header.vocab.push_back(tokenizer.piece(id, true));
     if (tokenizer.is_end(id)) header.end_tokens.push_back(id);
@@ -39,7 +42,7 @@ Recording record_run(Backend& backend, const Model& model, const Tokenizer& toke
                      const RecordingOptions& options, ThreadPool& pool, const ProgressFn& progress,
                      const Cancel& cancel) {
   TraceWriter writer(options.path, options.force);
-  Recorder recorder(writer, header_of(model, tokenizer, prompt, options, backend, pool), model.shape());
+  Recorder recorder(writer, header_of(model, tokenizer, prompt, options, backend, pool), model.shape(), pool);
   const std::unique_ptr<Observer> ranges = make_nvtx_observer();
   std::vector<Observer*> observers = {&recorder};
   if (ranges) observers.push_back(ranges.get());
@@ -49,20 +52,35 @@ Recording record_run(Backend& backend, const Model& model, const Tokenizer& toke
       .prefilled = options.prompt_cache.prefill(
           backend, model, prompt,
           {.n_ctx = options.n_ctx, .needs = needs, .observers = observers, .progress = progress, .cancel = cancel})};
-  const int32_t room = options.n_ctx - static_cast<int32_t>(prompt.size());
+  const StepRange steps = options.storage.range();
+  const int32_t n_skipped = steps.first - 1, n_step = steps.last - n_skipped;
+  if (n_skipped > 0) {
+    lengthen(backend, model, out.prefilled,
+             {.settings = options.settings,
+              .n_step = n_skipped,
+              .shadow = options.shadow,
+              .next_token = options.next_token,
+              .progress = progress,
+              .cancel = cancel});
+    recorder.header().prompt = out.prefilled.prompt;
+    recorder.header().n_skipped = n_skipped;
+  }
+  const int32_t room = options.n_ctx - static_cast<int32_t>(out.prefilled.prompt.size());
   constexpr int32_t kFewest = 3;  // steps that a calibration needs
   if (options.calibration && room >= kFewest) {
     recorder.header().calibration = calibrate(backend, model, out.prefilled, pool, room, progress, cancel);
   }
   const auto sequence = backend.model->fork(*out.prefilled.sequence);
-  out.run = generate(backend, model, *sequence, out.prefilled,
-                     {.settings = options.settings,
-                      .n_step = options.n_step,
-                      .shadow = options.shadow,
-                      .next_token = options.next_token,
-                      .observers = observers,
-                      .progress = progress,
-                      .cancel = cancel});
+  out.run =
+      generate(backend, model, *sequence, out.prefilled,
+               {.settings = options.settings,
+                .n_step = n_step,
+                .shadow = options.shadow,
+                .next_token = [&](int32_t t,
+                                  std::span<const float> logits) { return options.next_token(n_skipped + t, logits); },
+                .observers = observers,
+                .progress = progress,
+                .cancel = cancel});
   return out;
 }
 

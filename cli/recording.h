@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cli/prompt_cache_option.h"
+#include "cli/recording_options.h"
 #include "engine/generate.h"
 #include "engine/text/tokenizer.h"
 
@@ -16,7 +17,8 @@ struct RecordingOptions {
   bool force = false;
   Settings settings;
   bool shadow = false;
-  int32_t n_step = 0, n_ctx = 0;
+  StorageOptions storage;  ///< its steps included
+  int32_t n_ctx = 0;
   PromptCacheOption prompt_cache;
   BackendOptions device;
   bool values = true;    ///< without them there is no output error to replay
@@ -27,7 +29,8 @@ struct RecordingOptions {
 };
 
 struct Recording {
-  CachedPrefill prefilled;  ///< untouched by the run, for continuing under other policies
+  CachedPrefill prefilled;  ///< untouched by the run, for continuing under other policies; holds the steps that came
+                            ///< before the first one recorded as part of its prompt
   Generated run;
 };
 

@@ -1,4 +1,4 @@
-// `reattend trace`: what lies in a trace, whether it is sound, and a clean copy of one whose recording was cut off.
+// `reattend trace`: what lies in a trace, whether it is sound, and copies of it or of parts.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/statistics.h"
 #include "cli/command.h"
+#include "cli/trace_edit.h"
 #include "traces/read/check.h"
 #include "traces/read/reader.h"
 #include "traces/schema.h"
@@ -25,25 +26,40 @@ std::string state_of(const TraceInfo& info) {
   return info.closed ? "closed" : info.live ? "being recorded" : "not closed (the recording was cut off)";
 }
 
+/// Maps, measured steps and layers in words.
+std::string stored_text(const TraceInfo& info) {
+  std::string text = info.maps == Maps::top      ? fmt::format("the {} strongest positions of each row", info.n_map)
+                     : info.maps == Maps::dense  ? "whole rows"
+                     : info.maps == Maps::binned ? fmt::format("rows in bins of {} positions", info.map_bin)
+                                                 : "no maps";
+  text += info.measure_every == 1   ? ", every step measured"
+          : info.measure_every == 0 ? ", no step measured"
+                                    : fmt::format(", every {}th step measured", info.measure_every);
+  if (info.layers.empty()) return text + ", all layers";
+  return text + fmt::format(", layers {}", fmt::join(info.layers, ","));
+}
+
 void show(const std::string& file, const Globals& globals) {
   const auto trace = TraceReader::open(file);
   const TraceInfo& info = trace->info();
   const StepData steps = trace->steps();
   const auto n_full = std::count(steps.full.begin(), steps.full.end(), uint8_t{1});
-  const double full = steps.full.empty() ? 0 : static_cast<double>(n_full) / static_cast<double>(steps.full.size());
+  const int64_t n_decision = int64_t{info.n_step} * info.n_stored() * info.n_kv_head;
+  const double full = n_decision > 0 ? static_cast<double>(n_full) / static_cast<double>(n_decision) : 0;
   const double ms = median(steps.ms);
-  const schema::Sizes sizes{.n_layer = info.n_layer,
+  const schema::Sizes sizes{.n_layer = info.n_stored(),
                             .n_head = info.n_head,
                             .n_kv_head = info.n_kv_head,
                             .d_head = info.d_head,
                             .n_prompt = info.n_prompt,
                             .n_vocab = info.n_vocab,
                             .n_map = info.n_map,
+                            .n_column = info.n_column,
                             .n_overlap = static_cast<int64_t>(info.overlap_k.size()),
                             .n_step = info.n_step};
   nlohmann::ordered_json datasets = nlohmann::ordered_json::array();
   for (const auto& row : schema::kDatasets) {
-    if (row.optional && (row.name == "row_sums" ? !info.has_prompt_row_sums : !info.has_values)) continue;
+    if (!trace->has(row)) continue;
     std::vector<hsize_t> shape;
     std::string axes;
     for (int i = 0; i < row.rank(); ++i) {
@@ -69,6 +85,8 @@ void show(const std::string& file, const Globals& globals) {
                                          {"policy", info.settings.to_json()},
                                          {"n_prompt", info.n_prompt},
                                          {"n_step", info.n_step},
+                                         {"n_skipped", info.n_skipped},
+                                         {"stored", stored_text(info)},
                                          {"full_share", full},
                                          {"ms_per_token", ms},
                                          {"datasets", datasets}};
@@ -80,7 +98,9 @@ void show(const std::string& file, const Globals& globals) {
   if (!info.warning.empty()) fmt::print("warning    {}\n", to_line({.where = info.warning}));
   fmt::print("policy     {}{}\n", info.settings.summary(),
              info.shadow ? " (observing, output is full attention's)" : "");
-  fmt::print("tokens     {} of the prompt, {} decoded\n", info.n_prompt, info.n_step);
+  fmt::print("tokens     {} of the prompt{}, {} decoded\n", info.n_prompt,
+             info.n_skipped > 0 ? fmt::format(" (the last {} decoded before)", info.n_skipped) : "", info.n_step);
+  fmt::print("stored     {}\n", stored_text(info));
   fmt::print("steps      {:.2f} ms (median), {:.1f} % full\n\n", ms, 100 * full);
   for (const auto& row : datasets) {
     fmt::print("{:<22} {:<8} [{}]\n", row["name"].get<std::string>(), row["type"].get<std::string>(),
@@ -133,11 +153,15 @@ void add_trace(CLI::App& app, const Globals& globals) {
     bool force = false;
   };
   const auto o = std::make_shared<Options>();
-  CLI::App* const command = app.add_subcommand("trace", "Look into, check and repair trace files");
+  CLI::App* const command = app.add_subcommand("trace", "Look into, check, repair, cut, join and export traces");
   command->require_subcommand(1);
   command->footer(
       "Examples:\n  reattend trace info trace.h5\n  reattend trace check trace.h5 --rows 100\n"
-      "  reattend trace repair trace.h5 --out whole.h5");
+      "  reattend trace repair trace.h5 --out whole.h5\n"
+      "  reattend trace slice trace.h5 --steps 100:163 --layers 0,10-12 --out part.h5\n"
+      "  reattend trace merge first.h5 second.h5 --out whole.h5\n"
+      "  reattend trace export trace.h5 --format perfetto --out trace.json\n\n"
+      "Copies take their names when they are whole: an interrupted one leaves nothing behind.");
   const auto add = [&](const char* name, const char* what) {
     CLI::App* const sub = command->add_subcommand(name, what);
     sub->fallthrough();
@@ -154,6 +178,7 @@ void add_trace(CLI::App& app, const Globals& globals) {
       ->type_name("FILE");
   repairing->add_flag("--force", o->force, "Replace the copy if it exists");
   repairing->callback([o, &globals] { repair(o->file, o->out, o->force, globals); });
+  add_trace_edits(*command, globals);
 }
 
 }  // namespace reattend::cli

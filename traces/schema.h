@@ -12,11 +12,12 @@ namespace reattend::schema {
 inline constexpr std::string_view kFormat = "reattend-trace";
 /// A reader opens every minor version of its major one. What may change: minor, datasets and attributes are added;
 /// major, anything else.
-inline constexpr int kMajor = 1, kMinor = 0;
+inline constexpr int kMajor = 1, kMinor = 1;
 
 inline constexpr int32_t kTop = 20;            ///< strongest predictions stored per step
 inline constexpr int32_t kPromptQueries = 64;  ///< last prompt tokens whose queries are stored
 inline constexpr int32_t kMapPositions = 64;   ///< M, positions of a map's row, by default
+inline constexpr int32_t kMapBin = 64;         ///< positions of a bin, by default
 inline constexpr std::array<int64_t, 3> kOverlapSizes = {64, 256, 1024};  ///< k of the overlap with the step before
 
 /// Extents by name; a dataset's shape is a list of them.
@@ -34,6 +35,7 @@ enum class Dim : uint8_t {
   text_bytes,
   top,          ///< 20
   map,          ///< M
+  columns,      ///< of a dense or binned map's row
   overlap,      ///< how many k
   steps,        ///< T, grows
   steps_and_0,  ///< T + 1, grows
@@ -45,7 +47,7 @@ constexpr bool grows(Dim dim) {
 constexpr std::string_view symbol(Dim dim) {
   constexpr std::string_view kNames[] = {"",  "n_layer", "n_head",  "n_kv_head", "d_head", "d_head/2",
                                          "L", "W",       "n_vocab", "n_vocab+1", "bytes",  "20",
-                                         "M", "n_k",     "T",       "T+1",       "L+T"};
+                                         "M", "C",       "n_k",     "T",         "T+1",    "L+T"};
   return kNames[static_cast<size_t>(dim)];
 }
 
@@ -56,10 +58,10 @@ constexpr KvType stored_type(KvType cache) {
 }
 
 /// Type of the elements; `kv` is float16 or float32, as attribute `kv_type` says.
-enum class Type : uint8_t { u8, i32, i64, f32, f64, kv };
+enum class Type : uint8_t { u8, i32, i64, f16, f32, f64, kv };
 constexpr hdf5::Element element_of(Type type, KvType kv) {
   using hdf5::Element;
-  constexpr Element kPlain[] = {Element::u8, Element::i32, Element::i64, Element::f32, Element::f64};
+  constexpr Element kPlain[] = {Element::u8, Element::i32, Element::i64, Element::f16, Element::f32, Element::f64};
   return type == Type::kv ? hdf5::element_of(stored_type(kv)) : kPlain[static_cast<size_t>(type)];
 }
 
@@ -109,6 +111,8 @@ enum class Id : uint8_t {
   map_positions,
   map_weights,
   map_rest,
+  map_dense,
+  map_binned,
   overlap,
   decision,
   reason,
@@ -144,9 +148,11 @@ inline constexpr std::array<Dataset, static_cast<size_t>(Id::count)> kDatasets =
     {"steps", "top_ids", Type::i32, {steps_and_0, top}, false, "token id", "the strongest predictions after steps 0..T, strongest first; -1 beyond the vocabulary"},
     {"steps", "top_logprobs", Type::f32, {steps_and_0, top}, false, "nat", "their log-probabilities"},
     {"steps", "top_rest", Type::f32, {steps_and_0}, false, "probability", "probability of all other tokens together"},
-    {"steps", "map_positions", Type::i32, {steps, n_layer, n_kv_head, map}, false, "position", "strongest positions of the full row averaged over the group's heads, strongest first; -1 where the row is shorter"},
-    {"steps", "map_weights", Type::f32, {steps, n_layer, n_kv_head, map}, false, "probability", "their weights"},
-    {"steps", "map_rest", Type::f32, {steps, n_layer, n_kv_head}, false, "probability", "weight of all other positions together"},
+    {"steps", "map_positions", Type::i32, {steps, n_layer, n_kv_head, map}, true, "position", "strongest positions of the full row averaged over the group's heads, strongest first; -1 where the row is shorter"},
+    {"steps", "map_weights", Type::f32, {steps, n_layer, n_kv_head, map}, true, "probability", "their weights"},
+    {"steps", "map_rest", Type::f32, {steps, n_layer, n_kv_head}, true, "probability", "weight of all other positions together"},
+    {"steps", "map_dense", Type::f16, {steps, n_layer, n_kv_head, columns}, true, "probability", "the full row averaged over the group's heads, whole; 0 beyond position L-1+t"},
+    {"steps", "map_binned", Type::f32, {steps, n_layer, n_kv_head, columns}, true, "probability", "that row summed over bins of map_bin positions, the first from position 0 on"},
     {"steps", "overlap", Type::f32, {steps, n_layer, n_kv_head, Dim::overlap}, false, "1", "share of the top-k of this step's scores that was in the top-k of the step before; k in attribute overlap_k"},
     {"steps", "decision", Type::u8, {steps, n_layer, n_kv_head}, false, "boolean", "1: full step"},
     {"steps", "reason", Type::u8, {steps, n_layer, n_kv_head}, false, "code", "0 partial: scheduled, 1 partial: query similar, 2 full: scheduled, 3 full: query drifted, 4 full: dense layer"},
@@ -171,28 +177,18 @@ using Extents = std::array<hsize_t, 4>;
 
 /// What the dimensions of one trace amount to.
 struct Sizes {
-  int64_t n_layer = 0, n_head = 0, n_kv_head = 0, d_head = 0;
-  int64_t n_prompt = 0, n_vocab = 0, text_bytes = 0, n_map = 0, n_overlap = 0;
+  int64_t n_layer = 0;  ///< that are stored
+  int64_t n_head = 0, n_kv_head = 0, d_head = 0;
+  int64_t n_prompt = 0, n_vocab = 0, text_bytes = 0, n_map = 0, n_column = 0, n_overlap = 0;
   int64_t n_step = 0;
 
   constexpr hsize_t of(Dim dim) const {
-    const int64_t n[] = {1,
-                         n_layer,
-                         n_head,
-                         n_kv_head,
-                         d_head,
-                         d_head / 2,
-                         n_prompt,
-                         n_prompt < kPromptQueries ? n_prompt : kPromptQueries,
-                         n_vocab,
-                         n_vocab + 1,
-                         text_bytes,
-                         kTop,
-                         n_map,
-                         n_overlap,
-                         n_step,
-                         n_step + 1,
-                         n_prompt + n_step};
+    const int64_t n[] = {
+        1,          n_layer,          n_head,     n_kv_head,
+        d_head,     d_head / 2,       n_prompt,   n_prompt < kPromptQueries ? n_prompt : kPromptQueries,
+        n_vocab,    n_vocab + 1,      text_bytes, kTop,
+        n_map,      n_column,         n_overlap,  n_step,
+        n_step + 1, n_prompt + n_step};
     return static_cast<hsize_t>(n[static_cast<size_t>(dim)]);
   }
   /// 1 beyond the rank.
@@ -241,6 +237,13 @@ inline constexpr Attribute kAttributes[] = {
     {"settings", AttributeType::text, true, "", "the policy and its parameters as JSON"},
     {"shadow", AttributeType::integer, true, "boolean", "1: the policy observed only, the output is full attention's"},
     {"n_map", AttributeType::integer, true, "positions", "M, positions of a map's row"},
+    {"maps", AttributeType::text, false, "", "top (strongest positions), dense, binned or none: which maps are stored"},
+    {"n_column", AttributeType::integer, false, "columns", "C, columns of steps/map_dense or steps/map_binned; 0 where neither is stored"},
+    {"map_bin", AttributeType::integer, false, "positions", "width of a bin of steps/map_binned"},
+    {"measure", AttributeType::text, false, "", "full, sampled or none: at which steps rows over everything were looked at"},
+    {"measure_every", AttributeType::integer, false, "steps", "they were where t is a multiple of this; 0: nowhere"},
+    {"layers", AttributeType::integers, false, "layer", "layers that are stored, ascending; the axis n_layer of a dataset has these"},
+    {"n_skipped", AttributeType::integer, false, "steps", "decode steps that came before the first one here; their tokens are the prompt's last"},
     {"overlap_k", AttributeType::integers, true, "positions", "k of steps/overlap"},
     {"overlap_reduce", AttributeType::text, false, "", "how heads are reduced for steps/overlap"},
     {"overlap_pool", AttributeType::integer, false, "positions", "pooling width for steps/overlap"},

@@ -1,6 +1,7 @@
 // The trace library's settings file and its way of writing one, for what the window shows.
 #include "viz/save_settings.h"
 
+#include "base/files.h"
 #include "traces/export/settings_file.h"
 
 namespace reattend::viz {

@@ -1,4 +1,4 @@
-// Writes a trace while the decode loop runs; what needs no backend happens on a thread of its own.
+// Writes a trace while the decode loop runs.
 #pragma once
 #include <memory>
 #include <vector>
@@ -12,17 +12,19 @@ namespace reattend {
 TraceHeader header_for(const ModelShape& shape, std::span<const int32_t> prompt);
 
 /// Give it to generate(). Reads rows, queries, keys and values through the backend's door between
-/// operations; the analysis of rows (maps, masses, overlap) and the writing run beside the decoding, at most two steps
-/// behind. An error of the writer (a full disk) is thrown by the next step; what was committed stays readable.
+/// operations and looks at the rows there and then, on the loop's own pool; the writing runs beside the decoding, at
+/// most two steps behind. An error of the writer (a full disk) is thrown by the next step; what was committed stays
+/// readable.
 class Recorder final : public Observer {
  public:
-  /// header.prompt must be the prompt that was prefilled; its calibration may be set until begin(). With header.row_sums
-  /// the sequence must hold them (PrefillOptions::needs).
-  Recorder(TraceWriter& writer, TraceHeader header, const ModelShape& shape);
+  /// header.prompt must be the prompt that was prefilled; it and the calibration may be set until begin(). With
+  /// header.row_sums the sequence must hold them (PrefillOptions::needs).
+  Recorder(TraceWriter& writer, TraceHeader header, const ModelShape& shape, ThreadPool& pool);
   ~Recorder() override;
   TraceHeader& header();
 
-  bool measures() const override { return true; }
+  /// Under other policies than full attention always: the cache has to stay whole for its keys to be read.
+  bool measures() const override;
   void begin(ModelOps& ops, Sequence& sequence, const StepView& step) override;
   void layer_begin(int32_t t, int32_t layer, const Plan& plan) override;
   void attended(ModelOps& ops, Sequence& sequence, int32_t t, int32_t layer) override;

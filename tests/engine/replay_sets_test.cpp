@@ -73,7 +73,7 @@ class Bench {
     header.shadow = shadow;
     header.row_sums = true;
     header.vocab.resize(shape.n_vocab, "x");
-    Recorder recorder(writer, header, shape);
+    Recorder recorder(writer, header, shape, pool_);
     SetKeeper keeper(shape, static_cast<int32_t>(prompt_.size()));
     Observer* observers[] = {&recorder, &keeper};
     if (!prefilled_.sequence) {

@@ -37,7 +37,7 @@ TEST(PromptRowSums, AreTheSumsOfEveryPromptQuerysRowHoweverThePromptIsCut) {
     header.model = "tiny";
     header.row_sums = true;
     header.vocab.resize(shape.n_vocab, "x");
-    Recorder recorder(writer, header, shape);
+    Recorder recorder(writer, header, shape, pool);
     QueryKeeper keeper(shape);
     Observer* observers[] = {&recorder, &keeper};
     Prefilled prefilled =

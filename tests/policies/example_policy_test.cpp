@@ -43,7 +43,7 @@ Log run(const Settings& settings, const std::filesystem::path& trace = {}) {
     header.settings = settings;
     header.vocab.resize(static_cast<size_t>(model.shape().n_vocab), "x");
     writer.emplace(trace, false);
-    observers.push_back(&recorder.emplace(*writer, header, model.shape()));
+    observers.push_back(&recorder.emplace(*writer, header, model.shape(), pool));
   }
   generate(backend, model, *prefilled.sequence, prefilled,
            {.settings = settings,

@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "tests/replay/hand_made.h"
 #include "traces/export/report.h"
 #include "traces/export/settings_file.h"

@@ -3,44 +3,19 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <fstream>
 #include <functional>
-#include <iterator>
 #include <random>
 
 #include "base/error.h"
+#include "tests/traces/survive.h"
 #include "tests/traces/synthetic.h"
 #include "traces/hdf5.h"
-#include "traces/read/check.h"
 #include "traces/read/reader.h"
 
 namespace reattend {
 namespace {
 
 using namespace synthetic;
-
-std::string contents(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-
-void replace(const std::filesystem::path& path, const std::string& bytes) {
-  std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
-}
-
-/// Reads all there is; true if the trace opened. Errors must be single lines that name the file.
-bool survive(const std::filesystem::path& path) {
-  try {
-    const TraceCheck check = check_trace(path, 2, {}, Cancel());
-    for (const auto& line : check.problems) EXPECT_EQ(line.find('\n'), std::string::npos);
-    return true;
-  } catch (const Error& error) {
-    const std::string line = error.what();
-    EXPECT_EQ(line.find('\n'), std::string::npos);
-    EXPECT_NE(line.find(path.filename().string()), std::string::npos) << line;
-    return false;
-  }
-}
 
 /// A closed trace and one whose writer vanished without closing it.
 std::vector<std::string> samples(const Folder& folder) {

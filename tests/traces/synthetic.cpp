@@ -113,10 +113,24 @@ StepRecord step(int32_t t) {
   return s;
 }
 
+StepRecord step(int32_t t, const TraceHeader& h) {
+  StepRecord s = step(t);
+  const int32_t n_column = h.columns_for(h.expected_steps);
+  for (int32_t i = 0; i < kLayers * kKvHeads * n_column; ++i) {
+    s.map_dense.push_back(to_half(number(12, t, i, 0, 0)));
+    s.map_binned.push_back(number(13, t, i, 0, 0));
+  }
+  return s;
+}
+
 void write_prompt(TraceWriter& writer, int32_t expected_steps) {
   TraceHeader all = header();
   all.expected_steps = expected_steps;
-  writer.begin(all);
+  write_prompt(writer, all);
+}
+
+void write_prompt(TraceWriter& writer, const TraceHeader& header) {
+  writer.begin(header);
   for (int32_t l = 0; l < kLayers; ++l) {
     for (int32_t h = 0; h < kKvHeads; ++h) {
       std::vector<std::byte> keys, values;
@@ -139,10 +153,16 @@ void write_prompt(TraceWriter& writer, int32_t expected_steps) {
 }
 
 void write_trace(const std::filesystem::path& path, int32_t n_step, int32_t expected_steps) {
+  TraceHeader all = header();
+  all.expected_steps = expected_steps;
+  write_trace(path, all, n_step);
+}
+
+void write_trace(const std::filesystem::path& path, const TraceHeader& header, int32_t n_step) {
   TraceWriter writer(path, true);
-  write_prompt(writer, expected_steps);
+  write_prompt(writer, header);
   for (int32_t t = 1; t <= n_step; ++t) {
-    writer.append(step(t));
+    writer.append(step(t, header));
     writer.commit();
   }
   writer.close();

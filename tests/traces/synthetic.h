@@ -13,6 +13,8 @@ inline constexpr int32_t kLayers = 2, kHeads = 4, kKvHeads = 2, kHead = 8, kVoca
 TraceHeader header();
 /// The record of step t >= 1.
 StepRecord step(int32_t t);
+/// The same with such maps as the header asks for; all layers are stored.
+StepRecord step(int32_t t, const TraceHeader& header);
 TopTokens top(int32_t t);
 
 float key(int32_t layer, int32_t kv_head, int32_t position, int32_t channel);
@@ -21,8 +23,10 @@ float query(int32_t layer, int32_t head, int32_t position, int32_t channel);
 
 /// Prompt of a trace: everything between begin() and the first step, start() included.
 void write_prompt(TraceWriter& writer, int32_t expected_steps = 64);
+void write_prompt(TraceWriter& writer, const TraceHeader& header);
 /// A closed trace of n_step steps.
 void write_trace(const std::filesystem::path& path, int32_t n_step, int32_t expected_steps = 64);
+void write_trace(const std::filesystem::path& path, const TraceHeader& header, int32_t n_step);
 
 /// A fresh folder that goes away with the object.
 class Folder {

@@ -1,12 +1,7 @@
-// Writes reattend.toml: through a file beside it, so that a full disk leaves no half of one.
+// Writes the text of reattend.toml.
 #include "traces/export/settings_file.h"
 
-#include <unistd.h>
-
-#include <cerrno>
 #include <cmath>
-#include <cstdio>
-#include <cstring>
 
 #include <fmt/format.h>
 
@@ -88,27 +83,6 @@ std::string settings_file(const Settings& settings, const ReplaySummary& total, 
     text += line("output_error_mean", total.output_error_mean) + line("output_error_p95", total.output_error_p95);
   }
   return text + line("effective_stride", total.effective_stride) + line("positions", total.positions);
-}
-
-void write_text_file(const std::filesystem::path& path, const std::string& text, bool force) {
-  const std::string target = path.string(), beside = fmt::format("{}.{}.part", target, ::getpid());
-  const auto refuse = [&](const std::string& got, const std::string& remedy) {
-    fail({.where = target, .expected = "a file that can be written", .got = got, .remedy = remedy});
-  };
-  if (std::filesystem::is_directory(path)) refuse("a folder", {});
-  std::FILE* file = std::fopen(beside.c_str(), "wb");
-  if (file == nullptr) refuse(std::strerror(errno), {});
-  const bool wrote = std::fwrite(text.data(), 1, text.size(), file) == text.size();
-  const bool closed = std::fclose(file) == 0;
-  int error = wrote && closed ? 0 : errno;
-  // link() refuses a name that exists, rename() takes its place: either way it happens at once.
-  if (error == 0 &&
-      (force ? std::rename(beside.c_str(), target.c_str()) : ::link(beside.c_str(), target.c_str())) != 0) {
-    error = errno;
-  }
-  if (!force || error != 0) ::unlink(beside.c_str());
-  if (error == EEXIST) refuse("one that exists", "choose another with --out, or give --force to replace it");
-  if (error != 0) refuse(std::strerror(error), {});
 }
 
 }  // namespace reattend

@@ -1,6 +1,5 @@
 // The settings file that a tuner leaves behind: the policy, and beside it the evidence.
 #pragma once
-#include <filesystem>
 #include <string>
 
 #include "traces/tune/tune.h"
@@ -12,8 +11,5 @@ namespace reattend {
 std::string settings_file(const TuneResult& result, const TraceInfo& info);
 /// The same for a setting chosen by hand: [policy], and what a replay of all layers predicts of it.
 std::string settings_file(const Settings& settings, const ReplaySummary& total, const TraceInfo& info);
-
-/// Writes a whole text file or nothing. Throws Error when the path exists and `force` is false, or cannot be written.
-void write_text_file(const std::filesystem::path& path, const std::string& text, bool force);
 
 }  // namespace reattend

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <functional>
 #include <limits>
+#include <numeric>
 #include <random>
 
 #include "base/error.h"
@@ -92,15 +93,17 @@ void Checker::steps() {
   const StepData d = trace_.steps();
   const double n_position = info_.n_prompt + info_.n_step, huge = 1e18;
   const double never = -std::numeric_limits<double>::infinity();
+  // Layers that are not stored read as nan and -1, measures of steps that were not measured as nan.
+  const bool part = !info_.layers.empty(), gaps = part || info_.measure_every != 1;
   within("decision", d.full, 0, 1);
   within("reason", d.reason, 0, static_cast<double>(schema::kReasons.size()) - 1);
   within("cos_last_full", d.cos_last_full, -1 - kSlack, 1 + kSlack, true);
-  within("cos_prev_pre", d.cos_prev_pre, -1 - kSlack, 1 + kSlack);
-  within("cos_prev_post", d.cos_prev_post, -1 - kSlack, 1 + kSlack);
-  within("recovered", d.recovered, 0, 1 + kSlack);
-  within("oracle", d.oracle, 0, 1 + kSlack);
-  within("positions", d.positions, 1, n_position);
-  within("overlap", d.overlap, 0, 1);
+  within("cos_prev_pre", d.cos_prev_pre, -1 - kSlack, 1 + kSlack, part);
+  within("cos_prev_post", d.cos_prev_post, -1 - kSlack, 1 + kSlack, part);
+  within("recovered", d.recovered, 0, 1 + kSlack, gaps);
+  within("oracle", d.oracle, 0, 1 + kSlack, gaps);
+  within("positions", d.positions, part ? -1 : 1, n_position);
+  within("overlap", d.overlap, 0, 1, gaps);
   within("top_logprobs", d.top_logprobs, never, kSlack);
   within("top_rest", d.top_rest, -kSlack, 1 + kSlack);
   within("logprob", d.logprob, never, kSlack);
@@ -114,19 +117,30 @@ void Checker::rows(const LayerData& data, const MapData& map, int32_t layer, int
   constexpr double kTolerance = 2e-4;  // float rows of up to 2^16 positions against double
   const auto row = mean_row(data, kv_head, t);
   const auto m = static_cast<size_t>(map.n_kept), first = static_cast<size_t>(t - 1) * m;
+  const float* const weights = map.weights.data() + first;  // [m]
   double worst = 0, rest = 1;
+  const auto compare = [&](double exact, double stored) {
+    const double error = std::abs(exact - stored);
+    if (error > worst || std::isnan(error)) worst = error;
+  };
   for (size_t i = 0; i < m; ++i) {
-    const int32_t p = map.positions[first + i];
-    if (p < 0) continue;
-    const double exact = row[static_cast<size_t>(p)];
-    worst = std::max(worst, std::abs(exact - static_cast<double>(map.weights[first + i])));
-    rest -= exact;
+    if (map.maps == Maps::top) {
+      const int32_t p = map.positions[first + i];
+      if (p < 0) continue;
+      compare(row[static_cast<size_t>(p)], weights[i]);
+      rest -= row[static_cast<size_t>(p)];
+    } else {
+      const size_t width = static_cast<size_t>(map.bin), begin = std::min(row.size(), i * width);
+      const auto end = static_cast<std::ptrdiff_t>(std::min(row.size(), (i + 1) * width));
+      compare(std::accumulate(row.begin() + static_cast<std::ptrdiff_t>(begin), row.begin() + end, 0.0), weights[i]);
+    }
   }
-  worst = std::max(worst, std::abs(rest - static_cast<double>(map.rest[static_cast<size_t>(t - 1)])));
+  if (map.maps == Maps::top) compare(rest, map.rest[static_cast<size_t>(t - 1)]);
   out_.worst_weight_error = std::max(out_.worst_weight_error, worst);
   ++out_.rows_recomputed;
-  if (worst <= kTolerance) return;
-  complain("steps/map_weights of step " + std::to_string(t) + ", layer " + std::to_string(layer) + ", KV head " +
+  // 16-bit weights are rounded to 2^-11 of themselves.
+  if (worst <= (map.maps == Maps::dense ? kTolerance + 0x1p-11 : kTolerance)) return;
+  complain("steps/map of step " + std::to_string(t) + ", layer " + std::to_string(layer) + ", KV head " +
                std::to_string(kv_head),
            "the row that keys and queries give, within 2e-4; a weight differs by less", worst);
 }
@@ -135,8 +149,8 @@ void Checker::layer(int32_t layer) {
   for (int32_t h = 0; h < info_.n_kv_head; ++h) {
     attempt([&] {
       const MapData map = trace_.map(layer, h);
-      within("map_weights", map.weights, 0, 1 + kSlack);
-      within("map_rest", map.rest, -kSlack, 1 + kSlack);
+      within("map weights", map.weights, 0, 1 + kSlack, info_.measure_every != 1);
+      within("map_rest", map.rest, -kSlack, 1 + kSlack, info_.measure_every != 1);
       count(map.positions.size() * sizeof(int32_t));
     });
   }
@@ -159,20 +173,23 @@ TraceCheck check_trace(const std::filesystem::path& path, int32_t n_row, const P
   // The rows to recompute, drawn beforehand so that every layer is read once.
   std::mt19937 random(1);
   const auto draw = [&random](int32_t n) { return static_cast<int32_t>(random() % static_cast<uint32_t>(n)); };
-  std::vector<int32_t> rows_of(static_cast<size_t>(info.n_layer));
-  for (int32_t i = 0; i < n_row && info.n_step > 0; ++i) ++rows_of[static_cast<size_t>(draw(info.n_layer))];
-  for (int32_t l = 0; l < info.n_layer; ++l) {
+  const int32_t n_layer = info.n_stored(), every = std::max(1, info.measure_every);
+  const int32_t n_measured = info.maps == Maps::none || info.measure_every == 0 ? 0 : info.n_step / every;
+  std::vector<int32_t> rows_of(static_cast<size_t>(n_layer));
+  for (int32_t i = 0; i < n_row && n_measured > 0; ++i) ++rows_of[static_cast<size_t>(draw(n_layer))];
+  for (int32_t i = 0; i < n_layer; ++i) {
     cancel.check();
     checker.attempt([&] {
+      const int32_t l = info.stored_layer(i);
       checker.layer(l);
       const LayerData data = trace->layer(l);
       checker.count(data.keys.size() + data.values.size() + data.queries.size() * sizeof(float));
-      for (int32_t i = 0; i < rows_of[static_cast<size_t>(l)]; ++i) {
+      for (int32_t n = 0; n < rows_of[static_cast<size_t>(i)]; ++n) {
         const int32_t h = draw(info.n_kv_head);
-        checker.rows(data, trace->map(l, h), l, h, 1 + draw(info.n_step));
+        checker.rows(data, trace->map(l, h), l, h, every * (1 + draw(n_measured)));
       }
     });
-    if (progress) progress("checking", l + 1, info.n_layer, "layers");
+    if (progress) progress("checking", i + 1, n_layer, "layers");
   }
   return out;
 }

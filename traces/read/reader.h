@@ -10,8 +10,12 @@
 #include "base/settings.h"
 #include "kernels/layout.h"
 #include "kernels/rope.h"
+#include "traces/step_record.h"
 
 namespace reattend {
+namespace schema {
+struct Dataset;
+}
 
 /// What two seconds of measuring found on the machine that recorded: milliseconds of a step are
 /// weights_ms + n_token-independent overhead + bytes / rate. Rates in GB/s (1e9 bytes), 0 where not measured.
@@ -38,11 +42,21 @@ struct TraceInfo {
   int32_t n_prompt = 0;          ///< L
   int32_t n_step = 0;            ///< committed decode steps T
   bool has_values = true, has_prompt_row_sums = false;
-  int32_t n_map = 0;                ///< M, positions of a map's row
+  Maps maps = Maps::top;            ///< which maps are stored
+  int32_t n_map = 0;                ///< M, positions of a map's row where maps are `top`
+  int32_t n_column = 0;             ///< C, columns of a map's row where they are `dense` or `binned`
+  int32_t map_bin = 0;              ///< positions of a bin where they are `binned`
+  int32_t measure_every = 1;        ///< rows were looked at where t is a multiple of this; 0: nowhere
+  std::vector<int32_t> layers;      ///< those that are stored, ascending; empty: all
+  int32_t n_skipped = 0;            ///< decode steps before the first one here; their tokens are the prompt's last
   std::vector<int64_t> overlap_k;   ///< k of StepData::overlap
   std::vector<int64_t> end_tokens;  ///< tokens that end a sequence or turn
   Calibration calibration;
   int32_t group() const { return n_head / n_kv_head; }
+  /// Layers that are stored.
+  int32_t n_stored() const { return layers.empty() ? n_layer : static_cast<int32_t>(layers.size()); }
+  int32_t stored_layer(int32_t i) const { return layers.empty() ? i : layers[static_cast<size_t>(i)]; }
+  bool is_measured(int32_t t) const { return measure_every > 0 && t % measure_every == 0; }
 };
 
 /// Keys and values of one layer, exactly as the cache held them, and its queries. Row r of keys is position r, r < L +
@@ -54,7 +68,9 @@ struct LayerData {
   std::vector<float> queries;           ///< post-RoPE, [n_step + 1][n_head][d_head]; row 0 is step 0 (position L - 1)
 };
 
-/// What was measured while recording, per decode step (index t - 1), in the order of the file.
+/// What was measured while recording, per decode step (index t - 1), of all layers of the model: those that are not
+/// stored have decision and reason 0, positions -1 and nan for the rest. Steps that were not measured have nan for
+/// masses and overlaps.
 struct StepData {
   std::vector<uint8_t> full;                       ///< [T][n_layer][n_kv_head] decision, 1 = full step
   std::vector<uint8_t> reason;                     ///< [T][n_layer][n_kv_head] see schema.h
@@ -71,13 +87,16 @@ struct StepData {
   std::vector<int64_t> bytes_weights, bytes_attend, bytes_select;  ///< [T]
 };
 
-/// Attention maps of one layer and KV head: per step the strongest positions of the group-mean row, and the rest's
-/// mass.
+/// Attention maps of one layer and KV head over some steps: n_row rows, the first of step first_step. Where a step was
+/// not measured, positions are -1 and weights nan.
 struct MapData {
-  int32_t n_kept = 0;              ///< M
-  std::vector<int32_t> positions;  ///< [T][M], -1 where the row is shorter
-  std::vector<float> weights;      ///< [T][M], strongest first
-  std::vector<float> rest;         ///< [T]
+  Maps maps = Maps::none;  ///< what follows: nothing at all where it is `none`
+  int32_t first_step = 1, n_row = 0;
+  int32_t n_kept = 0;              ///< `top`: M; otherwise columns: one a position, or one a bin
+  int32_t bin = 1;                 ///< positions of a column
+  std::vector<int32_t> positions;  ///< [n_row][M] of `top`, strongest first; -1 where the row is shorter
+  std::vector<float> weights;      ///< [n_row][n_kept]
+  std::vector<float> rest;         ///< [n_row] of `top`: weight of all other positions together
 };
 
 /// Thread-compatible; HDF5 itself is serialised by its global lock, so keep it off a UI thread.
@@ -87,17 +106,24 @@ class TraceReader {
   static std::shared_ptr<TraceReader> open(const std::filesystem::path& path);
   ~TraceReader();
   const TraceInfo& info() const;
+  /// Whether the trace holds this dataset of the schema.
+  bool has(const schema::Dataset& dataset) const;
   std::vector<int32_t> tokens();           ///< [L + T + 1], the last one predicted but never fed
   std::vector<std::string> token_texts();  ///< [L + T + 1] raw bytes of each token
   /// Raw bytes of any token of the vocabulary (of top_ids, say); throws Error for an id outside it.
   const std::string& token_text(int32_t id);
   StepData steps();
+  /// This and all that follow throw Error for a layer that the trace does not store.
   LayerData layer(int32_t layer, bool with_values = true);
-  MapData map(int32_t layer, int32_t kv_head);
+  /// Maps of `count` steps from `first_step` on; -1: to the last.
+  MapData map(int32_t layer, int32_t kv_head, int32_t first_step = 1, int32_t count = -1);
   /// Post-RoPE queries of the last W = min(64, L) prompt tokens: [W][n_head][d_head], the last one step 0's.
   std::vector<float> prompt_queries(int32_t layer);
   /// Attention each prompt position received from all prompt queries: [n_head][L]. Error if not recorded.
   std::vector<float> prompt_row_sums(int32_t layer);
+  /// Step t as it was written, of the stored layers alone; predictions after step 0..T.
+  StepRecord record(int32_t t);
+  TopTokens top(int32_t t);
   /// Live traces: looks for newly committed steps; true if there are any (info().n_step grows).
   bool refresh();
 

@@ -1,11 +1,10 @@
-// Temporary name, lock, rename.
+// Temporary name, lock, and the name that was asked for.
 #include "traces/write/new_file.h"
 
 #include <fcntl.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
 #include <string>
 
@@ -14,20 +13,6 @@
 #include "traces/live.h"
 
 namespace reattend {
-namespace {
-
-int rename_new(const std::string& from, const std::string& to, bool replace) {
-  if (!replace) {
-    if (renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) return 0;
-    // Not every file system can rename without replacing.
-    if (errno != EINVAL && errno != ENOSYS) return -1;
-    if (access(to.c_str(), F_OK) == 0) return errno = EEXIST, -1;
-  }
-  return std::rename(from.c_str(), to.c_str());
-}
-
-}  // namespace
-
 NewFile::NewFile(std::filesystem::path path, bool force) : path_(std::move(path)), force_(force) {
   hdf5::quiet();
   refuse_to_replace(path_, force);
@@ -63,7 +48,7 @@ NewFile::~NewFile() {
 }
 
 void NewFile::publish() {
-  if (rename_new(temporary_, path_, force_) != 0) {
+  if (give_name(temporary_, path_, force_) != 0) {
     fail({.where = path_.string(),
           .expected = "to give the file its name",
           .got = std::strerror(errno),

@@ -91,8 +91,8 @@ int32_t repair_trace(const std::filesystem::path& source, const std::filesystem:
   for (const auto& row : schema::kDatasets) {
     if (row.extendible()) cut_to(file.id(), row, sizes.of(row.shape[0]), target.string());
   }
-  file.publish();
   if (!file.close()) hdf5::fail_here(target.string(), "to close the copy", "free some space");
+  file.publish();
   return info.n_step;
 }
 

@@ -4,12 +4,9 @@
 
 #include <algorithm>
 #include <array>
-#include <ctime>
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "base/error.h"
-#include "base/params.h"
 #include "traces/hdf5.h"
 #include "traces/schema.h"
 #include "traces/write/new_file.h"
@@ -24,23 +21,6 @@ using schema::Id;
 
 constexpr char kRemedy[] = "free some space or choose another --out, then record again; finished steps can be read";
 
-std::string utc_now() {
-  const std::time_t now = std::time(nullptr);
-  std::tm parts{};
-  gmtime_r(&now, &parts);
-  char text[32];
-  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
-  return text;
-}
-
-/// A parameter as a typed attribute, so that h5py shows numbers as numbers.
-void write_parameter(hid_t root, const std::string& key, const Value& value) {
-  if (const auto* i = std::get_if<int64_t>(&value)) return hdf5::write_attribute(root, key, *i);
-  if (const auto* d = std::get_if<double>(&value)) return hdf5::write_attribute(root, key, *d);
-  if (const auto* b = std::get_if<bool>(&value)) return hdf5::write_attribute(root, key, int64_t{*b});
-  hdf5::write_attribute(root, key, to_text(value));
-}
-
 /// Rows per chunk: big rows are chunks of their own, small ones share about 16 KB.
 hsize_t chunk_rows(hsize_t row_bytes) {
   constexpr hsize_t kShared = 16384;
@@ -50,10 +30,11 @@ hsize_t chunk_rows(hsize_t row_bytes) {
 }  // namespace
 
 struct TraceWriter::State {
-  State(std::filesystem::path path, bool force) : file(std::move(path), force) {}
+  State(std::filesystem::path path, bool force, Appears when) : file(std::move(path), force), appears(when) {}
 
   NewFile file;
-  bool failed = false, closed = false;
+  Appears appears;
+  bool started = false, failed = false, closed = false;
   std::array<Handle, schema::kDatasets.size()> datasets;
   TraceHeader header;
   schema::Sizes sizes;  ///< n_step of it: appended steps
@@ -67,24 +48,27 @@ struct TraceWriter::State {
     const auto& row = schema::dataset(id);
     return path() + ": " + std::string(row.group) + "/" + std::string(row.name);
   }
-  static schema::Sizes sizes_of(const TraceHeader& h) {
-    schema::Sizes n{.n_layer = h.n_layer,
-                    .n_head = h.n_head,
-                    .n_kv_head = h.n_kv_head,
-                    .d_head = h.d_head,
-                    .n_prompt = static_cast<int64_t>(h.prompt.size()),
-                    .n_vocab = static_cast<int64_t>(h.vocab.size()),
-                    .n_map = h.n_map,
-                    .n_overlap = schema::kOverlapSizes.size()};
-    for (const auto& text : h.vocab) n.text_bytes += static_cast<int64_t>(text.size());
-    return n;
-  }
   /// Rows made at a time: few changes of structure, yet a disk that fills up shows it when the steps do not fit, not at
   /// the first one, and a run that ends early leaves little unused.
   int64_t rows_at_once() const { return std::clamp(header.expected_steps, 1, 32); }
   bool wanted(Id id) const {
-    if (id == Id::prompt_values || id == Id::values) return header.values;
-    return id != Id::prompt_row_sums || header.row_sums;
+    switch (id) {
+      case Id::prompt_values:
+      case Id::values:
+        return header.values;
+      case Id::prompt_row_sums:
+        return header.row_sums;
+      case Id::map_positions:
+      case Id::map_weights:
+      case Id::map_rest:
+        return header.maps == Maps::top;
+      case Id::map_dense:
+        return header.maps == Maps::dense;
+      case Id::map_binned:
+        return header.maps == Maps::binned;
+      default:
+        return true;
+    }
   }
   hdf5::Element element(Id id) const { return schema::element_of(schema::dataset(id).type, header.kv_type); }
 
@@ -107,7 +91,6 @@ struct TraceWriter::State {
     write_row(Id::top_logprobs, row, top.logprobs.data(), top.logprobs.size());
     write_row(Id::top_rest, row, &top.rest, 1);
   }
-  void write_attributes();
   void set_rows(int64_t n_step);
   void usable() const {
     if (failed || closed) {
@@ -199,59 +182,8 @@ void TraceWriter::State::set_rows(int64_t n_step) {
   capacity = n_step;
 }
 
-void TraceWriter::State::write_attributes() {
-  const auto& h = header;
-  const hid_t root = file.id();
-  const auto put = [root](const char* name, const auto& value) { hdf5::write_attribute(root, name, value); };
-  put("format", std::string(schema::kFormat));
-  put("format_version", std::to_string(schema::kMajor) + "." + std::to_string(schema::kMinor));
-  put("created_utc", utc_now());
-  put("writer", "reattend " + h.engine_version);
-  put("engine_version", h.engine_version);
-  // An attribute in an object's header has to fit 64 KB; a longer command line holds a prompt that the tokens repeat.
-  put("command_line", h.command_line.substr(0, 32768));
-  put("model", h.model);
-  put("model_sha256", h.model_sha256);
-  put("architecture", h.architecture);
-  for (const auto& [name, value] :
-       std::initializer_list<std::pair<const char*, int64_t>>{{"n_layer", h.n_layer},
-                                                              {"n_head", h.n_head},
-                                                              {"n_kv_head", h.n_kv_head},
-                                                              {"d_head", h.d_head},
-                                                              {"d_model", h.d_model},
-                                                              {"n_vocab", sizes.n_vocab},
-                                                              {"threads", h.threads},
-                                                              {"n_prompt", sizes.n_prompt},
-                                                              {"shadow", h.shadow ? 1 : 0},
-                                                              {"n_map", h.n_map},
-                                                              {"overlap_pool", h.overlap_pool}}) {
-    put(name, value);
-  }
-  if (!h.end_tokens.empty()) put("end_tokens", std::span<const int64_t>(h.end_tokens));
-  put("rope_base", h.rope.base);
-  put("rope_layout", std::string(h.rope.layout == RopeLayout::pairs ? "pairs" : "halves"));
-  put("kv_type", std::string(name_of(h.kv_type)));
-  put("activations", h.activations);
-  put("device", h.device);
-  put("cpu_target", h.cpu_target);
-  put("policy", h.settings.policy());
-  put("settings", h.settings.to_json().dump());
-  for (const auto& parameter : parameters()) {
-    const auto& takers = parameter.policies;
-    if (std::find(takers.begin(), takers.end(), h.settings.policy()) == takers.end()) continue;
-    write_parameter(root, std::string(parameter.key), h.settings.get(parameter.key));
-  }
-  put("overlap_k", std::span<const int64_t>(schema::kOverlapSizes));
-  put("overlap_reduce", h.overlap_reduce);
-  put("calibration_weights_ms", h.calibration.weights_ms);
-  put("calibration_stream_gbps", h.calibration.stream_gbps);
-  put("calibration_attend_stream_gbps", h.calibration.attend_stream_gbps);
-  put("calibration_attend_gather_gbps", h.calibration.attend_gather_gbps);
-  put("calibration_score_gbps", h.calibration.score_gbps);
-}
-
-TraceWriter::TraceWriter(std::filesystem::path path, bool force)
-    : state_(std::make_unique<State>(std::move(path), force)) {}
+TraceWriter::TraceWriter(std::filesystem::path path, bool force, Appears appears)
+    : state_(std::make_unique<State>(std::move(path), force, appears)) {}
 
 TraceWriter::~TraceWriter() {
   auto& s = *state_;
@@ -271,9 +203,10 @@ void TraceWriter::begin(const TraceHeader& header) {
   auto& s = *state_;
   s.guarded([&] {
     s.header = header;
-    s.sizes = State::sizes_of(header);
+    if (header.n_column == 0) s.header.n_column = header.columns_for(header.expected_steps);
+    s.sizes = sizes_of(s.header);
     s.capacity = s.rows_at_once();
-    s.write_attributes();
+    write_attributes(s.file.id(), s.header, s.sizes);
     for (size_t i = 0; i < schema::kDatasets.size(); ++i) {
       if (s.wanted(static_cast<Id>(i))) s.create(static_cast<Id>(i));
     }
@@ -319,6 +252,8 @@ void TraceWriter::start(const TopTokens& top) {
   auto& s = *state_;
   s.guarded([&] {
     s.write_top(0, top);
+    s.started = true;
+    if (s.appears == Appears::when_whole) return;
     if (H5Fflush(s.file.id(), H5F_SCOPE_LOCAL) < 0 || H5Fstart_swmr_write(s.file.id()) < 0) {
       hdf5::fail_here(s.path(), "to start writing", kRemedy);
     }
@@ -339,9 +274,13 @@ void TraceWriter::append(const StepRecord& step) {
     put(Id::queries, step.queries);
     put_one(Id::logprob, step.logprob);
     s.write_top(row + 1, step.top);
-    put(Id::map_positions, step.map_positions);
-    put(Id::map_weights, step.map_weights);
-    put(Id::map_rest, step.map_rest);
+    if (s.header.maps == Maps::top) {
+      put(Id::map_positions, step.map_positions);
+      put(Id::map_weights, step.map_weights);
+      put(Id::map_rest, step.map_rest);
+    }
+    if (s.header.maps == Maps::dense) put(Id::map_dense, step.map_dense);
+    if (s.header.maps == Maps::binned) put(Id::map_binned, step.map_binned);
     put(Id::overlap, step.overlap);
     put(Id::decision, step.decision);
     put(Id::reason, step.reason);
@@ -375,13 +314,14 @@ void TraceWriter::commit() {
 void TraceWriter::close() {
   auto& s = *state_;
   if (s.closed) return;
-  if (s.file.published()) commit();
+  if (s.started) commit();
   s.guarded([&] {
-    if (s.file.published() && s.capacity > s.sizes.n_step) s.set_rows(s.sizes.n_step);
+    if (s.started && s.capacity > s.sizes.n_step) s.set_rows(s.sizes.n_step);
     bool ok = true;
     for (auto& dataset : s.datasets) ok = dataset.reset() && ok;
     ok = s.file.close() && ok;
     if (!ok) hdf5::fail_here(s.path(), "to close the trace", kRemedy);
+    if (s.started && s.appears == Appears::when_whole) s.file.publish();
   });
   s.closed = true;
 }

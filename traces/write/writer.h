@@ -7,66 +7,23 @@
 #include <string>
 #include <vector>
 
-#include "traces/read/reader.h"
+#include "traces/step_record.h"
+#include "traces/write/trace_header.h"
 
 namespace reattend {
 
-/// What stands in the file before the first step.
-struct TraceHeader {
-  std::string engine_version, command_line, model, model_sha256, architecture;
-  std::string device, cpu_target, activations;
-  int32_t threads = 0;
-  int32_t n_layer = 0, n_head = 0, n_kv_head = 0, d_head = 0, d_model = 0;
-  Rope rope;
-  KvType kv_type = KvType::f16;  ///< of the cache; what is written has its schema::stored_type()
-  Settings settings;
-  bool shadow = false;
-  bool values = true, row_sums = false;  ///< which optional datasets exist
-  int32_t n_map = 64;                    ///< M
-  int32_t expected_steps = 64;           ///< rows are made for so many steps at a time, but not above 32
-  std::string overlap_reduce = "max";
-  int32_t overlap_pool = 7;
-  std::vector<int32_t> prompt;     ///< [L] token ids
-  std::vector<std::string> vocab;  ///< [n_vocab] raw bytes of each token
-  std::vector<int64_t> end_tokens;
-  Calibration calibration;
-};
-
-/// The strongest predictions after a step, strongest first.
-struct TopTokens {
-  std::vector<int32_t> ids;     ///< [20]
-  std::vector<float> logprobs;  ///< [20]
-  float rest = 0;
-};
-
-/// One finished decode step.
-struct StepRecord {
-  int32_t token = 0;
-  std::vector<std::byte> keys,
-      values;                  ///< [n_layer][n_kv_head][d_head] of the stored type; values empty if not recorded
-  std::vector<float> queries;  ///< [n_layer][n_head][d_head] post-RoPE
-  float logprob = 0;           ///< of `token`
-  TopTokens top;
-  std::vector<int32_t> map_positions;              ///< [n_layer][n_kv_head][M]
-  std::vector<float> map_weights;                  ///< [n_layer][n_kv_head][M]
-  std::vector<float> map_rest;                     ///< [n_layer][n_kv_head]
-  std::vector<float> overlap;                      ///< [n_layer][n_kv_head][3]
-  std::vector<uint8_t> decision, reason;           ///< [n_layer][n_kv_head]
-  std::vector<float> cos_last_full;                ///< [n_layer][n_kv_head]
-  std::vector<float> cos_prev_pre, cos_prev_post;  ///< [n_layer]
-  std::vector<float> recovered, oracle;            ///< [n_layer][n_kv_head]
-  std::vector<int32_t> positions;                  ///< [n_layer][n_kv_head]
-  double ms = 0;
-  int64_t bytes_weights = 0, bytes_attend = 0, bytes_select = 0;
-};
+/// When a file takes its name: with its first step, to be watched while it grows, or when it is closed, for what is
+/// worth nothing before.
+enum class Appears : uint8_t { with_first_step, when_whole };
 
 /// Order of calls: constructor, begin, the prompt_ functions, start, append (commit)*, close. The file lies under a
-/// temporary name beside `path` until start(), so a run that fails before its first step leaves an older trace alone.
+/// temporary name beside `path` until then, so a run that fails before leaves an older trace alone. `layer` counts the
+/// layers that are stored.
 class TraceWriter {
  public:
   /// Throws Error (usage) if `path` exists and `force` is not set, Error if it can't be written.
-  TraceWriter(std::filesystem::path path, bool force);
-  /// Closes; an unstarted file is removed.
+  TraceWriter(std::filesystem::path path, bool force, Appears appears = Appears::with_first_step);
+  /// Closes; a file that has no name yet is removed.
   ~TraceWriter();
   TraceWriter(const TraceWriter&) = delete;
   TraceWriter& operator=(const TraceWriter&) = delete;
@@ -80,7 +37,7 @@ class TraceWriter {
   void prompt_queries(int32_t layer, std::span<const float> queries);
   /// [n_head][L]
   void prompt_row_sums(int32_t layer, std::span<const float> sums);
-  /// `top` is step 0's. From here on readers can open the trace.
+  /// `top` is step 0's. From here on readers can open a trace that appears with its first step.
   void start(const TopTokens& top);
   void append(const StepRecord& step);
   /// Makes all appended steps visible, and safe from a kill of this process.

@@ -1,0 +1,227 @@
+// The root attributes of a trace, each checked before anything is sized by it.
+#include "traces/read/info.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "base/error.h"
+#include "traces/schema.h"
+
+namespace reattend {
+namespace {
+
+using hdf5::AttributeValue;
+using hdf5::CheckedFile;
+using Attributes = std::map<std::string, AttributeValue>;
+
+std::string number_text(double value) {
+  char text[32];
+  const auto end = std::to_chars(text, text + sizeof text, value).ptr;
+  return {text, end};
+}
+std::string number_text(int64_t value) {
+  return std::to_string(value);
+}
+
+std::string attribute_text(const AttributeValue& value) {
+  if (const auto* text = std::get_if<std::string>(&value)) return *text;
+  const auto list = [](const auto& numbers) {
+    std::string text;
+    for (const auto x : numbers) text += (text.empty() ? "" : ", ") + number_text(x);
+    return numbers.size() == 1 ? text : "[" + text + "]";
+  };
+  if (const auto* integers = std::get_if<std::vector<int64_t>>(&value)) return list(*integers);
+  return list(std::get<std::vector<double>>(value));
+}
+
+/// Typed reads of the root attributes; errors name the attribute.
+class AttributeReader {
+ public:
+  AttributeReader(const Attributes& all, std::string path) : all_(all), path_(std::move(path)) {}
+
+  bool has(const char* name) const { return all_.contains(name); }
+  std::string text(const char* name) const {
+    const auto* value = get<std::string>(name);
+    return value != nullptr ? *value : missing(name, "text");
+  }
+  int32_t integer(const char* name, int64_t low, int64_t high) const {
+    const auto* value = get<std::vector<int64_t>>(name);
+    if (value == nullptr || value->size() != 1) missing(name, "an integer");
+    const int64_t x = value->front();
+    if (x < low || x > high) {
+      fail({.where = where(name),
+            .expected = std::to_string(low) + " to " + std::to_string(high),
+            .got = std::to_string(x)});
+    }
+    return static_cast<int32_t>(x);
+  }
+  double real(const char* name) const {
+    const auto* value = get<std::vector<double>>(name);
+    if (value == nullptr || value->size() != 1) missing(name, "a number");
+    return value->front();
+  }
+  double real_or_zero(const char* name) const { return has(name) ? real(name) : 0; }
+  std::vector<int64_t> integers(const char* name) const {
+    const auto* value = get<std::vector<int64_t>>(name);
+    if (value == nullptr) missing(name, "a list of integers");
+    return *value;
+  }
+  /// Index of the attribute's text in `choices`.
+  size_t choice(const char* name, std::initializer_list<std::string_view> choices) const {
+    const std::string found = text(name);
+    const auto* const at = std::find(choices.begin(), choices.end(), found);
+    if (at == choices.end()) {
+      std::string list;
+      for (const auto c : choices) list += (list.empty() ? "" : " or ") + std::string(c);
+      fail({.where = where(name), .expected = list, .got = found});
+    }
+    return static_cast<size_t>(at - choices.begin());
+  }
+  std::string where(const char* name) const { return path_ + ": attribute " + name; }
+
+ private:
+  template <class T>
+  const T* get(const char* name) const {
+    const auto at = all_.find(name);
+    return at == all_.end() ? nullptr : std::get_if<T>(&at->second);
+  }
+  [[noreturn]] std::string missing(const char* name, const char* kind) const {
+    fail({.where = where(name),
+          .expected = kind,
+          .got = has(name) ? "another type" : "nothing",
+          .remedy = "give a trace written by `reattend record`"});
+  }
+  const Attributes& all_;
+  std::string path_;
+};
+
+/// Refuses other formats and newer major versions; a newer minor one becomes a warning. Returns whether it is newer.
+bool check_version(const AttributeReader& read, std::string& warning) {
+  read.choice("format", {schema::kFormat});
+  const std::string version = read.text("format_version");
+  const size_t dot = version.find('.');
+  int major = -1, minor = -1;
+  const char* const begin = version.data();
+  const char* const end = begin + version.size();
+  if (dot != std::string::npos) {
+    if (std::from_chars(begin, begin + dot, major).ptr != begin + dot) major = -1;
+    if (std::from_chars(begin + dot + 1, end, minor).ptr != end) minor = -1;
+  }
+  const std::string ours = std::to_string(schema::kMajor) + "." + std::to_string(schema::kMinor);
+  if (major < 1 || minor < 0)
+    fail({.where = read.where("format_version"), .expected = "a version like " + ours, .got = version});
+  if (major > schema::kMajor) {
+    fail({.where = read.where("format_version"),
+          .expected = "at most " + ours,
+          .got = version,
+          .remedy = "the trace comes from a newer program: use that one, or a newer version of this one"});
+  }
+  const bool newer = minor > schema::kMinor;
+  if (newer) warning = "written in format " + version + ", newer than " + ours + ": what is new in it is not shown";
+  return newer;
+}
+
+/// Which layers are stored: all where the attribute says so, or there is none (format 1.0).
+std::vector<int32_t> read_layers(const AttributeReader& read, int32_t n_layer) {
+  const std::vector<int64_t> all = read.integers("layers");
+  constexpr int32_t kMostLayers = 1024;  // of a model that a part is taken from: what is read is filled up to all
+  const bool ascending = std::adjacent_find(all.begin(), all.end(), std::greater_equal<>()) == all.end();
+  if (all.empty() || !ascending || all.front() < 0 || all.back() >= n_layer) {
+    fail({.where = read.where("layers"),
+          .expected = "rising numbers from 0 to " + std::to_string(n_layer - 1),
+          .got = "others",
+          .remedy = "the file is damaged"});
+  }
+  if (all.size() == static_cast<size_t>(n_layer)) return {};
+  if (n_layer > kMostLayers) {
+    fail({.where = read.where("layers"),
+          .expected = "a part of at most " + std::to_string(kMostLayers) + " layers",
+          .got = "of " + std::to_string(n_layer)});
+  }
+  return {all.begin(), all.end()};
+}
+
+/// What format 1.1 added: which maps, which steps were measured, which layers are stored. `newer`: the file may know
+/// kinds of maps that this program does not.
+void read_choices(const AttributeReader& read, bool newer, TraceInfo& info) {
+  constexpr int64_t kMost = 1 << 28;
+  info.n_map = read.integer("n_map", 0, 1 << 16);
+  if (read.has("maps")) {
+    const std::string name = read.text("maps");
+    const auto* const found = std::find(kMapsNames.begin(), kMapsNames.end(), name);
+    if (found == kMapsNames.end() && !newer) {
+      fail({.where = read.where("maps"), .expected = "top, dense, binned or none", .got = name});
+    }
+    info.maps = found == kMapsNames.end() ? Maps::none : static_cast<Maps>(found - kMapsNames.begin());
+    if (info.maps == Maps::dense || info.maps == Maps::binned) info.n_column = read.integer("n_column", 1, kMost);
+    if (info.maps == Maps::binned) info.map_bin = read.integer("map_bin", 1, kMost);
+  }
+  if (read.has("measure_every")) info.measure_every = read.integer("measure_every", 0, kMost);
+  if (read.has("n_skipped")) info.n_skipped = read.integer("n_skipped", 0, info.n_prompt);
+  if (read.has("layers")) info.layers = read_layers(read, info.n_layer);
+}
+
+}  // namespace
+
+void add_warning(std::string& warning, const std::string& more) {
+  warning += (warning.empty() ? "" : "; ") + more;
+}
+
+TraceInfo read_info(const CheckedFile& file) {
+  const Attributes all = file.attributes();
+  const AttributeReader read(all, file.path().string());
+  TraceInfo info;
+  info.path = file.path();
+  for (const auto& [name, value] : all) info.attributes.emplace(name, attribute_text(value));
+  const bool newer = check_version(read, info.warning);
+  constexpr int64_t kMostHeads = 1 << 14;
+  info.n_layer = read.integer("n_layer", 1, kMostHeads);
+  info.n_head = read.integer("n_head", 1, kMostHeads);
+  info.n_kv_head = read.integer("n_kv_head", 1, info.n_head);
+  info.d_head = read.integer("d_head", 2, kMostHeads);
+  info.n_vocab = read.integer("n_vocab", 1, 1 << 24);
+  info.n_prompt = read.integer("n_prompt", 1, 1 << 28);
+  if (info.n_head % info.n_kv_head != 0 || info.d_head % 2 != 0) {
+    fail({.where = read.where("n_kv_head, d_head"),
+          .expected = "a divisor of n_head, and an even width",
+          .got = std::to_string(info.n_kv_head) + " of " + std::to_string(info.n_head) + ", " +
+                 std::to_string(info.d_head)});
+  }
+  info.rope.base = read.real("rope_base");
+  info.rope.layout = read.choice("rope_layout", {"pairs", "halves"}) == 0 ? RopeLayout::pairs : RopeLayout::halves;
+  info.rope.d_head = info.d_head;
+  if (!(info.rope.base > 0) || !std::isfinite(info.rope.base)) {
+    fail({.where = read.where("rope_base"), .expected = "a positive number", .got = number_text(info.rope.base)});
+  }
+  info.kv_type = kKvTypes[read.choice("kv_type", {"f32", "f16", "bf16", "q8"})];
+  info.shadow = read.integer("shadow", 0, 1) != 0;
+  read_choices(read, newer, info);
+  info.overlap_k = read.integers("overlap_k");
+  if (all.contains("end_tokens")) info.end_tokens = read.integers("end_tokens");
+  info.calibration = {.weights_ms = read.real_or_zero("calibration_weights_ms"),
+                      .stream_gbps = read.real_or_zero("calibration_stream_gbps"),
+                      .attend_stream_gbps = read.real_or_zero("calibration_attend_stream_gbps"),
+                      .attend_gather_gbps = read.real_or_zero("calibration_attend_gather_gbps"),
+                      .score_gbps = read.real_or_zero("calibration_score_gbps")};
+  try {
+    const auto settings = nlohmann::json::parse(read.text("settings"), nullptr, false);
+    info.settings = Settings::from_json(settings, read.where("settings"));
+    try {
+      info.settings.check_against_model(info.n_layer);
+    } catch (const Error& error) {
+      throw Error(read.where("settings") + ": " + error.what());
+    }
+  } catch (const Error& error) {
+    // A newer program may know policies that this one does not; the recording itself can still be read.
+    if (!newer) throw Error(error.what());
+    info.settings = Settings();
+    add_warning(info.warning, std::string("its policy is unknown here: ") + error.what());
+  }
+  return info;
+}
+
+}  // namespace reattend

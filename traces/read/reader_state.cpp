@@ -1,0 +1,206 @@
+// Opening a trace: attributes decide what must be there, and every dataset is held against them.
+#include "traces/read/reader_state.h"
+
+#include <cstring>
+
+#include "base/error.h"
+#include "traces/read/info.h"
+
+namespace reattend {
+
+using hdf5::CheckedFile;
+using hdf5::Extents;
+using schema::Id;
+
+TraceReader::State::State(const std::filesystem::path& path) : file(path), info(read_info(file)) {
+  sizes = {.n_layer = info.n_stored(),
+           .n_head = info.n_head,
+           .n_kv_head = info.n_kv_head,
+           .d_head = info.d_head,
+           .n_prompt = info.n_prompt,
+           .n_vocab = info.n_vocab,
+           .n_map = info.n_map,
+           .n_column = info.n_column,
+           .n_overlap = static_cast<int64_t>(info.overlap_k.size())};
+  // `committed` is written last, so it has to be read before the rest is looked at.
+  open(Id::committed);
+  sizes.n_step = read_committed();
+  info.n_step = static_cast<int32_t>(sizes.n_step);
+  for (size_t i = 0; i < schema::kDatasets.size(); ++i) open(static_cast<Id>(i));
+  check_columns();
+  const auto has = [&](Id id) { return datasets[static_cast<size_t>(id)].has_value(); };
+  info.has_values = has(Id::prompt_values) && has(Id::values);
+  info.has_prompt_row_sums = has(Id::prompt_row_sums);
+  info.rope.factors = read_all<float>(Id::rope_factors);
+  if (std::all_of(info.rope.factors.begin(), info.rope.factors.end(), [](float f) { return f == 1; })) {
+    info.rope.factors.clear();
+  }
+  info.live = file.live();
+  info.closed = !file.marked_open();
+  if (!info.closed && !info.live) {
+    add_warning(info.warning, "recording ended without closing the file: its " + std::to_string(info.n_step) +
+                                  " finished steps are all here; `reattend trace repair` makes a copy that any "
+                                  "program opens");
+  }
+}
+
+bool TraceReader::State::needs(Id id) const {
+  switch (id) {
+    case Id::map_positions:
+    case Id::map_weights:
+    case Id::map_rest:
+      return info.maps == Maps::top;
+    case Id::map_dense:
+      return info.maps == Maps::dense;
+    case Id::map_binned:
+      return info.maps == Maps::binned;
+    default:
+      return !schema::dataset(id).optional;
+  }
+}
+
+void TraceReader::State::open(Id id) {
+  const auto& row = schema::dataset(id);
+  auto& dataset = datasets[static_cast<size_t>(id)];
+  if (dataset) return;
+  const Extents shape = sizes.shape(row);
+  dataset =
+      file.open(row, schema::element_of(row.type, info.kv_type),
+                std::span(shape.data(), static_cast<size_t>(row.rank())), row.extendible() || id == Id::vocab_text);
+  if (!dataset && needs(id)) {
+    fail({.where = info.path.string(),
+          .expected = "dataset " + std::string(row.group) + "/" + std::string(row.name),
+          .got = "none",
+          .remedy = "give a trace written by `reattend record`"});
+  }
+}
+
+int64_t TraceReader::State::read_committed() {
+  const int64_t n = read<int64_t>(Id::committed, {}, {1, 1, 1, 1}).front();
+  constexpr int64_t kMost = 1 << 28;
+  if (n < 0 || n > kMost) {
+    fail({.where = at(Id::committed).where, .expected = "0 to " + std::to_string(kMost), .got = std::to_string(n)});
+  }
+  return n;
+}
+
+/// Every position of every step must have a column.
+void TraceReader::State::check_columns() const {
+  if (info.maps != Maps::dense && info.maps != Maps::binned) return;
+  const int64_t reach = int64_t{info.n_column} * (info.maps == Maps::binned ? info.map_bin : 1);
+  if (reach >= info.n_prompt + int64_t{info.n_step}) return;
+  fail({.where = info.path.string() + ": attribute n_column",
+        .expected = "columns for " + std::to_string(info.n_prompt + int64_t{info.n_step}) + " positions",
+        .got = "for " + std::to_string(reach)});
+}
+
+const CheckedFile::Opened& TraceReader::State::at(Id id) const {
+  const auto& dataset = datasets[static_cast<size_t>(id)];
+  if (!dataset) {
+    fail({.where = info.path.string(),
+          .expected = "dataset " + std::string(schema::dataset(id).group) + "/" + std::string(schema::dataset(id).name),
+          .got = "none",
+          .remedy = "record again with it"});
+  }
+  return *dataset;
+}
+
+hsize_t TraceReader::State::stored_index(int32_t layer) const {
+  if (layer < 0 || layer >= info.n_layer) {
+    fail_usage({.where = info.path.string() + ": layer",
+                .expected = "0 to " + std::to_string(info.n_layer - 1),
+                .got = std::to_string(layer)});
+  }
+  if (info.layers.empty()) return static_cast<hsize_t>(layer);
+  const auto found = std::lower_bound(info.layers.begin(), info.layers.end(), layer);
+  if (found != info.layers.end() && *found == layer) return static_cast<hsize_t>(found - info.layers.begin());
+  std::string list;
+  for (const int32_t l : info.layers) list += (list.empty() ? "" : ",") + std::to_string(l);
+  fail_usage({.where = info.path.string() + ": layer",
+              .expected = "one of those recorded (" + list + ")",
+              .got = std::to_string(layer),
+              .remedy = "name recorded ones with --layers, or record again without --layers"});
+}
+
+void TraceReader::State::check_kv_head(int32_t kv_head) const {
+  if (kv_head >= 0 && kv_head < info.n_kv_head) return;
+  fail_usage({.where = info.path.string() + ": KV head",
+              .expected = "0 to " + std::to_string(info.n_kv_head - 1),
+              .got = std::to_string(kv_head)});
+}
+
+void TraceReader::State::check_step(int32_t t, int32_t first) const {
+  if (t >= first && t <= info.n_step) return;
+  fail_usage({.where = info.path.string() + ": step",
+              .expected = std::to_string(first) + " to " + std::to_string(info.n_step),
+              .got = std::to_string(t)});
+}
+
+void TraceReader::State::check_ids(Id id, const std::vector<int32_t>& ids, int32_t lowest) const {
+  for (const int32_t each : ids) {
+    if (each >= lowest && each < info.n_vocab) continue;
+    fail({.where = at(id).where, .expected = "ids below " + std::to_string(info.n_vocab), .got = std::to_string(each)});
+  }
+}
+
+void TraceReader::State::fill_vocab() {
+  if (!vocab.empty()) return;
+  const auto text = read_all<char>(Id::vocab_text);
+  const auto offsets = read_all<int64_t>(Id::vocab_offsets);
+  std::vector<std::string> all;
+  all.reserve(offsets.size() - 1);
+  for (size_t i = 0; i + 1 < offsets.size(); ++i) {
+    const int64_t from = offsets[i], to = offsets[i + 1];
+    if (from < 0 || to < from || to > static_cast<int64_t>(text.size())) {
+      fail({.where = at(Id::vocab_offsets).where,
+            .expected = "rising offsets up to " + std::to_string(text.size()),
+            .got = std::to_string(from) + ", " + std::to_string(to)});
+    }
+    all.emplace_back(text.data() + from, static_cast<size_t>(to - from));
+  }
+  vocab = std::move(all);
+}
+
+void TraceReader::State::append_rows(std::vector<std::byte>& out, Id prompt, Id steps, hsize_t layer) const {
+  const size_t row = static_cast<size_t>(info.d_head) * bytes_of(at(prompt).element);
+  const size_t n_kv_head = static_cast<size_t>(info.n_kv_head), n_position = n_prompt() + n_step();
+  out.resize(n_kv_head * n_position * row);
+  Extents one = sizes.shape(schema::dataset(prompt));
+  one[0] = one[1] = 1;
+  for (size_t h = 0; h < n_kv_head; ++h) {
+    CheckedFile::read(at(prompt), {layer, h, 0, 0}, one,
+                      std::span(out).subspan(h * n_position * row, n_prompt() * row));
+  }
+  const auto decoded = read_layer_steps<std::byte>(steps, layer);
+  for (size_t t = 0; t < n_step(); ++t) {
+    for (size_t h = 0; h < n_kv_head; ++h) {
+      std::memcpy(out.data() + (h * n_position + n_prompt() + t) * row, decoded.data() + (t * n_kv_head + h) * row,
+                  row);
+    }
+  }
+}
+
+bool TraceReader::State::refresh() {
+  if (!file.marked_open()) return false;
+  info.live = file.live();
+  file.refresh(*datasets[static_cast<size_t>(Id::committed)]);
+  const int64_t n = read_committed();
+  if (n <= sizes.n_step) return false;
+  sizes.n_step = n;
+  for (size_t i = 0; i < schema::kDatasets.size(); ++i) {
+    auto& dataset = datasets[i];
+    if (!dataset || !schema::kDatasets[i].extendible()) continue;
+    file.refresh(*dataset);
+    const hsize_t need = sizes.of(schema::kDatasets[i].shape[0]);
+    if (dataset->extents[0] < need) {
+      fail({.where = dataset->where,
+            .expected = std::to_string(need) + " rows",
+            .got = std::to_string(dataset->extents[0])});
+    }
+  }
+  info.n_step = static_cast<int32_t>(n);
+  check_columns();
+  return true;
+}
+
+}  // namespace reattend
