@@ -9,11 +9,6 @@
 namespace reattend::cli {
 namespace {
 
-std::string text_of(const Cell& cell) {
-  const auto* value = std::get_if<int64_t>(&cell);
-  return value != nullptr ? std::to_string(*value) : "each layer's own";
-}
-
 std::string of_trace(const AnalysisReport& report) {
   const TraceInfo& info = report.info;
   return fmt::format("{}: {} prompt tokens, {} steps, {} of {} layers", info.path.filename().string(), info.n_prompt,
@@ -92,6 +87,7 @@ Chart cosine_chart(const AnalysisReport& report) {
       const std::string to = r == 0 ? "previous step" : fmt::format("refresh, S = {}", result.request.strides[r - 1]);
       panel.series.push_back(by_layer(to + ", median", result.cosine,
                                       [&](size_t l) { return cosine_spread(only(result.cosine, l), stage, r).p50; }));
+      if (r < result.request.strides.size()) continue;  // minima of all references would hide each other
       panel.series.push_back(by_layer(to + ", minimum", result.cosine,
                                       [&](size_t l) { return cosine_spread(only(result.cosine, l), stage, r).min; }));
     }
@@ -107,11 +103,12 @@ Chart gate_chart(const AnalysisReport& report) {
   Panel roc{.title = fmt::format("all layers, lag {}", own),
             .x = {.title = "false alarm rate", .low = 0, .high = 1},
             .y = {.title = "recall: wanted refreshes that are made", .low = 0, .high = 1}};
-  Panel by_lag{
-      .title = "by lag", .x = {.title = "lag, steps", .log = true}, .y = {.title = "area under the curve", .high = 1}};
+  Panel by_lag{.title = "by lag",
+               .x = {.title = "lag, steps", .log = true},
+               .y = {.title = "area under the curve", .low = 0, .high = 1}};
   Panel layers{.title = fmt::format("by layer, lag {}", own),
                .x = {.title = "layer"},
-               .y = {.title = "area under the curve", .high = 1}};
+               .y = {.title = "area under the curve", .low = 0, .high = 1}};
   for (size_t stage = 0; stage < kStages.size(); ++stage) {
     const std::string name = fmt::format("{}, all layers", kStageTitles[stage]);
     Series curve{.name = name}, all{.name = name, .points = true};

@@ -10,13 +10,6 @@ namespace {
 
 constexpr size_t kCurvePoints = 200;
 
-Cell all_of() {
-  return std::string("all");
-}
-Cell number(int64_t x) {
-  return x;
-}
-
 const std::vector<Column> kSpreadColumns = {{"n"},   {"mean"}, {"min"}, {"p05"}, {"p25"},
                                             {"p50"}, {"p75"},  {"p95"}, {"max"}};
 void append(std::vector<Cell>& row, const Spread& s) {
@@ -254,6 +247,11 @@ Cell own_lag(const AnalysisReport& report) {
     values.push_back(reattend::own_lag(report.result.recycled, l, report.result.request.lags, report.info.n_step));
   }
   return common(values);
+}
+
+std::string text_of(const Cell& own) {
+  const auto* value = std::get_if<int64_t>(&own);
+  return value != nullptr ? std::to_string(*value) : "each layer's own";
 }
 
 std::vector<Shown> shown_budgets(const AnalysisReport& report) {

@@ -40,6 +40,16 @@ std::vector<Shown> shown_lags(const AnalysisReport& report);
 Cell own_budget(const AnalysisReport& report);
 Cell own_lag(const AnalysisReport& report);
 
+/// A number, or "each layer's own".
+std::string text_of(const Cell& own);
+/// A count in a cell.
+inline Cell number(int64_t x) {
+  return x;
+}
+inline Cell all_of() {
+  return std::string("all");
+}
+
 /// One layer of a list, as a list.
 template <class T>
 std::span<const T> only(const std::vector<T>& layers, size_t i) {

@@ -9,17 +9,6 @@
 namespace reattend::cli {
 namespace {
 
-Cell all_of() {
-  return std::string("all");
-}
-Cell number(int64_t x) {
-  return x;
-}
-std::string text_of(const Cell& cell) {
-  const auto* value = std::get_if<int64_t>(&cell);
-  return value != nullptr ? std::to_string(*value) : "each layer's own";
-}
-
 /// Rows of each layer, then of all together: fill(span of layers, label).
 template <class T, class Fill>
 void for_each_and_all(const std::vector<T>& layers, const Fill& fill) {

@@ -297,6 +297,16 @@ TEST(Sensitivity, OrdersLayersByWhatTheyLose) {
   EXPECT_EQ(places(std::vector<double>{NAN, 1, 1}), (std::vector<int32_t>{3, 1, 2}));
 }
 
+TEST(Sensitivity, WithoutValuesHasNoErrorsButLosses) {
+  HandMadeShape shape;
+  shape.values = false;
+  Rig rig(std::make_shared<HandMade>(shape, 4U));
+  const std::vector<int32_t> budgets = {4};
+  const LayerSensitivity layer = sensitivity(rig.replayer, 0, streaming(1), budgets, kGoOn);
+  EXPECT_TRUE(std::isnan(layer.at[0].output_error_p95));
+  EXPECT_GT(layer.at[0].lost, 0);
+}
+
 AnalysisRequest all_of_it() {
   AnalysisRequest out;
   for (size_t i = 0; i < kAnalyses.size(); ++i) out.what.insert(static_cast<Analysis>(i));
