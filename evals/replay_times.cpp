@@ -28,7 +28,7 @@ class Timer {
     out_.n_prompt = info.n_prompt, out_.n_step = info.n_step;
     out_.threads = pool.n_thread(), out_.memory_limit = options.memory_limit;
     one_ = {info.stored_layer(info.n_stored() / 2)};
-    budget_ = std::max(8, std::min(1024, info.n_prompt / 8));
+    budget_ = std::max(64, std::min(1024, info.n_prompt / 8));  // half of it holds a window of 32
   }
 
   ReplayTimes run() {

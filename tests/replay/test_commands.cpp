@@ -101,6 +101,54 @@ TEST_F(Commands, ReplayTakesLayersAndLeavesOutOutputErrors) {
   }
 }
 
+/// An interval that the exact mass is outside of would be worse than none.
+TEST_F(Commands, ReplayFromMapsGivesAnIntervalThatHoldsTheExactMass) {
+  for (const std::vector<std::string>& policy :
+       {std::vector<std::string>{"--stride", "4", "--budget", "16"}, {"--policy", "streaming", "--budget", "16"}}) {
+    std::vector<std::string> arguments = {"replay", trace(), "--json"};
+    arguments.insert(arguments.end(), policy.begin(), policy.end());
+    const nlohmann::json exact = nlohmann::json::parse(run(arguments).out);
+    EXPECT_FALSE(exact["from_maps"]);
+    EXPECT_TRUE(exact["total"]["recovered_upper"].is_null());
+    arguments.emplace_back("--from-maps");
+    const ProgramResult found = run(arguments);
+    ASSERT_EQ(found.code, 0) << found.err;
+    const nlohmann::json bounds = nlohmann::json::parse(found.out);
+    EXPECT_TRUE(bounds["from_maps"]);
+    EXPECT_LE(bounds["total"]["recovered"].get<double>(), exact["total"]["recovered"].get<double>() + 1e-5);
+    EXPECT_GE(bounds["total"]["recovered_upper"].get<double>(), exact["total"]["recovered"].get<double>() - 1e-5);
+    EXPECT_TRUE(bounds["total"]["output_error_p95"].is_null());
+  }
+  const ProgramResult table = run({"replay", trace(), "--from-maps", "--stride", "4", "--budget", "16"});
+  EXPECT_NE(table.out.find("from maps alone: the recovered mass lies between"), std::string::npos) << table.out;
+  expect_refused(run({"replay", trace(), "--from-maps", "--policy", "h2o", "--budget", "16"}), 2, "--from-maps");
+  expect_refused(run({"replay", trace(), "--from-maps", "--schedule", "query"}), 2, "schedule = fixed");
+}
+
+TEST_F(Commands, BenchReplayTimesEveryKindOfChangeOnATraceAndWithoutOne) {
+  for (const std::vector<std::string>& source :
+       {std::vector<std::string>{trace()}, {"--context", "200", "--steps", "12", "--layers", "2"}}) {
+    std::vector<std::string> arguments = {"bench", "replay", "--repeats", "2", "--json"};
+    arguments.insert(arguments.end(), source.begin(), source.end());
+    const ProgramResult result = run(arguments);
+    ASSERT_EQ(result.code, 0) << result.err;
+    const nlohmann::json json = nlohmann::json::parse(result.out);
+    std::string changes;
+    for (const nlohmann::json& time : json["times"]) {
+      changes += time["change"].get<std::string>() + "\n";
+      EXPECT_GE(time["ms"], 0);
+    }
+    for (const char* kind : {"K of all layers, recycled", "S of one layer", "threshold of all layers", "h2o",
+                             "tokenselect", "output errors", "pool of one layer"}) {
+      EXPECT_NE(changes.find(kind), std::string::npos) << kind;
+    }
+    EXPECT_GT(json["memory_held"], 0);
+    arguments.erase(arguments.begin() + 4);
+    EXPECT_NE(run(arguments).out.find("memory: "), std::string::npos);
+  }
+  expect_refused(run({"bench", "replay", file("none.h5")}), 1, "none.h5");
+}
+
 TEST_F(Commands, TuneWritesSettingsThatOtherCommandsAccept) {
   const std::string out = file("tuned.toml");
   const ProgramResult tuned =

@@ -14,7 +14,7 @@ int32_t most_attended(const Attend& attend, int32_t n_kept, int32_t t, int32_t p
   const int32_t kept = attend.kept ? std::min(attend.keep, n_kept) : 0;
   // An ageing set gives up an entry for each token of the run behind its stamp, and keeps every token of that run.
   if (attend.kept && attend.ages && attend.from_stamp) return attend.lead + std::max(kept + 1, t);
-  return attend.lead + kept + (attend.from_stamp ? t : std::max(0, p + 1 - attend.tail));
+  return attend.lead + kept + std::max(0, attend.from_stamp ? t + 1 - attend.tail : p + 1 - attend.tail);
 }
 
 }  // namespace
