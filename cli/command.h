@@ -19,6 +19,7 @@ struct Globals {
 /// Each cli/<name>.cpp defines one: adds its subcommand, whose callback does the work or throws Error.
 void add_analyse(CLI::App& app, const Globals& globals);
 void add_bench(CLI::App& app, const Globals& globals);
+void add_calibrate(CLI::App& app, const Globals& globals);
 void add_case(CLI::App& app, const Globals& globals);
 void add_compare(CLI::App& app, const Globals& globals);
 void add_demo(CLI::App& app, const Globals& globals);

@@ -229,14 +229,14 @@ void add_demo(CLI::App& app, const Globals& globals) {
   command->add_option("--offset", options->offset, "Characters of the text to skip")
       ->check(CLI::Range(0, 1 << 30))
       ->capture_default_str();
+  command->add_option("--max-output-error", options->bounds.max_output_error,
+                      "Bound on the 95th percentile of the relative output error, by replay (0.5 where no KL can be "
+                      "predicted)");
+  command->add_option("--max-lost-mass", options->bounds.max_lost_mass,
+                      "Bound on the mean lost attention mass, by replay (0.1 where no KL can be predicted)");
   command
-      ->add_option("--max-output-error", options->bounds.max_output_error,
-                   "Bound on the 95th percentile of the relative output error, by replay")
-      ->capture_default_str();
-  command
-      ->add_option("--max-lost-mass", options->bounds.max_lost_mass, "Bound on the mean lost attention mass, by replay")
-      ->capture_default_str();
-  command->add_option("--max-kl", options->bounds.max_kl, "Bound on the mean KL to full attention, measured")
+      ->add_option("--max-kl", options->bounds.max_kl,
+                   "Bound on the mean KL to full attention: predicted where it can be, and measured")
       ->capture_default_str();
   command->add_flag("--force", options->force, "Replace what is in the folder");
   add_sampler_options(*command, options->sampler);

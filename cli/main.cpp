@@ -19,8 +19,8 @@ namespace {
 
 /// Subcommands in the order of help: the main job, then making, reading and checking runs.
 constexpr void (*kCommands[])(CLI::App&, const Globals&) = {
-    add_demo,  add_run,  add_record, add_replay, add_analyse, add_tune, add_compare, add_study, add_verify,
-    add_trace, add_view, add_case,   add_bench,  add_info, add_get_model,
+    add_demo,   add_run,       add_record, add_replay, add_analyse, add_tune,  add_compare, add_study,
+    add_verify, add_calibrate, add_trace,  add_view,   add_case,    add_bench, add_info,    add_get_model,
 };
 
 constexpr const char* kExamples = R"(Examples:

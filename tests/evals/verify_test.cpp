@@ -31,7 +31,7 @@ class Verify : public TinyEngine<NoLog> {
     header.settings = recorded;
     header.row_sums = true;
     header.vocab.resize(static_cast<size_t>(model_.shape().n_vocab), "x");
-    Recorder recorder(writer, header, model_.shape());
+    Recorder recorder(writer, header, model_.shape(), pool_);
     Observer* observers[] = {&recorder};
     const auto next = [](int32_t t, std::span<const float>) { return token(t); };
     const auto sequence = backend_.model->fork(*prefilled_.sequence);

@@ -41,7 +41,7 @@ class Tune : public ::testing::Test {
 };
 
 bool no_worse(const TunePoint& a, const TunePoint& b) {
-  return a.cost <= b.cost && a.output_error_p95 <= b.output_error_p95 && a.lost <= b.lost;
+  return a.cost <= b.cost && a.estimate <= b.estimate && a.lost <= b.lost;
 }
 
 TEST_F(Tune, SweepsTheWholeGridAndItsNumbersAreTheReplays) {
@@ -136,6 +136,53 @@ TEST_F(Tune, IfNoneOfTheFastestPassesMoreCarefulOnesAreTriedAndThenTheLowestKlWi
   EXPECT_GT(n, 1);
   EXPECT_EQ(none.best().measured->kl, 1.0 / n);
   EXPECT_NE(none.reason.find("None of the"), std::string::npos) << none.reason;
+}
+
+TEST_F(Tune, ConstraintsInTheUsersWordsHoldForWhatIsMeasured) {
+  options_.n_measure = 4, options_.n_more = 0;
+  const auto measure = [n = 0](const Settings&) mutable {
+    ++n;  // the first agrees too little, the second is too slow, the third's KL is too high
+    return Measured{
+        .kl = n == 3 ? 0.2 : 0.01, .agreement = n == 1 ? 0.5 : 0.95, .ms_per_token = n == 2 ? 9.0 : n * 1.0};
+  };
+  options_.bounds.min_agreement = 0.9, options_.bounds.max_ms = 8;
+  const TuneResult result = tuned(measure);
+  ASSERT_TRUE(result.best().measured);
+  EXPECT_EQ(result.best().measured->ms_per_token, 4) << result.reason;
+  EXPECT_NE(result.reason.find("top-1 agreement >= 0.9"), std::string::npos) << result.reason;
+  EXPECT_NE(result.reason.find("ms/token <= 8"), std::string::npos) << result.reason;
+}
+
+TEST_F(Tune, ATimeBoundKeepsOutWhatIsPredictedSlower) {
+  const TuneResult all = tuned();
+  options_.bounds.max_ms = all.points[all.points.size() / 2].cost;
+  const TuneResult result = tuned();
+  for (const TunePoint& point : result.points) EXPECT_EQ(point.within_bounds, point.cost <= *options_.bounds.max_ms);
+}
+
+TEST_F(Tune, KlIsPredictedOnlyForTheModelThatWasStudiedOrVerified) {
+  EXPECT_TRUE(std::isnan(tuned().best().predicted_kl));
+  VerifiedPoint seen = {.settings = Settings("recycled"), .estimates = {{"step_error_half_rms", 0.5}}, .kl = 0.25};
+  seen.predicted_ms = 1, seen.ms = 2, seen.predicted_full_ms = 1, seen.full_ms = 3;
+  const TuneResult before = tuned();
+  options_.verified = {seen};
+  const TuneResult result = tuned();
+  EXPECT_NEAR(result.prediction.kl(0.5), 0.25, 1e-9) << "the verified point itself is met";
+  EXPECT_NEAR(result.full_cost, 3 * before.full_cost, 1e-9);
+  EXPECT_NEAR(result.points.front().cost, 2 * before.points.front().cost, 1e-9);
+  EXPECT_NE(result.reason.find("verified"), std::string::npos) << result.reason;
+}
+
+TEST_F(Tune, OtherPoliciesJoinTheSweepAndAnUnknownEstimateIsRefused) {
+  Settings h2o("h2o");
+  h2o.set("K", int64_t{32});
+  options_.grid.more = {h2o};
+  options_.estimate = "lost_mass";
+  const TuneResult result = tuned();
+  EXPECT_EQ(result.points.size(), 9U);
+  for (const TunePoint& point : result.points) EXPECT_NEAR(point.estimate, point.lost, 1e-6);
+  options_.estimate = "magic";
+  EXPECT_THROW(tuned(), Error);
 }
 
 TEST_F(Tune, FullAttentionStaysWhereNothingIsFaster) {

@@ -58,13 +58,21 @@ std::string settings_file(const TuneResult& result, const TraceInfo& info) {
     text += line("output_error_mean", best.output_error_mean) + line("output_error_p95", best.output_error_p95);
   }
   text += line("effective_stride", best.effective_stride) + line("positions", best.positions);
+  if (!std::isnan(best.estimate)) {
+    text += fmt::format("estimate = {}\n", quoted(result.prediction.estimate)) + line("estimate_value", best.estimate);
+  }
+  if (!std::isnan(best.predicted_kl)) text += line("mean_kl", best.predicted_kl);
   if (best.measured) {
     text += "\n[evidence.measured]\n" + line("mean_kl", best.measured->kl) +
             line("top1_agreement", best.measured->agreement) + line("ms_per_token", best.measured->ms_per_token);
   }
-  text += "\n[evidence.bounds]\n" + line("max_output_error_p95", result.bounds.max_output_error) +
-          line("max_lost_mass", result.bounds.max_lost_mass);
-  if (best.measured) text += line("max_mean_kl", result.bounds.max_kl);
+  text += "\n[evidence.bounds]\n";
+  const TuneBounds& bounds = result.bounds;
+  if (bounds.max_output_error) text += line("max_output_error_p95", *bounds.max_output_error);
+  if (bounds.max_lost_mass) text += line("max_lost_mass", *bounds.max_lost_mass);
+  if (best.measured || !std::isnan(best.predicted_kl)) text += line("max_mean_kl", bounds.max_kl);
+  if (bounds.min_agreement) text += line("min_top1_agreement", *bounds.min_agreement);
+  if (bounds.max_ms) text += line("max_ms_per_token", *bounds.max_ms);
   return text;
 }
 

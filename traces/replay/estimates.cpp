@@ -7,7 +7,6 @@
 #include <limits>
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include "base/error.h"
 #include "base/statistics.h"
@@ -143,7 +142,7 @@ double worst_layer(const ReplayedRun& run) {
 constexpr Estimate kEstimates[] = {
     {"lost_mass", "mean attention mass on positions that were not attended to", false,
      [](const ReplayedRun& run) { return mean_of(run, lost); }},
-    {"lost_mass_rms", "root of its mean square: heads that lose much count more", false,
+    {"lost_mass_rms", "root mean square of the lost mass: heads that lose much count more", false,
      [](const ReplayedRun& run) {
        return std::sqrt(mean_of(run, [](const LayerReplay& l, size_t i) { return lost(l, i) * lost(l, i); }));
      }},
@@ -151,7 +150,7 @@ constexpr Estimate kEstimates[] = {
      [](const ReplayedRun& run) {
        return mean_of(run, [](const LayerReplay& l, size_t i) { return double{l.losses.middle[i]}; });
      }},
-    {"lost_middle_share", "the same as a share of the mass that lies there: sinks and recent tokens do not hide it",
+    {"lost_middle_share", "that as a share of the mass on those positions: sinks and recent tokens do not hide it",
      false,
      [](const ReplayedRun& run) {
        const double had = mean_of(run, [](const LayerReplay& l, size_t i) { return double{l.losses.of_middle[i]}; });
@@ -179,10 +178,11 @@ constexpr Estimate kEstimates[] = {
      }},
     {"output_error_mean", "mean |o - o_full| / |o_full| of each head", true,
      [](const ReplayedRun& run) { return mean_error(run, 1); }},
-    {"output_error_rms", "its root mean square", true, [](const ReplayedRun& run) { return mean_error(run, 2); }},
-    {"output_error_p95", "its 95th percentile", true,
+    {"output_error_rms", "root mean square of |o - o_full| / |o_full|", true,
+     [](const ReplayedRun& run) { return mean_error(run, 2); }},
+    {"output_error_p95", "95th percentile of |o - o_full| / |o_full|", true,
      [](const ReplayedRun& run) { return error_percentile(run, 0.95); }},
-    {"output_error_p99", "its 99th percentile", true,
+    {"output_error_p99", "99th percentile of |o - o_full| / |o_full|", true,
      [](const ReplayedRun& run) { return error_percentile(run, 0.99); }},
     {"output_error_above", "share of steps and heads whose relative output error is above 0.5", true,
      [](const ReplayedRun& run) {
@@ -192,13 +192,14 @@ constexpr Estimate kEstimates[] = {
      }},
     {"layer_error_mean", "mean over steps and layers of |o - o_full| of all heads together, over the layer's usual |o|",
      true, [](const ReplayedRun& run) { return mean(layer_errors(run)); }},
-    {"layer_error_p95", "95th percentile of that", true,
+    {"layer_error_p95", "95th percentile of the layers' errors over their usual |o|", true,
      [](const ReplayedRun& run) {
        std::vector<double> all = layer_errors(run);
        return percentile(all, 0.95);
      }},
-    {"layer_error_worst", "the worst layer's mean of that", true, worst_layer},
-    {"step_error_squares", "squares of that summed over layers, mean over steps", true,
+    {"layer_error_worst", "the worst layer's mean error over its usual |o|", true, worst_layer},
+    {"step_error_squares", "squares of the layers' errors over their usual |o|, summed over layers, mean over steps",
+     true,
      [](const ReplayedRun& run) { return mean(step_errors(run)); }},
     {"step_error_root", "root of the sum of squares over layers, mean over steps", true,
      [](const ReplayedRun& run) { return mean_over_steps(step_errors(run), [](double x) { return std::sqrt(x); }); }},
@@ -213,13 +214,13 @@ constexpr Estimate kEstimates[] = {
      [](const ReplayedRun& run) { return mean(step_errors(run, [](double depth) { return 1 - depth; })); }},
     {"step_error_late", "sum of squares with weights that rise from 0 at the first layer to 1 at the last", true,
      [](const ReplayedRun& run) { return mean(step_errors(run, [](double depth) { return depth; })); }},
-    {"step_error_late_rms", "its root mean square over steps: the worst steps count most", true,
+    {"step_error_late_rms", "the same as a root mean square over steps: the worst steps count most", true,
      [](const ReplayedRun& run) { return root_mean_square(step_errors(run, [](double depth) { return depth; })); }},
     {"step_error_half", "sum of squares over the second half of the layers, mean over steps", true,
      [](const ReplayedRun& run) { return mean(step_errors(run, second_half)); }},
-    {"step_error_half_rms", "its root mean square over steps", true,
+    {"step_error_half_rms", "sum of squares over the second half of the layers, root mean square over steps", true,
      [](const ReplayedRun& run) { return root_mean_square(step_errors(run, second_half)); }},
-    {"step_error_half_p95", "its 95th percentile over steps", true,
+    {"step_error_half_p95", "sum of squares over the second half of the layers, 95th percentile over steps", true,
      [](const ReplayedRun& run) {
        std::vector<double> all = step_errors(run, second_half);
        return percentile(all, 0.95);
@@ -247,10 +248,8 @@ const Estimate* find_estimate(std::string_view name) {
 
 const Estimate& estimate_named(std::string_view name, const std::string& option) {
   if (const Estimate* found = find_estimate(name)) return *found;
-  std::vector<std::string_view> names;
-  for (const Estimate& each : kEstimates) names.push_back(each.name);
   fail_usage({.where = option,
-              .expected = fmt::format("one of {}", fmt::join(names, ", ")),
+              .expected = "an estimate of docs/study.md, such as step_error_half_rms, output_error_p95 or lost_mass",
               .got = fmt::format("\"{}\"", name),
               .remedy = {}});
 }
@@ -281,6 +280,10 @@ void measure_losses(const PreparedLayer& prepared, LayerReplay& layer, ThreadPoo
     losses.middle[at] = static_cast<float>(run_sum(row.data(), begin, end));
     losses.largest[at] = *std::max_element(row.begin(), row.end());
   });
+}
+
+void measure_output_norms(const PreparedLayer& prepared, LayerReplay& layer) {
+  ReplayLosses& losses = layer.losses;
   if (layer.output_error.empty()) return;
   const int32_t n_head = prepared.n_head(), d = prepared.d_head();
   losses.output_norm.resize(layer.output_error.size());

@@ -27,7 +27,7 @@ struct Estimate {
 std::span<const Estimate> estimates();
 /// nullptr when there is none of that name.
 const Estimate* find_estimate(std::string_view name);
-/// Throws Error (usage) that lists the names.
+/// Throws Error (usage) for an unknown name, which `option` gave.
 const Estimate& estimate_named(std::string_view name, const std::string& option);
 /// Parallel to estimates(); nan for what the run does not have.
 std::vector<double> evaluate_estimates(const ReplayedRun& run);
@@ -36,8 +36,9 @@ std::vector<double> evaluate_estimates(const ReplayedRun& run);
 /// lost elsewhere is told apart from it.
 inline constexpr int32_t kSinkPositions = 4, kRecentPositions = 64;
 
-/// Fills `layer.losses` from its sets, which must be there. `prepared` is the same layer's, its outputs made where
-/// layer.output_error is.
+/// Fills `layer.losses` but for the outputs' norms, from its sets, which must be there. `prepared` is the same layer's.
 void measure_losses(const PreparedLayer& prepared, LayerReplay& layer, ThreadPool& pool, const Cancel& cancel);
+/// Fills those norms where there are output errors; the prepared layer then has its outputs.
+void measure_output_norms(const PreparedLayer& prepared, LayerReplay& layer);
 
 }  // namespace reattend

@@ -164,6 +164,7 @@ struct Replayer::State {
     measured.keep_sets = request.keep_sets || request.estimates;
     LayerReplay out = measure(*job.plans, job.layer, decisions, *job.prepared, measured, info.rope, threads, cancel);
     if (request.estimates) measure_losses(*job.prepared, out, threads, cancel);
+    if (request.estimates || request.output_norm) measure_output_norms(*job.prepared, out);
     if (!request.keep_sets) out.sets.clear();
     return out;
   }

@@ -19,6 +19,7 @@ struct ReplayRequest {
   bool keep_sets = false;       ///< also return every attended set (tests, `case`-like export)
   bool from_maps = false;       ///< from the recorded maps alone: masses become intervals (traces/replay/from_maps.h)
   bool estimates = false;       ///< also measure what estimates() look at (traces/replay/estimates.h)
+  bool output_norm = false;     ///< of that only what estimates from output errors need, which is much quicker
 };
 
 /// What was read over all steps and KV heads of a layer, in positions.
@@ -36,7 +37,7 @@ struct ReplayWork {
   }
 };
 
-/// What was not attended to, beyond its mass; only with ReplayRequest::estimates. Arrays are [T][n_kv_head].
+/// What was not attended to, beyond its mass; only with ReplayRequest::estimates or output_norm. Arrays are [T][n_kv_head].
 struct ReplayLosses {
   std::vector<float> largest;            ///< largest weight of the group-mean row that was lost
   std::vector<float> middle, of_middle;  ///< lost and all mass of positions beside sinks and recent ones

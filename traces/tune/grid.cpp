@@ -47,6 +47,9 @@ std::vector<Settings> make_grid(const TuneGrid& grid, const TraceInfo& info) {
   std::stable_sort(all.begin(), all.end(), [&](const Settings& a, const Settings& b) {
     return a.count("K", 0, info.n_prompt) > b.count("K", 0, info.n_prompt);
   });
+  for (const Settings& each : grid.more) {
+    if (std::find(all.begin(), all.end(), each) == all.end()) all.push_back(each);
+  }
   return all;
 }
 

@@ -3,11 +3,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "base/error.h"
+#include "traces/replay/estimates.h"
 #include "traces/replay/summary.h"
 #include "traces/tune/cost.h"
 
@@ -16,24 +19,54 @@ namespace {
 
 /// a is at least as good as b everywhere and better somewhere.
 bool dominates(const TunePoint& a, const TunePoint& b) {
-  const bool no_worse = a.cost <= b.cost && a.output_error_p95 <= b.output_error_p95 && a.lost <= b.lost;
-  return no_worse && (a.cost < b.cost || a.output_error_p95 < b.output_error_p95 || a.lost < b.lost);
+  const bool no_worse = a.cost <= b.cost && a.estimate <= b.estimate && a.lost <= b.lost;
+  return no_worse && (a.cost < b.cost || a.estimate < b.estimate || a.lost < b.lost);
 }
 
-/// How far a point is from the bounds: the larger ratio to one of them.
-double excess(const TunePoint& point, const TuneBounds& bounds) {
-  const auto ratio = [](double value, double bound) { return bound > 0 ? value / bound : value > 0 ? HUGE_VAL : 0; };
-  return std::max(ratio(point.output_error_p95, bounds.max_output_error), ratio(point.lost, bounds.max_lost_mass));
+/// How far a point is from the bounds: the largest ratio to one of them.
+double excess(const TunePoint& point, const TuneBounds& bounds, bool calibrated) {
+  double most = std::isnan(point.predicted_kl) ? 0 : point.predicted_kl / bounds.max_kl;
+  if (bounds.max_output_error) most = std::max(most, point.output_error_p95 / *bounds.max_output_error);
+  if (bounds.max_lost_mass) most = std::max(most, point.lost / *bounds.max_lost_mass);
+  if (bounds.max_ms && calibrated) most = std::max(most, point.cost / *bounds.max_ms);
+  return most;
+}
+
+bool passes(const Measured& m, const TuneBounds& bounds) {
+  return m.kl <= bounds.max_kl && m.agreement >= bounds.min_agreement.value_or(0) &&
+         m.ms_per_token <= bounds.max_ms.value_or(HUGE_VAL);
+}
+
+/// "KL <= 0.1, top-1 agreement >= 0.9": those that a measurement, or a replay, is held against.
+std::string in_words(const TuneBounds& bounds, bool measured, bool predicts_kl) {
+  std::vector<std::string> parts;
+  if (measured || predicts_kl) parts.push_back(fmt::format("mean KL <= {}", bounds.max_kl));
+  if (measured && bounds.min_agreement) parts.push_back(fmt::format("top-1 agreement >= {}", *bounds.min_agreement));
+  if (!measured && bounds.max_output_error) {
+    parts.push_back(fmt::format("95th percentile of output error <= {}", *bounds.max_output_error));
+  }
+  if (!measured && bounds.max_lost_mass) parts.push_back(fmt::format("lost mass <= {}", *bounds.max_lost_mass));
+  if (bounds.max_ms) parts.push_back(fmt::format("ms/token <= {}", *bounds.max_ms));
+  return fmt::format("{}", fmt::join(parts, ", "));
 }
 
 class Tuner {
  public:
   Tuner(Replayer& replayer, const TuneOptions& options, const ProgressFn& progress, const Cancel& cancel)
-      : replayer_(replayer), info_(replayer.info()), options_(options), progress_(progress), cancel_(cancel) {
+      : replayer_(replayer),
+        info_(with_calibration(replayer.info(), options)),
+        options_(options),
+        progress_(progress),
+        cancel_(cancel) {
     result_.bounds = options.bounds;
     result_.calibrated = is_calibrated(info_.calibration);
     result_.has_values = info_.has_values;
-    result_.full_cost = cost(full_work(info_));
+    result_.prediction = make_prediction(info_, options.estimate, options.verified);
+    if (!result_.prediction.curve.exists()) {
+      if (!result_.bounds.max_output_error) result_.bounds.max_output_error = kMaxOutputError;
+      if (!result_.bounds.max_lost_mass) result_.bounds.max_lost_mass = kMaxLostMass;
+    }
+    result_.full_cost = cost(full_work(info_)) * (result_.calibrated ? result_.prediction.correction.full_ms : 1);
   }
 
   TuneResult run(const MeasureFn& measure) {
@@ -52,6 +85,10 @@ class Tuner {
   }
 
  private:
+  static TraceInfo with_calibration(TraceInfo info, const TuneOptions& options) {
+    if (options.calibration) info.calibration = *options.calibration;
+    return info;
+  }
   double cost(const StepWork& work) const {
     return result_.calibrated ? predict_ms(info_, work)
                               : (attend_bytes(info_, work) + select_bytes(info_, work)) * 1e-6;
@@ -69,10 +106,12 @@ class Tuner {
   void sweep(const std::vector<Settings>& grid, const std::vector<int32_t>& layers, const std::string& what) {
     std::vector<std::vector<LayerReplay>> replayed(grid.size());
     const size_t total = grid.size() * layers.size();
+    const bool losses = !find_estimate(result_.prediction.estimate)->needs_values;
     for (size_t l = 0; l < layers.size(); ++l) {
       for (size_t i = 0; i < grid.size(); ++i) {
         report(what, l * grid.size() + i, total, "replays");
-        ReplayResult one = replayer_.run({.settings = grid[i], .layers = {layers[l]}}, {}, cancel_);
+        ReplayResult one = replayer_.run(
+            {.settings = grid[i], .layers = {layers[l]}, .estimates = losses, .output_norm = !losses}, {}, cancel_);
         replayed[i].push_back(std::move(one.layers.front()));
       }
     }
@@ -93,7 +132,11 @@ class Tuner {
       *part /= share;
     }
     TunePoint point = {.settings = settings, .whole = static_cast<int32_t>(layers.size()) == info_.n_layer};
-    point.cost = cost(work);
+    const Prediction& prediction = result_.prediction;
+    point.cost = cost(work) * (result_.calibrated ? prediction.correction.ms : 1);
+    point.estimate = find_estimate(prediction.estimate)->value({info_.n_step, layers});
+    // Sums over some of the layers are good for an order, not for a KL.
+    point.predicted_kl = point.whole ? prediction.kl(point.estimate) : std::numeric_limits<double>::quiet_NaN();
     point.speed_up = result_.full_cost / point.cost;
     point.output_error_mean = info_.has_values ? summary.output_error_mean : 0;
     point.output_error_p95 = info_.has_values ? summary.output_error_p95 : 0;
@@ -129,7 +172,7 @@ class Tuner {
     std::stable_sort(points.begin(), points.end(),
                      [](const TunePoint& a, const TunePoint& b) { return a.cost < b.cost; });
     for (TunePoint& point : points) {
-      point.within_bounds = excess(point, options_.bounds) <= 1;
+      point.within_bounds = point.whole && excess_of(point) <= 1;
       const auto beats = [&](const TunePoint& other) { return other.whole && dominates(other, point); };
       point.on_front = point.whole && std::none_of(points.begin(), points.end(), beats);
     }
@@ -146,9 +189,8 @@ class Tuner {
     }
     relaxed = within.empty();
     if (!relaxed) return within;
-    std::stable_sort(all.begin(), all.end(), [&](size_t a, size_t b) {
-      return excess(result_.points[a], options_.bounds) < excess(result_.points[b], options_.bounds);
-    });
+    std::stable_sort(all.begin(), all.end(),
+                     [&](size_t a, size_t b) { return excess_of(result_.points[a]) < excess_of(result_.points[b]); });
     return all;
   }
 
@@ -171,25 +213,38 @@ class Tuner {
       return;
     }
     result_.chosen = order.front();
-    const std::string bounds = fmt::format("95th percentile of output error <= {}, lost mass <= {}",
-                                           options_.bounds.max_output_error, options_.bounds.max_lost_mass);
+    const std::string bounds = in_words(result_.bounds, false, result_.prediction.curve.exists());
     std::string reason =
         relaxed ? fmt::format(
                       "No setting that is faster than full attention is within the bounds ({}); those nearest to "
                       "them were taken, by the larger ratio to a bound ({:.2f} for the first).",
-                      bounds, excess(result_.points[order.front()], options_.bounds))
-                : fmt::format("{} of {} settings are within the bounds ({}).", count_within(), result_.points.size(),
-                              bounds);
+                      bounds, excess_of(result_.points[order.front()]))
+                : fmt::format("{} of {} settings replayed on all layers are within the bounds ({}).", count_within(),
+                              count_whole(), bounds);
     reason += measure   ? measured_choice(order, measure)
               : relaxed ? " The nearest is chosen."
                         : " The fastest of them is chosen; it was not measured.";
-    result_.reason = reason;
+    result_.reason = reason + " " + uncertainty();
   }
+
+  /// How far what was said may be off.
+  std::string uncertainty() const {
+    const TunePoint& best = result_.best();
+    std::string text = result_.prediction.in_words();
+    if (!std::isnan(best.predicted_kl)) {
+      text += fmt::format(" Predicted KL of the choice: {:.4f}, two times in three within {:.4f} to {:.4f}.",
+                          best.predicted_kl, best.predicted_kl / result_.prediction.curve.spread,
+                          best.predicted_kl * result_.prediction.curve.spread);
+    }
+    return text;
+  }
+  double excess_of(const TunePoint& point) const { return excess(point, result_.bounds, result_.calibrated); }
 
   /// Measures candidates and sets `chosen`; returns the sentence that says why.
   std::string measured_choice(const std::vector<size_t>& order, const MeasureFn& measure) {
     std::vector<size_t> measured;
-    const auto passes = [&](size_t i) { return result_.points[i].measured->kl <= options_.bounds.max_kl; };
+    const auto passes = [&](size_t i) { return reattend::passes(*result_.points[i].measured, result_.bounds); };
+    const std::string wanted = in_words(result_.bounds, true, true);
     const auto try_one = [&](size_t i, size_t n) {
       report("measure " + result_.points[i].settings.summary(), measured.size(), n, "settings");
       cancel_.check();
@@ -215,13 +270,16 @@ class Tuner {
     result_.chosen = *std::min_element(measured.begin(), measured.end(), faster);
     const TunePoint& best = result_.best();
     if (passes(result_.chosen)) {
-      return fmt::format(" Of the {} measured, this is the fastest with mean KL <= {} (it has {:.4f}).",
-                         measured.size(), options_.bounds.max_kl, best.measured->kl);
+      return fmt::format(" Of the {} measured, this is the fastest with {} (its KL is {:.4f}).", measured.size(),
+                         wanted, best.measured->kl);
     }
-    return fmt::format(" None of the {} measured has mean KL <= {}; this one has the lowest ({:.4f}).", measured.size(),
-                       options_.bounds.max_kl, best.measured->kl);
+    return fmt::format(" None of the {} measured has {}; this one has the lowest KL ({:.4f}).", measured.size(), wanted,
+                       best.measured->kl);
   }
 
+  int64_t count_whole() const {
+    return std::count_if(result_.points.begin(), result_.points.end(), [](const TunePoint& p) { return p.whole; });
+  }
   int64_t count_within() const {
     return std::count_if(result_.points.begin(), result_.points.end(),
                          [](const TunePoint& p) { return p.within_bounds; });
@@ -232,7 +290,7 @@ class Tuner {
   }
 
   Replayer& replayer_;
-  const TraceInfo& info_;
+  const TraceInfo info_;
   const TuneOptions& options_;
   const ProgressFn& progress_;
   const Cancel& cancel_;
@@ -242,12 +300,20 @@ class Tuner {
 }  // namespace
 
 void check_bounds(const TuneBounds& bounds) {
-  const std::pair<const char*, double> options[] = {{"--max-output-error", bounds.max_output_error},
-                                                    {"--max-lost-mass", bounds.max_lost_mass},
-                                                    {"--max-kl", bounds.max_kl}};
+  const std::pair<const char*, std::optional<double>> options[] = {{"--max-output-error", bounds.max_output_error},
+                                                                   {"--max-lost-mass", bounds.max_lost_mass},
+                                                                   {"--max-kl", bounds.max_kl},
+                                                                   {"--min-agreement", bounds.min_agreement},
+                                                                   {"--max-ms", bounds.max_ms}};
   for (const auto& [option, value] : options) {
-    if (value > 0) continue;  // false for nan
-    fail_usage({.where = option, .expected = "a number above 0", .got = fmt::format("{}", value), .remedy = {}});
+    if (!value || *value > 0) continue;  // false for nan
+    fail_usage({.where = option, .expected = "a number above 0", .got = fmt::format("{}", *value), .remedy = {}});
+  }
+  if (bounds.min_agreement.value_or(1) > 1) {
+    fail_usage({.where = "--min-agreement",
+                .expected = "a share, at most 1",
+                .got = fmt::format("{}", *bounds.min_agreement),
+                .remedy = {}});
   }
 }
 

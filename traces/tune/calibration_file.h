@@ -1,0 +1,15 @@
+// A machine's calibration as a file of its own, for predicting on this machine what was recorded on another.
+#pragma once
+#include <filesystem>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "traces/read/reader.h"
+
+namespace reattend {
+
+nlohmann::json to_json(const Calibration& calibration);
+/// What `reattend calibrate --out` wrote. Throws Error naming the file.
+Calibration read_calibration(const std::filesystem::path& path);
+
+}  // namespace reattend
