@@ -1,5 +1,6 @@
 // `reattend record` and `reattend trace` on the tiny model: what is asked for is stored, and nothing finished is lost.
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <chrono>
 #include <cmath>
@@ -208,6 +209,29 @@ TEST_F(TraceProgram, ExportsHoldTheSameNumbers) {
   EXPECT_GT(n_counter, 9);
   expect_refused(run({"trace", "export", file("a.h5"), "--out", file("out.csv")}), "--force");
   expect_refused(run({"trace", "export", file("a.h5"), "--format", "xml", "--out", file("x")}), "--format");
+}
+
+/// The file-size limit stands for a full disk.
+TEST_F(TraceProgram, AFullDiskLeavesNoHalfCopyUnderTheName) {
+  record("a.h5", {"--steps", "20"});
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+  for (const Options& command :
+       {Options{"slice", file("a.h5"), "--out", file("b.h5")}, Options{"export", file("a.h5"), "--out", file("b.csv")},
+        Options{"export", file("a.h5"), "--format", "perfetto", "--out", file("b.json")}}) {
+    Options all = {"trace"};
+    all.insert(all.end(), command.begin(), command.end());
+    // This process's own limit for a moment, so that the child inherits it.
+    const rlimit small = {.rlim_cur = command[0] == "slice" ? 100U << 10 : 1U << 10, .rlim_max = before.rlim_max};
+    const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+    ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
+    const ProgramResult result = run(all);
+    setrlimit(RLIMIT_FSIZE, &before);
+    std::signal(SIGXFSZ, handler);
+    EXPECT_EQ(result.code, 1) << result.err;
+    EXPECT_NE(result.err.find("File too large"), std::string::npos) << result.err;
+    EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_ / ""), {}), 1) << command.back();
+  }
 }
 
 /// REATTEND_KILLS=N kills N recordings.

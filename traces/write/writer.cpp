@@ -19,8 +19,6 @@ using hdf5::own;
 using schema::Extents;
 using schema::Id;
 
-constexpr char kRemedy[] = "free some space or choose another --out, then record again; finished steps can be read";
-
 /// Rows per chunk: big rows are chunks of their own, small ones share about 16 KB.
 hsize_t chunk_rows(hsize_t row_bytes) {
   constexpr hsize_t kShared = 16384;
@@ -44,6 +42,12 @@ struct TraceWriter::State {
   int64_t committed = 0;
 
   std::string path() const { return file.path().string(); }
+  /// What helps when writing fails.
+  const char* remedy() const {
+    return appears == Appears::when_whole
+               ? "free some space or choose another --out"
+               : "free some space or choose another --out, then record again; finished steps can be read";
+  }
   std::string where(Id id) const {
     const auto& row = schema::dataset(id);
     return path() + ": " + std::string(row.group) + "/" + std::string(row.name);
@@ -134,7 +138,7 @@ void TraceWriter::State::create(Id id) {
   H5Pset_create_intermediate_group(link, 1);
   const std::string name = "/" + std::string(row.group) + "/" + std::string(row.name);
   Handle made(H5Dcreate2(file.id(), name.c_str(), type, space, link, properties, H5P_DEFAULT), H5Dclose);
-  if (!made) hdf5::fail_here(where(id), "to create the dataset", kRemedy);
+  if (!made) hdf5::fail_here(where(id), "to create the dataset", remedy());
   std::string axes;
   for (int i = 0; i < row.rank(); ++i) {
     axes += (i == 0 ? "" : ", ") + std::string(schema::symbol(row.shape[static_cast<size_t>(i)]));
@@ -156,14 +160,14 @@ void TraceWriter::State::write(Id id, const Extents& start, const Extents& count
   const Handle type = hdf5::type_of(element(id));
   if (row.rank() == 0) {
     if (H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0)
-      hdf5::fail_here(where(id), "to write", kRemedy);
+      hdf5::fail_here(where(id), "to write", remedy());
     return;
   }
   const Handle memory = own(H5Screate_simple(row.rank(), count.data(), nullptr), H5Sclose, where(id), "a data space");
   const Handle space = own(H5Dget_space(dataset), H5Sclose, where(id), "a data space");
   if (H5Sselect_hyperslab(space, H5S_SELECT_SET, start.data(), nullptr, count.data(), nullptr) < 0 ||
       H5Dwrite(dataset, type, memory, space, H5P_DEFAULT, data) < 0) {
-    hdf5::fail_here(where(id), "to write " + std::to_string(n_byte) + " bytes", kRemedy);
+    hdf5::fail_here(where(id), "to write " + std::to_string(n_byte) + " bytes", remedy());
   }
 }
 
@@ -175,10 +179,10 @@ void TraceWriter::State::set_rows(int64_t n_step) {
     const auto& row = schema::kDatasets[i];
     if (!datasets[i] || !row.extendible()) continue;
     if (H5Dset_extent(datasets[i], wanted_sizes.shape(row).data()) < 0) {
-      hdf5::fail_here(where(static_cast<Id>(i)), "to change the number of rows", kRemedy);
+      hdf5::fail_here(where(static_cast<Id>(i)), "to change the number of rows", remedy());
     }
   }
-  if (H5Fflush(file.id(), H5F_SCOPE_LOCAL) < 0) hdf5::fail_here(path(), "to make rows for more steps", kRemedy);
+  if (H5Fflush(file.id(), H5F_SCOPE_LOCAL) < 0) hdf5::fail_here(path(), "to make rows for more steps", remedy());
   capacity = n_step;
 }
 
@@ -255,7 +259,7 @@ void TraceWriter::start(const TopTokens& top) {
     s.started = true;
     if (s.appears == Appears::when_whole) return;
     if (H5Fflush(s.file.id(), H5F_SCOPE_LOCAL) < 0 || H5Fstart_swmr_write(s.file.id()) < 0) {
-      hdf5::fail_here(s.path(), "to start writing", kRemedy);
+      hdf5::fail_here(s.path(), "to start writing", s.remedy());
     }
     s.file.publish();
   });
@@ -305,7 +309,7 @@ void TraceWriter::commit() {
     const int64_t now = s.sizes.n_step;
     s.write(Id::committed, {}, {1, 1, 1, 1}, &now, sizeof now);
     if (H5Dflush(s.datasets[static_cast<size_t>(Id::committed)]) < 0) {
-      hdf5::fail_here(s.path(), "to commit the steps", kRemedy);
+      hdf5::fail_here(s.path(), "to commit the steps", s.remedy());
     }
     s.committed = now;
   });
@@ -320,7 +324,7 @@ void TraceWriter::close() {
     bool ok = true;
     for (auto& dataset : s.datasets) ok = dataset.reset() && ok;
     ok = s.file.close() && ok;
-    if (!ok) hdf5::fail_here(s.path(), "to close the trace", kRemedy);
+    if (!ok) hdf5::fail_here(s.path(), "to close the trace", s.remedy());
     if (s.started && s.appears == Appears::when_whole) s.file.publish();
   });
   s.closed = true;
