@@ -67,8 +67,9 @@ ReferenceRun run_full(TraceReader& trace, Backend& backend, const Model& model, 
 
 }  // namespace
 
-void EngineOptions::add_to(CLI::App& app) {
-  app.add_option("--model", model, "Model of the trace: a path, or a name in the model store [the default model]")
+void EngineOptions::add_to(CLI::App& app, const std::string& otherwise) {
+  app.add_option("--model", model,
+                 fmt::format("Model of the trace: a path, or a name in the model store [{}]", otherwise))
       ->type_name("FILE")
       ->group("Model");
   app.add_option("--device", device, "cpu (fast) or reference (double precision, slow, judges the others)")

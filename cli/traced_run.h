@@ -16,12 +16,12 @@ namespace reattend::cli {
 
 /// The model a trace was recorded with, on a device. Types of cache and activations are the trace's.
 struct EngineOptions {
-  std::string model;  ///< empty: the default model, or what the command says
+  std::string model;  ///< empty: the default model
   std::string device = "cpu";
   PromptCacheOption prompt_cache;
 
-  /// --model and --device.
-  void add_to(CLI::App& app);
+  /// --model and --device; `otherwise`: what happens without --model.
+  void add_to(CLI::App& app, const std::string& otherwise = "the default model");
 };
 
 class TracedRun {

@@ -194,23 +194,29 @@ void add_tune(CLI::App& app, const Globals& globals) {
         "Bound on the mean lost attention mass (0.1 where no KL can be predicted)");
   bound("--max-output-error", options->bounds.max_output_error,
         "Bound on the 95th percentile of relative output error (0.5 where no KL can be predicted)");
-  command->add_option("--estimate", options->estimate, "What settings are ranked by [the winner of docs/study.md]")
+  command->add_option("--estimate", options->estimate, "What settings are ranked by [the tuner's in docs/study.md]")
       ->type_name("NAME");
   command
       ->add_option("--calibration", options->calibration,
                    "What `reattend calibrate --out` found: times are predicted for that machine")
       ->type_name("FILE");
-  command->add_option("--verified", options->verified, "What `reattend verify --out` found: corrects times and KL")
-      ->type_name("FILE...");
-  command->add_option("--validate", options->validate, "Traces to try the choice on that it was not tuned on")
-      ->type_name("TRACE...");
+  command
+      ->add_option("--verified", options->verified,
+                   "What `reattend verify --out` found: corrects times and KL; may be repeated")
+      ->type_name("FILE")
+      ->allow_extra_args(false);
+  command
+      ->add_option("--validate", options->validate,
+                   "A trace to try the choice on that it was not tuned on; may be repeated")
+      ->type_name("TRACE")
+      ->allow_extra_args(false);
   command->add_option("--measure", options->measure, "Candidates that are measured in the engine, with --model")
       ->type_name("N")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
   command->add_option("--policies", options->policies, "Tried besides the sweep: NAME[:KEY=VALUE...] parted by commas")
       ->type_name("LIST");
-  options->engine.add_to(*command);
+  options->engine.add_to(*command, "none: nothing is measured");
   options->engine.prompt_cache.add_to(*command);
   command->add_option("--budgets", options->budgets, "Budgets to try, such as L/8,512 (default L/2 to L/32)")
       ->type_name("K,K,..");

@@ -87,7 +87,7 @@ void Tune::draw_results(const Session& session, const SharedView& view) const {
       {"output error, mean", &ReplaySummary::output_error_mean, "%.4f",
        "relative to full attention's output, per head"},
       {"output error, p95", &ReplaySummary::output_error_p95, "%.4f",
-       "95th percentile: the best single predictor of lost quality"},
+       "95th percentile over steps and heads"},
       {"effective stride", &ReplaySummary::effective_stride, "%.2f", "steps per full step"},
       {"positions", &ReplaySummary::positions, "%.1f", "attended to, per step and KV head"},
   };
