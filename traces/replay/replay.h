@@ -37,7 +37,8 @@ struct ReplayWork {
   }
 };
 
-/// What was not attended to, beyond its mass; only with ReplayRequest::estimates or output_norm. Arrays are [T][n_kv_head].
+/// What was not attended to, beyond its mass; only with ReplayRequest::estimates or output_norm. Arrays are
+/// [T][n_kv_head].
 struct ReplayLosses {
   std::vector<float> largest;            ///< largest weight of the group-mean row that was lost
   std::vector<float> middle, of_middle;  ///< lost and all mass of positions beside sinks and recent ones
