@@ -66,7 +66,10 @@ void check(Options& options) {
     fail_usage({"--peer", "llama-bench", "no such file: " + bench.peer, "give its path, or --no-peer"});
   }
   for (const std::string& path : {options.json_file, options.chart}) {
-    if (!path.empty()) refuse_to_replace(path, options.force, path == options.chart ? "--chart" : "--json");
+    if (path.empty()) continue;
+    const char* const option = path == options.chart ? "--chart" : "--json";
+    refuse_to_replace(path, options.force, option);
+    check_folder_of(path, option);
   }
   if (!options.chart.empty() && !options.chart.ends_with(".svg")) {
     fail_usage({"--chart", "a name that ends in .svg", "\"" + options.chart + "\"", ""});
@@ -84,6 +87,9 @@ void finish(const Report& report, const Options& options, const Globals& globals
     fmt::print("{}", to_text(report));
   }
   if (report.stopped) throw Cancelled{};
+  if constexpr (requires { report.peer_failure; }) {
+    if (!report.peer_failure.empty()) throw Error(report.peer_failure);
+  }
 }
 
 void run(Options& options, const Globals& globals) {
@@ -129,16 +135,20 @@ void add_bench(CLI::App& app, const Globals& globals) {
           "not given")
       ->type_name("PROGRAM");
   command->add_flag("--no-peer", options->no_peer, "Run without llama-bench even if it is on PATH");
-  command
-      ->add_option("--shape", options->scale.shape,
-                   "Instead: a model of this shape (" + shape_names() +
-                       ") with random weights and a cache filled with random keys and values")
-      ->type_name("NAME")
-      ->group("Scale");
+  CLI::Option* const shape =
+      command
+          ->add_option("--shape", options->scale.shape,
+                       "Instead: a model of this shape (" + shape_names() +
+                           ") with random weights and a cache filled with random keys and values")
+          ->type_name("NAME")
+          ->group("Scale");
+  for (const char* of_a_model : {"--depths", "--parts", "--peer"}) shape->excludes(of_a_model);
   command->add_option("--type", options->scale.type, "Type of its weights: Q4_0, Q4_1 or Q8_0")
+      ->needs(shape)
       ->capture_default_str()
       ->group("Scale");
   command->add_option("--context", options->scale.contexts, "Positions in its cache; 8K is 8192")
+      ->needs(shape)
       ->delimiter(',')
       ->transform(positions())
       ->capture_default_str()
@@ -146,6 +156,7 @@ void add_bench(CLI::App& app, const Globals& globals) {
   command
       ->add_option("--memory", options->memory_gb,
                    "GB that may be used; contexts that take more are skipped. 0: what is free")
+      ->needs(shape)
       ->check(CLI::Range(0.0, 1e6))
       ->capture_default_str()
       ->group("Scale");

@@ -207,6 +207,20 @@ class Bench {
                                   {.work = "decode", .policy = "full", .depth = depth}};
     if (depth > options_.budget) here.push_back({.work = "decode", .policy = recycled.summary(), .depth = depth});
     const std::string what = fmt::format("depth {}", depth);
+    const auto keep = [&] {
+      std::erase_if(here, [](const BenchRow& row) { return row.tok_per_s.empty(); });
+      report_.rows.insert(report_.rows.end(), here.begin(), here.end());
+    };
+    try {
+      repeats(ours, here, recycled, what);
+    } catch (const Cancelled&) {
+      keep();
+      throw;
+    }
+    keep();
+  }
+
+  void repeats(Depth& ours, std::vector<BenchRow>& here, const Settings& recycled, const std::string& what) {
     for (int64_t repeat = 0; repeat < options_.repeats; ++repeat) {
       progress_(what, static_cast<double>(repeat), static_cast<double>(options_.repeats), "repeats");
       measure_stream();
@@ -215,10 +229,14 @@ class Bench {
         here[i].tok_per_s.push_back(sample.tok_per_s);
         here[i].bytes = sample.bytes, here[i].macs = sample.macs;
       }
-      if (!options_.peer.empty()) peer(here, repeat % 2 == 0);
+      if (options_.peer.empty() || !report_.peer_failure.empty()) continue;
+      try {
+        peer(here, repeat % 2 == 0);
+      } catch (const Error& error) {
+        report_.peer_failure = error.what();  // what is ours stays
+      }
     }
     progress_(what, static_cast<double>(options_.repeats), static_cast<double>(options_.repeats), "repeats");
-    report_.rows.insert(report_.rows.end(), here.begin(), here.end());
   }
 
   void peer(std::vector<BenchRow>& here, bool flash) {

@@ -126,6 +126,12 @@ PeerResult run_peer(const PeerRun& run, const Cancel& cancel) {
           .got = fmt::format("exit status {}, {}", status, last.empty() ? error.what() : last),
           .remedy = "does it run by hand?"});
   }
+  if (result.prefill.empty() || result.decode.empty()) {
+    fail({.where = run.program.string(),
+          .expected = "rates of prefill and decode",
+          .got = fmt::format("{} and {} of them", result.prefill.size(), result.decode.size()),
+          .remedy = "is it llama-bench?"});
+  }
   return result;
 }
 

@@ -27,6 +27,7 @@ struct BenchReport {
   std::string model, cpu, kv, activations, peer;  ///< peer: its path, or empty
   int threads = 0;
   int64_t repeats = 0;
+  std::string peer_failure;  ///< why the peer was run no more; empty where nothing failed
   std::vector<double> stream, usual_stream;  ///< GB/s of the best and the median pass, measured all along
   cpu::Peak peak;
   std::vector<BenchRow> rows;

@@ -82,7 +82,7 @@ void print_json(const RunReport& report, const CachedPrefill& prefilled) {
                          {"bytes_select", report.bytes.select},
                          {"gb_per_s", report.gbps()},
                          {"stream_gb_per_s", report.stream_gbps},
-                         {"of_stream", report.of_stream()},
+                         {"of_stream", report.stopped ? nlohmann::json() : nlohmann::json(report.of_stream())},
                          {"recycled", report.partial},
                          {"positions", report.positions},
                          {"logits_hash", fmt::format("{:016x}", report.logits_hash)},
@@ -179,7 +179,7 @@ void run(const RunOptions& options, const Globals& globals) {
   report.positions = counter.positions();
   report.logits_hash = generated.logits_hash;
   report.stopped = globals.cancel.raised();
-  prefilled.sequence.reset(), backend = {};  // a run's peak of memory is its own, not that of what measures the stream
+  prefilled.sequence.reset(), backend = {};  // the stream is measured with 256 MB, which need not come on top
   if (!report.stopped) report.stream_gbps = cpu::stream_gbps(pool, kStreamSeconds).best;
   if (globals.json) {
     print_json(report, prefilled);

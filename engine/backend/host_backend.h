@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "engine/backend/host_selection.h"
+#include "engine/model/gguf.h"
 
 namespace reattend {
 
@@ -29,25 +30,23 @@ class HostBackend final : public ModelOps {
       : c_(model, pool, kv, memory, std::move(kernels)),
         selection_(c_),
         buffers_(c_.memory.resource()),
-        weights_(weight_bytes(), c_.memory.maps()) {
+        weights_(c_.memory, weight_bytes()) {
     const BackendMemory::Access access(c_.memory);
     // Braces order their elements: the weights come to lie in the order of their use.
     for (const LayerWeights& from : model.layers()) {
       layers_.push_back({vector_of(from.attn_norm), pack(from.attn_q), pack(from.attn_k), pack(from.attn_v),
                          pack(from.attn_output), vector_of(from.ffn_norm), pack(from.ffn_gate), pack(from.ffn_up),
                          pack(from.ffn_down)});
+      model.file().forget_pages();  // weights are held once
     }
     output_norm_.emplace(vector_of(model.output_norm()));
     if (model.output().bytes.data() != model.token_embd().bytes.data()) own_output_ = pack(model.output());
     embedding_ = pack(model.token_embd());
+    model.file().forget_pages();
   }
   ~HostBackend() override {
     const BackendMemory::Access access(c_.memory);
     buffers_.clear_all();
-    layers_.clear();
-    output_norm_.reset(), own_output_.reset();
-    embedding_ = {};
-    weights_.release();
     c_.clear();
   }
   SelectionOps& selection() { return selection_; }
@@ -296,11 +295,24 @@ class HostBackend final : public ModelOps {
     return matrix_bytes(c_.model.token_embd().type, 1, c_.model.token_embd().n_col);
   }
 
-  Matrix pack(const TensorView& tensor) { return kernels_.pack(tensor, &weights_); }
+  /// What one product prefetches past its end is the next one's. Giving back a part does nothing, so parts may be
+  /// destroyed while the memory is closed; the whole is given back here.
+  struct WeightMemory {
+    BackendMemory& memory;
+    std::pmr::monotonic_buffer_resource resource;
+    WeightMemory(BackendMemory& m, size_t bytes) : memory(m), resource(bytes, m.maps()) {}
+    WeightMemory(const WeightMemory&) = delete;
+    WeightMemory& operator=(const WeightMemory&) = delete;
+    ~WeightMemory() {
+      const BackendMemory::Access access(memory);
+      resource.release();
+    }
+  };
+  Matrix pack(const TensorView& tensor) { return kernels_.pack(tensor, &weights_.resource); }
   Weights vector_of(const TensorView& tensor) {
     std::vector<float> values(static_cast<size_t>(tensor.n_col));
     format_of(tensor.type).dequantize(tensor.bytes.data(), tensor.n_col, values.data());
-    return Weights(values.begin(), values.end(), &weights_);
+    return Weights(values.begin(), values.end(), &weights_.resource);
   }
   /// Room for all of them in one piece.
   size_t weight_bytes() const {
@@ -376,7 +388,7 @@ class HostBackend final : public ModelOps {
   Kernels& kernels_ = c_.kernels;
   BackendMemory& memory_ = c_.memory;
   Buffers buffers_;
-  std::pmr::monotonic_buffer_resource weights_;  ///< what one product prefetches past its end is the next one's
+  WeightMemory weights_;
   std::vector<Layer> layers_;
   std::optional<Weights> output_norm_;  ///< [d_model]
   Matrix embedding_;

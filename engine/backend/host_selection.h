@@ -88,6 +88,7 @@ class HostSelection final : public SelectionOps {
         rows[g] = c_.set_rows.begin(g, group, State::softmax);
       }
       if (!complete && shadow && learns) gathered.push_back(g);
+      if (rotated && rows[g] != nullptr) throw Error("backend: a set attended to by rank has no row to learn from");
     }
     if (shadow) {
       const std::vector<PositionSet> all(n_kv, everything_up_to(p + 1));

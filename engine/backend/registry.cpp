@@ -3,8 +3,6 @@
 
 #include "base/error.h"
 #include "engine/backend/factories.h"
-#include "engine/model/gguf.h"
-#include "engine/model/model.h"
 
 namespace reattend {
 namespace {
@@ -20,10 +18,7 @@ std::span<const std::string_view> backend_names() {
 
 Backend make_backend(const BackendOptions& options, const Model& model, ThreadPool& pool) {
   for (size_t i = 0; i < kNames.size(); ++i) {
-    if (kNames[i] != options.device) continue;
-    Backend made = kMakers[i](options, model, pool);
-    model.file().forget_pages();  // backends pack copies: weights are held once
-    return made;
+    if (kNames[i] == options.device) return kMakers[i](options, model, pool);
   }
   fail_usage({.where = "--device", .expected = "cpu or reference", .got = "'" + options.device + "'", .remedy = {}});
 }

@@ -226,7 +226,10 @@ Model Model::from(Gguf file) {
 }
 
 const std::string& Model::sha256() const {
-  if (sha256_.empty()) sha256_ = reattend::sha256(file_->bytes());
+  if (sha256_.empty()) {
+    sha256_ = reattend::sha256(file_->bytes());
+    file_->forget_pages();
+  }
   return sha256_;
 }
 

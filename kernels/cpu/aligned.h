@@ -18,7 +18,7 @@ class Aligned {
     const size_t bytes = static_cast<size_t>(n) * sizeof(T);
     if (bytes <= data_.get_deleter().bytes) return;
     std::pmr::memory_resource* const memory = data_.get_deleter().memory;
-    data_.reset();
+    data_ = {nullptr, Free{memory, 0}};
     data_ = {static_cast<T*>(memory->allocate(bytes, kAlignment)), Free{memory, bytes}};
   }
 

@@ -41,6 +41,7 @@ void sort_ranks(std::vector<Run>& all, int n_bit) {
   for (const uint32_t end : std::span(ends).first(size_t{1} << kBits)) {
     Run* const first = all.data() + std::exchange(begin, end);
     Run* const last = all.data() + end;
+    if (last - first < 2) continue;
     if (last - first > kFew) {
       std::sort(first, last, [](const Run& a, const Run& b) {
         return a.rank_key != b.rank_key ? a.rank_key < b.rank_key : a.first < b.first;

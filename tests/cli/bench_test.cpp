@@ -151,11 +151,11 @@ TEST(Scale, CountedBytesAreThoseOfTheShape) {
   for (const auto& row : report["rows"]) {
     const double context = row["depth"].get<double>();
     constexpr double kPosition = 2.0 * 2 * kLayers * kKv;  // f16 keys and values
-    // Steps 1 to 4 stand at context .. context + 3 and see themselves.
-    double positions = context + 2.5;
+    // Steps 5 to 8, behind a first rhythm, stand at context + 4 .. context + 7 and see themselves.
+    double positions = context + 6.5;
     if (row["policy"] != "full") {
       const double kept = row["policy"] == "recycled S=4 K=64" ? 64 : std::floor(context / 8);
-      positions = (3 * (kept + 1) + context + 4) / 4;  // and the current token
+      positions = (3 * (kept + 1) + context + 8) / 4;  // and the current token
     }
     EXPECT_EQ(row["bytes_weights"], kWeights);
     EXPECT_NEAR(row["bytes_attend"].get<double>(), positions * kPosition, 1) << row["policy"] << " at " << context;
@@ -194,6 +194,18 @@ TEST(Scale, InterruptEndsCleanly) {
   EXPECT_EQ(nlohmann::json::parse(read_all(file), nullptr, false)["stopped"], true);
 }
 
+// Minutes of measuring would be lost.
+TEST(Bench, AFolderThatIsMissingIsSaidBeforeAnythingIsMeasured) {
+  const ScratchFolder folder;
+  for (const char* option : {"--json", "--chart"}) {
+    const ProgramResult result =
+        run_program({REATTEND_PROGRAM, "bench", "--no-peer", option, (folder / "nowhere" / "bench.svg").string()});
+    EXPECT_EQ(result.code, 1);
+    EXPECT_NE(result.err.find("nowhere"), std::string::npos) << result.err;
+    EXPECT_TRUE(result.out.empty()) << result.out;
+  }
+}
+
 TEST(Bench, WrongUseIsOneLineThatNamesTheOption) {
   const ScratchFolder folder;
   std::ofstream(folder / "taken.json") << "precious";
@@ -210,6 +222,8 @@ TEST(Bench, WrongUseIsOneLineThatNamesTheOption) {
       {{"--shape", "gpt-5"}, "smollm2-135m"},
       {{"--shape", "smollm2-135m", "--type", "F32"}, "Q8_0"},
       {{"--shape", "smollm2-135m", "--context", "0"}, "--context"},
+      {{"--shape", "smollm2-135m", "--depths", "0"}, "--depths"},
+      {{"--type", "Q8_0"}, "--shape"},
   };
   for (const auto& [more, culprit] : cases) {
     const ProgramResult result =

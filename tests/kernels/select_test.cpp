@@ -45,15 +45,30 @@ TEST_P(Select, ReduceAgreesWithReference) {
 
 // Pooling copies values: exactly the reference's, for windows wider than the row too.
 TEST_P(Select, PoolAgreesWithReference) {
-  for (const int64_t n : {1, 2, 7, 16, 100}) {
+  for (const int64_t n : {1, 2, 7, 16, 100, 2047, 2048, 2049, 4096, 4097}) {
     const std::vector<float> x = Random(2).normals(n);
-    for (const int32_t width : {1, 3, 5, 7, 9, 15, 31, 33, 255}) {
+    for (const int32_t width : {1, 3, 5, 7, 9, 15, 31, 33, 255, 4101}) {
       std::vector<float> got(x.size());
       std::vector<double> want(x.size());
       cpu::max_pool(x.data(), n, width, got.data());
       reference::max_pool(widen(x).data(), n, width, want.data());
       EXPECT_EQ(widen(got), want) << "n " << n << " width " << width;
     }
+  }
+}
+
+// A row that attention leaves behind and one made from scores must have the same bits, or replays choose otherwise.
+TEST_P(Select, SoftmaxIsWhatPiecesMakeOfARow) {
+  for (const int64_t n : {1, 255, 256, 257, 512, 1000}) {
+    std::vector<float> row = Random(4).normals(n, 5), whole = row, m, d;
+    cpu::softmax(whole.data(), n);
+    for (int64_t at = 0; at < n; at += kPiece) {  // states of three heads, this one the second
+      m.insert(m.end(), 3, 1e9F), d.insert(d.end(), 3, 1e9F);
+      cpu::table().weigh(row.data() + at, static_cast<int>(std::min<int64_t>(kPiece, n - at)), &m[m.size() - 2],
+                         &d[d.size() - 2]);
+    }
+    cpu::finish_row(row.data(), n, m.data() + 1, d.data() + 1, 3);
+    EXPECT_TRUE(same_bits(row, whole)) << n;
   }
 }
 
@@ -146,7 +161,9 @@ std::vector<int32_t> reference_top_k(const std::vector<float>& score, int32_t k)
 }
 
 // Which positions are kept, and in which order they leave later: rank order, the lower position first on ties.
-TEST(TopK, AgreesWithASortIncludingTies) {
+class TopK : public OnTarget {};
+
+TEST_P(TopK, AgreesWithASortIncludingTies) {
   for (const int32_t n : {1, 2, 16, 300, 5000}) {
     for (const int kind : {0, 1, 2, 3}) {
       Random random(static_cast<uint32_t>(n + kind));
@@ -164,10 +181,31 @@ TEST(TopK, AgreesWithASortIncludingTies) {
   }
 }
 
-TEST(TopK, OrdersInfinitiesAndTinyNumbers) {
+// Plateaus are sorted as one: of any length, cut by k, apart from an equal one, and many to a bucket.
+TEST_P(TopK, AgreesWithASortOfPooledScores) {
+  for (const int32_t n : {15, 17, 2047, 2048, 7680}) {
+    for (const int32_t width : {1, 7, 9, 31}) {
+      for (const float sigma : {0.001F, 2.0F}) {  // many neighbours among the leading bits, or few
+        Random random(static_cast<uint32_t>(n + width));
+        std::vector<float> row(static_cast<size_t>(n)), score(row.size());
+        for (float& x : row) x = std::exp(random.normal(sigma));
+        for (size_t i = 5; i < row.size(); i += 11) row[i] = row[5];
+        cpu::max_pool(row.data(), n, width, score.data());
+        for (const int32_t k : {3, n / 8, n / 2, n - 1}) {
+          EXPECT_EQ(top_k(score, k), reference_top_k(score, k))
+              << "n " << n << " width " << width << " sigma " << sigma << " k " << k;
+        }
+      }
+    }
+  }
+}
+
+TEST_P(TopK, OrdersInfinitiesAndTinyNumbers) {
   const float inf = std::numeric_limits<float>::infinity(), tiny = std::numeric_limits<float>::denorm_min();
   EXPECT_EQ(top_k({0, -inf, tiny, inf, -tiny, 1}, 6), (std::vector<int32_t>{3, 5, 2, 0, 4, 1}));
 }
+
+REATTEND_ON_EVERY_TARGET(TopK);
 
 TEST(Similarity, AgreesWithReference) {
   const int32_t n_head = 5, d_head = 33;

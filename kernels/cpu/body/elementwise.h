@@ -44,8 +44,10 @@ void reduce_heads(const float* rows, int32_t group, int64_t stride, int64_t n, R
   const Vec share = set(1.0F / static_cast<float>(group));
   const auto reduce = [&](const float* x, auto get) {
     Vec all = get(x);
-    for (int32_t h = 1; h < group; ++h)
-      all = how == Reduce::max ? max(all, get(x + h * stride)) : add(all, get(x + h * stride));
+    for (int32_t h = 1; h < group; ++h) {
+      const Vec here = get(x + h * stride);
+      all = how == Reduce::max ? max(all, here) : add(all, here);
+    }
     return how == Reduce::mean ? mul(all, share) : all;
   };
   for_vectors(

@@ -15,7 +15,7 @@ void quantize(const float* x, int64_t n_col, const TokenTile& tile) {
     for (int64_t b = 0; b < n_block; ++b) {
       const Vec low = load(token + b * kBlockCols), high = load(token + b * kBlockCols + 16);
       const float top = max_lane(max(abs(low), abs(high)));
-      const Vec inverse = set(top > 0 ? 127.0F / top : 0.0F);
+      const Vec inverse = set(top > 1e-30F ? 127.0F / top : 0.0F);  // below that 127 / top is infinite
       int8_t quants[kBlockCols];
       const Vec low_quants = round(mul(low, inverse)), high_quants = round(mul(high, inverse));
       store_int8(quants, low_quants);
