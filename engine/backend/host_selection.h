@@ -88,13 +88,15 @@ class HostSelection final : public SelectionOps {
         rows[g] = c_.set_rows.begin(g, group, State::softmax);
       }
       if (!complete && shadow && learns) gathered.push_back(g);
-      if (rotated && rows[g] != nullptr) throw Error("backend: a set attended to by rank has no row to learn from");
     }
     if (shadow) {
       const std::vector<PositionSet> all(n_kv, everything_up_to(p + 1));
       run_attention(seq, layer, kv, all, rows);
       for (const int32_t g : gathered) score_own_set(seq, layer, g);
     } else if (rotated) {
+      if (std::ranges::any_of(rows, [](const Real* row) { return row != nullptr; })) {
+        throw Error("backend: a set that is attended to by rank leaves no row to learn from");
+      }
       attend_by_rank(seq, layer, kv, p);
     } else {
       use_packed(seq, layer, plan);
