@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "cli/command.h"
+#include "cli/lists.h"
 #include "cli/policy_options.h"
 #include "cli/traced_run.h"
 #include "evals/policy_list.h"
@@ -29,17 +30,6 @@ struct Options {
   PolicyOptions policy;
   EngineOptions engine;
 };
-
-/// "L/8,512" -> a value per entry, each checked as the parameter's own option is.
-std::vector<Value> parse_each(const char* key, const std::string& text) {
-  std::vector<Value> values;
-  for (size_t begin = 0; !text.empty() && begin <= text.size();) {
-    const size_t comma = std::min(text.find(',', begin), text.size());
-    values.push_back(parse_value(*find_parameter(key), text.substr(begin, comma - begin)));
-    begin = comma + 1;
-  }
-  return values;
-}
 
 TuneGrid grid_of(const Options& options) {
   TuneGrid grid = {.base = options.policy.settings(),
