@@ -10,6 +10,7 @@
 #include "base/files.h"
 #include "cli/analyse_report.h"
 #include "cli/command.h"
+#include "cli/json_file.h"
 #include "cli/lists.h"
 #include "cli/policy_options.h"
 #include "traces/export/settings_file.h"
@@ -237,16 +238,7 @@ void add_analyse(CLI::App& app, const Globals& globals) {
       ->type_name("N")
       ->check(CLI::Range(0, 1000000))
       ->capture_default_str();
-  command
-      ->add_option_function<std::string>(
-          "--json",
-          [options](const std::string& file) {
-            options->json = true;
-            options->json_file = file;
-          },
-          "Print JSON, or write it to this file")
-      ->expected(0, 1)
-      ->type_name("[FILE]");
+  add_json_file(*command, options->json, options->json_file);
   command->add_option("--csv", options->csv, "Write the figures as CSV files into this folder")->type_name("FOLDER");
   command->add_option("--chart", options->chart, "Draw each analysis as SVG into this folder")->type_name("FOLDER");
   command->add_flag("--force", options->force, "Replace files that exist");

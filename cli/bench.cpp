@@ -10,6 +10,7 @@
 #include "cli/bench_peer.h"
 #include "cli/bench_replay.h"
 #include "cli/bench_scale.h"
+#include "cli/json_file.h"
 #include "traces/export/settings_file.h"
 
 namespace reattend::cli {
@@ -160,16 +161,7 @@ void add_bench(CLI::App& app, const Globals& globals) {
       ->check(CLI::Range(0.0, 1e6))
       ->capture_default_str()
       ->group("Scale");
-  command
-      ->add_option_function<std::string>(
-          "--json",
-          [options](const std::string& file) {
-            options->json = true;
-            options->json_file = file;
-          },
-          "Print JSON, or write it to this file")
-      ->expected(0, 1)
-      ->type_name("[FILE]");
+  add_json_file(*command, options->json, options->json_file);
   command->add_option("--chart", options->chart, "Draw the roofline, or with --shape time against context")
       ->type_name("FILE.svg");
   command->add_flag("--force", options->force, "Replace files that exist");

@@ -14,6 +14,7 @@
 #include "cli/trace_edit.h"
 #include "traces/read/check.h"
 #include "traces/read/reader.h"
+#include "traces/read/sizes.h"
 #include "traces/schema.h"
 #include "traces/write/repair.h"
 
@@ -47,16 +48,7 @@ void show(const std::string& file, const Globals& globals) {
   const int64_t n_decision = int64_t{info.n_step} * info.n_stored() * info.n_kv_head;
   const double full = n_decision > 0 ? static_cast<double>(n_full) / static_cast<double>(n_decision) : 0;
   const double ms = median(steps.ms);
-  const schema::Sizes sizes{.n_layer = info.n_stored(),
-                            .n_head = info.n_head,
-                            .n_kv_head = info.n_kv_head,
-                            .d_head = info.d_head,
-                            .n_prompt = info.n_prompt,
-                            .n_vocab = info.n_vocab,
-                            .n_map = info.n_map,
-                            .n_column = info.n_column,
-                            .n_overlap = static_cast<int64_t>(info.overlap_k.size()),
-                            .n_step = info.n_step};
+  const schema::Sizes sizes = sizes_of(info);
   nlohmann::ordered_json datasets = nlohmann::ordered_json::array();
   for (const auto& row : schema::kDatasets) {
     if (!trace->has(row)) continue;

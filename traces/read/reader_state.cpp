@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "traces/read/info.h"
+#include "traces/read/sizes.h"
 
 namespace reattend {
 
@@ -13,15 +14,7 @@ using hdf5::Extents;
 using schema::Id;
 
 TraceReader::State::State(const std::filesystem::path& path) : file(path), info(read_info(file)) {
-  sizes = {.n_layer = info.n_stored(),
-           .n_head = info.n_head,
-           .n_kv_head = info.n_kv_head,
-           .d_head = info.d_head,
-           .n_prompt = info.n_prompt,
-           .n_vocab = info.n_vocab,
-           .n_map = info.n_map,
-           .n_column = info.n_column,
-           .n_overlap = static_cast<int64_t>(info.overlap_k.size())};
+  sizes = sizes_of(info);
   // `committed` is written last, so it has to be read before the rest is looked at.
   open(Id::committed);
   sizes.n_step = read_committed();
