@@ -8,9 +8,10 @@
 
 namespace reattend {
 
-/// Steps one after the other as slices named by their tokens, with their numbers as arguments; counters of bytes, mass
-/// and positions, and for each stored layer its share of full KV heads. Times are those of the steps, without pauses.
-/// The text comes in parts.
+/// Steps one after the other as slices named by their tokens, below them a track for each stored layer whose slices are
+/// full or partial, with their numbers as arguments; counters of mass, cosines, overlaps, positions, bytes and
+/// log-probability. Times are those of the steps, without pauses; what was not measured is left out. The text comes in
+/// parts.
 void write_perfetto(TraceReader& trace, const TraceTables& tables, const std::function<void(std::string_view)>& write,
                     const Cancel& cancel);
 
