@@ -43,7 +43,7 @@ constexpr std::string_view kGranularities[] = {"layer", "kv_head"};
 constexpr std::string_view kRefreshes[] = {"attend", "score_only"};
 constexpr std::string_view kRotations[] = {"absolute", "cache"};
 constexpr std::string_view kSwitch[] = {"on", "off"};
-constexpr std::string_view kAuto = "auto";
+constexpr std::string_view kAuto = "auto", kNever = "never";
 
 Parameter count(std::string_view key, std::string_view flag, int64_t initial, double low,
                 std::span<const std::string_view> policies, std::string_view unit, std::string_view help) {
@@ -198,6 +198,12 @@ bool number_fits(const Parameter& parameter, int64_t value) {
   return in_range(parameter, static_cast<double>(value)) && (!parameter.odd || value % 2 == 1);
 }
 
+/// Whether a list may have entries that are no numbers.
+bool takes_texts(const Parameter& parameter) {
+  return parameter.type == ParamType::count && parameter.per_layer &&
+         (parameter.allows_fraction || parameter.allows_never);
+}
+
 template <class T>
 bool list_fits(const Parameter& parameter, const std::vector<T>& list) {
   const bool right_type = parameter.type == ParamType::layer_list ||
@@ -212,6 +218,8 @@ bool list_fits(const Parameter& parameter, const std::vector<T>& list) {
   std::sort(sorted.begin(), sorted.end());
   return std::adjacent_find(sorted.begin(), sorted.end()) == sorted.end();
 }
+
+bool list_fits(const Parameter& parameter, const std::vector<std::string>& list);
 
 bool fits(const Parameter& parameter, const Value& value) {
   const bool number = parameter.type == ParamType::count || parameter.type == ParamType::real;
@@ -228,16 +236,27 @@ bool fits(const Parameter& parameter, const Value& value) {
   if (const auto* x = std::get_if<std::vector<double>>(&value)) {
     return parameter.type == ParamType::real && list_fits(parameter, *x);
   }
+  if (const auto* x = std::get_if<std::vector<std::string>>(&value)) return list_fits(parameter, *x);
   return false;
 }
 
-/// nullopt when an entry is no number, or when there are too many to be meant.
+bool list_fits(const Parameter& parameter, const std::vector<std::string>& list) {
+  if (!takes_texts(parameter) || list.empty() || list.size() > kMostEntries) return false;
+  return std::all_of(list.begin(), list.end(), [&](const std::string& entry) {
+    if (entry == kNever) return parameter.allows_never;
+    if (is_fraction(entry)) return parameter.allows_fraction;
+    const auto number = parse_number<int64_t>(entry);
+    return number && number_fits(parameter, *number);
+  });
+}
+
+/// nullopt when `read` has nothing for an entry, or when there are too many to be meant.
 template <class T>
-std::optional<std::vector<T>> parse_list(std::string_view text) {
+std::optional<std::vector<T>> parse_list(std::string_view text, std::optional<T> (*read)(std::string_view)) {
   std::vector<T> list;
   for (text = trim(text); !text.empty();) {
     const size_t comma = text.find(',');
-    const auto value = parse_number<T>(trim(text.substr(0, comma)));
+    const auto value = read(trim(text.substr(0, comma)));
     if (!value || list.size() == kMostEntries) return std::nullopt;
     list.push_back(*value);
     if (comma == text.npos) break;
@@ -247,11 +266,22 @@ std::optional<std::vector<T>> parse_list(std::string_view text) {
   return list;
 }
 
+/// A count in its plain form, "L/8", or "never".
+std::optional<std::string> parse_entry(std::string_view text) {
+  if (text == kNever || is_fraction(text)) return std::string(text);
+  const auto number = parse_number<int64_t>(text);
+  if (!number) return std::nullopt;
+  return fmt::format("{}", *number);
+}
+
 template <class T>
 std::optional<Value> parse_numbers(const Parameter& parameter, std::string_view text) {
   const bool bracketed = text.size() >= 2 && text.front() == '[' && text.back() == ']';
   if (bracketed || parameter.type == ParamType::layer_list || text.find(',') != text.npos) {
-    auto list = parse_list<T>(bracketed ? text.substr(1, text.size() - 2) : text);
+    const std::string_view entries = bracketed ? text.substr(1, text.size() - 2) : text;
+    if (auto list = parse_list<T>(entries, parse_number<T>)) return Value(*std::move(list));
+    if (!takes_texts(parameter)) return std::nullopt;
+    auto list = parse_list<std::string>(entries, parse_entry);
     if (!list) return std::nullopt;
     return Value(*std::move(list));
   }
@@ -288,7 +318,7 @@ const Parameter* find_parameter(std::string_view key_or_flag) {
 Value parse_value(const Parameter& parameter, std::string_view text) {
   const std::string_view trimmed = trim(text);
   std::optional<Value> value;
-  if (parameter.allows_never && trimmed == "never") {
+  if (parameter.allows_never && trimmed == kNever) {
     value = Value(std::monostate{});
   } else if (parameter.type == ParamType::choice || (parameter.allows_fraction && is_fraction(trimmed)) ||
              (parameter.allows_auto && trimmed == kAuto)) {
@@ -307,6 +337,14 @@ Value parse_value(const Parameter& parameter, std::string_view text) {
   return *value;
 }
 
+Value list_entry(const std::string& text) {
+  if (text == kNever) return {};
+  if (is_fraction(text)) return text;
+  const auto number = parse_number<int64_t>(text);
+  if (!number) throw Error(fmt::format("settings: \"{}\" is no entry of a list", text));
+  return *number;
+}
+
 void check_value(const Parameter& parameter, const Value& value, const std::string& where) {
   if (fits(parameter, value)) return;
   const Complaint complaint = {
@@ -319,7 +357,7 @@ void check_value(const Parameter& parameter, const Value& value, const std::stri
 
 std::string to_text(const Value& value) {
   struct Writer {
-    std::string operator()(std::monostate) const { return "never"; }
+    std::string operator()(std::monostate) const { return std::string(kNever); }
     std::string operator()(bool x) const { return x ? "true" : "false"; }
     std::string operator()(int64_t x) const { return fmt::format("{}", x); }
     std::string operator()(double x) const { return fmt::format("{:#}", x); }  // "1.0": TOML's way to say a real
@@ -330,6 +368,7 @@ std::string to_text(const Value& value) {
       for (const double entry : x) text += (text.empty() ? "" : ", ") + (*this)(entry);
       return "[" + text + "]";
     }
+    std::string operator()(const std::vector<std::string>& x) const { return fmt::format("[{}]", fmt::join(x, ", ")); }
   };
   return std::visit(Writer{}, value);
 }

@@ -13,9 +13,9 @@ namespace reattend {
 
 /// A parameter's value. std::monostate is `never` (S = infinity; null in JSON, "never" in text and TOML).
 /// A string may hold the fraction "L/8", or "auto" (it follows from others), where the parameter allows it. Lists hold
-/// a value per layer, or layer indices.
-using Value =
-    std::variant<std::monostate, bool, int64_t, double, std::string, std::vector<int64_t>, std::vector<double>>;
+/// a value per layer, or layer indices; a list of texts is one of counts where some entry is "L/8" or "never".
+using Value = std::variant<std::monostate, bool, int64_t, double, std::string, std::vector<int64_t>,
+                           std::vector<double>, std::vector<std::string>>;
 
 enum class ParamType {
   count,       ///< integer; K also "L/n", S also never; with `per_layer` also a list
@@ -51,6 +51,8 @@ const Parameter* find_parameter(std::string_view key_or_flag);
 
 /// Text as typed by a user -> value of that parameter, range-checked. Throws Error (usage) naming the range.
 Value parse_value(const Parameter& parameter, std::string_view text);
+/// An entry of a list of texts, as a value of its own: a count, a fraction ("L/8") or never.
+Value list_entry(const std::string& text);
 /// Range and type check of a value; `where` names file and line for the message. Empty: it came from an argument or a
 /// caller, and the error is a usage error.
 void check_value(const Parameter& parameter, const Value& value, const std::string& where);

@@ -2,6 +2,7 @@
 #include "base/settings.h"
 
 #include <algorithm>
+#include <charconv>
 #include <fstream>
 #include <set>
 #include <sstream>
@@ -12,6 +13,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/value_text.h"
 
 namespace reattend {
 namespace {
@@ -55,10 +57,24 @@ const Parameter& parameter_of(const std::string& policy, std::string_view key, c
            fmt::format("\"{}\"", key), remedy);
 }
 
+/// A list of texts that are all integers as a list of integers; integers in their plain form.
+Value plain_list(std::vector<std::string> texts) {
+  std::vector<int64_t> integers;
+  for (std::string& text : texts) {
+    int64_t number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (error != std::errc{} || end != text.data() + text.size()) continue;
+    integers.push_back(number), text = fmt::format("{}", number);
+  }
+  if (integers.size() == texts.size()) return integers;
+  return texts;
+}
+
 /// Integers stand for reals, "never" for `never` where the parameter has it: one value has one form.
 Value canonical(const Parameter& parameter, const Value& value) {
   if (const auto* text = std::get_if<std::string>(&value); text && parameter.allows_never && *text == "never")
     return {};
+  if (const auto* texts = std::get_if<std::vector<std::string>>(&value)) return plain_list(*texts);
   if (parameter.type != ParamType::real) return value;
   if (const auto* x = std::get_if<int64_t>(&value)) return static_cast<double>(*x);
   if (const auto* x = std::get_if<std::vector<int64_t>>(&value)) return std::vector<double>(x->begin(), x->end());
@@ -66,25 +82,28 @@ Value canonical(const Parameter& parameter, const Value& value) {
 }
 
 [[noreturn]] void complain_type(const Parameter& parameter, const std::string& where, const std::string& got) {
-  complain(fmt::format("{}: {}", where, parameter.key), "a number, a text or a list of numbers", got);
+  complain(fmt::format("{}: {}", where, parameter.key), "a number, a text or a list of them", got);
 }
 
-/// Lists mix integers and reals freely; they are reals when one of them is. Numbers come from `number(i)`.
-template <class Number>
-Value list_value(size_t n, const Number& number) {
+/// Lists mix integers with reals or with texts ("L/8"); they are of that kind when one of them is. Entries come from
+/// `entry(i)`, and are an integer, a real or a text.
+template <class Entry>
+Value list_value(size_t n, const Entry& entry) {
   std::vector<int64_t> integers;
   std::vector<double> reals;
-  bool real = false;
+  std::vector<std::string> texts;
   for (size_t i = 0; i < n; ++i) {
-    const Value value = number(i);
-    if (const auto* x = std::get_if<int64_t>(&value)) {
-      integers.push_back(*x), reals.push_back(static_cast<double>(*x));
-    } else {
-      real = true, reals.push_back(std::get<double>(value));
+    const Value value = entry(i);
+    if (const auto* integer = std::get_if<int64_t>(&value)) {
+      integers.push_back(*integer), reals.push_back(static_cast<double>(*integer));
+    } else if (const auto* real = std::get_if<double>(&value)) {
+      reals.push_back(*real);
     }
+    texts.push_back(to_text(value));
   }
-  if (real) return reals;
-  return integers;
+  if (integers.size() == n) return integers;
+  if (reals.size() == n) return reals;
+  return texts;
 }
 
 Value json_value(const Parameter& parameter, const nlohmann::json& json, const std::string& where) {
@@ -98,7 +117,10 @@ Value json_value(const Parameter& parameter, const nlohmann::json& json, const s
   if (json.is_null()) return {};
   if (json.is_boolean()) return json.get<bool>();
   if (json.is_string()) return json.get<std::string>();
-  if (json.is_array()) return list_value(json.size(), [&](size_t i) { return number(json[i]); });
+  const auto entry = [&](size_t i) {
+    return json[i].is_string() ? Value(json[i].get<std::string>()) : number(json[i]);
+  };
+  if (json.is_array()) return list_value(json.size(), entry);
   return number(json);
 }
 
@@ -112,7 +134,12 @@ Value toml_value(const Parameter& parameter, const toml::node& node, const std::
   };
   if (const auto* text = node.as_string()) return text->get();
   if (const auto* yes = node.as_boolean()) return yes->get();
-  if (const auto* list = node.as_array()) return list_value(list->size(), [&](size_t i) { return number((*list)[i]); });
+  if (const auto* list = node.as_array()) {
+    return list_value(list->size(), [&](size_t i) {
+      const auto* text = (*list)[i].as_string();
+      return text != nullptr ? Value(text->get()) : number((*list)[i]);
+    });
+  }
   return number(node);
 }
 
@@ -128,18 +155,6 @@ std::string ascii_of(std::string_view text) {
     byte < 0x80 ? out += c : out += fmt::format("?{:02x}", byte);
   }
   return out;
-}
-
-nlohmann::json to_json_value(const Value& value) {
-  return std::visit(
-      [](const auto& x) -> nlohmann::json {
-        if constexpr (std::is_same_v<std::decay_t<decltype(x)>, std::monostate>) {
-          return nullptr;
-        } else {
-          return x;
-        }
-      },
-      value);
 }
 
 }  // namespace
@@ -169,8 +184,7 @@ const Value& Settings::get(std::string_view key) const {
 }
 
 int64_t Settings::count(std::string_view key, int layer, int64_t n_prompt) const {
-  const Value& value = get(key);
-  if (const auto* list = std::get_if<std::vector<int64_t>>(&value)) return list->at(static_cast<size_t>(layer));
+  const Value value = at_layer(get(key), layer);
   if (const auto* fraction = std::get_if<std::string>(&value)) {
     if (*fraction == "auto") throw Error(fmt::format("settings: {} follows from other parameters", key));
     return std::max<int64_t>(1, n_prompt / std::stoll(fraction->substr(2)));
@@ -179,14 +193,12 @@ int64_t Settings::count(std::string_view key, int layer, int64_t n_prompt) const
 }
 
 std::optional<int64_t> Settings::count_or_never(std::string_view key, int layer) const {
-  if (std::holds_alternative<std::monostate>(get(key))) return std::nullopt;
+  if (std::holds_alternative<std::monostate>(at_layer(get(key), layer))) return std::nullopt;
   return count(key, layer, 0);
 }
 
 double Settings::real(std::string_view key, int layer) const {
-  const Value& value = get(key);
-  if (const auto* list = std::get_if<std::vector<double>>(&value)) return list->at(static_cast<size_t>(layer));
-  return std::get<double>(value);
+  return std::get<double>(at_layer(get(key), layer));
 }
 
 bool Settings::is_auto(std::string_view key) const {
@@ -205,10 +217,8 @@ std::vector<int64_t> Settings::layers(std::string_view key) const {
 void Settings::check_against_model(int n_layer) const {
   for (const auto& [key, value] : values_) {
     const Parameter& parameter = parameter_of(policy_, key, {});
-    const auto* integers = std::get_if<std::vector<int64_t>>(&value);
-    const auto* reals = std::get_if<std::vector<double>>(&value);
     if (parameter.type == ParamType::layer_list) {
-      for (const int64_t layer : *integers) {
+      for (const int64_t layer : std::get<std::vector<int64_t>>(value)) {
         if (layer >= n_layer) {
           fail_usage({.where = key,
                       .expected = fmt::format("layers from 0 to {}", n_layer - 1),
@@ -216,14 +226,11 @@ void Settings::check_against_model(int n_layer) const {
                       .remedy = {}});
         }
       }
-    } else if (integers != nullptr || reals != nullptr) {
-      const size_t size = integers != nullptr ? integers->size() : reals->size();
-      if (size != static_cast<size_t>(n_layer)) {
-        fail_usage({.where = key,
-                    .expected = fmt::format("one value, or {} for the model's layers", n_layer),
-                    .got = fmt::format("{} values", size),
-                    .remedy = {}});
-      }
+    } else if (const auto size = list_size(value); size && *size != static_cast<size_t>(n_layer)) {
+      fail_usage({.where = key,
+                  .expected = fmt::format("one value, or {} for the model's layers", n_layer),
+                  .got = fmt::format("{} values", *size),
+                  .remedy = {}});
     }
   }
 }
@@ -235,7 +242,7 @@ std::string Settings::summary() const {
     const bool decides = parameter.key == "threshold" && policy_ == "recycled" && choice("schedule") == "query";
     const bool shown = decides || parameter.key == "S" || (parameter.key == "K" && !is_auto("K"));
     if (!is_set(parameter.key) && !shown) continue;
-    text += fmt::format(" {}={}", parameter.key, to_text(get(parameter.key)));
+    text += fmt::format(" {}={}", parameter.key, short_text(parameter, get(parameter.key)));
   }
   return text;
 }
@@ -260,7 +267,7 @@ Settings Settings::from_json(const nlohmann::json& object, const std::string& wh
 nlohmann::json Settings::to_json() const {
   nlohmann::json object = {{"name", policy_}};
   for (const Parameter& parameter : parameters()) {
-    if (parameter.taken_by(policy_)) object[std::string(parameter.key)] = to_json_value(get(parameter.key));
+    if (parameter.taken_by(policy_)) object[std::string(parameter.key)] = value_json(get(parameter.key));
   }
   return object;
 }
@@ -324,9 +331,7 @@ std::string Settings::to_toml() const {
   std::string text = fmt::format("[policy]\nname = \"{}\"\n", policy_);
   for (const Parameter& parameter : parameters()) {
     if (!parameter.taken_by(policy_)) continue;
-    const Value& value = get(parameter.key);
-    const bool quoted = std::holds_alternative<std::string>(value) || std::holds_alternative<std::monostate>(value);
-    text += fmt::format("{0} = {2}{1}{2}\n", parameter.key, to_text(value), quoted ? "\"" : "");
+    text += fmt::format("{} = {}\n", parameter.key, toml_text(get(parameter.key)));
   }
   return text;
 }

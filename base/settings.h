@@ -27,7 +27,7 @@ class Settings {
   bool is_set(std::string_view key) const { return values_.contains(key); }
 
   /// Typed reads, resolved for a layer and a prompt of n_prompt tokens (fractions, at least 1; lists give their layer's
-  /// value).
+  /// value). A list may mix counts and fractions.
   int64_t count(std::string_view key, int layer, int64_t n_prompt) const;
   /// S: nothing stands for `never`.
   std::optional<int64_t> count_or_never(std::string_view key, int layer) const;
@@ -40,7 +40,7 @@ class Settings {
   void check_against_model(int n_layer) const;
 
   /// "recycled S=16 K=512 schedule=query threshold=0.85": only what differs from the defaults, plus S, K and, where it
-  /// decides, the threshold.
+  /// decides, the threshold. Of lists for many layers the ends alone: "K=L/64..L/2 by layer".
   std::string summary() const;
 
   /// {"name": "recycled", "K": 64, "S": null, ...} as in case files. Unknown keys are errors naming `where`.

@@ -67,6 +67,31 @@ TEST(Settings, ValuesAreResolvedForALayerAndAPrompt) {
   EXPECT_EQ(settings.real("threshold", 0), 0.25);
 }
 
+TEST(Settings, ListsMixCountsWithFractionsAndNever) {
+  const Settings settings =
+      Settings::from_toml("[policy]\nname = 'recycled'\nK = ['L/8', 64, '0512']\nS = [4, 'never', 16]\n", "f.toml");
+  EXPECT_EQ(settings.count("K", 0, 800), 100);
+  EXPECT_EQ(settings.count("K", 1, 800), 64);
+  EXPECT_EQ(settings.count("K", 2, 800), 512);
+  EXPECT_EQ(settings.count_or_never("S", 0), 4);
+  EXPECT_EQ(settings.count_or_never("S", 1), std::nullopt);
+  EXPECT_NO_THROW(settings.check_against_model(3));
+  EXPECT_THROW(settings.check_against_model(4), Error);
+  EXPECT_EQ(settings.to_json()["K"], nlohmann::json({"L/8", 64, 512}));
+  EXPECT_EQ(Settings::from_json(settings.to_json(), "case"), settings);
+  EXPECT_EQ(Settings::from_toml(settings.to_toml(), "again.toml"), settings);
+}
+
+TEST(Settings, ASummaryStaysShortWhereEveryLayerHasItsOwn) {
+  Settings settings("recycled");
+  std::vector<std::string> budgets(30, "L/64");
+  budgets[7] = "L/2", budgets[9] = "L/8";
+  settings.set("K", budgets);
+  settings.set("S", std::vector<int64_t>(30, 16));
+  settings.set("dense_layers", std::vector<int64_t>{0, 1, 2, 3, 4, 5, 6});
+  EXPECT_EQ(settings.summary(), "recycled S=16 by layer K=L/64..L/2 by layer dense_layers=7 layers");
+}
+
 TEST(Settings, SummaryShowsWhatMatters) {
   Settings settings("recycled");
   EXPECT_EQ(settings.summary(), "recycled S=10 K=64");
