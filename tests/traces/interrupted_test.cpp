@@ -129,6 +129,59 @@ TEST(TraceInterrupted, AnotherProcessFollowsALiveTrace) {
   EXPECT_FALSE(trace->info().live) << "a dead writer still counts as writing";
 }
 
+/// A window that follows a recording and a replay that opens it as well.
+TEST(TraceInterrupted, TwoReadersOfOneProcessFollowALiveTrace) {
+  const Folder folder;
+  const auto path = folder / "a.h5";
+  int order[2];
+  ASSERT_EQ(pipe(order), 0);
+  const Child child([&](int out) {
+    close(order[1]);
+    TraceWriter writer(path, false);
+    write_prompt(writer, 8);
+    report(out, 0);
+    int32_t until = 0, t = 0;
+    while (read(order[0], &until, sizeof until) == sizeof until) {
+      while (t < until) {
+        writer.append(step(++t));
+        writer.commit();
+      }
+      report(out, t);
+    }
+  });
+  const auto grow = [&](int32_t until) {
+    report(order[1], until);
+    return child.next();
+  };
+  ASSERT_EQ(child.next(), 0);
+  ASSERT_EQ(grow(5), 5);
+  const auto first = TraceReader::open(path);
+  ASSERT_EQ(grow(30), 30);
+  auto second = TraceReader::open(path);
+  EXPECT_EQ(second->info().n_step, 30) << "what the other reader saw";
+  expect_trace(*second, 30);
+  EXPECT_EQ(first->info().n_step, 5);
+  expect_trace(*first, 5);
+  EXPECT_TRUE(first->refresh());
+  expect_trace(*first, 30);
+  for (int32_t n : {31, 64, 100, 333}) {
+    ASSERT_EQ(grow(n), n);
+    EXPECT_TRUE(first->refresh()) << n;
+    expect_trace(*first, n);
+    EXPECT_TRUE(second->refresh()) << n;
+    expect_trace(*second, n);
+    second.reset();
+    second = TraceReader::open(path);
+    expect_trace(*second, n);
+  }
+  kill(child.pid, SIGKILL);
+  child.wait();
+  const auto third = TraceReader::open(path);
+  EXPECT_FALSE(third->info().live);
+  expect_trace(*third, 333);
+  expect_trace(*first, 333);
+}
+
 TEST(TraceInterrupted, RepairRefusesALiveTraceAndKeepsAnExistingFile) {
   const Folder folder;
   TraceWriter writer(folder / "a.h5", false);

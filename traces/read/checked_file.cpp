@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "traces/live.h"
+#include "traces/read/view_driver.h"
 
 namespace reattend::hdf5 {
 namespace {
@@ -97,9 +98,7 @@ CheckedFile::CheckedFile(std::filesystem::path path) : path_(std::move(path)) {
             .remedy = "write it again with h5py.File(..., libver='v110')"});
     }
     marked_open_ = head[8] == 3 && head[11] != 0;
-    const Handle access = access_properties(H5F_LIBVER_EARLIEST);
-    file_ = Handle(H5Fopen(where.c_str(), marked_open_ ? H5F_ACC_RDONLY | H5F_ACC_SWMR_READ : H5F_ACC_RDONLY, access),
-                   H5Fclose);
+    file_ = open_view(fd_, where, marked_open_ ? H5F_ACC_RDONLY | H5F_ACC_SWMR_READ : H5F_ACC_RDONLY);
     if (!file_) fail_here(where, "a readable HDF5 file", "the file is cut short or damaged; record again");
   } catch (...) {
     ::close(fd_);
@@ -108,6 +107,7 @@ CheckedFile::CheckedFile(std::filesystem::path path) : path_(std::move(path)) {
 }
 
 CheckedFile::~CheckedFile() {
+  file_.reset();
   ::close(fd_);
 }
 
