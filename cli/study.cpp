@@ -11,6 +11,7 @@
 #include "cli/command.h"
 #include "cli/study_report.h"
 #include "cli/traced_run.h"
+#include "engine/record/calibrate.h"
 #include "evals/policy_list.h"
 #include "traces/export/settings_file.h"
 #include "traces/replay/estimates.h"
@@ -91,7 +92,8 @@ void replay_missing(StudyPrompt& prompt, const std::vector<Settings>& settings, 
     if (prompt.find(each) == nullptr) prompt.points.push_back({.settings = each, .estimates = {}, .measured = {}});
   }
   for (const StudyPoint& point : prompt.points) {
-    if (point.estimates.empty()) missing.push_back(point.settings);
+    // An older program's file may lack the estimates, or the work that times are made of.
+    if (point.estimates.empty() || point.work.run + point.work.kept <= 0) missing.push_back(point.settings);
   }
   std::vector<std::vector<LayerReplay>> replayed(missing.size());
   for (int32_t layer = 0; layer < info.n_layer; ++layer) {
@@ -110,13 +112,39 @@ void replay_missing(StudyPrompt& prompt, const std::vector<Settings>& settings, 
     StudyPoint& point = *prompt.find(missing[i]);
     point.estimates = evaluate_estimates({info.n_step, replayed[i]});
     point.recovered = total.recovered, point.predicted_ms = total.ms_per_token;
+    point.work = work_of(info, replayed[i]);
     point.read = (total.bytes_attend + total.bytes_select) / attend_bytes(info, full_work(info));
   }
 }
 
-/// Measures what was not, saving after each; then times all in turns.
-void measure_missing(StudyPrompt& prompt, const Options& options, TracedRun& run, const ProgressFn& progress,
-                     const Cancel& cancel) {
+/// All settings take turns in each round, and the machine is calibrated between them.
+void time_all(StudyPrompt& prompt, const Options& options, TracedRun& run, TraceInfo info, ThreadPool& pool,
+              const ProgressFn& progress, const Cancel& cancel) {
+  std::vector<StepClock> clocks(prompt.points.size() + 1);
+  constexpr size_t kRunsPerCalibration = 4;
+  Calibrator calibrator(run.backend(), run.model(), run.prefilled(), pool, info.n_step);
+  for (int32_t round = 0; round < options.repeats; ++round) {
+    for (size_t i = 0; i < clocks.size(); ++i) {
+      if (progress) {
+        progress(prompt.name + ": timing", static_cast<double>(round * clocks.size() + i),
+                 static_cast<double>(static_cast<size_t>(options.repeats) * clocks.size()), "runs");
+      }
+      if (i % kRunsPerCalibration == 0) calibrator.round(cancel);
+      const Settings settings = i == 0 ? Settings("full") : prompt.points[i - 1].settings;
+      run_timed(run.backend(), run.model(), run.prefilled(), run.full(), settings, clocks[i], {}, cancel);
+    }
+  }
+  prompt.here = info.calibration = calibrator.result();
+  prompt.full_ms = clocks.front().ms_per_token(), prompt.here_full_ms = predict_ms(info, full_work(info));
+  for (size_t i = 1; i < clocks.size(); ++i) {
+    StudyPoint& point = prompt.points[i - 1];
+    point.measured->ms = clocks[i].ms_per_token(), point.here_ms = predict_ms(info, point.work);
+  }
+}
+
+/// Measures what was not, saving after each; then times all.
+void measure_missing(StudyPrompt& prompt, const Options& options, TracedRun& run, const TraceInfo& info,
+                     ThreadPool& pool, const ProgressFn& progress, const Cancel& cancel) {
   size_t n_done = 0;
   for (StudyPoint& point : prompt.points) {
     const std::string what =
@@ -134,19 +162,7 @@ void measure_missing(StudyPrompt& prompt, const Options& options, TracedRun& run
   const bool timed = prompt.full_ms > 0 && std::all_of(prompt.points.begin(), prompt.points.end(),
                                                        [](const StudyPoint& p) { return p.measured->ms > 0; });
   if (options.repeats == 0 || timed) return;
-  std::vector<StepClock> clocks(prompt.points.size() + 1);
-  for (int32_t round = 0; round < options.repeats; ++round) {
-    for (size_t i = 0; i < clocks.size(); ++i) {
-      if (progress) {
-        progress(prompt.name + ": timing", static_cast<double>(round * clocks.size() + i),
-                 static_cast<double>(static_cast<size_t>(options.repeats) * clocks.size()), "runs");
-      }
-      const Settings settings = i == 0 ? Settings("full") : prompt.points[i - 1].settings;
-      run_timed(run.backend(), run.model(), run.prefilled(), run.full(), settings, clocks[i], {}, cancel);
-    }
-  }
-  prompt.full_ms = clocks.front().ms_per_token();
-  for (size_t i = 1; i < clocks.size(); ++i) prompt.points[i - 1].measured->ms = clocks[i].ms_per_token();
+  time_all(prompt, options, run, info, pool, progress, cancel);
   save(options, prompt);
 }
 
@@ -182,7 +198,7 @@ void study_trace(const std::string& path, const Options& options, const Globals&
   std::vector<Settings> all;
   for (const StudyPoint& point : prompt.points) all.push_back(point.settings);
   TracedRun run(options.engine, *trace, all, pool, progress, globals.cancel);
-  measure_missing(prompt, options, run, progress, globals.cancel);
+  measure_missing(prompt, options, run, info, pool, progress, globals.cancel);
 }
 
 /// Every prompt that the folder has, by name.

@@ -96,18 +96,18 @@ std::string estimates_table(const Prompts& prompts) {
 
 std::string held_out_text(const Prompts& prompts) {
   std::string out;
-  for (const HeldOut& each : held_out(prompts)) {
+  for (const HalfJudged& each : held_out(prompts)) {
     out += fmt::format(
         "* Chosen on {}: `{}`; on {}: Spearman {} (worst {}), across {}, KL of its choice {} times the best's.\n",
         fmt::join(each.chosen_on, ", "), estimates()[each.estimate].name, fmt::join(each.judged_on, ", "),
         cell(each.score.mean_spearman(), 3), cell(each.score.worst_spearman(), 3), cell(each.score.across, 3),
         cell(each.score.mean_regret(), 2));
   }
-  const std::vector<HeldOut> all = held_out_all(prompts);
+  const std::vector<HalfJudged> all = held_out_all(prompts);
   if (all.size() < 3) return out;
   std::map<size_t, int> times;
   double spearman = 0, across = 0, worst = 1;
-  for (const HeldOut& each : all) {
+  for (const HalfJudged& each : all) {
     ++times[each.estimate];
     spearman += each.score.mean_spearman(), across += each.score.across;
     worst = std::min(worst, each.score.mean_spearman());
@@ -180,7 +180,7 @@ nlohmann::json study_to_json(const Prompts& prompts) {
                       {"kendall", number(score.mean_kendall())},
                       {"regret", number(score.mean_regret())}});
   }
-  for (const HeldOut& each : held_out(prompts)) {
+  for (const HalfJudged& each : held_out(prompts)) {
     halves.push_back({{"chosen_on", each.chosen_on},
                       {"judged_on", each.judged_on},
                       {"estimate", estimates()[each.estimate].name},

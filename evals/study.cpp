@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "evals/correlation.h"
 #include "traces/replay/estimates.h"
+#include "traces/tune/calibration_file.h"
 
 namespace reattend {
 namespace {
@@ -32,6 +33,12 @@ nlohmann::json number(double x) {
 double number_of(const nlohmann::json& json, const char* key) {
   const nlohmann::json& value = json.at(key);
   return value.is_null() ? kNan : value.get<double>();
+}
+
+nlohmann::json work_to_json(const StepWork& work) {
+  nlohmann::json out = nlohmann::json::object();
+  for (const StepWorkPart& part : kStepWork) out[part.name] = work.*part.value;
+  return out;
 }
 
 /// Estimates and KL of the measured points of a prompt.
@@ -72,8 +79,8 @@ double regret_of(const StudyPrompt& prompt, size_t estimate) {
   return n > 0 ? std::exp(sum / n) : kNan;
 }
 
-HeldOut judge(const std::vector<const StudyPrompt*>& choose, const std::vector<const StudyPrompt*>& others) {
-  HeldOut out{.estimate = score_estimates(choose).front().estimate};
+HalfJudged judge(const std::vector<const StudyPrompt*>& choose, const std::vector<const StudyPrompt*>& others) {
+  HalfJudged out{.estimate = score_estimates(choose).front().estimate};
   for (const StudyPrompt* each : choose) out.chosen_on.push_back(each->name);
   for (const StudyPrompt* each : others) out.judged_on.push_back(each->name);
   for (EstimateScore& score : score_estimates(others)) {
@@ -100,7 +107,8 @@ nlohmann::json to_json(const StudyPrompt& prompt) {
     }
     nlohmann::json json = {
         {"settings", point.settings.to_json()}, {"summary", point.settings.summary()}, {"estimates", values},
-        {"recovered", number(point.recovered)}, {"predicted_ms", point.predicted_ms},  {"read", number(point.read)}};
+        {"recovered", number(point.recovered)}, {"predicted_ms", point.predicted_ms},  {"here_ms", point.here_ms},
+        {"work", work_to_json(point.work)},     {"read", number(point.read)}};
     if (point.measured) {
       const StudyMeasured& m = *point.measured;
       json["measured"] = {{"kl", number(m.kl)},
@@ -111,14 +119,17 @@ nlohmann::json to_json(const StudyPrompt& prompt) {
     }
     points.push_back(std::move(json));
   }
-  return {{"name", prompt.name},
-          {"trace", prompt.trace},
-          {"n_prompt", prompt.n_prompt},
-          {"n_step", prompt.n_step},
-          {"full_ms", prompt.full_ms},
-          {"predicted_full_ms", prompt.predicted_full_ms},
-          {"points", points},
-          {"fingerprint", prompt.fingerprint}};
+  nlohmann::json out = {{"name", prompt.name},
+                        {"trace", prompt.trace},
+                        {"n_prompt", prompt.n_prompt},
+                        {"n_step", prompt.n_step},
+                        {"full_ms", prompt.full_ms},
+                        {"predicted_full_ms", prompt.predicted_full_ms},
+                        {"here_full_ms", prompt.here_full_ms},
+                        {"points", points},
+                        {"fingerprint", prompt.fingerprint}};
+  if (prompt.here) out["calibration"] = to_json(*prompt.here);
+  return out;
 }
 
 StudyPrompt study_prompt_from_json(const nlohmann::json& json, const std::string& where) {
@@ -129,12 +140,18 @@ StudyPrompt study_prompt_from_json(const nlohmann::json& json, const std::string
                        .n_prompt = json.at("n_prompt"),
                        .n_step = json.at("n_step"),
                        .predicted_full_ms = json.at("predicted_full_ms"),
+                       .here_full_ms = json.value("here_full_ms", 0.0),
                        .full_ms = json.at("full_ms")};
+    if (json.contains("calibration")) out.here = calibration_from_json(json["calibration"], where);
     for (const nlohmann::json& each : json.at("points")) {
       StudyPoint point = {.settings = Settings::from_json(each.at("settings"), where),
                           .recovered = number_of(each, "recovered"),
                           .predicted_ms = each.at("predicted_ms"),
+                          .here_ms = each.value("here_ms", 0.0),
                           .read = number_of(each, "read")};
+      if (each.contains("work")) {
+        for (const StepWorkPart& part : kStepWork) point.work.*part.value = each["work"].value(part.name, 0.0);
+      }
       for (const Estimate& estimate : estimates()) {
         const std::string name(estimate.name);
         if (each.at("estimates").contains(name))
@@ -176,6 +193,37 @@ double EstimateScore::mean_regret() const {
   return regret.empty() ? kNan : std::exp(sum / static_cast<double>(regret.size()));
 }
 
+std::vector<TimeResidual> time_residuals(const std::vector<const StudyPrompt*>& prompts, TimesFrom from) {
+  std::vector<TimeResidual> out;
+  TimeResidual all;
+  const auto add = [](TimeResidual& to, double off, const StudyPrompt& prompt, const std::string& setting) {
+    ++to.n, to.mean += std::abs(off), to.bias += off;
+    if (std::abs(off) < std::abs(to.most)) return;
+    to.most = off, to.worst = fmt::format("{}, {}", setting, prompt.name);
+  };
+  const auto count = [&](const StudyPrompt& prompt, const Settings& settings, double predicted, double measured) {
+    if (!(predicted > 0) || !(measured > 0)) return;
+    auto of = std::find_if(out.begin(), out.end(), [&](const auto& each) { return each.policy == settings.policy(); });
+    if (of == out.end()) of = out.insert(out.end(), TimeResidual{.policy = settings.policy()});
+    add(*of, predicted / measured - 1, prompt, settings.summary());
+    add(all, predicted / measured - 1, prompt, settings.summary());
+  };
+  for (const StudyPrompt* prompt : prompts) {
+    for (const StudyPoint& point : prompt->points) {
+      const double predicted = from == TimesFrom::trace ? point.predicted_ms : point.here_ms;
+      count(*prompt, point.settings, predicted, point.measured ? point.measured->ms : 0);
+    }
+    const double predicted = from == TimesFrom::trace ? prompt->predicted_full_ms : prompt->here_full_ms;
+    count(*prompt, Settings("full"), predicted, prompt->full_ms);
+  }
+  out.push_back(all);
+  for (TimeResidual& each : out) {
+    const auto n = static_cast<double>(std::max<int64_t>(1, each.n));
+    each.mean /= n, each.bias /= n;
+  }
+  return out;
+}
+
 std::vector<EstimateScore> score_estimates(const std::vector<const StudyPrompt*>& prompts) {
   std::vector<EstimateScore> scores;
   for (size_t i = 0; i < estimates().size(); ++i) {
@@ -197,17 +245,17 @@ std::vector<EstimateScore> score_estimates(const std::vector<const StudyPrompt*>
   return scores;
 }
 
-std::vector<HeldOut> held_out(const std::vector<const StudyPrompt*>& prompts) {
+std::vector<HalfJudged> held_out(const std::vector<const StudyPrompt*>& prompts) {
   if (prompts.size() < 2) return {};
   std::vector<const StudyPrompt*> even, odd;
   for (size_t i = 0; i < prompts.size(); ++i) (i % 2 == 0 ? even : odd).push_back(prompts[i]);
   return {judge(even, odd), judge(odd, even)};
 }
 
-std::vector<HeldOut> held_out_all(const std::vector<const StudyPrompt*>& prompts) {
+std::vector<HalfJudged> held_out_all(const std::vector<const StudyPrompt*>& prompts) {
   const size_t n = prompts.size(), half = n / 2;
   if (n < 2 || n > 10) return {};
-  std::vector<HeldOut> out;
+  std::vector<HalfJudged> out;
   for (uint32_t mask = 0; mask < (1U << n); ++mask) {
     if (static_cast<size_t>(std::popcount(mask)) != half) continue;
     std::vector<const StudyPrompt*> choose, others;

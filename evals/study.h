@@ -10,6 +10,7 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include "base/settings.h"
+#include "traces/tune/cost.h"
 #include "traces/tune/kl_curve.h"
 
 namespace reattend {
@@ -29,6 +30,8 @@ struct StudyPoint {
       estimates;            ///< parallel to estimates(); nan for what the trace does not give; empty: not replayed yet
   double recovered = 0;     ///< mass, by replay
   double predicted_ms = 0;  ///< 0 where the trace has no calibration
+  double here_ms = 0;       ///< predicted from a calibration in the minutes of the measuring; 0 without one
+  StepWork work;            ///< what both are made of
   double read = 0;          ///< bytes of keys and values, selection included, as a share of full attention's
   std::optional<StudyMeasured> measured;
 };
@@ -38,7 +41,8 @@ struct StudyPrompt {
   std::string name, trace;
   std::string fingerprint;  ///< of tokens and model: another trace of that name does not continue this one
   int32_t n_prompt = 0, n_step = 0;
-  double predicted_full_ms = 0, full_ms = 0;  ///< 0: not known
+  double predicted_full_ms = 0, here_full_ms = 0, full_ms = 0;  ///< 0: not known
+  std::optional<Calibration> here;                              ///< found between the rounds of timing
   std::vector<StudyPoint> points;
 
   StudyPoint* find(const Settings& settings);
@@ -47,6 +51,20 @@ struct StudyPrompt {
 nlohmann::json to_json(const StudyPrompt& prompt);
 /// Throws Error naming `where` for what is not a study's file.
 StudyPrompt study_prompt_from_json(const nlohmann::json& json, const std::string& where);
+
+/// Predicted over measured time, less 1, of a policy's settings (or of all: no policy).
+struct TimeResidual {
+  std::string policy;
+  int64_t n = 0;
+  double mean = 0;    ///< of the absolute values
+  double bias = 0;    ///< mean with sign
+  double most = 0;    ///< the largest, with its sign
+  std::string worst;  ///< setting (and prompt) that has it
+};
+enum class TimesFrom : uint8_t { trace, here };
+/// One for each policy that was timed, in the order of the settings, then one for all, which is there alone where
+/// nothing was.
+std::vector<TimeResidual> time_residuals(const std::vector<const StudyPrompt*>& prompts, TimesFrom from);
 
 /// How one estimate orders the settings of each of some prompts.
 struct EstimateScore {
@@ -68,16 +86,16 @@ std::vector<EstimateScore> score_estimates(const std::vector<const StudyPrompt*>
 inline constexpr double kRegretShares[] = {0.25, 0.5, 0.75};
 
 /// An estimate chosen on some prompts and judged on the others.
-struct HeldOut {
+struct HalfJudged {
   size_t estimate = 0;
   std::vector<std::string> chosen_on, judged_on;
   EstimateScore score;  ///< on the others
 };
 /// Halves of the prompts in turn: every other prompt chooses, the rest judge, and the other way round. Empty for fewer
 /// than two prompts.
-std::vector<HeldOut> held_out(const std::vector<const StudyPrompt*>& prompts);
+std::vector<HalfJudged> held_out(const std::vector<const StudyPrompt*>& prompts);
 /// The same over every way to cut the prompts in halves (at most 10 prompts), for how stable the choice is.
-std::vector<HeldOut> held_out_all(const std::vector<const StudyPrompt*>& prompts);
+std::vector<HalfJudged> held_out_all(const std::vector<const StudyPrompt*>& prompts);
 
 /// Through all measured points above 0, by least squares of the logarithms; spread: e to the residuals' deviation.
 KlCurve fit_kl(const std::vector<const StudyPrompt*>& prompts, size_t estimate);

@@ -12,7 +12,7 @@ namespace reattend::schema {
 inline constexpr std::string_view kFormat = "reattend-trace";
 /// A reader opens every minor version of its major one. What may change: minor, datasets and attributes are added;
 /// major, anything else.
-inline constexpr int kMajor = 1, kMinor = 1;
+inline constexpr int kMajor = 1, kMinor = 2;
 
 inline constexpr int32_t kTop = 20;            ///< strongest predictions stored per step
 inline constexpr int32_t kPromptQueries = 64;  ///< last prompt tokens whose queries are stored
@@ -248,10 +248,18 @@ inline constexpr Attribute kAttributes[] = {
     {"overlap_reduce", AttributeType::text, false, "", "how heads are reduced for steps/overlap"},
     {"overlap_pool", AttributeType::integer, false, "positions", "pooling width for steps/overlap"},
     {"calibration_weights_ms", AttributeType::real, false, "ms", "a step without attention over more than one position and without selection"},
+    {"calibration_attend_ms", AttributeType::real, false, "ms", "what attention over more than one position takes however few they are"},
     {"calibration_stream_gbps", AttributeType::real, false, "GB/s", "plain read bandwidth"},
     {"calibration_attend_stream_gbps", AttributeType::real, false, "GB/s", "attention over runs, keys and values"},
-    {"calibration_attend_gather_gbps", AttributeType::real, false, "GB/s", "attention over kept sets, keys and values"},
-    {"calibration_score_gbps", AttributeType::real, false, "GB/s", "scoring and selecting after a full step, by bytes of keys"},
+    {"calibration_attend_gather_gbps", AttributeType::real, false, "GB/s", "attention over copies of kept sets, keys and values"},
+    {"calibration_attend_place_gbps", AttributeType::real, false, "GB/s", "attention over entries of kept sets where they lie in the cache"},
+    {"calibration_rescore_gbps", AttributeType::real, false, "GB/s", "keys that are read for a choice alone"},
+    {"calibration_score_gbps", AttributeType::real, false, "GB/s", "scoring, selecting and copying after a full step, by bytes of keys"},
+    {"calibration_rank_ns", AttributeType::real, false, "ns", "a position of a KV head ranked by a whole row"},
+    {"calibration_keep_ns", AttributeType::real, false, "ns", "a position of a KV head that such a choice keeps"},
+    {"calibration_sum_ns", AttributeType::real, false, "ns", "a weight of the attended set's row that is added up or ranked"},
+    {"calibration_pack_ns", AttributeType::real, false, "ns", "a kept position of a KV head copied, key and value"},
+    {"calibration_page_ns", AttributeType::real, false, "ns", "a page of a KV head whose bounds are ranked"},
 };
 // clang-format on
 

@@ -2,7 +2,7 @@
 #include "engine/record/calibrate.h"
 
 #include <algorithm>
-#include <array>
+#include <chrono>
 
 #include "base/statistics.h"
 #include "kernels/cpu/stream.h"
@@ -10,73 +10,154 @@
 namespace reattend {
 namespace {
 
-/// Milliseconds of each step of a run.
+/// Milliseconds of each step of a run but the first, which finds the caches as the run before left them and copies what
+/// the prompt's choice kept.
 class StepTimes final : public Observer {
  public:
-  void step_end(const StepView& step) override { ms.push_back(step.seconds * 1e3); }
-  std::vector<double> ms;
+  void step_end(const StepView& step) override {
+    if (step.t == 1) return;
+    (step.heads.front().full ? full : partial).push_back(step.seconds * 1e3);
+  }
+  std::vector<double> full, partial;
 };
 
-/// bytes over the time that `with` takes more than `without`; 0 (not measured) where noise ate the difference.
-double rate(double bytes, double with, double without) {
-  return with > without ? bytes / (with - without) * 1e-6 : 0;
+/// bytes over a time; 0 (not measured) where noise ate it.
+double rate(double bytes, double ms) {
+  return ms > 0 ? bytes / ms * 1e-6 : 0;
 }
-
-enum Part { kWeights, kFull, kKept, kSelect, kParts };
-
-/// Times of one part: the first step packs what was chosen, the others are the rhythm of the run.
-struct Times {
-  std::vector<double> first, rest;
-};
 
 }  // namespace
 
-Calibration calibrate(Backend& backend, const Model& model, const Prefilled& prefilled, ThreadPool& pool,
-                      int32_t n_step, const ProgressFn& progress, const Cancel& cancel) {
-  const ModelShape& shape = model.shape();
-  const auto n_prompt = static_cast<int64_t>(prefilled.prompt.size());
-  const int64_t budget = std::max<int64_t>(1, n_prompt / 8);
-  std::array<Settings, kParts> settings = {Settings("streaming"), Settings("full"), Settings("recycled"),
-                                           Settings("recycled")};
-  settings[kWeights].set("K", int64_t{1});
-  settings[kWeights].set("sinks", int64_t{1});
-  settings[kKept].set("K", budget);
-  settings[kKept].set("S", Value{});
-  settings[kSelect].set("K", budget);
-  settings[kSelect].set("S", int64_t{1});
+Calibrator::Calibrator(Backend& backend, const Model& model, const Prefilled& prefilled, ThreadPool& pool,
+                       int32_t n_step)
+    : backend_(backend),
+      model_(model),
+      prefilled_(prefilled),
+      pool_(pool),
+      n_step_(std::min(n_step, 7)),
+      many_(std::max(2, static_cast<int32_t>(prefilled.prompt.size()) / 4)),
+      few_(std::max(1, static_cast<int32_t>(prefilled.prompt.size()) / 16)) {}
 
-  constexpr int kRounds = 8;
-  const int32_t n_each = std::min<int32_t>(n_step, 6);
-  std::array<Times, kParts> times;
-  for (int round = 0; round < kRounds; ++round) {
-    if (progress) progress("calibrate", round, kRounds, "rounds");
-    for (int part = 0; part < kParts; ++part) {
-      StepTimes observed;
-      Observer* observers[] = {&observed};
-      const auto sequence = backend.model->fork(*prefilled.sequence);
-      generate(backend, model, *sequence, prefilled,
-               {.settings = settings[part],
-                .n_step = n_each,
-                .next_token = [&](int32_t, std::span<const float>) { return prefilled.prompt.back(); },
-                .observers = observers,
-                .cancel = cancel});
-      cancel.check();
-      times[part].first.push_back(observed.ms.front());
-      times[part].rest.insert(times[part].rest.end(), observed.ms.begin() + 1, observed.ms.end());
+Settings Calibrator::settings_of(Part part) const {
+  const auto make = [](const char* policy, int32_t budget) {
+    Settings out(policy);
+    out.set("K", int64_t{budget});
+    return out;
+  };
+  const auto recycled = [&](int32_t budget, Value stride) {
+    Settings out = make("recycled", budget);
+    out.set("S", std::move(stride));
+    return out;
+  };
+  switch (part) {
+    case kNothing:
+    case kLittle: {
+      Settings out = make("streaming", part == kNothing ? 1 : few_);
+      out.set("sinks", int64_t{1});
+      return out;
+    }
+    case kFull:
+    case kParts:
+      break;
+    case kCopied:
+      return recycled(many_, Value{});
+    case kRank:
+      return recycled(1, int64_t{1});
+    case kCopy:
+      return recycled(many_, int64_t{2});
+    case kScore:
+      return make("oracle", 1);
+    case kPlace:
+      return make("oracle", many_);
+    case kSum:
+      return make("tova", many_);
+    case kPages: {
+      Settings out = make("quest", few_);
+      out.set("dense_layers", std::vector<int64_t>{});
+      return out;
     }
   }
-  if (progress) progress("calibrate", kRounds, kRounds, "rounds");
+  return Settings("full");
+}
 
-  Calibration out{.weights_ms = median(times[kWeights].rest), .stream_gbps = cpu::stream_gbps(pool, 0.3).best};
-  const double row = static_cast<double>(row_bytes(backend.kv, shape.d_head)) * shape.n_layer * shape.n_kv_head;
-  const double middle = n_each / 2.0 + 1;  // position of the steps timed, counted from the prompt's end
-  const double full = median(times[kFull].rest), kept = median(times[kKept].rest), select = median(times[kSelect].rest);
-  out.attend_stream_gbps = rate(2 * row * (static_cast<double>(n_prompt) + middle), full, out.weights_ms);
-  out.attend_gather_gbps = rate(2 * row * static_cast<double>(std::min(budget, n_prompt)), kept, out.weights_ms);
-  // A refresh is paid for twice: scoring and choosing in the full step, packing in the first partial one.
-  const double packing = std::max(0.0, median(times[kKept].first) - kept);
-  out.score_gbps = rate(row * (static_cast<double>(n_prompt) + middle), select + packing, full);
+void Calibrator::round(const Cancel& cancel) {
+  for (size_t part = 0; part < kParts; ++part) {
+    StepTimes observed;
+    Observer* observers[] = {&observed};
+    const auto sequence = backend_.model->fork(*prefilled_.sequence);
+    generate(backend_, model_, *sequence, prefilled_,
+             {.settings = settings_of(static_cast<Part>(part)),
+              .n_step = n_step_,
+              .next_token = [&](int32_t, std::span<const float>) { return prefilled_.prompt.back(); },
+              .observers = observers,
+              .cancel = cancel});
+    cancel.check();
+    times_[part].full.push_back(median(observed.full));
+    times_[part].partial.push_back(median(observed.partial));
+  }
+}
+
+double Calibrator::median_of(const std::vector<double>& with, const std::vector<double>& without) const {
+  std::vector<double> differences;
+  for (size_t i = 0; i < with.size(); ++i) differences.push_back(with[i] - without[i]);
+  return std::max(0.0, median(differences));
+}
+
+Calibration Calibrator::result() const {
+  const ModelShape& shape = model_.shape();
+  const double heads = static_cast<double>(shape.n_layer) * shape.n_kv_head;
+  const auto key = static_cast<double>(row_bytes(backend_.kv, shape.d_head)) * heads;    // of a position, all heads
+  const double n = static_cast<double>(prefilled_.prompt.size()) + (2 + n_step_) / 2.0;  // positions, mean of the steps
+  const double few = std::min<double>(few_ + 1, n), many = std::min<double>(many_, n);
+  // Which of a part's steps count as full is the policy's own word: full attention and recycled with S = 1 are, the
+  // oracle is not.
+  const auto& nothing = times_[kNothing].partial;
+  const auto& full = times_[kFull].full;
+  const auto ns_each = [&](double ms, double count) { return std::max(0.0, ms) * 1e6 / (heads * count); };
+
+  Calibration out{.weights_ms = median(nothing), .stream_gbps = cpu::stream_gbps(pool_, 0.3).best};
+  const double per_position = median_of(full, times_[kLittle].partial) / std::max(1.0, n - few);  // of a run, ms
+  out.attend_stream_gbps = rate(2 * key, per_position);
+  out.attend_ms = std::max(0.0, median_of(times_[kLittle].partial, nothing) - few * per_position);
+  const double base = out.attend_ms;                       // beside `nothing`
+  const double tail = (n_step_ - 1) / 2.0 * per_position;  // what came since the choice
+  out.attend_gather_gbps = rate(2 * key * many, median_of(times_[kCopied].partial, nothing) - base - tail);
+
+  const double ranking = median_of(times_[kRank].full, full);
+  out.rank_ns = ns_each(ranking, n);
+  out.keep_ns = ns_each(median_of(times_[kCopy].full, times_[kRank].full), many);
+  out.pack_ns = ns_each(median_of(times_[kCopy].partial, times_[kCopied].partial), many);
+  const double scoring = median_of(times_[kScore].partial, nothing) - base - ranking;
+  out.rescore_gbps = rate(key * n, scoring);
+  const double keeping = heads * many * out.keep_ns * 1e-6;
+  const double placed = median_of(times_[kPlace].partial, times_[kScore].partial) - keeping;
+  out.attend_place_gbps = rate(2 * key * many, placed);
+  const double per_place = placed > 0 ? placed / many : per_position;
+  out.sum_ns = ns_each(median_of(times_[kSum].partial, nothing) - base - many * per_place, many);
+  constexpr double kPage = 16;  // quest's own
+  out.page_ns = ns_each(median_of(times_[kPages].partial, nothing) - base - few * per_place, n / kPage);
+  // What a program of format 1.1 makes of a refresh: ranking and copying an eighth.
+  const double refresh = ranking + heads * n / 8 * (out.keep_ns + out.pack_ns) * 1e-6;
+  out.score_gbps = rate(key * n, refresh);
   return out;
+}
+
+Calibration calibrate(Backend& backend, const Model& model, const Prefilled& prefilled, ThreadPool& pool,
+                      int32_t n_step, const ProgressFn& progress, const Cancel& cancel) {
+  constexpr int kFewest = 3, kMost = 12;
+  constexpr double kSeconds = 3;
+  const auto begin = std::chrono::steady_clock::now();
+  const auto enough = [&](int n) {
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    return n >= kMost || (n >= kFewest && seconds > kSeconds);
+  };
+  Calibrator calibrator(backend, model, prefilled, pool, n_step);
+  for (int i = 0; !enough(i); ++i) {
+    if (progress) progress("calibrate", i, kMost, "rounds");
+    calibrator.round(cancel);
+  }
+  if (progress) progress("calibrate", kMost, kMost, "rounds");
+  return calibrator.result();
 }
 
 }  // namespace reattend

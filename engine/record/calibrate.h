@@ -1,14 +1,44 @@
 // What a decode step costs on this machine, in parts that a replay can add up for any setting.
 #pragma once
+#include <array>
+#include <vector>
+
 #include "engine/generate.h"
-#include "traces/read/reader.h"
+#include "traces/calibration.h"
 
 namespace reattend {
 
-/// Runs short continuations of `prefilled` under policies that isolate a part each (almost no attention, full, kept
-/// sets, full with selection), in turns so that a slow moment of a shared machine falls on all, and takes medians:
-/// about two seconds. Needs room for `n_step` >= 3 more positions in the context. Throws Cancelled when `cancel` is
-/// raised.
+/// Short continuations of a prompt under policies that differ in one part each (no attention to speak of, little, full,
+/// copied sets, ranking, copying, scoring, sets in place, adding up, pages). All take a turn in each round, so a slow
+/// moment of a shared machine falls on all of them; what a part costs is the median over rounds of differences within
+/// a round. Rounds may be run between other measurements, which then see the same machine.
+class Calibrator {
+ public:
+  /// All of it must outlive this. Needs room for `n_step` >= 3 more positions in the context.
+  Calibrator(Backend& backend, const Model& model, const Prefilled& prefilled, ThreadPool& pool, int32_t n_step);
+  /// Throws Cancelled when `cancel` is raised.
+  void round(const Cancel& cancel);
+  /// Of the rounds so far, at least one.
+  Calibration result() const;
+
+ private:
+  enum Part : size_t { kNothing, kLittle, kFull, kCopied, kRank, kCopy, kScore, kPlace, kSum, kPages, kParts };
+  struct Times {
+    std::vector<double> full, partial;  ///< of each round, ms: median over its full steps, and its partial ones
+  };
+  Settings settings_of(Part part) const;
+  double median_of(const std::vector<double>& with, const std::vector<double>& without) const;
+
+  Backend& backend_;
+  const Model& model_;
+  const Prefilled& prefilled_;
+  ThreadPool& pool_;
+  int32_t n_step_;
+  int32_t many_, few_;  ///< budgets: of sets whose length counts, and of those where it hardly does
+  std::array<Times, kParts> times_;
+};
+
+/// As many rounds as fit in three seconds, at least three and at most twelve.
 Calibration calibrate(Backend& backend, const Model& model, const Prefilled& prefilled, ThreadPool& pool,
                       int32_t n_step, const ProgressFn& progress, const Cancel& cancel);
 

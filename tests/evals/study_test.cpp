@@ -79,7 +79,7 @@ TEST(Study, TheEstimateThatOrdersRightlyWinsEverywhere) {
 TEST(Study, AnEstimateIsJudgedOnPromptsThatDidNotChooseIt) {
   const StudyPrompt a = prompt("a", {0.5, 0.1, 0.3}), b = prompt("b", {0.2, 0.4, 0.1}), c = prompt("c", {1, 2, 3}),
                     d = prompt("d", {3, 2, 1});
-  const std::vector<HeldOut> halves = held_out({&a, &b, &c, &d});
+  const std::vector<HalfJudged> halves = held_out({&a, &b, &c, &d});
   ASSERT_EQ(halves.size(), 2U);
   EXPECT_EQ(halves[0].chosen_on, (std::vector<std::string>{"a", "c"}));
   EXPECT_EQ(halves[0].judged_on, (std::vector<std::string>{"b", "d"}));

@@ -64,7 +64,9 @@ class AttributeReader {
     if (value == nullptr || value->size() != 1) missing(name, "a number");
     return value->front();
   }
-  double real_or_zero(const char* name) const { return has(name) ? real(name) : 0; }
+  double real_or(const std::string& name, double otherwise) const {
+    return has(name.c_str()) ? real(name.c_str()) : otherwise;
+  }
   std::vector<int64_t> integers(const char* name) const {
     const auto* value = get<std::vector<int64_t>>(name);
     if (value == nullptr) missing(name, "a list of integers");
@@ -202,11 +204,10 @@ TraceInfo read_info(const CheckedFile& file) {
   read_choices(read, newer, info);
   info.overlap_k = read.integers("overlap_k");
   if (all.contains("end_tokens")) info.end_tokens = read.integers("end_tokens");
-  info.calibration = {.weights_ms = read.real_or_zero("calibration_weights_ms"),
-                      .stream_gbps = read.real_or_zero("calibration_stream_gbps"),
-                      .attend_stream_gbps = read.real_or_zero("calibration_attend_stream_gbps"),
-                      .attend_gather_gbps = read.real_or_zero("calibration_attend_gather_gbps"),
-                      .score_gbps = read.real_or_zero("calibration_score_gbps")};
+  for (const CalibrationField& field : kCalibrationFields) {
+    const double found = read.real_or(std::string("calibration_") + field.name, field.otherwise);
+    info.calibration.*field.value = found >= 0 && std::isfinite(found) ? found : field.otherwise;
+  }
   try {
     const auto settings = nlohmann::json::parse(read.text("settings"), nullptr, false);
     info.settings = Settings::from_json(settings, read.where("settings"));

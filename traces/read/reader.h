@@ -10,22 +10,13 @@
 #include "base/settings.h"
 #include "kernels/layout.h"
 #include "kernels/rope.h"
+#include "traces/calibration.h"
 #include "traces/step_record.h"
 
 namespace reattend {
 namespace schema {
 struct Dataset;
 }
-
-/// What two seconds of measuring found on the machine that recorded: milliseconds of a step are
-/// weights_ms + n_token-independent overhead + bytes / rate. Rates in GB/s (1e9 bytes), 0 where not measured.
-struct Calibration {
-  double weights_ms = 0;          ///< everything of a step but attention and selection
-  double stream_gbps = 0;         ///< plain read bandwidth
-  double attend_stream_gbps = 0;  ///< attention over runs
-  double attend_gather_gbps = 0;  ///< attention over kept sets in rank order
-  double score_gbps = 0;          ///< scoring and selecting after a full step, by bytes of keys
-};
 
 /// Everything about a trace but its bulk.
 struct TraceInfo {

@@ -26,13 +26,17 @@ struct ReplayRequest {
 struct ReplayWork {
   int64_t run = 0;       ///< attended to in runs
   int64_t kept = 0;      ///< attended to as entries of a kept set
-  int64_t ranked = 0;    ///< that a new kept set was chosen from, or whose weights were added up
+  int64_t in_place = 0;  ///< of those, entries read where they lie in the cache: their set was not copied
+  int64_t ranked = 0;    ///< that a kept set was chosen from by whole rows
+  int64_t chosen = 0;    ///< that such choices kept
+  int64_t summed = 0;    ///< whose weights in the attended set's row were added up or ranked
   int64_t rescored = 0;  ///< whose keys were read for a choice alone
   int64_t packed = 0;    ///< whose keys and values were copied to where later steps read them in one run
   int64_t bounds = 0;    ///< pages whose bounds were read
 
   void add(const ReplayWork& other) {
-    run += other.run, kept += other.kept, ranked += other.ranked;
+    run += other.run, kept += other.kept, in_place += other.in_place;
+    ranked += other.ranked, chosen += other.chosen, summed += other.summed;
     rescored += other.rescored, packed += other.packed, bounds += other.bounds;
   }
 };

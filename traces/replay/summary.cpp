@@ -25,15 +25,20 @@ struct Mean {
 StepWork work_of(const TraceInfo& info, std::span<const LayerReplay> layers) {
   StepWork work;
   const double n_step = std::max(1, info.n_step);
+  const auto add = [n_step](double& to, int64_t count) { to += static_cast<double>(count) / n_step; };
   for (const LayerReplay& layer : layers) {
-    work.run += static_cast<double>(layer.work.run) / n_step,
-        work.kept += static_cast<double>(layer.work.kept) / n_step;
-    work.ranked += static_cast<double>(layer.work.ranked) / n_step;
-    work.rescored += static_cast<double>(layer.work.rescored) / n_step;
-    work.packed += static_cast<double>(layer.work.packed) / n_step;
-    work.bounds += static_cast<double>(layer.work.bounds) / n_step;
+    const ReplayWork& of = layer.work;
+    add(work.run, of.run), add(work.kept, of.kept), add(work.in_place, of.in_place);
+    add(work.ranked, of.ranked), add(work.chosen, of.chosen), add(work.summed, of.summed);
+    add(work.rescored, of.rescored), add(work.packed, of.packed), add(work.bounds, of.bounds);
   }
   return work;
+}
+
+void predict_times(const TraceInfo& info, std::span<const LayerReplay> layers, ReplaySummary& total) {
+  if (static_cast<int64_t>(layers.size()) != info.n_layer) return;
+  total.ms_per_token = predict_ms(info, work_of(info, layers));
+  total.ms_per_token_full = predict_ms(info, full_work(info));
 }
 
 ReplaySummary summarize(const TraceInfo& info, std::span<const LayerReplay> layers) {
@@ -61,10 +66,7 @@ ReplaySummary summarize(const TraceInfo& info, std::span<const LayerReplay> laye
                                     : std::numeric_limits<double>::infinity();
   out.positions = positions.value();
   out.bytes_attend = attend_bytes(info, work), out.bytes_select = select_bytes(info, work);
-  if (static_cast<int64_t>(layers.size()) == info.n_layer) {
-    out.ms_per_token = predict_ms(info, work);
-    out.ms_per_token_full = predict_ms(info, full_work(info));
-  }
+  predict_times(info, layers, out);
   return out;
 }
 

@@ -1,5 +1,8 @@
-// Decoding is bound by memory: each part of a step is its bytes over the rate that part was measured at.
+// Reading is bytes over a rate; choosing and copying rows of a few lines each is a time for every one of them.
 #include "traces/tune/cost.h"
+
+#include <algorithm>
+#include <initializer_list>
 
 namespace reattend {
 namespace {
@@ -31,11 +34,25 @@ bool is_calibrated(const Calibration& calibration) {
 double predict_ms(const TraceInfo& info, const StepWork& work) {
   const Calibration& c = info.calibration;
   if (!is_calibrated(c)) return 0;
-  const double stream = c.attend_stream_gbps > 0 ? c.attend_stream_gbps : c.stream_gbps;
-  const auto ms = [stream](double bytes, double gbps) { return bytes / (gbps > 0 ? gbps : stream) * 1e-6; };
-  return c.weights_ms + ms((2 * work.run + work.rescored) * row_bytes(info), stream) +
-         ms(work.kept * 2 * row_bytes(info), c.attend_gather_gbps) +
-         ms(work.ranked * row_bytes(info) + bound_bytes(info, work), c.score_gbps);
+  const double row = row_bytes(info);
+  const auto first_of = [](std::initializer_list<double> rates) {
+    for (const double gbps : rates) {
+      if (gbps > 0) return gbps;
+    }
+    return 0.0;
+  };
+  const double stream = first_of({c.attend_stream_gbps, c.stream_gbps});
+  const double gather = first_of({c.attend_gather_gbps, stream}), place = first_of({c.attend_place_gbps, gather});
+  const double read = 2 * row * (work.run / stream + (work.kept - work.in_place) / gather + work.in_place / place) +
+                      work.rescored * row / first_of({c.rescore_gbps, stream});
+  const double ms = c.weights_ms + c.attend_ms + read * 1e-6;
+  if (c.rank_ns < 0) {
+    const double scored = (work.ranked + work.summed) * row + bound_bytes(info, work);
+    return ms + scored / first_of({c.score_gbps, stream}) * 1e-6;
+  }
+  const auto ns = [](double count, double each) { return count * std::max(0.0, each); };
+  return ms + 1e-6 * (ns(work.ranked, c.rank_ns) + ns(work.chosen, c.keep_ns) + ns(work.summed, c.sum_ns) +
+                      ns(work.packed, c.pack_ns) + ns(work.bounds, c.page_ns));
 }
 
 StepWork full_work(const TraceInfo& info) {

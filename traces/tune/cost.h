@@ -1,4 +1,4 @@
-// Predicted time of a decode step: bytes over the rates that the recording machine was measured at.
+// Predicted time of a decode step: what it reads and chooses, at the rates that a machine was measured at.
 #pragma once
 #include "traces/read/reader.h"
 
@@ -8,23 +8,38 @@ namespace reattend {
 struct StepWork {
   double run = 0;       ///< attended to in runs
   double kept = 0;      ///< attended to as entries of kept sets
-  double ranked = 0;    ///< that kept sets were chosen from, or whose weights were added up
+  double in_place = 0;  ///< of those, where they lie in the cache
+  double ranked = 0;    ///< that kept sets were chosen from by whole rows
+  double chosen = 0;    ///< that such choices kept
+  double summed = 0;    ///< whose weights were added up or ranked within the attended set
   double rescored = 0;  ///< whose keys were read for a choice alone
   double packed = 0;    ///< whose keys and values were copied to be read in one run
   double bounds = 0;    ///< pages whose bounds were read
 };
+
+/// All of them, so that nobody who adds or scales forgets one.
+struct StepWorkPart {
+  const char* name;
+  double StepWork::*value;
+};
+inline constexpr StepWorkPart kStepWork[] = {
+    {"run", &StepWork::run},           {"kept", &StepWork::kept},     {"in_place", &StepWork::in_place},
+    {"ranked", &StepWork::ranked},     {"chosen", &StepWork::chosen}, {"summed", &StepWork::summed},
+    {"rescored", &StepWork::rescored}, {"packed", &StepWork::packed}, {"bounds", &StepWork::bounds}};
 
 /// Bytes of keys and values that attention reads.
 double attend_bytes(const TraceInfo& info, const StepWork& work);
 /// Bytes that only the selection reads, copies of kept rows included (SEMANTICS, "work").
 double select_bytes(const TraceInfo& info, const StepWork& work);
 
-/// Whether the trace has what a prediction in milliseconds needs.
+/// Whether there is what a prediction in milliseconds needs.
 bool is_calibrated(const Calibration& calibration);
 
-/// weights_ms + bytes of (runs and rescored keys) / attend_stream + kept bytes / attend_gather + bytes of (ranked keys
-/// and bounds) / score, which includes the copies. A rate that was not measured counts as the stream's. 0 without a
-/// calibration.
+/// weights_ms + attend_ms + bytes of runs / attend_stream + copied kept bytes / attend_gather + others / attend_place
+/// + rescored keys / rescore + ns for each position that is ranked, chosen, added up, copied, and for each page. A
+/// calibration without ns (traces before 1.2) has bytes of (ranked and added keys, and bounds) / score instead, which
+/// includes the copies. A rate that was not measured counts as the next simpler one, in the end the stream's. 0 without
+/// a calibration.
 double predict_ms(const TraceInfo& info, const StepWork& work);
 
 /// The work of full attention, mean over the trace's steps.

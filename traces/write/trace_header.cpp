@@ -94,11 +94,10 @@ void write_attributes(hid_t root, const TraceHeader& h, const schema::Sizes& siz
   }
   put("overlap_k", std::span<const int64_t>(schema::kOverlapSizes));
   put("overlap_reduce", h.overlap_reduce);
-  put("calibration_weights_ms", h.calibration.weights_ms);
-  put("calibration_stream_gbps", h.calibration.stream_gbps);
-  put("calibration_attend_stream_gbps", h.calibration.attend_stream_gbps);
-  put("calibration_attend_gather_gbps", h.calibration.attend_gather_gbps);
-  put("calibration_score_gbps", h.calibration.score_gbps);
+  for (const CalibrationField& field : kCalibrationFields) {
+    const double value = h.calibration.*field.value;
+    if (value != field.otherwise || field.since_1_0) put(("calibration_" + std::string(field.name)).c_str(), value);
+  }
 }
 
 }  // namespace reattend
