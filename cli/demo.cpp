@@ -174,14 +174,15 @@ void run(const Options& options, const Globals& globals) {
   report.full_ms = full.ms_per_token;
   std::shared_ptr<TraceReader> trace = TraceReader::open(files.trace);
   Replayer replayer(trace, pool);
-  const auto measure = [&](const Settings& settings) {
+  const auto measure = [&](const Settings& settings, size_t) {
     const TeacherForced forced =
         run_teacher_forced(backend, model, recording.prefilled, full, settings, false, progress, globals.cancel);
     const ScoreSummary score = summarize(forced.steps);
     return Measured{.kl = score.kl, .agreement = score.agreement, .ms_per_token = forced.ms_per_token};
   };
-  report.tuned = tune(replayer, {.bounds = options.bounds}, measure, progress, globals.cancel);
-  write_text_file(files.settings, settings_file(report.tuned, trace->info()), options.force);
+  Replayer* const traces[] = {&replayer};
+  report.tuned = tune(traces, {.bounds = options.bounds}, measure, progress, globals.cancel);
+  write_text_file(files.settings, settings_file(report.tuned), options.force);
 
   say(globals, fmt::format("3. run: {} steps under {}", options.steps, report.tuned.best().settings.summary()));
   NextToken again(tokenizer, options.sampler);
@@ -198,7 +199,7 @@ void run(const Options& options, const Globals& globals) {
   globals.cancel.check();
   report.free_ms = clock.ms_per_token();
   report.tuned_text = to_utf8(tokenizer.decode(free.tokens));
-  report.sweep = to_table(report.tuned, trace->info());
+  report.sweep = to_table(report.tuned);
   report.no_picture = draw_picture(files, globals);
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 

@@ -78,12 +78,26 @@ void EngineOptions::add_to(CLI::App& app, const std::string& otherwise) {
       ->group("Model");
 }
 
+std::shared_ptr<TracedDevice> open_device(const EngineOptions& options, const TraceInfo& info, ThreadPool& pool) {
+  auto device = std::make_shared<TracedDevice>(open_model(options, info), Backend());
+  device->backend = make_backend(device_of(options, info), device->model, pool);
+  return device;
+}
+
+bool serves(const TracedDevice& device, const EngineOptions& options, const TraceInfo& info) {
+  const BackendOptions wanted = device_of(options, info);
+  return device.backend.kv == wanted.kv && device.backend.activations == wanted.activations;
+}
+
 TracedRun::TracedRun(const EngineOptions& options, TraceReader& trace, const std::vector<Settings>& policies,
                      ThreadPool& pool, const ProgressFn& progress, const Cancel& cancel)
-    : model_(open_model(options, trace.info())),
-      backend_(make_backend(device_of(options, trace.info()), model_, pool)),
-      prefilled_(prefill_trace(options, trace, policies, backend_, model_, progress, cancel)),
-      full_(run_full(trace, backend_, model_, prefilled_, progress, cancel)) {}
+    : TracedRun(open_device(options, trace.info(), pool), options, trace, policies, progress, cancel) {}
+
+TracedRun::TracedRun(std::shared_ptr<TracedDevice> device, const EngineOptions& options, TraceReader& trace,
+                     const std::vector<Settings>& policies, const ProgressFn& progress, const Cancel& cancel)
+    : device_(std::move(device)),
+      prefilled_(prefill_trace(options, trace, policies, backend(), model(), progress, cancel)),
+      full_(run_full(trace, backend(), model(), prefilled_, progress, cancel)) {}
 
 TracedScore score_on(TracedRun& run, const Settings& settings, bool mass, int32_t repeats, const ProgressFn& progress,
                      const Cancel& cancel) {

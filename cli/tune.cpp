@@ -2,7 +2,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include <cmath>
+#include <map>
 #include <optional>
 
 #include "base/error.h"
@@ -10,7 +10,7 @@
 #include "cli/command.h"
 #include "cli/lists.h"
 #include "cli/policy_options.h"
-#include "cli/traced_run.h"
+#include "cli/tune_engines.h"
 #include "evals/policy_list.h"
 #include "traces/export/report.h"
 #include "traces/export/settings_file.h"
@@ -22,8 +22,8 @@ namespace reattend::cli {
 namespace {
 
 struct Options {
-  std::string trace, out = "reattend.toml", budgets, strides, gate_strides, thresholds, policies, estimate, calibration;
-  std::vector<std::string> verified, validate;
+  std::string out = "reattend.toml", budgets, strides, gate_strides, thresholds, policies, estimate, calibration;
+  std::vector<std::string> traces, verified, validate;
   bool force = false;
   int measure = 3;
   TuneBounds bounds;
@@ -42,69 +42,6 @@ TuneGrid grid_of(const Options& options) {
   return grid;
 }
 
-/// The setting on a trace that it was not tuned on: what the replay says, and the engine where there is a model.
-struct Validated {
-  std::string trace;
-  double estimate = 0, predicted_kl = 0, lost = 0;
-  std::optional<Measured> measured;
-};
-
-Measured measure_on(TracedRun& run, const Settings& settings, const ProgressFn& progress, const Cancel& cancel) {
-  const TracedScore found = score_on(run, settings, false, 1, progress, cancel);
-  return {.kl = found.score.kl, .agreement = found.score.agreement, .ms_per_token = found.ms_per_token};
-}
-
-Validated validate(const std::string& path, const TuneResult& tuned, const Options& options, ThreadPool& pool,
-                   const ProgressFn& progress, const Cancel& cancel) {
-  const std::shared_ptr<TraceReader> trace = TraceReader::open(path);
-  const Settings& settings = tuned.best().settings;
-  const ReplayResult replay = Replayer(trace, pool).run({.settings = settings, .estimates = true}, progress, cancel);
-  const double value = find_estimate(tuned.prediction.estimate)->value({trace->info().n_step, replay.layers});
-  Validated out = {path, value, tuned.prediction.kl(value), replay.total.lost, {}};
-  if (options.engine.model.empty()) return out;
-  TracedRun run(options.engine, *trace, {settings}, pool, progress, cancel);
-  out.measured = measure_on(run, settings, progress, cancel);
-  return out;
-}
-
-/// What the setting was chosen for, and what it gives elsewhere.
-std::string to_text(const std::vector<Validated>& validated, const TuneResult& tuned) {
-  if (validated.empty()) return {};
-  const TunePoint& best = tuned.best();
-  std::string text =
-      fmt::format("\nOn traces that it was not tuned on (here: {} {:.4f}{}):\n", tuned.prediction.estimate,
-                  best.estimate, best.measured ? fmt::format(", KL {:.4f} measured", best.measured->kl) : "");
-  for (const Validated& each : validated) {
-    text += fmt::format("  {}: {} {:.4f}, lost mass {:.4f}", each.trace, tuned.prediction.estimate, each.estimate,
-                        each.lost);
-    if (!std::isnan(each.predicted_kl)) text += fmt::format(", KL {:.4f} predicted", each.predicted_kl);
-    if (each.measured) {
-      const double over = each.measured->kl / tuned.bounds.max_kl;
-      text += fmt::format(", KL {:.4f} measured: {}", each.measured->kl,
-                          over <= 1 ? "keeps the bound" : fmt::format("{:.1f} times the bound", over));
-    }
-    text += "\n";
-  }
-  return text;
-}
-
-nlohmann::json to_json(const std::vector<Validated>& validated, const TuneResult& tuned) {
-  const auto number = [](double x) { return std::isfinite(x) ? nlohmann::json(x) : nlohmann::json(nullptr); };
-  nlohmann::json out = nlohmann::json::array();
-  for (const Validated& each : validated) {
-    out.push_back({{"trace", each.trace},
-                   {"estimate", number(each.estimate)},
-                   {"predicted_kl", number(each.predicted_kl)},
-                   {"lost", number(each.lost)}});
-    if (!each.measured) continue;
-    out.back()["measured"] = {{"kl", each.measured->kl},
-                              {"agreement", each.measured->agreement},
-                              {"ms_per_token", each.measured->ms_per_token}};
-    out.back()["keeps_max_kl"] = each.measured->kl <= tuned.bounds.max_kl;
-  }
-  return out;
-}
-
 void check(const Options& options) {
   check_bounds(options.bounds);
   if (!options.estimate.empty()) estimate_named(options.estimate, "--estimate");
@@ -114,7 +51,76 @@ void check(const Options& options) {
   refuse_to_replace(options.out, options.force);
 }
 
-void tune_trace(const Options& options, const Globals& globals) {
+using Traces = std::vector<std::shared_ptr<TraceReader>>;
+
+/// Those tuned on and behind them those held out: one model, no text twice.
+Traces open_traces(const Options& options) {
+  Traces traces;
+  std::vector<const TraceInfo*> infos;
+  std::map<std::string, std::string> paths;  // by fingerprint
+  std::vector<std::string> all = options.traces;
+  all.insert(all.end(), options.validate.begin(), options.validate.end());
+  for (size_t i = 0; i < all.size(); ++i) {
+    const bool held_out = i >= options.traces.size();
+    traces.push_back(TraceReader::open(all[i]));
+    infos.push_back(&traces.back()->info());
+    const auto [at, added] = paths.try_emplace(fingerprint(*traces.back()), all[i]);
+    if (added) continue;
+    fail_usage({.where = (held_out ? "--validate " : "") + all[i],
+                .expected = held_out ? "a trace of a text that is not tuned on" : "traces of different texts",
+                .got = fmt::format("the same tokens as in {}", at->second),
+                .remedy = held_out ? "validate on another one" : "give each trace once"});
+  }
+  check_same_model(infos);
+  return traces;
+}
+
+void warn_of(const TraceInfo& info, bool tuned_on) {
+  const std::string path = info.path.string();
+  if (!info.warning.empty()) fmt::print(stderr, "reattend: {}: {}\n", path, info.warning);
+  if (!tuned_on || info.settings.policy() == "full" || info.shadow) return;
+  fmt::print(stderr,
+             "reattend: {}: recorded under {}, whose errors are in its queries and keys; a full-attention trace tunes "
+             "better\n",
+             path, info.settings.summary());
+}
+
+/// Each trace's share of the memory that one would have.
+std::vector<std::unique_ptr<Replayer>> make_replayers(std::span<const std::shared_ptr<TraceReader>> traces,
+                                                      ThreadPool& pool) {
+  constexpr int64_t kBytes = int64_t{2} << 30;
+  std::vector<std::unique_ptr<Replayer>> replayers;
+  for (const std::shared_ptr<TraceReader>& trace : traces) {
+    replayers.push_back(std::make_unique<Replayer>(trace, pool, kBytes / static_cast<int64_t>(traces.size())));
+  }
+  return replayers;
+}
+
+TuneResult tune_traces(const Options& options, const TuneOptions& what, const Traces& traces, const Globals& globals) {
+  ThreadPool pool(globals.threads);
+  const ProgressFn progress = make_progress(globals.progress);
+  const size_t n_tuned = options.traces.size();
+  std::optional<TuneEngines> engines;
+  if (!options.engine.model.empty()) {
+    engines.emplace(options.engine, traces, make_grid(what.grid, traces.front()->info()), pool, progress,
+                    globals.cancel);
+  }
+  const auto measure = [&](const Settings& settings, size_t trace) { return engines->measure(settings, trace); };
+  std::vector<std::unique_ptr<Replayer>> replayers = make_replayers(std::span(traces).first(n_tuned), pool);
+  std::vector<Replayer*> tuned_on;
+  for (const std::unique_ptr<Replayer>& each : replayers) tuned_on.push_back(each.get());
+  TuneResult result = tune(tuned_on, what, engines ? MeasureFn(measure) : MeasureFn(), progress, globals.cancel);
+  replayers.clear();
+  for (size_t i = n_tuned; i < traces.size(); ++i) {
+    Replayer replayer(traces[i], pool);
+    std::function<Measured(const Settings&)> measure_there;
+    if (engines) measure_there = [&](const Settings& settings) { return measure(settings, i); };
+    hold_out(result, replayer, what, measure_there, progress, globals.cancel);
+  }
+  return result;
+}
+
+void run(const Options& options, const Globals& globals) {
   check(options);
   TuneOptions what = {.grid = grid_of(options),
                       .bounds = options.bounds,
@@ -123,39 +129,16 @@ void tune_trace(const Options& options, const Globals& globals) {
                       .n_measure = options.measure};
   if (!options.calibration.empty()) what.calibration = read_calibration(options.calibration);
   for (const std::string& file : options.verified) what.verified.push_back(read_verified(file));
-  ThreadPool pool(globals.threads);
-  const ProgressFn progress = make_progress(globals.progress);
-  const std::shared_ptr<TraceReader> trace = TraceReader::open(options.trace);
-  Replayer replayer(trace, pool);
-  const TraceInfo& info = replayer.info();
-  if (!info.warning.empty()) fmt::print(stderr, "reattend: {}: {}\n", options.trace, info.warning);
-  if (info.settings.policy() != "full" && !info.shadow) {
-    fmt::print(stderr,
-               "reattend: {}: recorded under {}, whose errors are in its queries and keys; a full-attention trace "
-               "tunes better\n",
-               options.trace, info.settings.summary());
-  }
-  std::unique_ptr<TracedRun> engine;
-  MeasureFn measure;
-  if (!options.engine.model.empty()) {
-    engine =
-        std::make_unique<TracedRun>(options.engine, *trace, make_grid(what.grid, info), pool, progress, globals.cancel);
-    measure = [&](const Settings& settings) { return measure_on(*engine, settings, progress, globals.cancel); };
-  }
-  const TuneResult result = tune(replayer, what, measure, progress, globals.cancel);
-  engine.reset();
-  std::vector<Validated> validated;
-  for (const std::string& path : options.validate) {
-    validated.push_back(validate(path, result, options, pool, progress, globals.cancel));
-  }
-  write_text_file(options.out, settings_file(result, info), options.force);
+  const Traces traces = open_traces(options);
+  for (size_t i = 0; i < traces.size(); ++i) warn_of(traces[i]->info(), i < options.traces.size());
+  const TuneResult result = tune_traces(options, what, traces, globals);
+  write_text_file(options.out, settings_file(result), options.force);
   if (globals.json) {
-    nlohmann::json json = reattend::to_json(result, info);
+    nlohmann::json json = reattend::to_json(result);
     json["settings_file"] = options.out;
-    json["validation"] = to_json(validated, result);
     fmt::print("{}\n", json.dump(2));
   } else {
-    fmt::print("{}{}written to {}\n", to_table(result, info), to_text(validated, result), options.out);
+    fmt::print("{}written to {}\n", to_table(result), options.out);
   }
 }
 
@@ -166,7 +149,11 @@ void add_tune(CLI::App& app, const Globals& globals) {
       app.add_subcommand("tune", "Sweep S, K and threshold on a trace and write the best settings");
   const auto options = std::make_shared<Options>();
   options->policy.initial = "recycled";
-  command->add_option("trace", options->trace, "Trace of a full-attention run")->required()->type_name("TRACE");
+  command
+      ->add_option("traces", options->traces,
+                   "Traces of full-attention runs of one model; with several, bounds hold on each of them")
+      ->required()
+      ->type_name("TRACE");
   command->add_option("--out,-o", options->out, "Settings file to write")->type_name("FILE")->capture_default_str();
   command->add_flag("--force", options->force, "Replace --out if it exists");
   const auto bound = [&](const char* name, std::optional<double>& target, const char* help) {
@@ -228,7 +215,7 @@ void add_tune(CLI::App& app, const Globals& globals) {
       "time, the estimate and lost mass; mass alone ranks settings wrongly. With --model the fastest candidates are "
       "run\n"
       "in the engine; without it the KL is a prediction, and the result says how far it may be off.");
-  command->callback([options, &globals] { tune_trace(*options, globals); });
+  command->callback([options, &globals] { run(*options, globals); });
 }
 
 }  // namespace reattend::cli

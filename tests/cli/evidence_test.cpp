@@ -89,7 +89,8 @@ TEST_F(Evidence, AStudyRefusesWhatItCannotUse) {
 }
 
 TEST_F(Evidence, VerifyPutsPredictedBesideMeasuredAndATunerTakesIt) {
-  const std::string a = record("a.h5"), found = file("verified.json"), toml = file("tuned.toml");
+  const std::string a = record("a.h5"), b = record("b.h5", "70"), found = file("verified.json"),
+                    toml = file("tuned.toml");
   const ProgramResult verified = run({"verify", a, "--model", kTiny, "--policy", "recycled", "--stride", "4",
                                       "--budget", "16", "--repeats", "1", "--out", found});
   ASSERT_EQ(verified.code, 0) << verified.err;
@@ -98,7 +99,7 @@ TEST_F(Evidence, VerifyPutsPredictedBesideMeasuredAndATunerTakesIt) {
   const ProgramResult tuned =
       run({"tune",           a,   "--model",    kTiny,       "--budgets",  "16,30", "--strides", "4",
            "--gate-strides", "2", "--policies", "tova:K=16", "--verified", found,   "--measure", "2",
-           "--validate",     a,   "--out",      toml,        "--json"});
+           "--validate",     b,   "--out",      toml,        "--json"});
   ASSERT_EQ(tuned.code, 0) << tuned.err;
   const json result = json::parse(tuned.out);
   EXPECT_NE(result["estimate_evidence"].get<std::string>().find("1 verified setting"), std::string::npos);

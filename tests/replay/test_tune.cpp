@@ -29,10 +29,12 @@ class Tune : public ::testing::Test {
     options_.grid.gate_strides = {int64_t{4}};
     options_.grid.thresholds = {0.3, 0.6};
     options_.bounds = {.max_output_error = 10, .max_lost_mass = 0.9, .max_kl = 0.1};
+    options_.n_schedule = 0;  // tests/replay/test_schedule.cpp
   }
   TuneResult tuned(const MeasureFn& measure = {}) {
     Replayer replayer(run_, pool_);
-    return tune(replayer, options_, measure, {}, Cancel());
+    Replayer* const one[] = {&replayer};
+    return tune(one, options_, measure, {}, Cancel());
   }
 
   std::shared_ptr<HandMade> run_;
@@ -102,7 +104,7 @@ TEST_F(Tune, BoundsThatNothingMeetsAreSaidAndTheNearestIsChosen) {
 
 TEST_F(Tune, TheFastestMeasuredSettingThatPassesIsChosen) {
   std::vector<std::string> asked;
-  const TuneResult result = tuned([&](const Settings& settings) {
+  const TuneResult result = tuned([&](const Settings& settings, size_t) {
     asked.push_back(settings.summary());
     // The prediction's favourite fails, the third turns out faster than the second.
     return Measured{
@@ -126,13 +128,13 @@ TEST_F(Tune, TheFastestMeasuredSettingThatPassesIsChosen) {
 TEST_F(Tune, IfNoneOfTheFastestPassesMoreCarefulOnesAreTriedAndThenTheLowestKlWins) {
   options_.n_measure = 1, options_.n_more = 9;
   int n = 0;
-  const TuneResult late =
-      tuned([&](const Settings&) { return Measured{.kl = ++n == 3 ? 0.01 : 1, .agreement = 1, .ms_per_token = 1}; });
+  const TuneResult late = tuned(
+      [&](const Settings&, size_t) { return Measured{.kl = ++n == 3 ? 0.01 : 1, .agreement = 1, .ms_per_token = 1}; });
   EXPECT_EQ(n, 3) << "it stops at the first that passes";
   EXPECT_EQ(late.best().measured->kl, 0.01);
   n = 0;
   const TuneResult none =
-      tuned([&](const Settings&) { return Measured{.kl = 1.0 / ++n, .agreement = 1, .ms_per_token = 1}; });
+      tuned([&](const Settings&, size_t) { return Measured{.kl = 1.0 / ++n, .agreement = 1, .ms_per_token = 1}; });
   EXPECT_GT(n, 1);
   EXPECT_EQ(none.best().measured->kl, 1.0 / n);
   EXPECT_NE(none.reason.find("None of the"), std::string::npos) << none.reason;
@@ -140,7 +142,7 @@ TEST_F(Tune, IfNoneOfTheFastestPassesMoreCarefulOnesAreTriedAndThenTheLowestKlWi
 
 TEST_F(Tune, ConstraintsInTheUsersWordsHoldForWhatIsMeasured) {
   options_.n_measure = 4, options_.n_more = 0;
-  const auto measure = [n = 0](const Settings&) mutable {
+  const auto measure = [n = 0](const Settings&, size_t) mutable {
     ++n;  // the first agrees too little, the second is too slow, the third's KL is too high
     return Measured{
         .kl = n == 3 ? 0.2 : 0.01, .agreement = n == 1 ? 0.5 : 0.95, .ms_per_token = n == 2 ? 9.0 : n * 1.0};
@@ -187,10 +189,10 @@ TEST_F(Tune, OtherPoliciesJoinTheSweepAndAnUnknownEstimateIsRefused) {
 
 TEST_F(Tune, FullAttentionStaysWhereNothingIsFaster) {
   run_->info().calibration.attend_gather_gbps = 1e-3;
-  const TuneResult result = tuned([](const Settings&) { return Measured{}; });
+  const TuneResult result = tuned([](const Settings&, size_t) { return Measured{}; });
   EXPECT_EQ(result.best().settings, Settings("full"));
   EXPECT_EQ(result.best().speed_up, 1);
-  EXPECT_EQ(Settings::from_toml(settings_file(result, run_->info()), "x"), Settings("full"));
+  EXPECT_EQ(Settings::from_toml(settings_file(result), "x"), Settings("full"));
 }
 
 TEST_F(Tune, AScreenedSweepReportsOnlyWholeNumbersOnItsFront) {
@@ -219,8 +221,8 @@ TEST_F(Tune, WithoutCalibrationBytesRankAndWithoutValuesMass) {
   const ReplaySummary total = replayer.run({.settings = result.best().settings}, {}, Cancel()).total;
   EXPECT_GT(total.bytes_select, 0) << "kept rows are read to be packed";
   EXPECT_NEAR(result.best().cost, (total.bytes_attend + total.bytes_select) * 1e-6, 1e-12);
-  EXPECT_NE(to_table(result, run_->info()).find("MB/token"), std::string::npos);
-  EXPECT_NE(to_table(result, run_->info()).find("no values"), std::string::npos);
+  EXPECT_NE(to_table(result).find("MB/token"), std::string::npos);
+  EXPECT_NE(to_table(result).find("no values"), std::string::npos);
 }
 
 TEST_F(Tune, CancellationStopsTheSweep) {
@@ -229,7 +231,8 @@ TEST_F(Tune, CancellationStopsTheSweep) {
   const ProgressFn raise = [&](const std::string&, double done, double, const std::string&) {
     if (done == 2) cancel.raise();
   };
-  EXPECT_THROW(tune(replayer, options_, {}, raise, cancel), Cancelled);
+  Replayer* const one[] = {&replayer};
+  EXPECT_THROW(tune(one, options_, {}, raise, cancel), Cancelled);
 }
 
 TEST_F(Tune, TheDefaultGridIsSizedToThePromptAndWholeBasesAreKept) {
@@ -248,8 +251,8 @@ TEST_F(Tune, TheDefaultGridIsSizedToThePromptAndWholeBasesAreKept) {
 TEST_F(Tune, TheSettingsFileIsReadBackAndHoldsItsEvidence) {
   run_->info().path = "a \"strange\"\npath\\x.h5";
   const TuneResult result =
-      tuned([](const Settings&) { return Measured{.kl = 0.01, .agreement = 0.97, .ms_per_token = 3}; });
-  const std::string text = settings_file(result, run_->info());
+      tuned([](const Settings&, size_t) { return Measured{.kl = 0.01, .agreement = 0.97, .ms_per_token = 3}; });
+  const std::string text = settings_file(result);
   EXPECT_EQ(Settings::from_toml(text, "x"), result.best().settings) << text;
   for (const char* part :
        {"[evidence.predicted]", "output_error_p95", "mean_kl = 0.01", "max_mean_kl = 0.1", "n_prompt = 128"}) {
@@ -259,10 +262,10 @@ TEST_F(Tune, TheSettingsFileIsReadBackAndHoldsItsEvidence) {
 
 TEST_F(Tune, JsonAndTablesHoldTheChoice) {
   const TuneResult result = tuned();
-  const nlohmann::json json = nlohmann::json::parse(to_json(result, run_->info()).dump());
+  const nlohmann::json json = nlohmann::json::parse(to_json(result).dump());
   EXPECT_EQ(json["points"].size(), 8U);
   EXPECT_EQ(Settings::from_json(json["chosen"]["settings"], "x"), result.best().settings);
-  EXPECT_NE(to_table(result, run_->info()).find("* " + result.best().settings.summary()), std::string::npos);
+  EXPECT_NE(to_table(result).find("* " + result.best().settings.summary()), std::string::npos);
   Replayer replayer(run_, pool_);
   Settings never("recycled");
   never.set("S", Value());

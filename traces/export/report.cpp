@@ -8,6 +8,7 @@
 
 #include "traces/replay/estimates.h"
 #include "traces/tune/cost.h"
+#include "traces/tune/points.h"
 
 namespace reattend {
 namespace {
@@ -38,6 +39,11 @@ std::string trace_line(const TraceInfo& info) {
                      info.n_step, info.n_layer, info.n_kv_head);
 }
 
+constexpr const char* kMeasuredTitle = "       KL  top-1 % ms meas.";
+std::string measured_cells(const Measured& measured) {
+  return fmt::format("{:>9.4f}{:>8.1f}{:>9.3f}", measured.kl, 100 * measured.agreement, measured.ms_per_token);
+}
+
 std::string tune_row(const TunePoint& point, bool chosen) {
   const std::string schedule = point.settings.policy() != "recycled" ? point.settings.policy()
                                : point.settings.choice("schedule") == "fixed"
@@ -49,11 +55,54 @@ std::string tune_row(const TunePoint& point, bool chosen) {
       swept ? to_text(point.settings.get("K")) : "", schedule, cell(point.cost, 9, 3), cell(point.speed_up, 9, 2),
       cell(point.lost, 9, 4), cell(point.estimate, 9, 4), cell(point.predicted_kl, 9, 4),
       cell(point.effective_stride, 8, 2), cell(point.positions, 10, 1), point.within_bounds ? "yes" : "no");
-  if (point.measured) {
-    row += fmt::format("{:>9.4f}{:>8.1f}{:>9.3f}", point.measured->kl, 100 * point.measured->agreement,
-                       point.measured->ms_per_token);
-  }
+  if (point.measured) row += measured_cells(*point.measured);
   return row + "\n";
+}
+
+nlohmann::json to_json(const PointNumbers& numbers) {
+  nlohmann::json json = {{"cost", number(numbers.cost)},
+                         {"speed_up", number(numbers.speed_up)},
+                         {"output_error_mean", number(numbers.output_error_mean)},
+                         {"output_error_p95", number(numbers.output_error_p95)},
+                         {"lost", number(numbers.lost)},
+                         {"recovered", number(numbers.recovered)},
+                         {"normalised", number(numbers.normalised)},
+                         {"effective_stride", number(numbers.effective_stride)},
+                         {"positions", number(numbers.positions)},
+                         {"estimate", number(numbers.estimate)},
+                         {"predicted_kl", number(numbers.predicted_kl)}};
+  if (numbers.measured) {
+    json["measured"] = {{"kl", number(numbers.measured->kl)},
+                        {"agreement", number(numbers.measured->agreement)},
+                        {"ms_per_token", number(numbers.measured->ms_per_token)}};
+  }
+  return json;
+}
+
+/// The choice on every trace, those it was not tuned on last.
+std::string traces_table(const TuneResult& result) {
+  const std::vector<std::string> names = trace_names(result);
+  size_t width = 5;
+  for (const std::string& each : names) width = std::max(width, each.size());
+  bool any_measured = false;
+  std::string rows;
+  const auto add = [&](const std::string& name, const TunedTrace& trace, const PointNumbers& on, bool held_out) {
+    rows += fmt::format("  {:<{}}{:>7}{:>7}{}{}{}{}{}{}", name, width, trace.info.n_prompt, trace.info.n_step,
+                        cell(trace.full_cost, 9, 3), cell(on.cost, 9, 3), cell(on.speed_up, 9, 2), cell(on.lost, 9, 4),
+                        cell(on.estimate, 9, 4), cell(on.predicted_kl, 9, 4));
+    if (on.measured) rows += measured_cells(*on.measured);
+    rows += held_out ? "  held out\n" : "\n";
+    any_measured = any_measured || on.measured;
+  };
+  const size_t n = result.traces.size();
+  for (size_t i = 0; i < n; ++i) add(names[i], result.traces[i], result.best().traces[i], false);
+  for (size_t i = 0; i < result.held_out.size(); ++i) {
+    add(names[n + i], result.held_out[i], result.held_out[i].numbers, true);
+  }
+  const std::string title =
+      fmt::format("  {:<{}}{:>7}{:>7}{:>9}{:>9} speed-up     lost estimate  KL pred{}\n", "trace", width, "prompt",
+                  "steps", "full", result.calibrated ? "ms/token" : "MB/token", any_measured ? kMeasuredTitle : "");
+  return "\nthe choice on each trace:\n" + title + rows;
 }
 
 }  // namespace
@@ -95,49 +144,52 @@ nlohmann::json to_json(const ReplayResult& result, const TraceInfo& info) {
 }
 
 nlohmann::json to_json(const TunePoint& point) {
-  nlohmann::json json = {{"settings", point.settings.to_json()},
-                         {"summary", point.settings.summary()},
-                         {"all_layers", point.whole},
-                         {"cost", number(point.cost)},
-                         {"speed_up", number(point.speed_up)},
-                         {"output_error_mean", number(point.output_error_mean)},
-                         {"output_error_p95", number(point.output_error_p95)},
-                         {"lost", number(point.lost)},
-                         {"recovered", number(point.recovered)},
-                         {"normalised", number(point.normalised)},
-                         {"effective_stride", number(point.effective_stride)},
-                         {"positions", number(point.positions)},
-                         {"estimate", number(point.estimate)},
-                         {"predicted_kl", number(point.predicted_kl)},
-                         {"within_bounds", point.within_bounds},
-                         {"on_front", point.on_front}};
-  if (point.measured) {
-    json["measured"] = {{"kl", number(point.measured->kl)},
-                        {"agreement", number(point.measured->agreement)},
-                        {"ms_per_token", number(point.measured->ms_per_token)}};
-  }
+  nlohmann::json json = to_json(static_cast<const PointNumbers&>(point));
+  json["settings"] = point.settings.to_json();
+  json["summary"] = point.settings.summary();
+  json["all_layers"] = point.whole;
+  json["within_bounds"] = point.within_bounds;
+  json["on_front"] = point.on_front;
+  if (point.traces.size() < 2) return json;
+  for (const PointNumbers& each : point.traces) json["traces"].push_back(to_json(each));
   return json;
 }
 
-nlohmann::json to_json(const TuneResult& result, const TraceInfo& info) {
-  nlohmann::json points = nlohmann::json::array();
+nlohmann::json to_json(const TuneResult& result) {
+  const auto trace_of = [](const TunedTrace& trace) {
+    return nlohmann::json{{"trace", trace.info.path.string()},
+                          {"n_prompt", trace.info.n_prompt},
+                          {"n_step", trace.info.n_step},
+                          {"full_cost", number(trace.full_cost)}};
+  };
+  nlohmann::json points = nlohmann::json::array(), traces = points, validation = points;
   for (const TunePoint& point : result.points) points.push_back(to_json(point));
-  return {{"trace", info.path.string()},
-          {"n_prompt", info.n_prompt},
-          {"n_step", info.n_step},
-          {"cost_unit", result.calibrated ? "ms per token" : "MB per token"},
-          {"full_cost", number(result.full_cost)},
-          {"bounds",
-           {{"max_output_error", number(result.bounds.max_output_error)},
-            {"max_lost_mass", number(result.bounds.max_lost_mass)},
-            {"max_kl", result.bounds.max_kl},
-            {"min_agreement", number(result.bounds.min_agreement)},
-            {"max_ms", number(result.bounds.max_ms)}}},
-          {"estimate", result.prediction.estimate},
-          {"estimate_evidence", result.prediction.in_words()},
-          {"chosen", to_json(result.best())},
-          {"reason", result.reason},
-          {"points", points}};
+  for (const TunedTrace& trace : result.traces) traces.push_back(trace_of(trace));
+  for (const HeldOutTrace& held : result.held_out) {
+    validation.push_back(trace_of(held));
+    validation.back().update(to_json(held.numbers));
+    const Gap gap = gap_of(held, result);
+    validation.back()["gap"] = {
+        {"of", gap.of}, {"to_worst_tuned_on", number(gap.to_tuned)}, {"to_bound", number(gap.to_bound)}};
+    if (held.numbers.measured) validation.back()["keeps_max_kl"] = held.numbers.measured->kl <= result.bounds.max_kl;
+  }
+  nlohmann::json json = traces.front();
+  json.update({{"traces", traces},
+               {"cost_unit", result.calibrated ? "ms per token" : "MB per token"},
+               {"full_cost", number(result.full_cost)},
+               {"bounds",
+                {{"max_output_error", number(result.bounds.max_output_error)},
+                 {"max_lost_mass", number(result.bounds.max_lost_mass)},
+                 {"max_kl", result.bounds.max_kl},
+                 {"min_agreement", number(result.bounds.min_agreement)},
+                 {"max_ms", number(result.bounds.max_ms)}}},
+               {"estimate", result.prediction.estimate},
+               {"estimate_evidence", result.prediction.in_words()},
+               {"chosen", to_json(result.best())},
+               {"reason", result.reason},
+               {"points", points},
+               {"validation", validation}});
+  return json;
 }
 
 std::string to_table(const ReplayResult& result, const TraceInfo& info) {
@@ -164,15 +216,18 @@ std::string to_table(const ReplayResult& result, const TraceInfo& info) {
   return text;
 }
 
-std::string to_table(const TuneResult& result, const TraceInfo& info) {
-  std::string text = trace_line(info);
-  text += fmt::format("full attention: {:.3f} {} per token (predicted). Pareto front of {} settings:\n\n",
-                      result.full_cost, result.calibrated ? "ms" : "MB", result.points.size());
+std::string to_table(const TuneResult& result) {
+  const bool several = result.traces.size() > 1;
+  std::string text;
+  for (const TunedTrace& trace : result.traces) text += trace_line(trace.info);
+  text += fmt::format("full attention: {:.3f} {} per token (predicted{}). Pareto front of {} settings{}:\n\n",
+                      result.full_cost, result.calibrated ? "ms" : "MB", several ? ", mean" : "", result.points.size(),
+                      several ? " (times are means over the traces, everything else is the worst trace's)" : "");
   bool any_measured = false;
   for (const TunePoint& point : result.points) any_measured = any_measured || point.measured;
   text += fmt::format(
       "       S      K  schedule     {:>9} speed-up     lost estimate  KL pred  stride positions  bounds{}\n",
-      result.calibrated ? "ms/token" : "MB/token", any_measured ? "       KL  top-1 % ms meas." : "");
+      result.calibrated ? "ms/token" : "MB/token", any_measured ? kMeasuredTitle : "");
   for (size_t i = 0; i < result.points.size(); ++i) {
     const TunePoint& point = result.points[i];
     if (point.on_front || point.measured || i == result.chosen) text += tune_row(point, i == result.chosen);
@@ -181,7 +236,10 @@ std::string to_table(const TuneResult& result, const TraceInfo& info) {
                       result.prediction.estimate, find_estimate(result.prediction.estimate)->description);
   text += fmt::format("\n* {}\n{}\n", result.best().settings.summary(), result.reason);
   if (!result.has_values)
-    text += "The trace has no values: output errors are unknown, and lost mass alone ranks settings wrongly.\n";
+    text += fmt::format("{} no values: output errors are unknown, and lost mass alone ranks settings wrongly.\n",
+                        several ? "A trace has" : "The trace has");
+  if (several || !result.held_out.empty()) text += traces_table(result);
+  for (const std::string& line : validation_in_words(result)) text += line + "\n";
   return text;
 }
 

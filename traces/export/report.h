@@ -14,11 +14,12 @@ nlohmann::json to_json(const ReplaySummary& summary);
 /// {"trace", "settings", "total", "layers": [{"layer", ...}]}
 nlohmann::json to_json(const ReplayResult& result, const TraceInfo& info);
 nlohmann::json to_json(const TunePoint& point);
-nlohmann::json to_json(const TuneResult& result, const TraceInfo& info);
+nlohmann::json to_json(const TuneResult& result);
 
 /// A row per layer and the total, then the predicted times.
 std::string to_table(const ReplayResult& result, const TraceInfo& info);
-/// The Pareto front, fastest first, and the choice with its reason.
-std::string to_table(const TuneResult& result, const TraceInfo& info);
+/// The Pareto front, fastest first, the choice with its reason, and where there are several traces or held-out ones the
+/// choice on each.
+std::string to_table(const TuneResult& result);
 
 }  // namespace reattend

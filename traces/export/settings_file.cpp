@@ -34,38 +34,57 @@ std::string line(const char* key, double value) {
                                                               : "-inf");
 }
 
+std::string trace_lines(const TraceInfo& info) {
+  return fmt::format("trace = {}\nn_prompt = {}\nn_step = {}\n", quoted(info.path.string()), info.n_prompt,
+                     info.n_step);
+}
+
+std::string predicted_lines(const PointNumbers& of, double full_cost, const TuneResult& result) {
+  const char* const unit = result.calibrated ? "ms" : "mb";
+  std::string text = line(fmt::format("{}_per_token", unit).c_str(), of.cost) +
+                     line(fmt::format("{}_per_token_full", unit).c_str(), full_cost);
+  text += line("speed_up", of.speed_up) + line("lost_mass", of.lost) + line("recovered_mass", of.recovered);
+  text += line("normalised_mass", of.normalised);
+  if (result.has_values) {
+    text += line("output_error_mean", of.output_error_mean) + line("output_error_p95", of.output_error_p95);
+  }
+  text += line("effective_stride", of.effective_stride) + line("positions", of.positions);
+  if (!std::isnan(of.estimate)) {
+    text += fmt::format("estimate = {}\n", quoted(result.prediction.estimate)) + line("estimate_value", of.estimate);
+  }
+  if (!std::isnan(of.predicted_kl)) text += line("mean_kl", of.predicted_kl);
+  return text;
+}
+
+std::string measured_lines(const Measured& measured) {
+  return line("mean_kl", measured.kl) + line("top1_agreement", measured.agreement) +
+         line("ms_per_token", measured.ms_per_token);
+}
+
+/// An entry of a list of traces, with the choice's numbers there.
+std::string trace_tables(const std::string& list, const TunedTrace& trace, const PointNumbers& numbers,
+                         const TuneResult& result) {
+  std::string text = fmt::format("\n[[{}]]\n{}[{}.predicted]\n{}", list, trace_lines(trace.info), list,
+                                 predicted_lines(numbers, trace.full_cost, result));
+  if (numbers.measured) text += fmt::format("[{}.measured]\n{}", list, measured_lines(*numbers.measured));
+  return text;
+}
+
 }  // namespace
 
-std::string settings_file(const TuneResult& result, const TraceInfo& info) {
+std::string settings_file(const TuneResult& result) {
   const TunePoint& best = result.best();
+  const TraceInfo& info = result.traces.front().info;
   std::string text = "# Written by `reattend tune`; use it with --settings. Only [policy] is read back.\n";
   text += best.settings.to_toml();
-  text +=
-      fmt::format("\n[evidence]\ntrace = {}\nn_prompt = {}\nn_step = {}\nn_settings = {}\nreason = {}\n",
-                  quoted(info.path.string()), info.n_prompt, info.n_step, result.points.size(), quoted(result.reason));
+  text += fmt::format("\n[evidence]\n{}n_settings = {}\nreason = {}\n",
+                      result.traces.size() == 1 ? trace_lines(info) : std::string(), result.points.size(),
+                      quoted(result.reason));
   if (const auto sha = info.attributes.find("model_sha256"); sha != info.attributes.end()) {
     text += fmt::format("model_sha256 = {}\n", quoted(sha->second));
   }
-  text += "\n[evidence.predicted]\n";
-  if (result.calibrated) {
-    text += line("ms_per_token", best.cost) + line("ms_per_token_full", result.full_cost);
-  } else {
-    text += line("mb_per_token", best.cost) + line("mb_per_token_full", result.full_cost);
-  }
-  text += line("speed_up", best.speed_up) + line("lost_mass", best.lost) + line("recovered_mass", best.recovered);
-  text += line("normalised_mass", best.normalised);
-  if (result.has_values) {
-    text += line("output_error_mean", best.output_error_mean) + line("output_error_p95", best.output_error_p95);
-  }
-  text += line("effective_stride", best.effective_stride) + line("positions", best.positions);
-  if (!std::isnan(best.estimate)) {
-    text += fmt::format("estimate = {}\n", quoted(result.prediction.estimate)) + line("estimate_value", best.estimate);
-  }
-  if (!std::isnan(best.predicted_kl)) text += line("mean_kl", best.predicted_kl);
-  if (best.measured) {
-    text += "\n[evidence.measured]\n" + line("mean_kl", best.measured->kl) +
-            line("top1_agreement", best.measured->agreement) + line("ms_per_token", best.measured->ms_per_token);
-  }
+  text += "\n[evidence.predicted]\n" + predicted_lines(best, result.full_cost, result);
+  if (best.measured) text += "\n[evidence.measured]\n" + measured_lines(*best.measured);
   text += "\n[evidence.bounds]\n";
   const TuneBounds& bounds = result.bounds;
   if (bounds.max_output_error) text += line("max_output_error_p95", *bounds.max_output_error);
@@ -73,14 +92,23 @@ std::string settings_file(const TuneResult& result, const TraceInfo& info) {
   if (best.measured || !std::isnan(best.predicted_kl)) text += line("max_mean_kl", bounds.max_kl);
   if (bounds.min_agreement) text += line("min_top1_agreement", *bounds.min_agreement);
   if (bounds.max_ms) text += line("max_ms_per_token", *bounds.max_ms);
+  for (size_t i = 0; result.traces.size() > 1 && i < result.traces.size(); ++i) {
+    const TunedTrace& trace = result.traces[i];
+    text += trace_tables("evidence.traces", trace, best.traces[i], result);
+  }
+  for (const HeldOutTrace& held : result.held_out) {
+    const Gap gap = gap_of(held, result);
+    text += trace_tables("evidence.held_out", held, held.numbers, result);
+    text += fmt::format("[evidence.held_out.gap]\nof = {}\n", quoted(gap.of)) +
+            line("to_worst_tuned_on", gap.to_tuned) + line("to_bound", gap.to_bound);
+  }
   return text;
 }
 
 std::string settings_file(const Settings& settings, const ReplaySummary& total, const TraceInfo& info) {
   std::string text =
       "# Written from the window; use it with --settings. Only [policy] is read back.\n" + settings.to_toml();
-  text += fmt::format("\n[evidence]\ntrace = {}\nn_prompt = {}\nn_step = {}\n\n[evidence.predicted]\n",
-                      quoted(info.path.string()), info.n_prompt, info.n_step);
+  text += fmt::format("\n[evidence]\n{}\n[evidence.predicted]\n", trace_lines(info));
   if (total.ms_per_token > 0) {
     text += line("ms_per_token", total.ms_per_token) + line("ms_per_token_full", total.ms_per_token_full) +
             line("speed_up", total.ms_per_token_full / total.ms_per_token);

@@ -6,9 +6,9 @@
 
 namespace reattend {
 
-/// [policy] as Settings::from_toml reads it, then [evidence] with the trace and what was predicted, measured and
-/// demanded.
-std::string settings_file(const TuneResult& result, const TraceInfo& info);
+/// [policy] as Settings::from_toml reads it, then [evidence] with the traces and what was predicted, measured and
+/// demanded, and what held-out traces say.
+std::string settings_file(const TuneResult& result);
 /// The same for a setting chosen by hand: [policy], and what a replay of all layers predicts of it.
 std::string settings_file(const Settings& settings, const ReplaySummary& total, const TraceInfo& info);
 

@@ -1,8 +1,9 @@
-// Finds the fastest settings whose predicted damage is within bounds, and, where it can be measured, proves one of
-// them.
+// Finds the fastest settings whose predicted damage is within bounds on every trace given, and, where it can be
+// measured, proves one of them.
 #pragma once
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -26,8 +27,8 @@ struct TuneGrid {
 /// schedule.
 std::vector<Settings> make_grid(const TuneGrid& grid, const TraceInfo& info);
 
-/// Where KL can be predicted it is the bound, and the first two are off unless given; otherwise they default to
-/// kMaxOutputError and kMaxLostMass.
+/// Each holds on every trace. Where KL can be predicted it is the bound, and the first two are off unless given;
+/// otherwise they default to kMaxOutputError and kMaxLostMass.
 struct TuneBounds {
   std::optional<double> max_output_error;  ///< 95th percentile over steps and heads
   std::optional<double> max_lost_mass;     ///< mean
@@ -45,40 +46,63 @@ struct Measured {
   double agreement = 0;  ///< share of steps with the same top-1
   double ms_per_token = 0;
 };
-using MeasureFn = std::function<Measured(const Settings&)>;
+/// On one of the traces. Several settings of a trace are asked for before the next trace's.
+using MeasureFn = std::function<Measured(const Settings&, size_t trace)>;
 
 struct TuneOptions {
   TuneGrid grid;
   TuneBounds bounds;
   std::string estimate;                    ///< what settings are ranked by; empty: the one that won the study
   std::vector<VerifiedPoint> verified;     ///< correct times and KL
-  std::optional<Calibration> calibration;  ///< of the machine to predict for; none: the trace's
+  std::optional<Calibration> calibration;  ///< of the machine to predict for; none: each trace's own
   int n_measure = 3;                       ///< fastest candidates that are measured
   int n_more = 3;                          ///< slower ones that are measured if none of those passes
   int n_whole = 24;        ///< at least so many settings are evaluated on all layers, after a sweep on some
   int n_screen_layer = 8;  ///< layers of that first sweep, evenly spread
 };
 
-/// One setting of the sweep.
-struct TunePoint {
-  Settings settings;
-  bool whole = false;   ///< evaluated on all layers; otherwise the numbers are those of the screened layers
-  double cost = 0;      ///< predicted ms per token; MB per token where the trace has no calibration
-  double speed_up = 0;  ///< cost of full attention over cost
+/// A setting's numbers on one trace; or on several, where times and positions are means and everything else is the
+/// worst trace's.
+struct PointNumbers {
+  double cost = 0;      ///< predicted ms per token; MB per token where a trace has no calibration
+  double speed_up = 0;  ///< cost of full attention over cost; of several traces the ratio of the means
   double output_error_mean = 0, output_error_p95 = 0;  ///< 0 where the trace has no values
-  double lost = 0, recovered = 0, normalised = 0, effective_stride = 0, positions = 0;
-  double estimate = 0;      ///< of damage, the one of TuneResult; nan where the trace does not give it
-  double predicted_kl = 0;  ///< from the estimate; nan where there is no curve for this model
-  bool within_bounds = false, on_front = false;
+  double lost = 0, recovered = 0, normalised = 0;
+  double effective_stride = 0;  ///< of several traces the harmonic mean
+  double positions = 0;
+  double estimate = 0;               ///< of damage, the one of TuneResult; nan where the trace does not give it
+  double predicted_kl = 0;           ///< from the estimate; nan where there is no curve for this model
   std::optional<Measured> measured;
+};
+
+/// One setting of the sweep.
+struct TunePoint : PointNumbers {
+  Settings settings;
+  bool whole = false;  ///< evaluated on all layers; otherwise the numbers are those of the screened layers
+  bool within_bounds = false, on_front = false;
+  std::vector<PointNumbers> traces;  ///< parallel to TuneResult::traces
+};
+
+/// A trace that was tuned on.
+struct TunedTrace {
+  TraceInfo info;  ///< with the calibration that was used
+  double full_cost = 0;
+};
+
+/// The choice on a trace that had no part in it.
+struct HeldOutTrace : TunedTrace {
+  PointNumbers numbers;
 };
 
 struct TuneResult {
   std::vector<TunePoint> points;  ///< by cost, fastest first
   size_t chosen = 0;              ///< index into points
-  double full_cost = 0;
-  bool calibrated = false, has_values = true;
-  TuneBounds bounds;  ///< as they held, defaults filled in
+  std::vector<TunedTrace> traces;
+  std::vector<HeldOutTrace> held_out;  ///< hold_out() adds to them
+  double full_cost = 0;                ///< mean over the traces
+  bool calibrated = false;             ///< every trace is; costs are in ms
+  bool has_values = true;              ///< every trace has some
+  TuneBounds bounds;                   ///< as they held, defaults filled in
   Prediction prediction;
   std::string reason;  ///< why this one, in a sentence or two
   const TunePoint& best() const { return points[chosen]; }
@@ -87,9 +111,31 @@ struct TuneResult {
 /// Sweeps by replay; `measure` may be empty. A point is on the front when no other is at least as good in cost,
 /// estimate and lost mass and better in one. Candidates are points of the front within the bounds that are cheaper than
 /// full attention; if there are none, those nearest to the bounds (by the larger ratio to a bound). The fastest
-/// candidates are measured and the fastest that passes (max_kl, min_agreement, max_ms) is chosen; if none passes,
-/// slower ones are tried, and then the lowest KL wins; `reason` says so. Throws Cancelled, or Error.
-TuneResult tune(Replayer& replayer, const TuneOptions& options, const MeasureFn& measure, const ProgressFn& progress,
-                const Cancel& cancel);
+/// candidates are measured on every trace and the fastest that passes on all of them (max_kl, min_agreement, max_ms) is
+/// chosen; if none passes, slower ones are tried, and then the lowest KL wins; `reason` says so. Throws Cancelled, or
+/// Error, for traces of different models too.
+TuneResult tune(std::span<Replayer* const> traces, const TuneOptions& options, const MeasureFn& measure,
+                const ProgressFn& progress, const Cancel& cancel);
+
+/// Replays the choice on a trace that it was not tuned on, and measures it there unless `measure` is empty.
+void hold_out(TuneResult& result, Replayer& trace, const TuneOptions& options,
+              const std::function<Measured(const Settings&)>& measure, const ProgressFn& progress,
+              const Cancel& cancel);
+
+/// What a setting gives on a held-out trace beside what it was chosen for: measured KL where there is one on both
+/// sides, otherwise the predicted one, or the estimate where no KL is predicted.
+struct Gap {
+  std::string of;       ///< "measured KL", "predicted KL", or the estimate's name
+  double there = 0;     ///< on the held-out trace
+  double to_tuned = 0;  ///< ratio to the worst of those tuned on
+  double to_bound = 0;  ///< ratio to the bound on KL; nan for an estimate
+};
+Gap gap_of(const HeldOutTrace& held, const TuneResult& result);
+/// A sentence for each held-out trace.
+std::vector<std::string> validation_in_words(const TuneResult& result);
+
+/// Throws Error (usage), naming the trace, for one that is not of the first one's model: another file's SHA-256, or
+/// another shape.
+void check_same_model(std::span<const TraceInfo* const> traces);
 
 }  // namespace reattend

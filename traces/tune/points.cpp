@@ -1,0 +1,222 @@
+// Plain functions over points and bounds.
+#include "traces/tune/points.h"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "base/error.h"
+#include "traces/tune/cost.h"
+
+namespace reattend {
+namespace {
+
+/// nan if any is: what one trace does not give is not known of all.
+double worst_of(std::span<const PointNumbers> traces, double PointNumbers::*field, bool highest = true) {
+  double out = traces.front().*field;
+  for (const PointNumbers& each : traces) {
+    if (std::isnan(out) || std::isnan(each.*field)) return std::nan("");
+    out = highest ? std::max(out, each.*field) : std::min(out, each.*field);
+  }
+  return out;
+}
+
+double mean_of(std::span<const PointNumbers> traces, double PointNumbers::*field) {
+  double sum = 0;
+  for (const PointNumbers& each : traces) sum += each.*field;
+  return sum / static_cast<double>(traces.size());
+}
+
+std::optional<Measured> measured_of(std::span<const PointNumbers> traces) {
+  Measured out = {.kl = 0, .agreement = 1, .ms_per_token = 0};
+  for (const PointNumbers& each : traces) {
+    if (!each.measured) return {};
+    out.kl = std::max(out.kl, each.measured->kl);
+    out.agreement = std::min(out.agreement, each.measured->agreement);
+    out.ms_per_token += each.measured->ms_per_token / static_cast<double>(traces.size());
+  }
+  return out;
+}
+
+}  // namespace
+
+PointNumbers over_traces(std::span<const PointNumbers> traces, double full_cost) {
+  if (traces.size() == 1) return traces.front();
+  PointNumbers out;
+  out.cost = mean_of(traces, &PointNumbers::cost);
+  out.speed_up = full_cost / out.cost;
+  for (const auto field : {&PointNumbers::output_error_mean, &PointNumbers::output_error_p95, &PointNumbers::lost,
+                           &PointNumbers::estimate, &PointNumbers::predicted_kl}) {
+    out.*field = worst_of(traces, field);
+  }
+  for (const auto field : {&PointNumbers::recovered, &PointNumbers::normalised}) {
+    out.*field = worst_of(traces, field, false);
+  }
+  double refreshes = 0;
+  for (const PointNumbers& each : traces) refreshes += 1 / each.effective_stride;
+  out.effective_stride = static_cast<double>(traces.size()) / refreshes;
+  out.positions = mean_of(traces, &PointNumbers::positions);
+  out.measured = measured_of(traces);
+  return out;
+}
+
+bool dominates(const PointNumbers& a, const PointNumbers& b) {
+  const bool no_worse = a.cost <= b.cost && a.estimate <= b.estimate && a.lost <= b.lost;
+  return no_worse && (a.cost < b.cost || a.estimate < b.estimate || a.lost < b.lost);
+}
+
+double excess(const PointNumbers& numbers, const TuneBounds& bounds, bool calibrated) {
+  double most = std::isnan(numbers.predicted_kl) ? 0 : numbers.predicted_kl / bounds.max_kl;
+  if (bounds.max_output_error) most = std::max(most, numbers.output_error_p95 / *bounds.max_output_error);
+  if (bounds.max_lost_mass) most = std::max(most, numbers.lost / *bounds.max_lost_mass);
+  if (bounds.max_ms && calibrated) most = std::max(most, numbers.cost / *bounds.max_ms);
+  return most;
+}
+
+double excess(const Measured& measured, const TuneBounds& bounds) {
+  double most = measured.kl / bounds.max_kl;
+  if (bounds.min_agreement) most = std::max(most, *bounds.min_agreement / measured.agreement);
+  if (bounds.max_ms) most = std::max(most, measured.ms_per_token / *bounds.max_ms);
+  return most;
+}
+
+bool passes(const Measured& m, const TuneBounds& bounds) {
+  return m.kl <= bounds.max_kl && m.agreement >= bounds.min_agreement.value_or(0) &&
+         m.ms_per_token <= bounds.max_ms.value_or(HUGE_VAL);
+}
+
+bool passes(const TunePoint& point, const TuneBounds& bounds) {
+  return std::all_of(point.traces.begin(), point.traces.end(),
+                     [&](const PointNumbers& each) { return passes(*each.measured, bounds); });
+}
+
+Hardest hardest(const TunePoint& point, const std::function<double(const PointNumbers&)>& of) {
+  Hardest out;
+  for (size_t i = 0; i < point.traces.size(); ++i) {
+    const double each = of(point.traces[i]);
+    if (i == 0 || each > out.most) out = {i, each};
+  }
+  return out;
+}
+
+Hardest hardest_predicted(const TunePoint& point, const TuneResult& result) {
+  return hardest(point, [&](const PointNumbers& each) { return excess(each, result.bounds, result.calibrated); });
+}
+
+Hardest hardest_measured(const TunePoint& point, const TuneResult& result) {
+  return hardest(point, [&](const PointNumbers& each) { return excess(*each.measured, result.bounds); });
+}
+
+std::string in_words(const TuneBounds& bounds, bool measured, bool predicts_kl) {
+  std::vector<std::string> parts;
+  if (measured || predicts_kl) parts.push_back(fmt::format("mean KL <= {}", bounds.max_kl));
+  if (measured && bounds.min_agreement) parts.push_back(fmt::format("top-1 agreement >= {}", *bounds.min_agreement));
+  if (!measured && bounds.max_output_error) {
+    parts.push_back(fmt::format("95th percentile of output error <= {}", *bounds.max_output_error));
+  }
+  if (!measured && bounds.max_lost_mass) parts.push_back(fmt::format("lost mass <= {}", *bounds.max_lost_mass));
+  if (bounds.max_ms) parts.push_back(fmt::format("ms/token <= {}", *bounds.max_ms));
+  return fmt::format("{}", fmt::join(parts, ", "));
+}
+
+void merge(std::vector<TunePoint>& points, std::vector<TunePoint> newer) {
+  for (TunePoint& point : newer) {
+    const auto same = [&](const TunePoint& other) { return other.settings == point.settings; };
+    const auto old = std::find_if(points.begin(), points.end(), same);
+    old != points.end() ? * old = std::move(point) : points.emplace_back(std::move(point));
+  }
+}
+
+void finish_points(TuneResult& result) {
+  std::vector<TunePoint>& points = result.points;
+  std::stable_sort(points.begin(), points.end(),
+                   [](const TunePoint& a, const TunePoint& b) { return a.cost < b.cost; });
+  for (TunePoint& point : points) {
+    point.within_bounds = point.whole && hardest_predicted(point, result).most <= 1;
+    const auto beats = [&](const TunePoint& other) { return other.whole && dominates(other, point); };
+    point.on_front = point.whole && std::none_of(points.begin(), points.end(), beats);
+  }
+}
+
+TunePoint full_point(const TuneResult& result) {
+  TunePoint point;
+  for (const TunedTrace& trace : result.traces) {
+    const TraceInfo& info = trace.info;
+    point.traces.push_back({.cost = trace.full_cost,
+                            .speed_up = 1,
+                            .recovered = 1,
+                            .normalised = 1,
+                            .effective_stride = 1,
+                            .positions = full_work(info).run / info.n_layer / info.n_kv_head});
+  }
+  static_cast<PointNumbers&>(point) = over_traces(point.traces, result.full_cost);
+  point.settings = Settings("full");
+  point.whole = point.within_bounds = point.on_front = true;
+  return point;
+}
+
+std::vector<std::string> trace_names(const TuneResult& result) {
+  std::vector<std::string> names;
+  for (const TunedTrace& trace : result.traces) names.push_back(trace.info.path.filename().string());
+  for (const HeldOutTrace& trace : result.held_out) names.push_back(trace.info.path.filename().string());
+  if (std::set<std::string>(names.begin(), names.end()).size() == names.size()) return names;
+  names.clear();
+  for (const TunedTrace& trace : result.traces) names.push_back(trace.info.path.string());
+  for (const HeldOutTrace& trace : result.held_out) names.push_back(trace.info.path.string());
+  return names;
+}
+
+Gap gap_of(const HeldOutTrace& held, const TuneResult& result) {
+  const PointNumbers& best = result.best();
+  const double bound = result.bounds.max_kl;
+  if (held.numbers.measured && best.measured) {
+    const double kl = held.numbers.measured->kl;
+    return {"measured KL", kl, kl / best.measured->kl, kl / bound};
+  }
+  const double kl = held.numbers.predicted_kl;
+  if (!std::isnan(kl)) return {"predicted KL", kl, kl / best.predicted_kl, kl / bound};
+  const double estimate = held.numbers.estimate;
+  return {result.prediction.estimate, estimate, estimate / best.estimate, std::nan("")};
+}
+
+std::vector<std::string> validation_in_words(const TuneResult& result) {
+  const std::vector<std::string> names = trace_names(result);
+  std::vector<std::string> lines;
+  for (size_t i = 0; i < result.held_out.size(); ++i) {
+    const HeldOutTrace& held = result.held_out[i];
+    const Gap gap = gap_of(held, result);
+    std::string line = fmt::format(
+        "Held out: on {} {} is {:.4f}, {:.2f} times {}", names[result.traces.size() + i], gap.of, gap.there,
+        gap.to_tuned, result.traces.size() > 1 ? "the worst of those tuned on" : "that of the trace tuned on");
+    if (!std::isnan(gap.to_bound)) line += fmt::format(", {:.2f} times the bound", gap.to_bound);
+    const bool measured = held.numbers.measured.has_value();
+    const bool keeps = measured ? passes(*held.numbers.measured, result.bounds)
+                                : excess(held.numbers, result.bounds, result.calibrated) <= 1;
+    line += fmt::format(": {} the bounds{}.", keeps ? "keeps" : "breaks", measured ? "" : ", by prediction");
+    lines.push_back(std::move(line));
+  }
+  return lines;
+}
+
+void check_bounds(const TuneBounds& bounds) {
+  const std::pair<const char*, std::optional<double>> options[] = {{"--max-output-error", bounds.max_output_error},
+                                                                   {"--max-lost-mass", bounds.max_lost_mass},
+                                                                   {"--max-kl", bounds.max_kl},
+                                                                   {"--min-agreement", bounds.min_agreement},
+                                                                   {"--max-ms", bounds.max_ms}};
+  for (const auto& [option, value] : options) {
+    if (!value || *value > 0) continue;  // false for nan
+    fail_usage({.where = option, .expected = "a number above 0", .got = fmt::format("{}", *value), .remedy = {}});
+  }
+  if (bounds.min_agreement.value_or(1) > 1) {
+    fail_usage({.where = "--min-agreement",
+                .expected = "a share, at most 1",
+                .got = fmt::format("{}", *bounds.min_agreement),
+                .remedy = {}});
+  }
+}
+
+}  // namespace reattend
