@@ -8,6 +8,7 @@
 #include "cli/model_options.h"
 #include "cli/policy_options.h"
 #include "cli/recording.h"
+#include "traces/parts.h"
 
 namespace reattend::cli {
 namespace {
@@ -25,6 +26,9 @@ struct Options {
 
 void run(const Options& options, const Globals& globals) {
   const Settings settings = options.policy.settings();
+  if (const std::string parts = parts_beside(options.out); !parts.empty()) {
+    fmt::print(stderr, "reattend: {}: {}\n", options.out, parts);
+  }
   const Model model = Model::open(find_model(options.model.model));
   const Tokenizer tokenizer(model.file());
   const std::vector<int32_t> prompt = options.prompt.read(tokenizer);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <fstream>
 #include <functional>
 #include <random>
 #include <thread>
@@ -180,6 +181,53 @@ TEST(TraceInterrupted, TwoReadersOfOneProcessFollowALiveTrace) {
   EXPECT_FALSE(third->info().live);
   expect_trace(*third, 333);
   expect_trace(*first, 333);
+}
+
+std::string refusal(const std::filesystem::path& path) {
+  try {
+    TraceReader::open(path);
+    return "opened";
+  } catch (const Error& error) {
+    return error.what();
+  }
+}
+
+TEST(TraceInterrupted, WhatIsLeftBeforeTheFirstStepIsNamedAndNeverTaken) {
+  const Folder folder;
+  const auto path = folder / "a.h5";
+  std::filesystem::path part;
+  for (const bool in_prompt : {false, true}) {
+    const Child child([&](int out) {
+      TraceWriter writer(path, false);
+      if (in_prompt) {
+        writer.begin(header());
+        writer.prompt_queries(0, std::vector<float>(64 * kHeads * kHead));
+      }
+      report(out, 0);
+      pause();
+    });
+    ASSERT_EQ(child.next(), 0);
+    part = path.string() + ".part-" + std::to_string(child.pid);
+    ASSERT_TRUE(std::filesystem::exists(part));
+    EXPECT_NE(refusal(path).find("in the making"), std::string::npos) << refusal(path);
+    EXPECT_NE(refusal(part).find("in the making"), std::string::npos) << refusal(part);
+    kill(child.pid, SIGKILL);
+    child.wait();
+    for (const auto& asked : {path, part}) {
+      const std::string line = refusal(asked);
+      EXPECT_NE(line.find("killed before its first step"), std::string::npos) << line;
+      EXPECT_NE(line.find("a.h5.part-"), std::string::npos) << line;
+      EXPECT_EQ(line.find('\n'), std::string::npos) << line;
+    }
+  }
+  EXPECT_NE(refusal(path).find("1 more"), std::string::npos) << refusal(path);
+  for (const char* name : {"a.h5.part-", "a.h5.part-x", ".part-1", "a.h5.part-12.h5"}) {
+    std::ofstream(folder / name) << "somebody's own";
+    EXPECT_EQ(refusal(folder / name).find("killed"), std::string::npos) << refusal(folder / name);
+  }
+  write_trace(path, 3);
+  expect_trace(*TraceReader::open(path), 3);
+  EXPECT_TRUE(std::filesystem::exists(part)) << "a recording removes nothing of another";
 }
 
 TEST(TraceInterrupted, RepairRefusesALiveTraceAndKeepsAnExistingFile) {

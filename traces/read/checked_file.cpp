@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "traces/live.h"
+#include "traces/parts.h"
 #include "traces/read/view_driver.h"
 
 namespace reattend::hdf5 {
@@ -77,7 +78,14 @@ CheckedFile::CheckedFile(std::filesystem::path path) : path_(std::move(path)) {
   quiet();
   const std::string where = path_.string();
   fd_ = ::open(where.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd_ < 0) fail({.where = where, .expected = "a trace", .got = std::strerror(errno), .remedy = "check the path"});
+  if (fd_ < 0) {
+    const int reason = errno;
+    const std::string parts = parts_beside(path_);
+    fail({.where = where,
+          .expected = "a trace",
+          .got = std::strerror(reason),
+          .remedy = parts.empty() ? "check the path" : parts});
+  }
   try {
     struct stat status {};
     if (fstat(fd_, &status) != 0 || !S_ISREG(status.st_mode)) {

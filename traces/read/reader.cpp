@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "kernels/cpu/ops.h"
+#include "traces/parts.h"
 #include "traces/read/reader_state.h"
 
 namespace reattend {
@@ -31,7 +32,15 @@ std::vector<float> to_floats(const std::vector<Half>& halves) {
 
 std::shared_ptr<TraceReader> TraceReader::open(const std::filesystem::path& path) {
   hdf5::quiet();
-  return std::shared_ptr<TraceReader>(new TraceReader(std::make_unique<State>(path)));
+  try {
+    return std::shared_ptr<TraceReader>(new TraceReader(std::make_unique<State>(path)));
+  } catch (const Error&) {
+    // Structure that no flush has completed looks like damage.
+    if (is_part(path) && std::filesystem::exists(path)) {
+      fail({.where = path.string(), .expected = "a trace", .got = part_text(path), .remedy = {}});
+    }
+    throw;
+  }
 }
 
 TraceReader::TraceReader(std::unique_ptr<State> state) : state_(std::move(state)) {}

@@ -11,12 +11,13 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "traces/live.h"
+#include "traces/parts.h"
 
 namespace reattend {
 NewFile::NewFile(std::filesystem::path path, bool force) : path_(std::move(path)), force_(force) {
   hdf5::quiet();
   refuse_to_replace(path_, force);
-  temporary_ = path_.string() + ".part-" + std::to_string(getpid());
+  temporary_ = part_of(path_);
   fd_ = ::open(temporary_.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (fd_ < 0) {
     fail({.where = path_.string(),
