@@ -32,6 +32,20 @@ void refuse_to_replace(const std::filesystem::path& path, bool force, const std:
               .remedy = "give another " + option + ", or --force to replace it"});
 }
 
+void refuse_to_replace_by_text(const std::filesystem::path& path, bool force, const std::string& option) {
+  refuse_to_replace(path, force, option);
+  std::FILE* const file = std::fopen(path.c_str(), "rbe");
+  if (file == nullptr) return;
+  char head[4096];
+  const size_t n = std::fread(head, 1, sizeof head, file);
+  std::fclose(file);
+  if (std::memchr(head, '\0', n) == nullptr) return;
+  fail_usage({.where = path.string(),
+              .expected = "no file yet, or one of text that may be replaced",
+              .got = "one that is no text (a trace, a model)",
+              .remedy = "give another " + option});
+}
+
 void check_folder_of(const std::filesystem::path& path, const std::string& option) {
   const std::filesystem::path folder = path.has_parent_path() ? path.parent_path() : ".";
   if (::access(folder.c_str(), W_OK) == 0) return;
@@ -79,7 +93,7 @@ void WholeFile::refuse() const {
 }
 
 void write_text_file(const std::filesystem::path& path, std::string_view text, bool replace) {
-  refuse_to_replace(path, replace);
+  refuse_to_replace_by_text(path, replace);
   WholeFile file(path, replace);
   file.write(text);
   file.publish();

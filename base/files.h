@@ -14,6 +14,10 @@ namespace reattend {
 /// so that minutes of it do not end at a name that was taken. `option` is where the name came from.
 void refuse_to_replace(const std::filesystem::path& path, bool force, const std::string& option = "--out");
 
+/// The same for text, which takes the place of other text only, whatever `force` says: a name behind the wrong option
+/// must not cost a trace or a model.
+void refuse_to_replace_by_text(const std::filesystem::path& path, bool force, const std::string& option = "--out");
+
 /// Throws Error where `path` would stand in a folder that is not there or can't be written to. Called before long work.
 void check_folder_of(const std::filesystem::path& path, const std::string& option);
 
@@ -42,7 +46,7 @@ class WholeFile {
   std::FILE* file_;
 };
 
-/// A WholeFile of one text; refuses as refuse_to_replace() does.
+/// A WholeFile of one text; refuses as refuse_to_replace_by_text() does.
 void write_text_file(const std::filesystem::path& path, std::string_view text, bool replace);
 
 }  // namespace reattend

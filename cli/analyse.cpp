@@ -109,7 +109,7 @@ std::vector<fs::path> files_in(const std::string& folder, const char* option, co
   std::vector<fs::path> out;
   if (folder.empty()) return out;
   for (const std::string& name : names) out.push_back(fs::path(folder) / name);
-  for (const fs::path& path : out) refuse_to_replace(path, force, option);
+  for (const fs::path& path : out) refuse_to_replace_by_text(path, force, option);
   std::error_code error;
   fs::create_directories(folder, error);
   if (error) {
@@ -123,18 +123,10 @@ std::vector<fs::path> files_in(const std::string& folder, const char* option, co
 }
 
 void check_names(const Options& options) {
-  if (!options.json_file.empty() && !options.json_file.ends_with(".json")) {
-    fail_usage({.where = "--json",
-                .expected = "a name that ends in .json, or none",
-                .got = fmt::format("\"{}\"", options.json_file),
-                .remedy = options.trace.empty() ? "put the trace before --json" : ""});
-  }
+  check_json_file(options.json_file, options.force);
   if (options.trace.empty()) {
     fail_usage({.where = "TRACE", .expected = "a trace to analyse", .got = "none", .remedy = "give its file"});
   }
-  if (options.json_file.empty()) return;
-  refuse_to_replace(options.json_file, options.force, "--json");
-  check_folder_of(options.json_file, "--json");
 }
 
 nlohmann::json to_json(const AnalysisReport& report, const std::vector<Sheet>& sheets) {

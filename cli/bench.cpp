@@ -66,13 +66,11 @@ void check(Options& options) {
   if (!bench.peer.empty() && !std::filesystem::is_regular_file(bench.peer)) {
     fail_usage({"--peer", "llama-bench", "no such file: " + bench.peer, "give its path, or --no-peer"});
   }
-  for (const std::string& path : {options.json_file, options.chart}) {
-    if (path.empty()) continue;
-    const char* const option = path == options.chart ? "--chart" : "--json";
-    refuse_to_replace(path, options.force, option);
-    check_folder_of(path, option);
-  }
-  if (!options.chart.empty() && !options.chart.ends_with(".svg")) {
+  check_json_file(options.json_file, options.force);
+  if (options.chart.empty()) return;
+  refuse_to_replace_by_text(options.chart, options.force, "--chart");
+  check_folder_of(options.chart, "--chart");
+  if (!options.chart.ends_with(".svg")) {
     fail_usage({"--chart", "a name that ends in .svg", "\"" + options.chart + "\"", ""});
   }
 }

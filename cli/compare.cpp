@@ -116,7 +116,7 @@ void check_files(const Options& options) {
       {"--csv", options.csv}, {"--csv-steps", options.csv_steps}, {"--chart", options.chart}};
   for (const auto& [option, path] : files) {
     if (path.empty()) continue;
-    refuse_to_replace(path, options.force, option);
+    refuse_to_replace_by_text(path, options.force, option);
     check_folder_of(path, option);
     for (const auto& [other, same] : files) {
       if (option != other && path == same) fail_usage({option, "a file of its own", fmt::format("that of {}", other)});

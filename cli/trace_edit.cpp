@@ -82,7 +82,7 @@ void export_trace(const Options& o, const Globals& globals) {
   }
   std::vector<std::string> files = {o.out};
   if (csv) files.push_back(beside(o.out));
-  for (const auto& file : files) refuse_to_replace(file, o.force);
+  for (const auto& file : files) refuse_to_replace_by_text(file, o.force);
   const auto trace = TraceReader::open(o.file);
   if (!trace->info().warning.empty()) fmt::print(stderr, "reattend: {}: {}\n", o.file, trace->info().warning);
   const TraceTables tables = tables_of(*trace);

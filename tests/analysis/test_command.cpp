@@ -111,6 +111,41 @@ TEST_F(AnalyseCommand, TakesLayersPoliciesAndParts) {
   EXPECT_EQ(run({trace(), "--granularity", "kv_head", "--stale-alone", "--stride", "never", "--top", "0"}).code, 0);
 }
 
+/// `--json` takes the word behind it: with --force a trace would be gone for a slip of the hand.
+TEST_F(AnalyseCommand, NoTextIsEverWrittenOverATrace) {
+  std::filesystem::copy(trace(), file("named.json"));
+  std::filesystem::copy(trace(), file("named.svg"));
+  const std::string bytes = test::read_all(trace());
+  const auto program = [](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), REATTEND_PROGRAM);
+    return test::run_program(arguments);
+  };
+  expect_refused(program({"analyse", "--force", "--json", trace()}), 2, "before --json");
+  expect_refused(program({"analyse", trace(), "--force", "--json", trace()}), 2, ".json");
+  expect_refused(program({"analyse", trace(), "--force", "--json", file("named.json")}), 2, "no text");
+  expect_refused(program({"analyse", "--json=" + trace(), "--force", trace()}), 2, ".json");
+  const std::vector<std::string> bench = {"bench", "--model", "tests/golden/models/tiny_llama.gguf", "--force"};
+  for (const auto& [more, reason] :
+       std::vector<std::pair<std::vector<std::string>, const char*>>{{{"--json", trace()}, ".json"},
+                                                                     {{"--json", file("named.json")}, "no text"},
+                                                                     {{"--chart", file("named.svg")}, "no text"}}) {
+    std::vector<std::string> all = bench;
+    all.insert(all.end(), more.begin(), more.end());
+    expect_refused(program(all), 2, reason);
+  }
+  EXPECT_EQ(program({"bench", "replay", "--repeats", "1", "--json", trace()}).code, 0) << "a flag there";
+  for (const char* format : {"csv", "json", "perfetto"}) {
+    expect_refused(program({"trace", "export", trace(), "--format", format, "--force", "--out", trace()}), 2,
+                   "no text");
+  }
+  expect_refused(program({"compare", "--model", "tests/golden/models/tiny_llama.gguf", "--prompt", "the clock",
+                          "--force", "--csv", trace()}),
+                 2, "no text");
+  for (const std::string& name : {trace(), file("named.json"), file("named.svg")}) {
+    EXPECT_EQ(test::read_all(name), bytes) << name;
+  }
+}
+
 TEST_F(AnalyseCommand, OddInputIsOneLineAndAnExitCode) {
   expect_refused(run({}), 2, "TRACE");
   expect_refused(run({file("none.h5")}), 1, "none.h5");

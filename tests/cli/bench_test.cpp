@@ -197,9 +197,9 @@ TEST(Scale, InterruptEndsCleanly) {
 // Minutes of measuring would be lost.
 TEST(Bench, AFolderThatIsMissingIsSaidBeforeAnythingIsMeasured) {
   const ScratchFolder folder;
-  for (const char* option : {"--json", "--chart"}) {
+  for (const auto& [option, name] : {std::pair("--json", "bench.json"), std::pair("--chart", "bench.svg")}) {
     const ProgramResult result =
-        run_program({REATTEND_PROGRAM, "bench", "--no-peer", option, (folder / "nowhere" / "bench.svg").string()});
+        run_program({REATTEND_PROGRAM, "bench", "--no-peer", option, (folder / "nowhere" / name).string()});
     EXPECT_EQ(result.code, 1);
     EXPECT_NE(result.err.find("nowhere"), std::string::npos) << result.err;
     EXPECT_TRUE(result.out.empty()) << result.out;
