@@ -14,6 +14,15 @@ namespace {
 /// Lists longer than this are shown by their ends.
 constexpr size_t kShownEntries = 6;
 
+/// Orders the entries of a list; fractions lie among counts as they do for a long prompt.
+double size_of(const Value& entry) {
+  constexpr double kPrompt = 1 << 20;
+  if (const auto* count = std::get_if<int64_t>(&entry)) return static_cast<double>(*count);
+  if (const auto* real = std::get_if<double>(&entry)) return *real;
+  if (const auto* fraction = std::get_if<std::string>(&entry)) return kPrompt / std::stod(fraction->substr(2));
+  return HUGE_VAL;  // never
+}
+
 }  // namespace
 
 Value at_layer(const Value& value, int layer) {
@@ -51,23 +60,21 @@ nlohmann::json value_json(const Value& value) {
       value);
 }
 
+std::string ends_text(const Value& value) {
+  const size_t n = list_size(value).value_or(0);
+  if (n == 0) return to_text(value);
+  std::vector<Value> entries;
+  for (size_t i = 0; i < n; ++i) entries.push_back(at_layer(value, static_cast<int>(i)));
+  const auto [low, high] = std::minmax_element(entries.begin(), entries.end(),
+                                               [](const Value& a, const Value& b) { return size_of(a) < size_of(b); });
+  return *low == *high ? to_text(*low) : fmt::format("{}..{}", to_text(*low), to_text(*high));
+}
+
 std::string short_text(const Parameter& parameter, const Value& value) {
   const size_t n = list_size(value).value_or(0);
   if (n <= kShownEntries) return to_text(value);
   if (parameter.type == ParamType::layer_list) return fmt::format("{} layers", n);
-  const auto size_of = [](const Value& entry) -> double {
-    constexpr double kPrompt = 1 << 20;  // fractions lie among counts as they do for a long prompt
-    if (const auto* count = std::get_if<int64_t>(&entry)) return static_cast<double>(*count);
-    if (const auto* real = std::get_if<double>(&entry)) return *real;
-    if (const auto* fraction = std::get_if<std::string>(&entry)) return kPrompt / std::stod(fraction->substr(2));
-    return HUGE_VAL;  // never
-  };
-  std::vector<Value> entries;
-  for (size_t i = 0; i < n; ++i) entries.push_back(at_layer(value, static_cast<int>(i)));
-  const auto [low, high] = std::minmax_element(entries.begin(), entries.end(),
-                                               [&](const Value& a, const Value& b) { return size_of(a) < size_of(b); });
-  return *low == *high ? fmt::format("{} by layer", to_text(*low))
-                       : fmt::format("{}..{} by layer", to_text(*low), to_text(*high));
+  return ends_text(value) + " by layer";
 }
 
 std::string toml_text(const Value& value) {

@@ -17,6 +17,8 @@ std::optional<size_t> list_size(const Value& value);
 nlohmann::json value_json(const Value& value);
 /// Texts and `never` in quotes, in lists too.
 std::string toml_text(const Value& value);
+/// to_text; of a list its smallest and largest entry, "L/64..L/2".
+std::string ends_text(const Value& value);
 /// For a line of a table: to_text, but of lists for many layers the ends alone.
 std::string short_text(const Parameter& parameter, const Value& value);
 

@@ -25,7 +25,7 @@ struct Options {
   std::string out = "reattend.toml", budgets, strides, gate_strides, thresholds, policies, estimate, calibration;
   std::vector<std::string> traces, verified, validate;
   bool force = false;
-  int measure = 3;
+  int measure = 3, schedules = TuneOptions().n_schedule;
   TuneBounds bounds;
   PolicyOptions policy;
   EngineOptions engine;
@@ -126,7 +126,8 @@ void run(const Options& options, const Globals& globals) {
                       .bounds = options.bounds,
                       .estimate = options.estimate,
                       .verified = {},
-                      .n_measure = options.measure};
+                      .n_measure = options.measure,
+                      .n_schedule = options.schedules};
   if (!options.calibration.empty()) what.calibration = read_calibration(options.calibration);
   for (const std::string& file : options.verified) what.verified.push_back(read_verified(file));
   const Traces traces = open_traces(options);
@@ -190,6 +191,12 @@ void add_tune(CLI::App& app, const Globals& globals) {
   command->add_option("--measure", options->measure, "Candidates that are measured in the engine, with --model")
       ->type_name("N")
       ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  command
+      ->add_option("--schedules", options->schedules,
+                   "Schedules that give each layer a stride and a budget of its own, tried at most; 0: none")
+      ->type_name("N")
+      ->check(CLI::Range(0, 1000))
       ->capture_default_str();
   command->add_option("--policies", options->policies, "Tried besides the sweep: NAME[:KEY=VALUE...] parted by commas")
       ->type_name("LIST");

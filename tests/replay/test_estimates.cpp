@@ -106,6 +106,14 @@ TEST_F(EstimatesOfReplay, NothingIsLostByFullAttentionAndMoreByLess) {
   EXPECT_TRUE(full.layers.front().sets.empty()) << "sets that nobody asked for are not kept";
 }
 
+TEST_F(EstimatesOfReplay, ALayersErrorsAddUpToTheStepsSquares) {
+  const ReplayResult result = replay("recycled", 16);
+  double sum = 0;
+  for (const LayerReplay& layer : result.layers) sum += layer_error(layer, 12);
+  EXPECT_GT(sum, 0);
+  EXPECT_NEAR(sum, find_estimate("step_error_squares")->value({12, result.layers}), 1e-6 * sum);
+}
+
 TEST_F(EstimatesOfReplay, WithoutValuesThoseThatNeedThemAreNotThere) {
   const ReplayResult result = replay("recycled", 16, false);
   const std::vector<double> all = evaluate_estimates({12, result.layers});

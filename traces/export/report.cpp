@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "base/value_text.h"
 #include "traces/replay/estimates.h"
 #include "traces/tune/cost.h"
 #include "traces/tune/points.h"
@@ -45,18 +46,37 @@ std::string measured_cells(const Measured& measured) {
 }
 
 std::string tune_row(const TunePoint& point, bool chosen) {
+  const bool by_layer = point.settings.policy() == "recycled" && list_size(point.settings.get("K"));
   const std::string schedule = point.settings.policy() != "recycled" ? point.settings.policy()
+                               : by_layer                            ? "by layer"
                                : point.settings.choice("schedule") == "fixed"
                                    ? "fixed"
                                    : "query > " + to_text(point.settings.get("threshold"));
   const bool swept = point.settings.policy() == "recycled";
   std::string row = fmt::format(
-      "{:1} {:>6} {:>6}  {:13}{}{}{}{}{}{}{}  {:6}", chosen ? "*" : "", swept ? to_text(point.settings.get("S")) : "",
-      swept ? to_text(point.settings.get("K")) : "", schedule, cell(point.cost, 9, 3), cell(point.speed_up, 9, 2),
+      "{:1} {:>6} {:>9}  {:13}{}{}{}{}{}{}{}  {:6}", chosen ? "*" : "", swept ? ends_text(point.settings.get("S")) : "",
+      swept ? ends_text(point.settings.get("K")) : "", schedule, cell(point.cost, 9, 3), cell(point.speed_up, 9, 2),
       cell(point.lost, 9, 4), cell(point.estimate, 9, 4), cell(point.predicted_kl, 9, 4),
       cell(point.effective_stride, 8, 2), cell(point.positions, 10, 1), point.within_bounds ? "yes" : "no");
   if (point.measured) row += measured_cells(*point.measured);
   return row + "\n";
+}
+
+/// What each layer gets, six to a line: S, K and the threshold where one is gated. Nothing where all get the same.
+std::string schedule_lines(const Settings& settings) {
+  if (settings.policy() != "recycled") return {};
+  const size_t n = list_size(settings.get("K")).value_or(0);
+  const bool gated = settings.choice("schedule") == "query";
+  std::string text;
+  for (size_t i = 0; i < n; ++i) {
+    const auto layer = static_cast<int>(i);
+    const auto entry = [&](const char* key) { return to_text(at_layer(settings.get(key), layer)); };
+    const double threshold = gated ? settings.real("threshold", layer) : 2;
+    const std::string gate = threshold > 1 ? "" : fmt::format(" > {}", threshold);
+    text += i % 6 == 0 ? fmt::format("{}layer {:>3}: ", i == 0 ? "" : "\n", i) : " | ";
+    text += fmt::format("S {:>2} K {:<5}{:{}}", entry("S"), entry("K"), gate, gated ? 7 : 0);
+  }
+  return text.empty() ? text : text + "\n";
 }
 
 nlohmann::json to_json(const PointNumbers& numbers) {
@@ -226,7 +246,7 @@ std::string to_table(const TuneResult& result) {
   bool any_measured = false;
   for (const TunePoint& point : result.points) any_measured = any_measured || point.measured;
   text += fmt::format(
-      "       S      K  schedule     {:>9} speed-up     lost estimate  KL pred  stride positions  bounds{}\n",
+      "       S         K  schedule     {:>9} speed-up     lost estimate  KL pred  stride positions  bounds{}\n",
       result.calibrated ? "ms/token" : "MB/token", any_measured ? kMeasuredTitle : "");
   for (size_t i = 0; i < result.points.size(); ++i) {
     const TunePoint& point = result.points[i];
@@ -235,6 +255,7 @@ std::string to_table(const TuneResult& result) {
   text += fmt::format("\nestimate: {} ({}); KL pred: from it; what stands under KL, top-1 and ms meas. was measured\n",
                       result.prediction.estimate, find_estimate(result.prediction.estimate)->description);
   text += fmt::format("\n* {}\n{}\n", result.best().settings.summary(), result.reason);
+  text += schedule_lines(result.best().settings);
   if (!result.has_values)
     text += fmt::format("{} no values: output errors are unknown, and lost mass alone ranks settings wrongly.\n",
                         several ? "A trace has" : "The trace has");

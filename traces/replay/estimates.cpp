@@ -254,6 +254,10 @@ const Estimate& estimate_named(std::string_view name, const std::string& option)
               .remedy = {}});
 }
 
+double layer_error(const LayerReplay& layer, int32_t n_step) {
+  return mean(squared_errors(layer, n_step));
+}
+
 std::vector<double> evaluate_estimates(const ReplayedRun& run) {
   std::vector<double> out;
   for (const Estimate& each : kEstimates) out.push_back(each.value(run));

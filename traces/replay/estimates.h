@@ -29,6 +29,10 @@ std::span<const Estimate> estimates();
 const Estimate* find_estimate(std::string_view name);
 /// Throws Error (usage) for an unknown name, which `option` gave.
 const Estimate& estimate_named(std::string_view name, const std::string& option);
+/// Squared error of a layer's whole output (all heads together) over its mean squared output, mean over steps; nan
+/// without values. Summed over layers it is step_error_squares.
+double layer_error(const LayerReplay& layer, int32_t n_step);
+
 /// Parallel to estimates(); nan for what the run does not have.
 std::vector<double> evaluate_estimates(const ReplayedRun& run);
 

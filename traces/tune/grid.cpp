@@ -16,11 +16,6 @@ const std::vector<double> kThresholds = {0.7, 0.8, 0.85, 0.9, 0.95};
 const std::vector<Value> kBudgets = {std::string("L/2"), std::string("L/4"), std::string("L/8"), std::string("L/16"),
                                      std::string("L/32")};
 
-template <class T>
-const std::vector<T>& or_default(const std::vector<T>& given, const std::vector<T>& otherwise) {
-  return given.empty() ? otherwise : given;
-}
-
 }  // namespace
 
 std::vector<Settings> make_grid(const TuneGrid& grid, const TraceInfo& info) {

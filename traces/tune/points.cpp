@@ -30,6 +30,17 @@ double mean_of(std::span<const PointNumbers> traces, double PointNumbers::*field
   return sum / static_cast<double>(traces.size());
 }
 
+std::vector<LayerNumbers> layers_of(std::span<const PointNumbers> traces) {
+  std::vector<LayerNumbers> out(traces.front().layers.size());
+  const auto n = static_cast<double>(traces.size());
+  for (const PointNumbers& each : traces) {
+    for (size_t i = 0; i < out.size(); ++i) {
+      out[i].cost += each.layers[i].cost / n, out[i].error += each.layers[i].error / n;
+    }
+  }
+  return out;
+}
+
 std::optional<Measured> measured_of(std::span<const PointNumbers> traces) {
   Measured out = {.kl = 0, .agreement = 1, .ms_per_token = 0};
   for (const PointNumbers& each : traces) {
@@ -59,6 +70,7 @@ PointNumbers over_traces(std::span<const PointNumbers> traces, double full_cost)
   for (const PointNumbers& each : traces) refreshes += 1 / each.effective_stride;
   out.effective_stride = static_cast<double>(traces.size()) / refreshes;
   out.positions = mean_of(traces, &PointNumbers::positions);
+  out.layers = layers_of(traces);
   out.measured = measured_of(traces);
   return out;
 }

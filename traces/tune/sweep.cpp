@@ -94,6 +94,10 @@ PointNumbers Sweep::numbers_of(size_t trace, std::span<const LayerReplay> layers
   out.output_error_p95 = info.has_values ? summary.output_error_p95 : 0;
   out.lost = summary.lost, out.recovered = summary.recovered, out.normalised = summary.normalised;
   out.effective_stride = summary.effective_stride, out.positions = summary.positions;
+  for (const LayerReplay& each : layers) {
+    const double alone = cost(info, work_of(info, {&each, 1})) - cost(info, {});
+    out.layers.push_back({alone * (calibrated_ ? prediction_.correction.ms : 1), layer_error(each, info.n_step)});
+  }
   return out;
 }
 

@@ -1,4 +1,5 @@
-// The stages of tuning: the grid, a sweep on some layers, one of the best on all of them, the front, the choice.
+// The stages of tuning: the grid, a sweep on some layers, one of the best on all of them, schedules by layer, the
+// front, the choice.
 #include "traces/tune/tune.h"
 
 #include <fmt/format.h>
@@ -7,6 +8,7 @@
 #include "base/error.h"
 #include "traces/tune/choice.h"
 #include "traces/tune/points.h"
+#include "traces/tune/refine.h"
 #include "traces/tune/sweep.h"
 
 namespace reattend {
@@ -104,6 +106,7 @@ TuneResult tune(std::span<Replayer* const> traces, const TuneOptions& options, c
               progress, cancel);
   TuneResult result = start(sweep, options);
   sweep_grid(sweep, options, result);
+  add_schedules(sweep, options, result);
   finish_points(result);
   choose(result, options, measure, progress, cancel);
   return result;

@@ -9,6 +9,7 @@
 
 #include "traces/replay/replay.h"
 #include "traces/tune/prediction.h"
+#include "traces/tune/schedule.h"
 
 namespace reattend {
 
@@ -22,6 +23,11 @@ struct TuneGrid {
   std::vector<double> thresholds;
   std::vector<Settings> more;  ///< tried as they stand beside the grid, of any policy
 };
+
+template <class T>
+const std::vector<T>& or_default(const std::vector<T>& given, const std::vector<T>& otherwise) {
+  return given.empty() ? otherwise : given;
+}
 
 /// All settings of the grid, largest budgets first. Throws Error (usage) for a base that does not take S, K and a
 /// schedule.
@@ -57,6 +63,7 @@ struct TuneOptions {
   std::optional<Calibration> calibration;  ///< of the machine to predict for; none: each trace's own
   int n_measure = 3;                       ///< fastest candidates that are measured
   int n_more = 3;                          ///< slower ones that are measured if none of those passes
+  int n_schedule = 12;                     ///< schedules by layer that are tried at most
   int n_whole = 24;        ///< at least so many settings are evaluated on all layers, after a sweep on some
   int n_screen_layer = 8;  ///< layers of that first sweep, evenly spread
 };
@@ -72,6 +79,7 @@ struct PointNumbers {
   double positions = 0;
   double estimate = 0;               ///< of damage, the one of TuneResult; nan where the trace does not give it
   double predicted_kl = 0;           ///< from the estimate; nan where there is no curve for this model
+  std::vector<LayerNumbers> layers;  ///< of the layers that were evaluated; of several traces means; for schedules
   std::optional<Measured> measured;
 };
 
