@@ -10,6 +10,7 @@
 #include "engine/record/calibrate.h"
 #include "traces/export/settings_file.h"
 #include "traces/tune/calibration_file.h"
+#include "traces/tune/known_gpus.h"
 
 namespace reattend::cli {
 namespace {
@@ -18,34 +19,51 @@ struct Options {
   ModelOptions model;
   std::string trace, out;
   int64_t tokens = 2048;
-  bool force = false;
+  bool force = false, list = false;
 };
 
-constexpr int32_t kSteps = 6;  // what calibrate() runs at a time
+constexpr int32_t kSteps = 7;  // what calibrate() runs at a time
 
 std::string to_text(const Calibration& here, const Calibration* there, const std::string& trace) {
-  std::string out = fmt::format("{:<28}{:>12}{}\n", "", "here", there != nullptr ? "   in trace     off" : "");
-  const auto row = [&](const char* name, const char* unit, double Calibration::*field) {
-    const double mine = here.*field;
-    out += fmt::format("{:<28}{:>12}", fmt::format("{}, {}", name, unit),
-                       mine > 0 ? fmt::format("{:.2f}", mine) : "not measured");
+  std::string out = fmt::format("{:<34}{:>12}{}\n", "", "here", there != nullptr ? "   in trace     off" : "");
+  const auto known = [](const Calibration& of, const CalibrationField& field) {
+    const double value = of.*field.value;
+    return value > 0 || (value == 0 && (field.otherwise < 0 || field.value == &Calibration::attend_ms));
+  };
+  for (const CalibrationField& field : kCalibrationFields) {
+    const double mine = here.*field.value;
+    out += fmt::format("{:<34}{:>12}", fmt::format("{}, {}", field.what, field.unit),
+                       known(here, field) ? fmt::format("{:.2f}", mine) : "not measured");
     if (there != nullptr) {
-      const double theirs = there->*field;
-      out += theirs > 0 ? fmt::format("{:>11.2f}", theirs) : fmt::format("{:>11}", "-");
+      const double theirs = there->*field.value;
+      out += known(*there, field) ? fmt::format("{:>11.2f}", theirs) : fmt::format("{:>11}", "-");
       if (mine > 0 && theirs > 0) out += fmt::format("{:>+7.0f} %", 100 * (mine / theirs - 1));
     }
     out += "\n";
-  };
-  row("weights and all else", "ms", &Calibration::weights_ms);
-  row("plain stream", "GB/s", &Calibration::stream_gbps);
-  row("attention over runs", "GB/s", &Calibration::attend_stream_gbps);
-  row("attention over kept sets", "GB/s", &Calibration::attend_gather_gbps);
-  row("scoring and selecting", "GB/s", &Calibration::score_gbps);
+  }
   if (there != nullptr) out += fmt::format("in trace: {}\n", trace);
   return out;
 }
 
+/// The table behind --on-paper.
+void list_gpus(const Globals& globals) {
+  nlohmann::json all = nlohmann::json::array();
+  for (const KnownGpu& gpu : known_gpus()) {
+    all.push_back({{"name", gpu.name}, {"gbps", gpu.gbps}, {"memory_gb", gpu.memory_gb}});
+  }
+  if (globals.json) {
+    fmt::print("{}\n", nlohmann::json{{"measured", false}, {"share", kPaperShare}, {"gpus", all}}.dump(1));
+    return;
+  }
+  fmt::print("By their data sheets, for `--on-paper`; nothing here was measured.\n\n{:<18}{:>8}{:>11}\n", "GPU", "GB/s",
+             "memory GB");
+  for (const KnownGpu& gpu : known_gpus()) fmt::print("{:<18}{:>8.0f}{:>11.0f}\n", gpu.name, gpu.gbps, gpu.memory_gb);
+  fmt::print("\nTimes on paper are bytes over {:.0f} % of that rate, without launches and choosing.\n",
+             100 * kPaperShare);
+}
+
 void run(const Options& options, const Globals& globals) {
+  if (options.list) return list_gpus(globals);
   if (!options.out.empty()) {
     refuse_to_replace(options.out, options.force);
     check_folder_of(options.out, "--out");
@@ -75,7 +93,7 @@ void run(const Options& options, const Globals& globals) {
     fmt::print("{}, {} threads, {} tokens\n{}", model.path().filename().string(), pool.n_thread(), options.tokens,
                to_text(found, options.trace.empty() ? nullptr : &recorded, options.trace));
     if (!options.out.empty())
-      fmt::print("written to {}; `reattend tune --calibration {}` uses it\n", options.out, options.out);
+      fmt::print("written to {}; `reattend tune` and `replay --calibration {}` use it\n", options.out, options.out);
   }
 }
 
@@ -83,7 +101,7 @@ void run(const Options& options, const Globals& globals) {
 
 void add_calibrate(CLI::App& app, const Globals& globals) {
   CLI::App* const command =
-      app.add_subcommand("calibrate", "Time this machine: weights, streaming, kept sets, scoring");
+      app.add_subcommand("calibrate", "Time this machine part by part: weights, streaming, kept sets, choosing");
   const auto options = std::make_shared<Options>();
   options->model.add_to(*command);
   command->add_option("--tokens", options->tokens, "Length of the prompt that attention is timed over")
@@ -91,14 +109,16 @@ void add_calibrate(CLI::App& app, const Globals& globals) {
       ->check(CLI::Range(64, 1 << 20))
       ->capture_default_str();
   command->add_option("--trace", options->trace, "Show how the calibration in this trace differs")->type_name("TRACE");
-  command->add_option("--out,-o", options->out, "Write it, for `reattend tune --calibration`")->type_name("FILE");
+  command->add_option("--out,-o", options->out, "Write it, for `--calibration` of tune and replay")->type_name("FILE");
   command->add_flag("--force", options->force, "Replace --out if it exists");
+  command->add_flag("--list", options->list, "Print the GPUs that --on-paper knows, and calibrate nothing");
   command->footer(
       "Examples:\n"
       "  reattend calibrate\n"
-      "  reattend calibrate --trace trace.h5 --out here.json\n\n"
-      "Two seconds of short runs that isolate a part each. On a machine that does other things the figures are theirs "
-      "too.");
+      "  reattend calibrate --trace trace.h5 --out here.json\n"
+      "  reattend calibrate --list\n\n"
+      "Some three seconds of short runs that differ in a part each, in turns. On a machine that does other things the\n"
+      "figures are theirs too.");
   command->callback([options, &globals] { run(*options, globals); });
 }
 

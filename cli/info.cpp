@@ -16,6 +16,7 @@
 #include "kernels/cpu/ops.h"
 #include "kernels/cpu/stream.h"
 #include "traces/read/reader.h"
+#include "traces/tune/calibration_file.h"
 
 namespace reattend::cli {
 namespace {
@@ -104,12 +105,7 @@ Facts about_trace(const std::filesystem::path& path) {
                  {"vocabulary", info.n_vocab},
                  {"cache type", name_of(info.kv_type)},
                  {"values", info.has_values},
-                 {"calibration",
-                  {{"weights ms/step", info.calibration.weights_ms},
-                   {"stream GB/s", info.calibration.stream_gbps},
-                   {"attend stream GB/s", info.calibration.attend_stream_gbps},
-                   {"attend gather GB/s", info.calibration.attend_gather_gbps},
-                   {"score GB/s", info.calibration.score_gbps}}},
+                 {"calibration", to_json(info.calibration)},
                  {"attributes", attributes}};
   if (!info.warning.empty()) facts["warning"] = info.warning;
   return facts;

@@ -66,8 +66,7 @@ Recording record_run(Backend& backend, const Model& model, const Tokenizer& toke
     recorder.header().n_skipped = n_skipped;
   }
   const int32_t room = options.n_ctx - static_cast<int32_t>(out.prefilled.prompt.size());
-  constexpr int32_t kFewest = 3;  // steps that a calibration needs
-  if (options.calibration && room >= kFewest) {
+  if (options.calibration && room >= Calibrator::kFewestSteps) {
     recorder.header().calibration = calibrate(backend, model, out.prefilled, pool, room, progress, cancel);
   }
   const auto sequence = backend.model->fork(*out.prefilled.sequence);

@@ -2,11 +2,12 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "cli/calibration_option.h"
 #include "cli/command.h"
 #include "cli/lists.h"
 #include "cli/policy_options.h"
 #include "traces/export/report.h"
-#include "traces/replay/replay.h"
+#include "traces/replay/summary.h"
 
 namespace reattend::cli {
 namespace {
@@ -14,24 +15,32 @@ namespace {
 struct ReplayOptions {
   std::string trace, layers;
   PolicyOptions policy;
+  CalibrationOption calibration;
   bool no_output_error = false, from_maps = false;
 };
 
 void replay(const ReplayOptions& options, const Globals& globals) {
   const Settings settings = options.policy.settings();
+  options.calibration.check();
   ThreadPool pool(globals.threads);
-  Replayer replayer(TraceReader::open(options.trace), pool);
-  const TraceInfo& info = replayer.info();
+  const std::shared_ptr<TraceReader> trace = TraceReader::open(options.trace);
+  const TimeSource times = options.calibration.source(*trace);
+  Replayer replayer(trace, pool);
+  TraceInfo info = replayer.info();
+  info.calibration = times.calibration;
   if (!info.warning.empty()) fmt::print(stderr, "reattend: {}: {}\n", options.trace, info.warning);
   const ReplayRequest request = {.settings = settings,
                                  .layers = parse_layers(options.layers, info.n_layer),
                                  .output_error = !options.no_output_error,
                                  .from_maps = options.from_maps};
-  const ReplayResult result = replayer.run(request, make_progress(globals.progress), globals.cancel);
+  ReplayResult result = replayer.run(request, make_progress(globals.progress), globals.cancel);
+  predict_times(info, result.layers, result.total);
   if (globals.json) {
-    fmt::print("{}\n", to_json(result, info).dump(2));
+    nlohmann::json json = to_json(result, info);
+    json["times"] = times.json;
+    fmt::print("{}\n", json.dump(2));
   } else {
-    fmt::print("{}", to_table(result, info));
+    fmt::print("{}times: {}\n", to_table(result, info), times.text);
   }
 }
 
@@ -46,6 +55,7 @@ void add_replay(CLI::App& app, const Globals& globals) {
   options->policy.add_to(*command);
   command->add_option("--layers", options->layers, "Only these, such as 0,3,10-12 (no time is predicted then)")
       ->type_name("LAYERS");
+  options->calibration.add_to(*command);
   command->add_flag("--no-output-error", options->no_output_error, "Leave out what needs the values; faster");
   command->add_flag("--from-maps", options->from_maps,
                     "From the recorded attention maps alone, without keys: masses as intervals that hold for certain");
@@ -54,7 +64,8 @@ void add_replay(CLI::App& app, const Globals& globals) {
       "  reattend replay trace.h5 --policy recycled --stride 16 --budget 512\n"
       "  reattend replay trace.h5 --schedule query --threshold 0.9 --stride 4 --budget L/8 --json\n"
       "  reattend replay trace.h5 --policy quest --budget L/8\n"
-      "  reattend replay trace.h5 --settings reattend.toml --layers 0,10-12\n\n"
+      "  reattend replay trace.h5 --settings reattend.toml --layers 0,10-12\n"
+      "  reattend replay trace.h5 --stride 8 --budget L/8 --on-paper 'RTX 4090'\n\n"
       "The policy is `recycled` unless another is given. The replay is teacher-forced: the recorded queries and keys "
       "stay\n"
       "what they were, so against a free run its numbers are an estimate. Every policy runs on a full-attention "

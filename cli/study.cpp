@@ -122,6 +122,7 @@ void time_all(StudyPrompt& prompt, const Options& options, TracedRun& run, Trace
               const ProgressFn& progress, const Cancel& cancel) {
   std::vector<StepClock> clocks(prompt.points.size() + 1);
   constexpr size_t kRunsPerCalibration = 4;
+  const bool calibrates = info.n_step >= Calibrator::kFewestSteps;
   Calibrator calibrator(run.backend(), run.model(), run.prefilled(), pool, info.n_step);
   for (int32_t round = 0; round < options.repeats; ++round) {
     for (size_t i = 0; i < clocks.size(); ++i) {
@@ -129,16 +130,18 @@ void time_all(StudyPrompt& prompt, const Options& options, TracedRun& run, Trace
         progress(prompt.name + ": timing", static_cast<double>(round * clocks.size() + i),
                  static_cast<double>(static_cast<size_t>(options.repeats) * clocks.size()), "runs");
       }
-      if (i % kRunsPerCalibration == 0) calibrator.round(cancel);
+      if (calibrates && i % kRunsPerCalibration == 0) calibrator.round(cancel);
       const Settings settings = i == 0 ? Settings("full") : prompt.points[i - 1].settings;
       run_timed(run.backend(), run.model(), run.prefilled(), run.full(), settings, clocks[i], {}, cancel);
     }
   }
-  prompt.here = info.calibration = calibrator.result();
-  prompt.full_ms = clocks.front().ms_per_token(), prompt.here_full_ms = predict_ms(info, full_work(info));
+  if (calibrates) prompt.here = info.calibration = calibrator.result();
+  prompt.full_ms = clocks.front().ms_per_token();
+  if (calibrates) prompt.here_full_ms = predict_ms(info, full_work(info));
   for (size_t i = 1; i < clocks.size(); ++i) {
     StudyPoint& point = prompt.points[i - 1];
-    point.measured->ms = clocks[i].ms_per_token(), point.here_ms = predict_ms(info, point.work);
+    point.measured->ms = clocks[i].ms_per_token();
+    if (calibrates) point.here_ms = predict_ms(info, point.work);
   }
 }
 
@@ -164,6 +167,14 @@ void measure_missing(StudyPrompt& prompt, const Options& options, TracedRun& run
   if (options.repeats == 0 || timed) return;
   time_all(prompt, options, run, info, pool, progress, cancel);
   save(options, prompt);
+}
+
+/// Each trace has a prompt of its own, so in a folder it has a file of its own.
+EngineOptions engine_for(const Options& options, const std::string& name) {
+  EngineOptions out = options.engine;
+  std::string& file = out.prompt_cache.file;
+  if (!file.empty() && fs::is_directory(file)) file = (fs::path(file) / (name + ".prompt")).string();
+  return out;
 }
 
 void study_trace(const std::string& path, const Options& options, const Globals& globals, const ProgressFn& progress) {
@@ -197,7 +208,7 @@ void study_trace(const std::string& path, const Options& options, const Globals&
   if (std::all_of(prompt.points.begin(), prompt.points.end(), done)) return;
   std::vector<Settings> all;
   for (const StudyPoint& point : prompt.points) all.push_back(point.settings);
-  TracedRun run(options.engine, *trace, all, pool, progress, globals.cancel);
+  TracedRun run(engine_for(options, prompt.name), *trace, all, pool, progress, globals.cancel);
   measure_missing(prompt, options, run, info, pool, progress, globals.cancel);
 }
 
@@ -258,6 +269,13 @@ void study(const Options& options, const Globals& globals) {
     if (names.insert(fs::path(path).stem().string()).second) continue;
     fail_usage({"traces", "files whose names differ (they name the prompts)", path, ""});
   }
+  if (const std::string& file = options.engine.prompt_cache.file;
+      !file.empty() && options.traces.size() > 1 && !fs::is_directory(file)) {
+    fail_usage({.where = "--prompt-cache",
+                .expected = "a folder that exists, for several traces: each prompt has a file of its own in it",
+                .got = file,
+                .remedy = "make the folder, or study one trace at a time"});
+  }
   std::error_code made;
   fs::create_directories(options.out, made);
   if (made || !fs::is_directory(options.out)) {
@@ -302,13 +320,16 @@ void add_study(CLI::App& app, const Globals& globals) {
   command->add_flag("--no-mass", options->no_mass, "Do not measure recovered mass in the engine (most of the work)");
   command->add_flag("--settings", options->settings, "Also print every setting of every prompt");
   options->engine.add_to(*command);
+  options->engine.prompt_cache.add_to(*command);
   command->footer(
       "Examples:\n"
       "  reattend study prose.h5 code.h5 --out study\n"
       "  reattend study --out study --settings\n"
       "  reattend study trace.h5 --policies recycled:S=4:K=256,recycled:S=16:K=256,h2o:K=256 --repeats 0\n\n"
       "Each trace is replayed under every setting and run by the engine, teacher-forced on the recorded tokens. Then\n"
-      "each estimate is correlated with KL within each prompt and over all, and chosen on half of them for the rest.");
+      "each estimate is correlated with KL within each prompt and over all, and chosen on half of them for the rest.\n"
+      "Between the timed runs the machine is calibrated: predicted times are held against the measured ones from that\n"
+      "calibration and from the trace's. --prompt-cache takes a folder for several traces.");
   command->callback([options, &globals] { study(*options, globals); });
 }
 

@@ -54,27 +54,55 @@ Gap mass_gap(const StudyPrompt& prompt) {
   return gap_of(prompt, [](const StudyPoint& p, const StudyMeasured& m) { return p.recovered - m.recovered; });
 }
 
-/// Relative.
-Gap time_gap(const StudyPrompt& prompt) {
-  return gap_of(prompt, [](const StudyPoint& p, const StudyMeasured& m) {
-    return p.predicted_ms > 0 && m.ms > 0 ? p.predicted_ms / m.ms - 1 : StudyMeasured::kNone;
-  });
-}
-
 std::string prompts_table(const Prompts& prompts) {
   std::string out =
       "| prompt | L | steps | settings | KL, least to most | mass, replay against engine: mean (most) | "
-      "ms/token, predicted against measured: mean (most) |\n|---|---|---|---|---|---|---|\n";
+      "ms/token, predicted here and now: mean (most) | from the trace's calibration |\n"
+      "|---|---|---|---|---|---|---|---|\n";
   for (const StudyPrompt* prompt : prompts) {
     double least = HUGE_VAL, most = 0;
     for (const StudyPoint& point : prompt->points) {
       if (point.measured) least = std::min(least, point.measured->kl), most = std::max(most, point.measured->kl);
     }
-    const Gap mass = mass_gap(*prompt), time = time_gap(*prompt);
-    out += fmt::format("| {} | {} | {} | {} | {:.4f} to {:.3f} | {} ({}) | {} |\n", prompt->name, prompt->n_prompt,
+    const Gap mass = mass_gap(*prompt);
+    const auto time = [&](TimesFrom from) {
+      const TimeResidual all = time_residuals({prompt}, from).back();
+      return all.n == 0 ? "-" : fmt::format("{:.1f} % ({:+.0f} %)", 100 * all.mean, 100 * all.most);
+    };
+    out += fmt::format("| {} | {} | {} | {} | {:.4f} to {:.3f} | {} ({}) | {} | {} |\n", prompt->name, prompt->n_prompt,
                        prompt->n_step, n_measured(*prompt), most > 0 ? least : 0, most, cell(mass.mean, 4),
-                       cell(mass.most, 4),
-                       time.n == 0 ? "-" : fmt::format("{:.1f} % ({:.1f} %)", 100 * time.mean, 100 * time.most));
+                       cell(mass.most, 4), time(TimesFrom::here), time(TimesFrom::trace));
+  }
+  return out;
+}
+
+/// Empty where nothing was timed.
+std::string times_table(const Prompts& prompts) {
+  const std::vector<TimeResidual> here = time_residuals(prompts, TimesFrom::here),
+                                  trace = time_residuals(prompts, TimesFrom::trace);
+  if (here.back().n + trace.back().n == 0) return {};
+  std::string out =
+      "\nPredicted over measured ms/token, less 1. Here and now: from a calibration whose rounds ran between the timed "
+      "ones; from the trace: from what was found when it was recorded, so the machine's drift since then is in it.\n\n"
+      "| policy | timed | here and now: mean of sizes | mean | worst | at | from the trace: mean of sizes | mean | "
+      "worst "
+      "|\n|---|---|---|---|---|---|---|---|---|\n";
+  const auto percent = [](double x, bool sign) {
+    return sign ? fmt::format("{:+.1f} %", 100 * x) : fmt::format("{:.1f} %", 100 * x);
+  };
+  const auto cells = [&](const TimeResidual* of, bool where) {
+    if (of == nullptr || of->n == 0) return std::string(where ? " - | - | - | - |" : " - | - | - |");
+    return fmt::format(" {} | {} | {} |{}", percent(of->mean, false), percent(of->bias, true), percent(of->most, true),
+                       where ? " " + of->worst + " |" : "");
+  };
+  const std::vector<TimeResidual>& rows = here.back().n > 0 ? here : trace;
+  for (const TimeResidual& row : rows) {
+    const auto in = [&](const std::vector<TimeResidual>& all) {
+      const auto at = std::find_if(all.begin(), all.end(), [&](const auto& each) { return each.policy == row.policy; });
+      return at == all.end() ? nullptr : &*at;
+    };
+    out += fmt::format("| {} | {} |{}{}\n", row.policy.empty() ? "**all**" : row.policy, row.n, cells(in(here), true),
+                       cells(in(trace), false));
   }
   return out;
 }
@@ -126,7 +154,7 @@ std::string held_out_text(const Prompts& prompts) {
 }  // namespace
 
 std::string to_markdown(const Prompts& prompts) {
-  std::string out = prompts_table(prompts);
+  std::string out = prompts_table(prompts) + times_table(prompts);
   const bool any = std::any_of(prompts.begin(), prompts.end(), [](const StudyPrompt* p) { return n_measured(*p) > 1; });
   if (!any) return out + "\nFewer than two settings were measured: nothing to correlate.\n";
   out +=
@@ -149,17 +177,19 @@ std::string to_markdown(const Prompts& prompts) {
 std::string settings_table(const Prompts& prompts) {
   const size_t best = score_estimates(prompts).front().estimate;
   std::string out = fmt::format(
-      "| prompt | setting | {} | lost mass | mass, engine | KL | top-1 | read | ms predicted | ms measured |\n"
-      "|---|---|---|---|---|---|---|---|---|---|\n",
+      "| prompt | setting | {} | lost mass | mass, engine | KL | top-1 | read | ms predicted | from the trace | ms "
+      "measured "
+      "|\n|---|---|---|---|---|---|---|---|---|---|---|\n",
       estimates()[best].name);
+  const auto time = [](double ms) { return ms > 0 ? cell(ms, 2) : std::string("-"); };
   for (const StudyPrompt* prompt : prompts) {
     for (const StudyPoint& point : prompt->points) {
       if (!point.measured) continue;
       const StudyMeasured& m = *point.measured;
-      out += fmt::format("| {} | {} | {} | {} | {} | {:.4f} | {:.3f} | {:.3f} | {} | {} |\n", prompt->name,
+      out += fmt::format("| {} | {} | {} | {} | {} | {:.4f} | {:.3f} | {:.3f} | {} | {} | {} |\n", prompt->name,
                          point.settings.summary(), cell(point.estimates[best], 4), cell(1 - point.recovered, 4),
-                         cell(m.recovered, 4), m.kl, m.agreement, point.read,
-                         point.predicted_ms > 0 ? cell(point.predicted_ms, 2) : "-", m.ms > 0 ? cell(m.ms, 2) : "-");
+                         cell(m.recovered, 4), m.kl, m.agreement, point.read, time(point.here_ms),
+                         time(point.predicted_ms), time(m.ms));
     }
   }
   return out;
@@ -236,8 +266,9 @@ Chart predicted_chart(const Prompts& prompts) {
     for (const StudyPoint& point : prompt->points) {
       if (!point.measured) continue;
       of_mass.x.push_back(point.recovered), of_mass.y.push_back(point.measured->recovered);
-      if (point.predicted_ms <= 0 || point.measured->ms <= 0) continue;
-      of_time.x.push_back(point.predicted_ms), of_time.y.push_back(point.measured->ms), timed = true;
+      const double predicted = point.here_ms > 0 ? point.here_ms : point.predicted_ms;
+      if (predicted <= 0 || point.measured->ms <= 0) continue;
+      of_time.x.push_back(predicted), of_time.y.push_back(point.measured->ms), timed = true;
     }
     mass.series.push_back(std::move(of_mass)), time.series.push_back(std::move(of_time));
   }

@@ -59,6 +59,8 @@ nlohmann::json to_json(const Verification& v, const std::string& trace) {
             {"mass", number(v.free.mass)},
             {"full_share", v.free.full},
             {"positions", v.free.positions}}},
+          {"here_ms", v.here_ms},
+          {"here_full_ms", v.here_full_ms},
           {"findings", findings(v)},
           {"verified", reattend::to_json(v.point)}};
 }
@@ -102,8 +104,14 @@ void run(const Options& options, const Globals& globals) {
   const ReplayResult replay =
       Replayer(trace, pool).run({.settings = settings, .keep_sets = true, .estimates = true}, progress, globals.cancel);
   TracedRun engine(options.engine, *trace, {settings}, pool, progress, globals.cancel);
+  const bool calibrates = trace->info().n_step >= Calibrator::kFewestSteps;
+  Calibrator calibrator(engine.backend(), engine.model(), engine.prefilled(), pool, trace->info().n_step);
   const Verification found = verify(engine.backend(), engine.model(), engine.prefilled(), engine.full(), replay,
-                                    {.repeats = options.repeats, .progress = progress, .cancel = globals.cancel});
+                                    {.repeats = options.repeats,
+                                     .calibrator = calibrates ? &calibrator : nullptr,
+                                     .info = &trace->info(),
+                                     .progress = progress,
+                                     .cancel = globals.cancel});
   const nlohmann::json json = to_json(found, options.trace);
   if (!options.out.empty()) write_text_file(options.out, json.dump(1) + "\n", options.force);
   if (globals.json) {

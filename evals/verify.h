@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/record/calibrate.h"
 #include "evals/teacher_forced.h"
 #include "traces/replay/replay.h"
 #include "traces/tune/verified.h"
@@ -28,7 +29,8 @@ struct Verification {
   Settings settings;
   int32_t n_prompt = 0, n_step = 0;
   ReplaySummary predicted;
-  VerifiedPoint point;  ///< estimates, KL, agreement and times, for tuning with
+  double here_ms = 0, here_full_ms = 0;  ///< predicted from a calibration between the rounds of timing; 0: none
+  VerifiedPoint point;                   ///< estimates, KL, agreement and times, for tuning with
   ScoreSummary measured;
   double measured_mass = 0, predicted_full = 0, measured_full = 0;  ///< full: share of steps and heads
   double decisions_equal = 0, jaccard = 0, identical = 0;           ///< identical: share of sets without a difference
@@ -38,7 +40,9 @@ struct Verification {
 };
 
 struct VerifyOptions {
-  int32_t repeats = 3;  ///< rounds of timing, full attention and the policy in turns; 0: no times
+  int32_t repeats = 3;               ///< rounds of timing, full attention and the policy in turns; 0: no times
+  Calibrator* calibrator = nullptr;  ///< has its turns in these rounds
+  const TraceInfo* info = nullptr;   ///< the trace's, with a calibrator
   ProgressFn progress;
   Cancel cancel;
 };

@@ -14,7 +14,9 @@ namespace reattend {
 /// a round. Rounds may be run between other measurements, which then see the same machine.
 class Calibrator {
  public:
-  /// All of it must outlive this. Needs room for `n_step` >= 3 more positions in the context.
+  static constexpr int32_t kFewestSteps = 3;
+  /// All of it must outlive this. Needs room for `n_step` more positions in the context; fewer than kFewestSteps tell
+  /// nothing.
   Calibrator(Backend& backend, const Model& model, const Prefilled& prefilled, ThreadPool& pool, int32_t n_step);
   /// Throws Cancelled when `cancel` is raised.
   void round(const Cancel& cancel);

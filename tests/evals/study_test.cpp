@@ -118,5 +118,54 @@ TEST(Study, APromptsFileIsReadBackAndAnOlderProgramsIsReplayedAgain) {
   }
 }
 
+/// Times: 10 % too long, 20 % too short, and one setting that nobody timed.
+TEST(Study, ResidualsOfTimesAreCountedByPolicyAndNameTheWorst) {
+  StudyPrompt a = prompt("a", {0.5, 0.1, 0.3});
+  a.points[1].settings = Settings("tova");
+  const double here[] = {11, 8, 5}, trace[] = {20, 10, 5}, measured[] = {10, 10, 0};
+  for (size_t i = 0; i < 3; ++i) {
+    a.points[i].here_ms = here[i], a.points[i].predicted_ms = trace[i], a.points[i].measured->ms = measured[i];
+  }
+  const std::vector<TimeResidual> found = time_residuals({&a}, TimesFrom::here);
+  ASSERT_EQ(found.size(), 3U);
+  EXPECT_EQ(found[0].policy, "recycled");
+  EXPECT_EQ(found[0].n, 1);
+  EXPECT_NEAR(found[0].most, 0.1, 1e-12);
+  EXPECT_EQ(found[1].policy, "tova");
+  EXPECT_NEAR(found[1].bias, -0.2, 1e-12);
+  EXPECT_EQ(found[2].n, 2);
+  EXPECT_NEAR(found[2].mean, 0.15, 1e-12);
+  EXPECT_NEAR(found[2].bias, -0.05, 1e-12);
+  EXPECT_NEAR(found[2].most, -0.2, 1e-12);
+  EXPECT_EQ(found[2].worst, a.points[1].settings.summary() + ", a");
+  EXPECT_NEAR(time_residuals({&a}, TimesFrom::trace).back().most, 1, 1e-12);
+  a.here_full_ms = 3, a.full_ms = 2;
+  EXPECT_EQ(time_residuals({&a}, TimesFrom::here)[2].policy, "full");
+  EXPECT_EQ(time_residuals({}, TimesFrom::here).back().n, 0);
+}
+
+TEST(Study, TheFileKeepsWhatTimesAreMadeOf) {
+  StudyPrompt a = prompt("a", {0.5});
+  a.points[0].work = {.run = 1, .kept = 2, .in_place = 3, .ranked = 4, .bounds = 9};
+  a.points[0].here_ms = 7, a.here_full_ms = 8;
+  a.here = Calibration{.weights_ms = 1, .stream_gbps = 2, .rank_ns = 0.25};
+  const StudyPrompt again = study_prompt_from_json(to_json(a), "x");
+  for (const StepWorkPart& part : kStepWork) {
+    EXPECT_EQ(again.points[0].work.*part.value, a.points[0].work.*part.value) << part.name;
+  }
+  EXPECT_EQ(again.points[0].here_ms, 7);
+  EXPECT_EQ(again.here_full_ms, 8);
+  ASSERT_TRUE(again.here);
+  EXPECT_EQ(again.here->rank_ns, 0.25);
+  EXPECT_EQ(again.here->pack_ns, Calibration::kNone);
+  // Studies from before there were any.
+  nlohmann::json old = to_json(a);
+  for (const char* key : {"here_full_ms", "calibration"}) old.erase(key);
+  for (const char* key : {"here_ms", "work"}) old["points"][0].erase(key);
+  const StudyPrompt before = study_prompt_from_json(old, "x");
+  EXPECT_FALSE(before.here);
+  EXPECT_EQ(before.points[0].work.run, 0);
+}
+
 }  // namespace
 }  // namespace reattend

@@ -1,10 +1,12 @@
 // docs/trace-format.md is where users look: it must name everything that a trace holds.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <fstream>
 #include <iterator>
 #include <string>
 
+#include "traces/calibration.h"
 #include "traces/schema.h"
 
 namespace reattend {
@@ -40,6 +42,16 @@ TEST(TraceFormatPage, HasARowForEveryAttributeAndNamesTheVersion) {
   }
   const std::string version = std::to_string(schema::kMajor) + "." + std::to_string(schema::kMinor);
   EXPECT_NE(text.find("version " + version), std::string::npos);
+}
+
+TEST(TraceFormatPage, EveryFigureOfACalibrationIsAnAttributeInItsUnit) {
+  for (const CalibrationField& field : kCalibrationFields) {
+    const auto* const at =
+        std::find_if(std::begin(schema::kAttributes), std::end(schema::kAttributes),
+                     [&](const auto& each) { return each.name == "calibration_" + std::string(field.name); });
+    ASSERT_NE(at, std::end(schema::kAttributes)) << field.name;
+    EXPECT_EQ(at->unit, field.unit) << field.name;
+  }
 }
 
 }  // namespace

@@ -21,6 +21,9 @@ TEST(TraceOldVersions, Version10OpensAndReadsAsItDid) {
   EXPECT_TRUE(info.layers.empty());
   EXPECT_EQ(info.n_stored(), 3);
   EXPECT_EQ(info.n_skipped, 0);
+  EXPECT_EQ(info.calibration.attend_ms, 0);
+  EXPECT_EQ(info.calibration.attend_place_gbps, 0);
+  EXPECT_EQ(info.calibration.rank_ns, Calibration::kNone);
   EXPECT_EQ(info.n_prompt, 17);
   EXPECT_EQ(info.n_step, 6);
   EXPECT_EQ(info.settings.summary(), "recycled S=3 K=8");

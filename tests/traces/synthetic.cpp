@@ -65,8 +65,19 @@ TraceHeader header() {
   h.vocab[4] = "";
   h.vocab[5] = std::string("a\0b", 3);
   h.end_tokens = {1, 2};
-  h.calibration = {
-      .weights_ms = 2.5, .stream_gbps = 40, .attend_stream_gbps = 30, .attend_gather_gbps = 20, .score_gbps = 10};
+  h.calibration = {.weights_ms = 2.5,
+                   .attend_ms = 0.25,
+                   .stream_gbps = 40,
+                   .attend_stream_gbps = 30,
+                   .attend_gather_gbps = 20,
+                   .attend_place_gbps = 15,
+                   .rescore_gbps = 35,
+                   .score_gbps = 10,
+                   .rank_ns = 1.5,
+                   .keep_ns = 4,
+                   .sum_ns = 5,
+                   .pack_ns = 0,
+                   .page_ns = 20};
   return h;
 }
 

@@ -1,0 +1,84 @@
+// A file is another machine's measurement; a GPU's name is arithmetic, and is called so wherever it shows.
+#include "cli/calibration_option.h"
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "base/statistics.h"
+#include "traces/tune/calibration_file.h"
+#include "traces/tune/cost.h"
+#include "traces/tune/known_gpus.h"
+
+namespace reattend::cli {
+namespace {
+
+/// Read by one step, as the run that was recorded counted it.
+double weight_bytes(TraceReader& trace) {
+  std::vector<double> bytes;
+  for (const int64_t each : trace.steps().bytes_weights) bytes.push_back(static_cast<double>(each));
+  const double out = median(std::move(bytes));
+  if (out > 0) return out;
+  fail({.where = "--on-paper: " + trace.info().path.string(),
+        .expected = "a trace whose steps say how many bytes of weights they read",
+        .got = trace.info().n_step > 0 ? "steps that say none" : "no steps",
+        .remedy = "record at least one step"});
+}
+
+TimeSource paper_source(const KnownGpu& gpu, TraceReader& trace) {
+  const TraceInfo& info = trace.info();
+  const double weights = weight_bytes(trace);
+  const double positions = static_cast<double>(info.n_prompt) + info.n_step;
+  const double cache = attend_bytes(info, {.run = positions * info.n_layer * info.n_kv_head});
+  const bool fits = weights + cache <= gpu.memory_gb * 1e9;
+  std::string text = fmt::format(
+      "on paper: {}, {:.0f} GB/s by its data sheet, {:.0f} % of it; nothing was measured, launches and "
+      "choosing are left out: real steps take longer",
+      gpu.name, gpu.gbps, 100 * kPaperShare);
+  if (!fits) text += fmt::format("; weights and cache do not fit into its {:.0f} GB", gpu.memory_gb);
+  return {.calibration = on_paper(gpu, info, weights),
+          .text = text,
+          .json = {{"source", "paper"},
+                   {"measured", false},
+                   {"gpu", gpu.name},
+                   {"gbps", gpu.gbps},
+                   {"share", kPaperShare},
+                   {"weight_bytes", weights},
+                   {"fits", fits},
+                   {"text", text}}};
+}
+
+}  // namespace
+
+void CalibrationOption::add_to(CLI::App& app) {
+  CLI::Option* const other =
+      app.add_option("--calibration", file,
+                     "What `reattend calibrate --out` found: times are predicted for that machine [the trace's]")
+          ->type_name("FILE");
+  app.add_option(
+         "--on-paper", gpu,
+         "Times by a GPU's data sheet (`reattend calibrate --list`): nothing is measured, real steps take longer")
+      ->type_name("GPU")
+      ->excludes(other);
+}
+
+void CalibrationOption::check() const {
+  if (!gpu.empty()) known_gpu(gpu, "--on-paper");
+}
+
+TimeSource CalibrationOption::source(TraceReader& trace) const {
+  if (!gpu.empty()) return paper_source(known_gpu(gpu, "--on-paper"), trace);
+  if (!file.empty()) {
+    const std::string text = fmt::format("from {}, measured by `reattend calibrate`", file);
+    return {.calibration = read_calibration(file),
+            .text = text,
+            .json = {{"source", "file"}, {"measured", true}, {"file", file}, {"text", text}}};
+  }
+  const Calibration& own = trace.info().calibration;
+  const char* const text = is_calibrated(own) ? "from the calibration in the trace, of the machine that recorded it"
+                                              : "none: the trace has no calibration";
+  return {.calibration = own,
+          .text = text,
+          .json = {{"source", "trace"}, {"measured", is_calibrated(own)}, {"text", text}}};
+}
+
+}  // namespace reattend::cli

@@ -1,0 +1,149 @@
+// Where predicted times come from, and that it is said: the trace, a file, a data sheet, or the minutes of measuring.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <fstream>
+
+#include <nlohmann/json.hpp>
+
+#include "tests/support/program.h"
+
+namespace reattend::test {
+namespace {
+
+using nlohmann::json;
+const std::string kTiny = "tests/golden/models/tiny_llama.gguf";
+
+class CalibrationCommand : public ::testing::Test {
+ protected:
+  static ProgramResult run(std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), REATTEND_PROGRAM);
+    return run_program(std::move(arguments));
+  }
+  std::string file(const std::string& name) const { return (folder_ / name).string(); }
+  std::string record(const std::string& name, const std::string& context = "90", bool calibrated = true) {
+    std::vector<std::string> arguments = {
+        "record",    "--raw", "--ignore-end", "--model", kTiny,   "--prompt-file", "assets/prose.txt",
+        "--context", context, "--steps",      "12",      "--out", file(name)};
+    if (!calibrated) arguments.push_back("--no-calibration");
+    const ProgramResult recorded = run(arguments);
+    EXPECT_EQ(recorded.code, 0) << recorded.err;
+    return file(name);
+  }
+  /// A replay's text or JSON.
+  static ProgramResult replay(const std::string& trace, std::vector<std::string> more) {
+    more.insert(more.begin(), {"replay", trace, "--stride", "4", "--budget", "16", "--no-output-error"});
+    return run(std::move(more));
+  }
+  static void expect_refused(const ProgramResult& result, int code, const std::string& part) {
+    EXPECT_EQ(result.code, code) << result.err;
+    EXPECT_EQ(result.out, "");
+    EXPECT_NE(result.err.find(part), std::string::npos) << result.err;
+  }
+  ScratchFolder folder_;
+};
+
+TEST_F(CalibrationCommand, AReplaySaysWhoseTimesItPredicts) {
+  const std::string a = record("a.h5"), bare = record("b.h5", "90", false);
+  EXPECT_NE(replay(a, {}).out.find("times: from the calibration in the trace"), std::string::npos);
+  EXPECT_EQ(json::parse(replay(a, {"--json"}).out)["times"]["source"], "trace");
+  const ProgramResult none = replay(bare, {});
+  EXPECT_EQ(none.code, 0) << none.err;
+  EXPECT_NE(none.out.find("no calibration"), std::string::npos) << none.out;
+
+  // A file's times, also where the trace has none; they scale with its figures.
+  const std::string here = file("here.json");
+  json made = {{"calibration",
+                {{"weights_ms", 1000.0},
+                 {"stream_gbps", 10.0},
+                 {"attend_stream_gbps", 10.0},
+                 {"attend_gather_gbps", 10.0},
+                 {"score_gbps", 10.0}}}};
+  std::ofstream(here) << made.dump();
+  const json from_file = json::parse(replay(bare, {"--calibration", here, "--json"}).out);
+  EXPECT_EQ(from_file["times"]["source"], "file");
+  EXPECT_GT(from_file["total"]["ms_per_token"], 1000);
+  EXPECT_LT(from_file["total"]["ms_per_token"], 1001);
+  EXPECT_NE(replay(a, {"--calibration", here}).out.find(here), std::string::npos);
+  expect_refused(replay(a, {"--calibration", a}), 1, "reattend calibrate");
+}
+
+TEST_F(CalibrationCommand, ATimeOnPaperIsCalledThatInTextAndJson) {
+  const std::string a = record("a.h5", "90", false);
+  const ProgramResult text = replay(a, {"--on-paper", "4090"});
+  ASSERT_EQ(text.code, 0) << text.err;
+  EXPECT_NE(text.out.find("on paper: RTX 4090, 1008 GB/s"), std::string::npos) << text.out;
+  EXPECT_NE(text.out.find("nothing was measured"), std::string::npos);
+  const json slow = json::parse(replay(a, {"--on-paper", "RTX 4090", "--json"}).out),
+             quick = json::parse(replay(a, {"--on-paper", "H200", "--json"}).out);
+  EXPECT_EQ(slow["times"]["source"], "paper");
+  EXPECT_EQ(slow["times"]["measured"], false);
+  EXPECT_EQ(slow["times"]["gbps"], 1008);
+  EXPECT_GT(slow["times"]["weight_bytes"], 0);
+  const double ratio = slow["total"]["ms_per_token"].get<double>() / quick["total"]["ms_per_token"].get<double>();
+  EXPECT_NEAR(ratio, 4800.0 / 1008, 1e-6);
+  expect_refused(replay(a, {"--on-paper", "RTX 4099"}), 2, "RTX 4090");
+  expect_refused(replay(file("none.h5"), {"--on-paper", "abacus"}), 2, "--list");
+  EXPECT_EQ(replay(a, {"--on-paper", "H200", "--calibration", a}).code, 2);
+}
+
+TEST_F(CalibrationCommand, TheKnownGpusAreListedAsNotMeasured) {
+  const ProgramResult text = run({"calibrate", "--list"});
+  ASSERT_EQ(text.code, 0) << text.err;
+  EXPECT_NE(text.out.find("nothing here was measured"), std::string::npos);
+  EXPECT_NE(text.out.find("MI300X"), std::string::npos);
+  const json all = json::parse(run({"calibrate", "--list", "--json"}).out);
+  EXPECT_EQ(all["measured"], false);
+  EXPECT_GE(all["gpus"].size(), 14U);
+}
+
+TEST_F(CalibrationCommand, AStudyHoldsTimesAgainstACalibrationOfTheSameMinutes) {
+  const std::string a = record("a.h5"), b = record("b.h5", "70"), out = file("study"), prompts = file("prompts");
+  const std::vector<std::string> both = {"study",
+                                         a,
+                                         b,
+                                         "--model",
+                                         kTiny,
+                                         "--out",
+                                         out,
+                                         "--no-mass",
+                                         "--repeats",
+                                         "1",
+                                         "--policies",
+                                         "recycled:S=4:K=16,tova:K=16",
+                                         "--settings",
+                                         "--prompt-cache",
+                                         prompts};
+  expect_refused(run(both), 2, "folder");
+  std::filesystem::create_directory(prompts);
+  const ProgramResult studied = run(both);
+  ASSERT_EQ(studied.code, 0) << studied.err;
+  for (const char* part : {"here and now", "| tova | 2 |", "| full | 2 |", "| **all** | 6 |"}) {
+    EXPECT_NE(studied.out.find(part), std::string::npos) << part << "\n" << studied.out;
+  }
+  const json kept = json::parse(std::ifstream(out + "/prompt-a.json"));
+  EXPECT_GT(kept["calibration"]["weights_ms"], 0);
+  EXPECT_GT(kept["here_full_ms"], 0);
+  for (const json& point : kept["points"]) {
+    EXPECT_GT(point["here_ms"], 0);
+    EXPECT_GT(point["work"]["kept"], 0);
+  }
+  EXPECT_TRUE(std::filesystem::exists(prompts + "/a.prompt"));
+  EXPECT_TRUE(std::filesystem::exists(prompts + "/b.prompt"));
+}
+
+TEST_F(CalibrationCommand, VerifySaysWhatIsTheMachinesFault) {
+  const std::string a = record("a.h5");
+  const ProgramResult verified = run({"verify", a, "--model", kTiny, "--policy", "recycled", "--stride", "4",
+                                      "--budget", "16", "--repeats", "2", "--json"});
+  ASSERT_EQ(verified.code, 0) << verified.err;
+  const json found = json::parse(verified.out);
+  EXPECT_GT(found["here_ms"], 0);
+  const json& lines = found["findings"];
+  EXPECT_TRUE(std::any_of(lines.begin(), lines.end(), [](const json& line) {
+    return line.get<std::string>().find("calibration here and now") != std::string::npos;
+  })) << lines;
+}
+
+}  // namespace
+}  // namespace reattend::test
