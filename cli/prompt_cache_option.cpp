@@ -7,19 +7,25 @@
 namespace reattend::cli {
 
 void PromptCacheOption::add_to(CLI::App& app) {
-  app.add_option("--prompt-cache", file,
-                 "Keeps the prefilled prompt between runs: what FILE has of the prompt is loaded, the rest is computed "
-                 "and added to it. Changes no bit of the results")
-      ->type_name("FILE")
+  CLI::Option* const cache =
+      app.add_option("--prompt-cache", file,
+                     "Keeps the prefilled prompt between runs: what FILE has of the prompt is loaded, the rest is "
+                     "computed and added to it; a file of another prompt, device or type stays as it is. Changes no "
+                     "bit of the results")
+          ->type_name("FILE")
+          ->group("Prompt");
+  app.add_flag("--replace-prompt-cache", replace, "Such a file is made anew from this prompt, too")
+      ->needs(cache)
       ->group("Prompt");
 }
 
 CachedPrefill PromptCacheOption::prefill(Backend& backend, const Model& model, std::span<const int32_t> prompt,
                                          const PrefillOptions& options) const {
   if (file.empty()) return {reattend::prefill(backend, model, prompt, options)};
-  CachedPrefill made = prefill_cached(backend, model, prompt, options, file);
-  if (!made.notice.empty()) fmt::print(stderr, "reattend: {}\n", made.notice);
-  return made;
+  return prefill_cached(backend, model, prompt, options,
+                        {.path = file, .replace = replace, .tell = [](const std::string& notice) {
+                           fmt::print(stderr, "reattend: {}\n", notice);
+                         }});
 }
 
 std::string PromptCacheOption::line(const CachedPrefill& made) const {

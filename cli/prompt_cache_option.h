@@ -11,9 +11,10 @@ namespace reattend::cli {
 
 struct PromptCacheOption {
   std::string file;  ///< empty: every prompt is computed
+  bool replace = false;
 
   void add_to(CLI::App& app);
-  /// prefill() or prefill_cached(); the latter's notice goes to stderr.
+  /// prefill() or prefill_cached(); what the latter has to tell goes to stderr.
   CachedPrefill prefill(Backend& backend, const Model& model, std::span<const int32_t> prompt,
                         const PrefillOptions& options) const;
   /// "prefill  loaded 3000 tokens from FILE in 0.10 s", without a line's end.

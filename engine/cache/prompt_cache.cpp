@@ -63,8 +63,14 @@ struct Reuse {
   std::string notice;
 };
 
+/// What becomes of a file whose contents would be lost.
+std::string fate(bool replace) {
+  return replace ? " and replaces it" : "; the file stays (--replace-prompt-cache gives it this one)";
+}
+
 Reuse compare(const PromptFileReader& file, const PromptHeader& now, std::span<const int32_t> prompt,
-              const PromptNeeds& needs, const std::string& name) {
+              const PromptNeeds& needs, const PromptCacheFile& of) {
+  const std::string name = of.path.string();
   const PromptHeader& header = file.header();
   const auto n_prompt = static_cast<int32_t>(prompt.size());
   const auto n_same = static_cast<int32_t>(
@@ -72,11 +78,11 @@ Reuse compare(const PromptFileReader& file, const PromptHeader& now, std::span<c
   const int32_t window = std::max(schema::kPromptQueries, needs.window);
   const bool begins = n_same == header.n_prompt;  // the prompt begins with the file's
   const bool has_sums = header.row_sums != 0 || !needs.row_sums;
-  Reuse out{.save = begins || n_same < n_prompt};
+  Reuse out{.save = begins || (of.replace && n_same < n_prompt)};
   if (header.made_by != now.made_by || header.row_bytes != now.row_bytes) {
-    out.save = true;
+    out.save = of.replace;
     out.notice = name + " was made by " + std::string(to_text(header.made_by)) + ", this is " +
-                 std::string(to_text(now.made_by)) + ": the prompt is computed anew and replaces it";
+                 std::string(to_text(now.made_by)) + ": the prompt is computed anew" + fate(of.replace);
   } else if (begins && has_sums && header.n_query >= std::min(header.n_prompt, window)) {
     out = {.n = header.n_prompt,
            .whole = true,
@@ -86,14 +92,15 @@ Reuse compare(const PromptFileReader& file, const PromptHeader& now, std::span<c
     out.notice = name +
                  (begins ? " lacks the sums of attention rows that the policy starts from"
                          : " holds another prompt, and sums of attention rows can't be taken from it") +
-                 ": the prompt is computed anew" + (out.save ? " and replaces it" : "");
+                 ": the prompt is computed anew" + (n_same < n_prompt || begins ? fate(out.save) : "");
   } else {
     // Keys and values depend on what stands before them only; the last queries are made again.
     out.n = std::max(0, std::min(n_same, n_prompt - window));
     out.keeps = {.row_sums = false, .window = window};
-    if (!begins && out.save) {
+    if (!begins && n_same < n_prompt) {
       out.notice = name + " holds another prompt (" + std::to_string(n_same) + " of its " +
-                   std::to_string(header.n_prompt) + " tokens are the same): this one replaces it";
+                   std::to_string(header.n_prompt) + " tokens are the same): " + (out.n > 0 ? "the rest" : "this one") +
+                   " is computed" + fate(of.replace);
     }
   }
   return out;
@@ -186,7 +193,8 @@ void save(const fs::path& path, PromptHeader header, Backend& backend, const Pre
 }  // namespace
 
 CachedPrefill prefill_cached(Backend& backend, const Model& model, std::span<const int32_t> prompt,
-                             const PrefillOptions& given, const fs::path& path) {
+                             const PrefillOptions& given, const PromptCacheFile& of) {
+  const fs::path& path = of.path;
   refuse_to_replace(path, true, "--prompt-cache");
   const auto begin = Clock::now();
   const PromptHeader now = header_of(backend, model);
@@ -199,14 +207,16 @@ CachedPrefill prefill_cached(Backend& backend, const Model& model, std::span<con
   if (fits && fs::exists(path, ignored)) {
     PromptFileReader file(path);
     check_model(file.header(), now, path);
-    reuse = compare(file, now, prompt, options.needs, path.string());
+    reuse = compare(file, now, prompt, options.needs, of);
     if (reuse.n > 0) out.sequence = load(file, backend, model, prompt, options, reuse);
     if (reuse.n > 0 && !out.sequence) {
-      reuse = {.notice = path.string() +
-                         " holds other bits than this engine computes: the prompt is computed anew and replaces it"};
+      reuse = {.save = of.replace,
+               .notice = path.string() + " holds other bits than this engine computes: the prompt is computed anew" +
+                         fate(of.replace)};
     }
   }
   if (reuse.save) check_folder_of(path, "--prompt-cache");
+  if (of.tell && !reuse.notice.empty()) of.tell(reuse.notice);
   if (out.sequence) {
     out.n_loaded = reuse.n;
     out.load_seconds = seconds_since(begin);
@@ -218,7 +228,6 @@ CachedPrefill prefill_cached(Backend& backend, const Model& model, std::span<con
   } else {
     static_cast<Prefilled&>(out) = prefill(backend, model, prompt, options);
   }
-  out.notice = std::move(reuse.notice);
   if (reuse.save) save(path, now, backend, out, options.cancel);
   return out;
 }

@@ -73,10 +73,26 @@ TEST_F(PromptCacheOption, RecordingALoadedPromptRecordsTheSame) {
 
 TEST_F(PromptCacheOption, OtherPromptIsToldAndMistakesAreRefused) {
   run("run", words_);
-  const ProgramResult other = run("run", {"--prompt", "an entirely different beginning"});
+  const std::string first = read_all(file_);
+  const std::vector<std::string> another = {"--prompt", "an entirely different beginning"};
+  const ProgramResult other = run("run", another);
   EXPECT_EQ(other.code, 0);
   EXPECT_NE(other.err.find("holds another prompt"), std::string::npos) << other.err;
+  EXPECT_NE(other.err.find("--replace-prompt-cache"), std::string::npos) << other.err;
+  std::vector<std::string> slip = words_;
+  slip.insert(slip.end(), {"--kv", "q8"});
+  const ProgramResult type = run("run", slip);
+  EXPECT_EQ(type.code, 0);
+  EXPECT_NE(type.err.find("cache q8"), std::string::npos) << type.err;
+  slip = words_;
+  slip.insert(slip.end(), {"--activations", "f32"});
+  EXPECT_EQ(run("run", slip).code, 0);
+  EXPECT_EQ(read_all(file_), first) << "a slip in an option costs no file";
+  std::vector<std::string> meant = another;
+  meant.push_back("--replace-prompt-cache");
+  EXPECT_NE(run("run", meant).err.find("replaces it"), std::string::npos);
   const std::string bytes = read_all(file_);
+  EXPECT_NE(bytes, first);
   const ProgramResult model = run("run", words_, "tiny_quant.Q8_0.gguf");
   EXPECT_EQ(model.code, 1);
   EXPECT_NE(model.err.find("tiny_llama.gguf"), std::string::npos) << model.err;

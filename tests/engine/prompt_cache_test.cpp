@@ -51,7 +51,11 @@ class PromptCache : public ::testing::TestWithParam<const char*> {
     return {.n_ctx = n + kSteps, .chunk = 100, .needs = needs_of(policies, model_.shape(), n)};
   }
   CachedPrefill cached(std::span<const int32_t> prompt, const std::vector<Settings>& policies = {Settings("full")}) {
-    return prefill_cached(backend_, model_, prompt, options(policies, prompt), path_);
+    notice_.clear();
+    return prefill_cached(backend_, model_, prompt, options(policies, prompt), file());
+  }
+  PromptCacheFile file() {
+    return {.path = path_, .replace = replace_, .tell = [this](const std::string& notice) { notice_ = notice; }};
   }
   std::string error_of(std::span<const int32_t> prompt) {
     try {
@@ -87,6 +91,8 @@ class PromptCache : public ::testing::TestWithParam<const char*> {
   ThreadPool pool_{2};
   Model model_;
   fs::path path_;
+  bool replace_ = false;
+  std::string notice_;  ///< of the last cached()
   Backend backend_;
   std::vector<int32_t> prompt_;
 };
@@ -95,12 +101,12 @@ TEST_P(PromptCache, RestoredIsNeverStoppedUnderEveryPolicy) {
   const std::vector<Settings> policies = every_policy();
   const CachedPrefill made = cached(prompt_, policies);
   EXPECT_EQ(made.n_loaded, 0);
-  EXPECT_EQ(made.notice, "");
+  EXPECT_EQ(notice_, "");
   const std::string bytes = read_all(path_);
   ASSERT_FALSE(bytes.empty());
   const CachedPrefill restored = cached(prompt_, policies);
   EXPECT_EQ(restored.n_loaded, kPrompt);
-  EXPECT_EQ(restored.notice, "");
+  EXPECT_EQ(notice_, "");
   EXPECT_EQ(read_all(path_), bytes) << "nothing to add";
   expect_never_stopped(restored, prompt_, policies);
   EXPECT_EQ(std::distance(fs::directory_iterator(path_.parent_path()), {}), 1) << "nothing is left beside it";
@@ -113,7 +119,7 @@ TEST_P(PromptCache, LongerPromptComputesOnlyTheRest) {
     cached(first(n), policies);
     const CachedPrefill longer = cached(prompt_, policies);
     EXPECT_EQ(longer.n_loaded, n);
-    EXPECT_EQ(longer.notice, "");
+    EXPECT_EQ(notice_, "");
     expect_never_stopped(longer, prompt_, policies);
     EXPECT_EQ(cached(prompt_, policies).n_loaded, kPrompt) << "the longer one took the file";
   }
@@ -121,6 +127,7 @@ TEST_P(PromptCache, LongerPromptComputesOnlyTheRest) {
 
 TEST_P(PromptCache, CommonBeginningOfAnotherPromptIsUsed) {
   cached(prompt_);
+  const std::string bytes = read_all(path_);
   std::vector<int32_t> other(prompt_.begin(), prompt_.end() - 10);
   for (size_t i = 200; i < other.size(); ++i) other[i] = static_cast<int32_t>(i % 50);
   std::vector<Settings> policies = every_policy();
@@ -128,13 +135,17 @@ TEST_P(PromptCache, CommonBeginningOfAnotherPromptIsUsed) {
   ASSERT_GE(policies.size(), 5U);
   const CachedPrefill made = cached(other, policies);
   EXPECT_EQ(made.n_loaded, 260 - 64) << "the last queries are not in the file";
-  EXPECT_NE(made.notice.find("200 of its 270 tokens"), std::string::npos) << made.notice;
+  EXPECT_NE(notice_.find("200 of its 270 tokens"), std::string::npos) << notice_;
   expect_never_stopped(made, other, policies);
-  EXPECT_EQ(cached(other, policies).n_loaded, 260) << "the newer prompt took the file";
+  EXPECT_EQ(read_all(path_), bytes) << "another prompt does not take the file";
+  replace_ = true;
+  cached(other, policies);
+  EXPECT_EQ(cached(other, policies).n_loaded, 260) << "unless it is told to";
+  replace_ = false;
   const std::vector<int32_t> foreign(90, 3);
   const CachedPrefill anew = cached(foreign);
   EXPECT_EQ(anew.n_loaded, 0);
-  EXPECT_NE(anew.notice.find("another prompt"), std::string::npos) << anew.notice;
+  EXPECT_NE(notice_.find("another prompt"), std::string::npos) << notice_;
 }
 
 TEST_P(PromptCache, LongerFileIsKept) {
@@ -142,7 +153,7 @@ TEST_P(PromptCache, LongerFileIsKept) {
   const std::string bytes = read_all(path_);
   const CachedPrefill shorter = cached(first(180));
   EXPECT_EQ(shorter.n_loaded, 180 - 64);
-  EXPECT_EQ(shorter.notice, "");
+  EXPECT_EQ(notice_, "");
   expect_never_stopped(shorter, first(180), {Settings("full")});
   EXPECT_EQ(cached(first(30)).n_loaded, 0);
   EXPECT_EQ(read_all(path_), bytes);
@@ -154,7 +165,7 @@ TEST_P(PromptCache, WhatThePolicyNeedsIsMadeWhereTheFileLacksIt) {
   cached(prompt_);
   const CachedPrefill anew = cached(prompt_, {h2o});
   EXPECT_EQ(anew.n_loaded, 0);
-  EXPECT_NE(anew.notice.find("lacks the sums"), std::string::npos) << anew.notice;
+  EXPECT_NE(notice_.find("lacks the sums"), std::string::npos) << notice_;
   const CachedPrefill restored = cached(prompt_, {h2o});
   EXPECT_EQ(restored.n_loaded, kPrompt);
   expect_never_stopped(restored, prompt_, {h2o});
@@ -174,7 +185,7 @@ TEST_P(PromptCache, StoppedWriterLeavesTheOldFile) {
   stopping.progress = [&](const std::string&, double done, double total, const std::string&) {
     if (done == total) stopping.cancel.raise();
   };
-  EXPECT_THROW(prefill_cached(backend_, model_, prompt_, stopping, path_), Cancelled);
+  EXPECT_THROW(prefill_cached(backend_, model_, prompt_, stopping, file()), Cancelled);
   EXPECT_EQ(read_all(path_), bytes);
   EXPECT_EQ(std::distance(fs::directory_iterator(path_.parent_path()), {}), 1) << "nothing is left beside it";
 }
@@ -195,9 +206,15 @@ TEST_P(PromptCacheFile, BackendsMemoryStaysClosed) {
 TEST_P(PromptCacheFile, OtherConditionsAreMadeAnew) {
   cached(prompt_);
   use({.kv = KvType::f32});
-  const std::string notice = cached(prompt_).notice;
-  EXPECT_NE(notice.find("cache f16"), std::string::npos) << notice;
-  EXPECT_NE(notice.find("cache f32"), std::string::npos) << notice;
+  const std::string bytes = read_all(path_);
+  expect_never_stopped(cached(prompt_), prompt_, {Settings("full")});
+  EXPECT_NE(notice_.find("cache f16"), std::string::npos) << notice_;
+  EXPECT_NE(notice_.find("cache f32"), std::string::npos) << notice_;
+  EXPECT_NE(notice_.find("the file stays (--replace-prompt-cache"), std::string::npos) << notice_;
+  EXPECT_EQ(read_all(path_), bytes) << "a slip in the type costs no file";
+  replace_ = true;
+  EXPECT_EQ(cached(prompt_).n_loaded, 0);
+  EXPECT_NE(notice_.find("replaces it"), std::string::npos) << notice_;
   EXPECT_EQ(cached(prompt_).n_loaded, kPrompt);
   use({.kv = KvType::f32, .activations = cpu::Activations::f32});
   EXPECT_EQ(cached(prompt_).n_loaded, 0);
@@ -233,7 +250,11 @@ TEST_P(PromptCacheFile, BitsThatThisEngineDoesNotComputeAreNotUsed) {
   }
   const CachedPrefill made = cached(prompt_);
   EXPECT_EQ(made.n_loaded, 0);
-  EXPECT_NE(made.notice.find("other bits"), std::string::npos) << made.notice;
+  EXPECT_NE(notice_.find("other bits"), std::string::npos) << notice_;
+  EXPECT_EQ(cached(prompt_).n_loaded, 0) << "the file stays";
+  replace_ = true;
+  cached(prompt_);
+  EXPECT_EQ(cached(prompt_).n_loaded, kPrompt);
   expect_never_stopped(made, prompt_, {Settings("full")});
 }
 

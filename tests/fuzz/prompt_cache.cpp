@@ -44,7 +44,7 @@ struct Tiny {
   }
   std::filesystem::path path() const { return folder / "prompt.cache"; }
   CachedPrefill prefill() {
-    return prefill_cached(backend, model, prompt, {.n_ctx = static_cast<int32_t>(prompt.size())}, path());
+    return prefill_cached(backend, model, prompt, {.n_ctx = static_cast<int32_t>(prompt.size())}, {.path = path()});
   }
 };
 
