@@ -67,12 +67,11 @@ Settings Calibrator::settings_of(Part part) const {
       return recycled(many_, int64_t{2});
     case kScore:
       return make("oracle", 1);
-    case kPlace:
-      return make("oracle", many_);
     case kSum:
       return make("tova", many_);
-    case kPages: {
-      Settings out = make("quest", few_);
+    case kPages:
+    case kPlace: {  // the oracle has just read the keys that it gathers; these are cold, as they are for the others
+      Settings out = make("quest", part == kPages ? few_ : many_);
       out.set("dense_layers", std::vector<int64_t>{});
       return out;
     }
@@ -129,10 +128,9 @@ Calibration Calibrator::result() const {
   out.pack_ns = ns_each(median_of(times_[kCopy].partial, times_[kCopied].partial), many);
   const double scoring = median_of(times_[kScore].partial, nothing) - base - ranking;
   out.rescore_gbps = rate(key * n, scoring);
-  const double keeping = heads * many * out.keep_ns * 1e-6;
-  const double placed = median_of(times_[kPlace].partial, times_[kScore].partial) - keeping;
-  out.attend_place_gbps = rate(2 * key * many, placed);
-  const double per_place = placed > 0 ? placed / many : per_position;
+  const double placed = median_of(times_[kPlace].partial, times_[kPages].partial);
+  out.attend_place_gbps = rate(2 * key * (many - few), placed);
+  const double per_place = placed > 0 && many > few ? placed / (many - few) : per_position;
   out.sum_ns = ns_each(median_of(times_[kSum].partial, nothing) - base - many * per_place, many);
   constexpr double kPage = 16;  // quest's own
   out.page_ns = ns_each(median_of(times_[kPages].partial, nothing) - base - few * per_place, n / kPage);

@@ -8,6 +8,10 @@ from the list of installed packages, which differs between machines. Python's ow
 
     nice tests/bench/quality_study.py --program build/bin/reattend
     tests/bench/quality_study.py --program build/bin/reattend --held-out
+
+Times alone, on a quiet machine, in a folder of its own so that the traces are calibrated as well:
+
+    tests/bench/quality_study.py --program build/bin/reattend --out out/times --no-mass
 """
 import argparse
 import gzip
@@ -68,8 +72,8 @@ def record(options, name, source, skip, length):
 
 
 def study(options, traces):
-    subprocess.run([options.program, "study", *traces, "--out", options.out, "--repeats", str(options.repeats), "--settings"],
-                   check=True)
+    subprocess.run([options.program, "study", *traces, "--out", options.out, "--repeats", str(options.repeats), "--settings",
+                    *(["--no-mass"] if options.no_mass else [])], check=True)
 
 
 def held_out(options, bound=0.1):
@@ -103,6 +107,7 @@ def main():
     ap.add_argument("--program", default="build/bin/reattend", help="the reattend to run")
     ap.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out/study"), help="folder of traces and results")
     ap.add_argument("--repeats", type=int, default=2, help="rounds of timing; 0 on a machine that does other things")
+    ap.add_argument("--no-mass", action="store_true", help="leave out recovered mass, most of the engine's work")
     ap.add_argument("--fresh", action="store_true", help="the four texts that no estimate was designed on (another --out)")
     ap.add_argument("--held-out", action="store_true", help="settings tuned on two prompts, judged on the others")
     options = ap.parse_args()

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <fstream>
 
 #include <nlohmann/json.hpp>
@@ -11,6 +12,7 @@
 #include "evals/verify.h"
 #include "tests/engine/tiny_engine.h"
 #include "tests/support/scratch_folder.h"
+#include "traces/tune/cost.h"
 
 namespace reattend::testing {
 namespace {
@@ -105,6 +107,23 @@ TEST_F(Verify, WhatIsWrittenCorrectsATuner) {
     EXPECT_THROW(read_verified(folder / "bad.json"), Error) << text;
   }
   EXPECT_THROW(read_verified(folder / "none.json"), Error);
+}
+
+/// Steps of a tiny model are noise: what must hold is that each part is a number, and that a prediction can be made.
+TEST_F(Verify, ACalibrationHasANumberForEveryPart) {
+  Calibrator calibrator(backend_, model_, prefilled_, pool_, Calibrator::kFewestSteps);
+  calibrator.round(Cancel());
+  calibrator.round(Cancel());
+  const Calibration found = calibrator.result();
+  for (const CalibrationField& field : kCalibrationFields) {
+    EXPECT_TRUE(std::isfinite(found.*field.value)) << field.name;
+    EXPECT_GE(found.*field.value, 0) << field.name;
+  }
+  EXPECT_GT(found.weights_ms, 0);
+  EXPECT_TRUE(is_calibrated(found));
+  Cancel cancel;
+  cancel.raise();
+  EXPECT_THROW(calibrator.round(cancel), Cancelled);
 }
 
 }  // namespace
