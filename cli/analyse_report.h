@@ -19,6 +19,8 @@ struct AnalysisReport {
 
 /// In the order of kAnalyses; no line is longer than 120 columns.
 std::vector<Sheet> printed_sheets(const AnalysisReport& report);
+/// Those of lost tokens.
+void lost_tables(const AnalysisReport& report, std::vector<Sheet>& out);
 
 /// The same figures and more in records: a row for each layer and parameter, `layer` "all" where it is none alone.
 std::vector<Sheet> stored_sheets(const AnalysisReport& report);

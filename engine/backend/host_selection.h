@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "engine/backend/host_by_rank.h"
 #include "engine/backend/host_core.h"
 #include "engine/record/measure.h"
 #include "kernels/choose.h"
@@ -97,7 +98,7 @@ class HostSelection final : public SelectionOps {
       if (std::ranges::any_of(rows, [](const Real* row) { return row != nullptr; })) {
         throw Error("backend: a set that is attended to by rank leaves no row to learn from");
       }
-      attend_by_rank(seq, layer, kv, p);
+      attend_by_rank(c_, seq, layer, kv, p);
     } else {
       use_packed(seq, layer, plan);
       run_attention(seq, layer, kv, c_.sets, rows);
@@ -205,37 +206,6 @@ class HostSelection final : public SelectionOps {
       c_.sets[g].packed_values = kept.packed_values.data();
       c_.sets[g].packed_type = c_.kv;
     }
-  }
-
-  /// StreamingLLM's original positions: key r of the sorted set stands at r, the query at the last rank. Works on a
-  /// copy.
-  void attend_by_rank(Seq& seq, int32_t layer, std::span<const KvBlocks> kv, int32_t p) {
-    const int32_t d = c_.shape.d_head, group = c_.shape.group();
-    std::vector<std::vector<float>> keys(kv.size()), values(kv.size());
-    std::vector<std::vector<int32_t>> order(kv.size());
-    std::vector<PositionSet> packed(kv.size());
-    std::copy_n(c_.query(seq, layer), c_.q_size(), c_.staged.data());
-    for (size_t g = 0; g < kv.size(); ++g) {
-      const PositionSet& set = c_.sets[g];
-      const int32_t n = set.size();
-      for (int32_t i = 0; i < n; ++i) order[g].push_back(set[i]);
-      std::sort(order[g].begin(), order[g].end());
-      keys[g].resize(static_cast<size_t>(n) * d), values[g].resize(static_cast<size_t>(n) * d);
-      c_.pool.run(n, [&](int64_t r, int) {
-        const int32_t at = order[g][r];
-        c_.kernels.load(seq.cache->key(layer, static_cast<int32_t>(g), at), d, c_.kv, keys[g].data() + r * d);
-        c_.kernels.load(seq.cache->value(layer, static_cast<int32_t>(g), at), d, c_.kv, values[g].data() + r * d);
-        c_.shape.rope.rotate(keys[g].data() + r * d, 1, r - at);
-      });
-      c_.shape.rope.rotate(c_.staged.data() + static_cast<int64_t>(g) * group * d, group, int64_t{n - 1} - p);
-      packed[g] = {.kept = order[g].data(),
-                   .n_kept = n,
-                   .packed_keys = keys[g].data(),
-                   .packed_values = values[g].data(),
-                   .packed_type = KvType::f32};
-      c_.bytes.attend += n * seq.cache->bytes_per_position();
-    }
-    c_.kernels.attend(c_.pool, c_.staged.data(), group, kv, packed, c_.scale, c_.heads.data(), {}, 0);
   }
 
   /// Softmax rows over what was attended to: those over everything where that is the same.

@@ -146,7 +146,7 @@ void expect_same_as_case(const std::string& name, const std::string& policy) {
   ASSERT_EQ(one.code, 0) << one.err;
   ASSERT_EQ(many.code, 0) << many.err;
   const json of_case = json::parse(one.out)[0], of_compare = json::parse(many.out)["policies"][1];
-  for (const char* figure : {"kl", "agreement", "recovered"}) {
+  for (const char* figure : {"kl", "agreement", "nll", "recovered"}) {
     EXPECT_NEAR(of_compare[figure].get<double>(), of_case[figure].get<double>(), 1e-6) << figure;
   }
 }

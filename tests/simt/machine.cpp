@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <bit>
 #include <boost/context/fiber.hpp>
-#include <boost/context/protected_fixedsize_stack.hpp>
 #include <exception>
 #include <numeric>
 #include <random>
@@ -14,6 +13,7 @@
 
 #include "base/error.h"
 #include "tests/simt/sanitizers.h"
+#include "tests/simt/stacks.h"
 
 namespace reattend::simt {
 namespace {
@@ -22,34 +22,7 @@ namespace context = boost::context;
 using cuda::fiber::Shuffle;
 
 constexpr unsigned kLane = 32;
-constexpr size_t kStackBytes = 256 * 1024;
 constexpr size_t kRedZone = 64;
-
-/// Stacks with a guard page below them, used again from block to block.
-class Stacks {
- public:
-  ~Stacks() {
-    for (context::stack_context& stack : idle_) make_.deallocate(stack);
-  }
-  context::stack_context allocate() {
-    if (idle_.empty()) return make_.allocate();
-    const context::stack_context stack = idle_.back();
-    idle_.pop_back();
-    return stack;
-  }
-  void deallocate(const context::stack_context& stack) { idle_.push_back(stack); }
-
- private:
-  context::protected_fixedsize_stack make_{kStackBytes};
-  std::vector<context::stack_context> idle_;
-};
-
-/// The form in which a fiber wants its allocator: by value.
-struct StackSource {
-  Stacks* stacks;
-  context::stack_context allocate() { return stacks->allocate(); }
-  void deallocate(const context::stack_context& stack) { stacks->deallocate(stack); }
-};
 
 enum class Wait : uint8_t { nothing, block, warp, finished };
 enum class WarpOp : uint8_t { sync, ballot, shuffle_index, shuffle_xor, shuffle_down };
