@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/replay/compare.h"
+#include "traces/replay/plans.h"
 
 namespace reattend {
 namespace {
@@ -298,6 +299,35 @@ TEST(Replay, DamagedRunsAreErrorsNotCrashes) {
   EXPECT_THROW(broken([](HandMade& run) { std::fill_n(run.data(0).values.end() - 4, 4, std::byte{0xff}); }), Error);
   EXPECT_THROW(broken([](HandMade& run) { std::fill(run.data(0).queries.begin(), run.data(0).queries.end(), 3e38F); }),
                Error);
+}
+
+/// A policy of somebody's own may be more than a replay can carry out.
+TEST(Replay, PlansThatItCannotCarryOutAreNamedWithTheirLayer) {
+  struct Own final : Policy {
+    Select before, after;
+    Plan plan(int32_t, int32_t) const override {
+      return {.branch = {.before = before, .attend = {.everything = true}, .after = after}};
+    }
+  };
+  const auto refusal = [](const Own& policy) -> std::string {
+    try {
+      const LayerPlans plans(policy, 3, 20, 5);
+      return "";
+    } catch (const Error& error) {
+      return error.what();
+    }
+  };
+  Own policy;
+  policy.before = policy.after = {.by = Rank::row, .keep = 4, .end = 20};
+  EXPECT_NE(refusal(policy).find("twice in a step"), std::string::npos) << refusal(policy);
+  EXPECT_NE(refusal(policy).find("layer 3"), std::string::npos) << refusal(policy);
+  policy.before = {};
+  EXPECT_EQ(refusal(policy), "");
+  for (const PolicyInfo& each : policy_registry()) {
+    const auto built_in =
+        make_policy(Settings(std::string(each.name)), {.n_layer = 4, .n_head = 4, .n_kv_head = 2, .n_prompt = 3000});
+    for (int32_t layer = 0; layer < 4; ++layer) EXPECT_NO_THROW(LayerPlans(*built_in, layer, 3000, 40)) << each.name;
+  }
 }
 
 }  // namespace

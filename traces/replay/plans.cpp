@@ -2,6 +2,7 @@
 #include "traces/replay/plans.h"
 
 #include <algorithm>
+#include <string>
 
 #include "base/error.h"
 
@@ -17,6 +18,14 @@ int32_t most_attended(const Attend& attend, int32_t n_kept, int32_t t, int32_t p
   return attend.lead + kept + std::max(0, attend.from_stamp ? t + 1 - attend.tail : p + 1 - attend.tail);
 }
 
+/// No built-in policy: those of others' making (docs/add-a-policy.md).
+[[noreturn]] void refuse(int32_t layer, const char* expected, const char* got) {
+  fail({.where = "replay of layer " + std::to_string(layer),
+        .expected = expected,
+        .got = got,
+        .remedy = "record under the policy, or compare it in the engine"});
+}
+
 }  // namespace
 
 LayerPlans::LayerPlans(const Policy& policy, int32_t layer, int32_t n_prompt, int32_t n_step)
@@ -26,7 +35,7 @@ LayerPlans::LayerPlans(const Policy& policy, int32_t layer, int32_t n_prompt, in
   const auto add = [&](const Select& select, int32_t n) {
     if (!select.chooses()) return;
     if (any && select.shared != shared) {
-      throw Error("replay: a policy that chooses for a layer and for its KV heads is not supported");
+      refuse(layer, "choices of the whole layer, or of its KV heads", "a policy that makes both");
     }
     any = true, shared = select.shared;
     n_kept = std::max(n_kept, select.keep * select.page + (select.with_current ? 1 : 0));
@@ -36,7 +45,7 @@ LayerPlans::LayerPlans(const Policy& policy, int32_t layer, int32_t n_prompt, in
     }
     const RankNeed need = {.present = true, .reduce = select.reduce, .pool = select.pool};
     if (rank.present && rank != need) {
-      throw Error("replay: a policy that ranks one layer in two ways is not supported");
+      refuse(layer, "one way to rank rows", "a policy with two (reduce, pool)");
     }
     rank = need, rank_depth = std::max(rank_depth, select.keep);
   };
@@ -48,7 +57,7 @@ LayerPlans::LayerPlans(const Policy& policy, int32_t layer, int32_t n_prompt, in
       if (way == &plan.otherwise && !plan.gated) continue;
       add(way->before, n_prompt + t), add(way->after, n_prompt + t);
       if (way->before.chooses() && way->after.chooses()) {
-        throw Error("replay: a policy that chooses twice in a step is not supported");
+        refuse(layer, "a choice before a step's attention or after it", "a policy that chooses twice in a step");
       }
       any_in_steps = any_in_steps || way->before.chooses() || way->after.chooses() || way->accumulate;
       refreshed_before = refreshed_before && way->before.chooses();
@@ -58,7 +67,7 @@ LayerPlans::LayerPlans(const Policy& policy, int32_t layer, int32_t n_prompt, in
       if (most <= p) set_depth = std::max(set_depth, most);  // otherwise it is complete, or nearly
     }
     if (shared && plan.gated && plan.compare.per_kv_head) {
-      throw Error("replay: a policy whose KV heads share a set and decide alone is not supported");
+      refuse(layer, "KV heads that share a set or decide alone", "a policy whose KV heads do both");
     }
   }
   const int32_t n_last = n_prompt + n_step;
