@@ -58,7 +58,8 @@ void run(const Options& options, const Globals& globals) {
                                          pool, make_progress(globals.progress), globals.cancel);
 
   const size_t n_step = recording.run.tokens.size();
-  const double ms = n_step > 0 ? recording.run.seconds * 1e3 / static_cast<double>(n_step) : 0;
+  const auto per_step = [&](double seconds) { return n_step > 0 ? seconds * 1e3 / static_cast<double>(n_step) : 0; };
+  const double ms = per_step(recording.run.seconds), wall_ms = per_step(recording.run.wall_seconds);
   const uintmax_t bytes = std::filesystem::file_size(options.out);
   const std::string text = to_utf8(tokenizer.decode(recording.run.tokens));
   if (globals.json) {
@@ -69,6 +70,7 @@ void run(const Options& options, const Globals& globals) {
                            {"n_prompt", recording.prefilled.prompt.size()},
                            {"n_step", n_step},
                            {"ms_per_token", ms},
+                           {"wall_ms_per_token", wall_ms},
                            {"logits_hash", fmt::format("{:016x}", recording.run.logits_hash)},
                            {"stopped", globals.cancel.raised()},
                            {"text", text}};
@@ -78,10 +80,10 @@ void run(const Options& options, const Globals& globals) {
     fmt::print("{}\n", text);
     std::fflush(stdout);
     fmt::print(stderr,
-               "\n{}\nrecord   {} steps under {}  {:.2f} ms/token without the recorder's "
-               "own\ntrace    {}  {:.1f} MB{}\n",
-               options.prompt_cache.line(recording.prefilled), n_step, settings.summary(), ms, options.out,
-               static_cast<double>(bytes) / 1e6,
+               "\n{}\nrecord   {} steps under {}  {:.2f} ms/token, {:.2f} with what recording adds (+{:.0f} %)\n"
+               "trace    {}  {:.1f} MB{}\n",
+               options.prompt_cache.line(recording.prefilled), n_step, settings.summary(), ms, wall_ms,
+               ms > 0 ? 100 * (wall_ms / ms - 1) : 0, options.out, static_cast<double>(bytes) / 1e6,
                globals.cancel.raised() ? "  (stopped early; finished steps are in it)" : "");
   }
   if (globals.cancel.raised()) throw Cancelled{};

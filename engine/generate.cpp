@@ -175,6 +175,7 @@ Generated generate(Backend& backend, const Model& model, Sequence& sequence, con
   });
   ops.take_bytes_read();
 
+  const Clock::time_point begin = Clock::now();
   for (int32_t t = 1; t <= options.n_step; ++t) {
     if (options.cancel.raised()) break;
     const int32_t token = options.next_token(t, out.logits);
@@ -232,6 +233,7 @@ Generated generate(Backend& backend, const Model& model, Sequence& sequence, con
     if (options.progress) options.progress("decode", t, options.n_step, "tokens");
   }
   tell([](Observer& o) { o.end(); });
+  out.wall_seconds = seconds_since(begin);
   return out;
 }
 

@@ -86,6 +86,7 @@ struct Generated {
   std::vector<int32_t> tokens;  ///< fed tokens
   std::vector<float> logits;    ///< [n_vocab] after the last step
   double seconds = 0;           ///< of all steps, observers' time not counted
+  double wall_seconds = 0;      ///< of all steps and what lies between them: observers, next_token
   BytesRead bytes;
   uint64_t logits_hash = 0;  ///< of the bits of every step's logits
 };
