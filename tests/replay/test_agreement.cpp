@@ -84,6 +84,8 @@ const std::vector<Options> kPolicies = {
      "--pool",
      "3"},
     {"--policy", "recycled", "--stride", "7", "--budget", "12", "--refresh", "score_only", "--dense-layers", "1"},
+    {"--policy", "recycled", "--stride", "never,3", "--budget", "16,L/8", "--schedule", "query", "--threshold",
+     "0.7,2"},
     {"--policy", "streaming", "--budget", "16", "--rotate", "cache"},
     {"--policy", "streaming_refresh", "--budget", "16", "--stride", "6"},
     {"--policy", "oracle", "--budget", "16"},
