@@ -21,4 +21,7 @@ struct Subprocess {
 /// Its exit status (128 + signal if one ended it). A raised `cancel` ends it. Throws Error when it cannot be started.
 int run_program(const Subprocess& program, const Cancel& cancel);
 
+/// An argument as a shell takes it back: in quotes where it must be.
+std::string shell_word(const std::string& argument);
+
 }  // namespace reattend

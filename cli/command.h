@@ -13,7 +13,7 @@ struct Globals {
   ProgressStyle progress = ProgressStyle::automatic;
   int threads = 0;  ///< 0: all hardware threads
   Cancel cancel;    ///< raised by SIGINT and SIGTERM
-  std::string command_line;  ///< as typed, for traces
+  std::string command_line;  ///< for traces and reports; a shell takes it back
 };
 
 /// Each cli/<name>.cpp defines one: adds its subcommand, whose callback does the work or throws Error.

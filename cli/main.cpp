@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/progress.h"
+#include "base/subprocess.h"
 #include "cli/command.h"
 
 namespace reattend::cli {
@@ -96,7 +97,7 @@ int run_program(const int argc, char** argv) {
   globals.cancel = cancel_on_signals();
   // A file-size limit shall be an error of a write, as a full disk is, and not the end of the process.
   std::signal(SIGXFSZ, SIG_IGN);
-  for (int i = 0; i < argc; ++i) globals.command_line += (i > 0 ? " " : "") + std::string(argv[i]);
+  for (int i = 0; i < argc; ++i) globals.command_line += (i > 0 ? " " : "") + shell_word(argv[i]);
   add_globals(app, globals);
   for (const auto& add : kCommands) add(app, globals);
 

@@ -12,15 +12,6 @@
 namespace reattend::cli {
 namespace {
 
-std::string printed(const Cell& cell, int digits) {
-  if (const auto* text = std::get_if<std::string>(&cell)) return *text;
-  if (const auto* count = std::get_if<int64_t>(&cell)) return std::to_string(*count);
-  const auto* number = std::get_if<double>(&cell);
-  if (number == nullptr || std::isnan(*number)) return "-";
-  if (std::isinf(*number)) return "never";
-  return fmt::format("{:.{}f}", *number, digits);
-}
-
 std::string padded(const std::string& text, size_t width, bool left) {
   const std::string space(width - std::min(width, shown_width(text)), ' ');
   return left ? text + space : space + text;
@@ -142,6 +133,15 @@ class Table {
 };
 
 }  // namespace
+
+std::string printed(const Cell& cell, int digits) {
+  if (const auto* text = std::get_if<std::string>(&cell)) return *text;
+  if (const auto* count = std::get_if<int64_t>(&cell)) return std::to_string(*count);
+  const auto* number = std::get_if<double>(&cell);
+  if (number == nullptr || std::isnan(*number)) return "-";
+  if (std::isinf(*number)) return "never";
+  return fmt::format("{:.{}f}", *number, digits);
+}
 
 std::string visible(const std::string& bytes) {
   std::string out;

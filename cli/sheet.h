@@ -28,6 +28,9 @@ struct Sheet {
   std::vector<std::vector<Cell>> rows;
 };
 
+/// A cell as people read it.
+std::string printed(const Cell& cell, int digits);
+
 /// Text in UTF-8 with whatever would disturb a line made visible.
 std::string visible(const std::string& bytes);
 /// Columns of a terminal that a text in UTF-8 takes, a character each.

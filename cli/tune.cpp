@@ -7,28 +7,30 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "cli/calibration_option.h"
 #include "cli/command.h"
 #include "cli/lists.h"
 #include "cli/policy_options.h"
 #include "cli/tune_engines.h"
+#include "cli/tune_report.h"
 #include "evals/policy_list.h"
 #include "traces/export/report.h"
 #include "traces/export/settings_file.h"
 #include "traces/replay/estimates.h"
-#include "traces/tune/calibration_file.h"
 #include "traces/tune/tune.h"
 
 namespace reattend::cli {
 namespace {
 
 struct Options {
-  std::string out = "reattend.toml", budgets, strides, gate_strides, thresholds, policies, estimate, calibration;
+  std::string out = "reattend.toml", budgets, strides, gate_strides, thresholds, policies, estimate, report;
   std::vector<std::string> traces, verified, validate;
   bool force = false;
   int measure = 3, schedules = TuneOptions().n_schedule;
   TuneBounds bounds;
   PolicyOptions policy;
   EngineOptions engine;
+  CalibrationOption calibration;
 };
 
 TuneGrid grid_of(const Options& options) {
@@ -48,7 +50,32 @@ void check(const Options& options) {
   if (options.bounds.min_agreement && options.engine.model.empty()) {
     fail_usage({"--min-agreement", "a --model to measure it with", "none", "a replay knows no agreement"});
   }
+  options.calibration.check();
   refuse_to_replace(options.out, options.force);
+  check_folder_of(options.out, "--out");
+  if (options.report.empty()) return;
+  check_document_path(options.report, tune_figures(), options.force, "--report");
+  if (std::filesystem::absolute(options.report) == std::filesystem::absolute(options.out)) {
+    fail_usage({"--report", "another file than --out", options.report, ""});
+  }
+}
+
+/// Which machine times are predicted for.
+std::string times_in_words(const TuneResult& result, const TimeSource& source, bool given) {
+  if (given) return source.text;
+  if (!result.calibrated) return "none, for a trace has no calibration: costs are MB that attention and selection read";
+  return result.traces.size() == 1 ? source.text
+                                   : "from the calibration in each trace, of the machine that recorded it";
+}
+
+void write_report(const Options& options, const TuneResult& result, const TimeSource& source, const Globals& globals) {
+  const TuneReport report = {.tuned = result,
+                             .settings_file = options.out,
+                             .times_from = times_in_words(result, source, options.calibration.given()),
+                             .verified = options.verified,
+                             .version = REATTEND_VERSION,
+                             .command_line = globals.command_line};
+  write_document(tune_document(report), options.report, options.force);
 }
 
 using Traces = std::vector<std::shared_ptr<TraceReader>>;
@@ -128,18 +155,22 @@ void run(const Options& options, const Globals& globals) {
                       .verified = {},
                       .n_measure = options.measure,
                       .n_schedule = options.schedules};
-  if (!options.calibration.empty()) what.calibration = read_calibration(options.calibration);
   for (const std::string& file : options.verified) what.verified.push_back(read_verified(file));
   const Traces traces = open_traces(options);
   for (size_t i = 0; i < traces.size(); ++i) warn_of(traces[i]->info(), i < options.traces.size());
+  const TimeSource times = options.calibration.source(*traces.front());
+  if (options.calibration.given()) what.calibration = times.calibration;
   const TuneResult result = tune_traces(options, what, traces, globals);
   write_text_file(options.out, settings_file(result), options.force);
+  if (!options.report.empty()) write_report(options, result, times, globals);
   if (globals.json) {
     nlohmann::json json = reattend::to_json(result);
     json["settings_file"] = options.out;
+    if (!options.report.empty()) json["report"] = options.report;
     fmt::print("{}\n", json.dump(2));
   } else {
-    fmt::print("{}written to {}\n", to_table(result), options.out);
+    fmt::print("{}written to {}{}\n", to_table(result), options.out,
+               options.report.empty() ? "" : ", report in " + options.report);
   }
 }
 
@@ -156,7 +187,11 @@ void add_tune(CLI::App& app, const Globals& globals) {
       ->required()
       ->type_name("TRACE");
   command->add_option("--out,-o", options->out, "Settings file to write")->type_name("FILE")->capture_default_str();
-  command->add_flag("--force", options->force, "Replace --out if it exists");
+  command->add_flag("--force", options->force, "Replace --out and --report if they exist");
+  command
+      ->add_option("--report", options->report,
+                   "Also write a report: FILE.html (one page with its figures) or FILE.md (figures beside it)")
+      ->type_name("FILE");
   const auto bound = [&](const char* name, std::optional<double>& target, const char* help) {
     command->add_option(name, target, help)->type_name("NUMBER")->group("Bounds");
   };
@@ -174,10 +209,7 @@ void add_tune(CLI::App& app, const Globals& globals) {
         "Bound on the 95th percentile of relative output error (0.5 where no KL can be predicted)");
   command->add_option("--estimate", options->estimate, "What settings are ranked by [the tuner's in docs/study.md]")
       ->type_name("NAME");
-  command
-      ->add_option("--calibration", options->calibration,
-                   "What `reattend calibrate --out` found: times are predicted for that machine")
-      ->type_name("FILE");
+  options->calibration.add_to(*command);
   command
       ->add_option("--verified", options->verified,
                    "What `reattend verify --out` found: corrects times and KL; may be repeated")
@@ -215,13 +247,17 @@ void add_tune(CLI::App& app, const Globals& globals) {
       "Examples:\n"
       "  reattend tune trace.h5\n"
       "  reattend tune trace.h5 --model SmolLM2-135M-Instruct.Q4_1.gguf --max-kl 0.05 --out careful.toml\n"
-      "  reattend tune prose.h5 --validate code.h5 --policies h2o:K=L/4,snapkv:K=L/4 --verified verified.json\n"
+      "  reattend tune prose.h5 code.h5 --validate list.h5 --model SmolLM2-135M-Instruct.Q4_1.gguf --report "
+      "report.html\n"
+      "  reattend tune trace.h5 --policies h2o:K=L/4,snapkv:K=L/4 --verified verified.json\n"
       "  reattend tune trace.h5 --budgets 256,512,1024 --strides 8,16 --pool 15 --json\n\n"
-      "Options of the policy other than S, K, schedule and threshold hold for the whole sweep. The front is over "
-      "predicted\n"
-      "time, the estimate and lost mass; mass alone ranks settings wrongly. With --model the fastest candidates are "
-      "run\n"
-      "in the engine; without it the KL is a prediction, and the result says how far it may be off.");
+      "Options of the policy other than S, K, schedule and threshold hold for the whole sweep. The front is over\n"
+      "predicted time, the estimate and lost mass; mass alone ranks settings wrongly. With --model the fastest\n"
+      "candidates are run in the engine; without it the KL is a prediction, and the result says how far it may be "
+      "off.\n"
+      "With several traces bounds hold on each, times are means, and --prompt-cache FILE serves the first one's "
+      "prompt;\n"
+      "another's is kept in FILE with the trace's name before its suffix. docs/tune.md has a worked example.");
   command->callback([options, &globals] { run(*options, globals); });
 }
 

@@ -30,8 +30,12 @@ TuneEngines::TuneEngines(const EngineOptions& options, const std::vector<std::sh
       device_(open_device(options, traces.front()->info(), pool)) {}
 
 Measured TuneEngines::measure(const Settings& settings, size_t trace) {
-  const TracedScore found = score_on(run_of(trace), settings, false, 1, progress_, cancel_);
-  return {.kl = found.score.kl, .agreement = found.score.agreement, .ms_per_token = found.ms_per_token};
+  TracedRun& run = run_of(trace);
+  const TracedScore found = score_on(run, settings, false, 1, progress_, cancel_);
+  return {.kl = found.score.kl,
+          .agreement = found.score.agreement,
+          .ms_per_token = found.ms_per_token,
+          .full_ms = run.full().ms_per_token};
 }
 
 TracedRun& TuneEngines::run_of(size_t trace) {

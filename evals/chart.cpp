@@ -8,41 +8,17 @@
 
 #include <fmt/format.h>
 
-#include "engine/text/tokenizer.h"
+#include "evals/markup.h"
 
 namespace reattend {
 namespace {
 
-constexpr double kWidth = 1180, kPlotHeight = 380, kMargin = 16, kGap = 28;
+constexpr double kPlotHeight = 380, kMargin = 16, kGap = 28;
 constexpr double kText = 12, kSmall = 11, kTitle = 17, kPanelTitle = 13;
 /// Told apart with every usual colour blindness as far as twelve colours can be; black stays for marks.
 constexpr std::array<const char*, 12> kColours = {"#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B8860B", "#56B4E9",
                                                   "#7A3E9D", "#8B4513", "#E6194B", "#5F7F1F", "#4D4D4D", "#00A6A6"};
 constexpr std::array<const char*, 3> kDashes = {"", "7 3", "2 3"};
-
-/// Text between tags: markup is escaped, what XML does not allow is replaced.
-std::string escaped(std::string_view text) {
-  std::string out;
-  for (const char c : to_utf8(text)) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      default:
-        out += static_cast<unsigned char>(c) < 0x20 || c == 0x7F ? ' ' : c;
-    }
-  }
-  return out;
-}
 
 struct Box {
   double left, top, right, bottom;
@@ -54,40 +30,19 @@ struct Box {
   }
 };
 
-/// One line, no wider than `room`: shrunk where it must be.
-std::string text_line(double x, double y, std::string_view text, double size, const char* anchor, double room,
-                      std::string_view more = "") {
-  const double width = text_width(text, size);
-  const double fitting = width > room ? size * room / width : size;
-  return fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" font-size=\"{:.1f}\" text-anchor=\"{}\"{}{}>{}</text>\n", x, y,
-                     fitting, anchor, more.empty() ? "" : " ", more, escaped(text));
-}
-
-/// Words in lines that fit.
-std::vector<std::string> wrapped(const std::string& text, double size, double room) {
-  std::vector<std::string> lines;
-  std::string line;
-  for (size_t begin = 0; begin < text.size();) {
-    const size_t end = std::min(text.find(' ', begin), text.size());
-    const std::string word = text.substr(begin, end - begin);
-    const std::string longer = line.empty() ? word : line + " " + word;
-    if (!line.empty() && text_width(longer, size) > room) {
-      lines.push_back(line);
-      line = word;
-    } else {
-      line = longer;
-    }
-    begin = end + 1;
-  }
-  if (!line.empty()) lines.push_back(line);
-  return lines;
-}
-
 /// The mark of a point, and its shape by series, so that colour is not all there is.
-std::string shape(double x, double y, size_t style, bool hollow) {
+std::string shape(double x, double y, size_t style, PointStyle how) {
+  if (how == PointStyle::ring) {
+    return fmt::format(
+        "<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"9\" fill=\"none\" stroke=\"black\" stroke-width=\"2\" "
+        "class=\"ink\"/>\n",
+        x, y);
+  }
+  const char* const colour = kColours[style % kColours.size()];
   const std::string paint =
-      fmt::format("fill=\"{}\" stroke=\"{}\" stroke-width=\"1.5\"",
-                  hollow ? "white" : kColours[style % kColours.size()], kColours[style % kColours.size()]);
+      how == PointStyle::hollow
+          ? fmt::format("fill=\"white\" stroke=\"{}\" stroke-width=\"1.5\" class=\"paper\"", colour)
+          : fmt::format("fill=\"{0}\" stroke=\"{0}\" stroke-width=\"1.5\"", colour);
   switch ((style + style / kColours.size()) % 4) {
     case 0:
       return fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"4.5\" {}/>\n", x, y, paint);
@@ -126,7 +81,7 @@ class Styles {
  private:
   void add(const Series& series) {
     const size_t at = of(series.name);
-    if (at == entries_.size()) entries_.push_back({.name = series.name, .line = false});
+    if (at == entries_.size()) entries_.push_back({.name = series.name, .line = false, .style = series.style});
     entries_[at].line |= series.line, entries_[at].points |= series.points;
   }
   std::vector<Series> entries_;
@@ -175,6 +130,9 @@ Scale scale_of(const Panel& panel, bool vertical, int most) {
   for (const Mark& mark : panel.marks) {
     if (!vertical) take(mark.x);
   }
+  for (const Level& level : panel.levels) {
+    if (vertical) take(level.y);
+  }
   if (axis.low) take(*axis.low);
   if (axis.high) take(*axis.high);
   return {axis, low, high, most};
@@ -182,8 +140,15 @@ Scale scale_of(const Panel& panel, bool vertical, int most) {
 
 class PanelWriter {
  public:
-  PanelWriter(const Panel& panel, const Styles& styles, size_t index, double left, double top, double right)
-      : panel_(panel), styles_(styles), index_(index), x_(scale_of(panel, false, 7)), y_(scale_of(panel, true, 7)) {
+  /// `id` of the clip path; `width` of the figure.
+  PanelWriter(const Panel& panel, const Styles& styles, std::string id, double width, double left, double top,
+              double right)
+      : panel_(panel),
+        styles_(styles),
+        id_(std::move(id)),
+        width_(width),
+        x_(scale_of(panel, false, 7)),
+        y_(scale_of(panel, true, 7)) {
     plot_ = {left + kText + 14 + y_.label_width(), top + kPanelTitle + 10, right - 12, top + kPlotHeight - 40};
     x_.place(plot_.left, plot_.right);
     y_.place(plot_.bottom, plot_.top);
@@ -194,14 +159,18 @@ class PanelWriter {
                       plot_.right - plot_.left, "font-weight=\"bold\"");
     axes();
     out_ += fmt::format(
-        "<clipPath id=\"plot{}\"><rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\"/>"
+        "<clipPath id=\"{}\"><rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\"/>"
         "</clipPath>\n",
-        index_, plot_.left, plot_.top, plot_.right - plot_.left, plot_.bottom - plot_.top);
-    marks();
+        id_, plot_.left, plot_.top, plot_.right - plot_.left, plot_.bottom - plot_.top);
+    rules();
     for (const Series& series : panel_.series) {
       if (series.line) line(series);
     }
-    points();
+    const std::vector<Point> all = points();
+    labels();
+    for (const Point& point : all) {
+      if (point.name != nullptr && !point.name->empty()) name(point.x, point.y, *point.name);
+    }
     return out_;
   }
 
@@ -209,15 +178,15 @@ class PanelWriter {
   void axes() {
     for (const double at : x_.ticks()) {
       rule(x_(at), plot_.top, x_(at), plot_.bottom);
-      out_ += text_line(x_(at), plot_.bottom + kSmall + 5, tick_label(at), kSmall, "middle", kWidth);
+      out_ += text_line(x_(at), plot_.bottom + kSmall + 5, tick_label(at), kSmall, "middle", width_);
     }
     for (const double at : y_.ticks()) {
       rule(plot_.left, y_(at), plot_.right, y_(at));
-      out_ += text_line(plot_.left - 6, y_(at) + 4, tick_label(at), kSmall, "end", kWidth);
+      out_ += text_line(plot_.left - 6, y_(at) + 4, tick_label(at), kSmall, "end", width_);
     }
     out_ += fmt::format(
         "<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\" fill=\"none\" "
-        "stroke=\"#888\"/>\n",
+        "stroke=\"#888\" class=\"rule\"/>\n",
         plot_.left, plot_.top, plot_.right - plot_.left, plot_.bottom - plot_.top);
     out_ += text_line((plot_.left + plot_.right) / 2, plot_.bottom + 35, panel_.x.title, kText, "middle",
                       plot_.right - plot_.left);
@@ -226,68 +195,118 @@ class PanelWriter {
                       fmt::format("transform=\"rotate(-90 {:.1f} {:.1f})\"", x, y));
   }
   void rule(double x1, double y1, double x2, double y2) {
-    out_ += fmt::format("<line x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\" stroke=\"#e4e4e4\"/>\n", x1, y1,
-                        x2, y2);
+    out_ += fmt::format(
+        "<line x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\" stroke=\"#e4e4e4\" class=\"rule\"/>\n", x1, y1,
+        x2, y2);
   }
 
-  void marks() {
+  void dashed(double x1, double y1, double x2, double y2) {
+    out_ += fmt::format(
+        "<line x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\" stroke=\"black\" stroke-dasharray=\"5 4\" "
+        "class=\"ink\"/>\n",
+        x1, y1, x2, y2);
+    lines_.push_back({x1 - 1, y1 - 1, x2 + 1, y2 + 1});
+  }
+  void rules() {
+    for (const Mark& mark : panel_.marks) {
+      if (x_.has(mark.x)) dashed(x_(mark.x), plot_.top, x_(mark.x), plot_.bottom);
+    }
+    for (const Level& level : panel_.levels) {
+      if (y_.has(level.y)) dashed(plot_.left, y_(level.y), plot_.right, y_(level.y));
+    }
+  }
+
+  /// Beside marks from the top down, along levels from the right end on: at the first place where nothing is, or where
+  /// there is none, at the first where no other text is.
+  void labels() {
+    constexpr double kStep = 7;
     for (const Mark& mark : panel_.marks) {
       if (!x_.has(mark.x)) continue;
       const double x = x_(mark.x), width = text_width(mark.label, kSmall);
-      out_ += fmt::format(
-          "<line x1=\"{0:.1f}\" y1=\"{1:.1f}\" x2=\"{0:.1f}\" y2=\"{2:.1f}\" stroke=\"black\" "
-          "stroke-dasharray=\"5 4\"/>\n",
-          x, plot_.top, plot_.bottom);
-      const bool right = x + 6 + width <= plot_.right;
-      const double from = right ? x + 6 : x - 6 - width;
-      double y = plot_.top + kSmall + 3;
-      while (taken(box(from, y, width)) && y < plot_.bottom) y += kSmall + 3;
-      words_.push_back(box(from, y, width));
-      out_ += text_line(right ? x + 6 : x - 6, y, mark.label, kSmall, right ? "start" : "end", width + 1);
-      lines_.push_back({x - 1, plot_.top, x + 1, plot_.bottom});
+      std::vector<Box> places;
+      for (double y = plot_.top + kSmall + 3; y < plot_.bottom; y += kStep) {
+        if (x + 6 + width <= plot_.right) places.push_back(box(x + 6, y, width));
+        if (x - 6 - width >= plot_.left) places.push_back(box(x - 6 - width, y, width));
+      }
+      label(places, mark.label);
     }
+    for (const Level& level : panel_.levels) {
+      if (!y_.has(level.y)) continue;
+      const double y = y_(level.y), width = text_width(level.label, kSmall);
+      std::vector<Box> places;
+      for (double x = plot_.right - 6 - width; x > plot_.left; x -= kStep) {
+        for (const double at : {y - 5, y + kSmall + 3}) {
+          if (at - kSmall >= plot_.top && at + 3 <= plot_.bottom) places.push_back(box(x, at, width));
+        }
+      }
+      label(places, level.label);
+    }
+  }
+  void label(const std::vector<Box>& places, const std::string& text) {
+    const auto no_text = [&](const Box& place) {
+      return std::none_of(words_.begin(), words_.end(), [&](const Box& other) { return place.meets(other); });
+    };
+    const auto nothing = [&](const Box& place) { return !taken(place) && !crossed(place); };
+    auto at = std::find_if(places.begin(), places.end(), nothing);
+    if (at == places.end()) at = std::find_if(places.begin(), places.end(), no_text);
+    if (at == places.end()) return;
+    words_.push_back(*at);
+    out_ += text_line(at->left, at->bottom - 3, text, kSmall, "start", at->right - at->left + 1);
   }
 
   /// Runs of points that can be drawn; one alone is a dot.
   void line(const Series& series) {
     std::string path;
     bool down = false;
+    double before_x = 0, before_y = 0;
     for (size_t i = 0; i < series.x.size(); ++i) {
       if (!x_.has(series.x[i]) || !y_.has(series.y[i])) {
         down = false;
         continue;
       }
-      path += fmt::format("{}{:.1f} {:.1f}", down ? "L" : "M", x_(series.x[i]), y_(series.y[i]));
+      const double x = x_(series.x[i]), y = y_(series.y[i]);
+      path += fmt::format("{}{:.1f} {:.1f}", down ? "L" : "M", x, y);
       if (!down) path += "h0.1";
-      down = true;
+      if (down) cover(before_x, before_y, x, y);
+      down = true, before_x = x, before_y = y;
     }
     if (path.empty()) return;
-    out_ +=
-        fmt::format("<path d=\"{}\" clip-path=\"url(#plot{})\" {}/>\n", path, index_, stroke(styles_.of(series.name)));
+    out_ += fmt::format("<path d=\"{}\" clip-path=\"url(#{})\" {}/>\n", path, id_, stroke(styles_.of(series.name)));
   }
 
-  void points() {
-    struct Point {
-      double x, y;
-      const std::string* name;
-    };
+  /// Where a stroke runs, so that texts keep off it.
+  void cover(double x1, double y1, double x2, double y2) {
+    constexpr double kStep = 6;
+    const auto n = std::ceil(std::hypot(x2 - x1, y2 - y1) / kStep);
+    for (double i = 0; i < n; ++i) {
+      const double x = x1 + (x2 - x1) * i / n, y = y1 + (y2 - y1) * i / n;
+      lines_.push_back({x - 2, y - 2, x + 2, y + 2});
+    }
+  }
+
+  struct Point {
+    double x, y;
+    const std::string* name;
+  };
+  std::vector<Point> points() {
     std::vector<Point> all;
     for (const Series& series : panel_.series) {
       for (size_t i = 0; series.points && i < series.x.size(); ++i) {
         if (!x_.has(series.x[i]) || !std::isfinite(series.y[i])) continue;
         const bool hollow = !y_.has(series.y[i]);
-        const Point point = {x_(series.x[i]), hollow ? y_.edge() : y_(series.y[i]), &series.name};
-        out_ += shape(point.x, point.y, styles_.of(series.name), hollow);
+        const std::string* const name = i < series.labels.size() ? &series.labels[i]
+                                        : panel_.name_points     ? &series.name
+                                                                 : nullptr;
+        const Point point = {x_(series.x[i]), hollow ? y_.edge() : y_(series.y[i]), name};
+        out_ += shape(point.x, point.y, styles_.of(series.name), hollow ? PointStyle::hollow : series.style);
         all.push_back(point);
         shapes_.push_back({point.x - 6, point.y - 6, point.x + 6, point.y + 6});
       }
     }
-    for (const Point& point : all) {
-      if (panel_.name_points) name(point.x, point.y, *point.name);
-    }
+    return all;
   }
 
-  /// Nearest free place first, one that crosses no mark's line before one that does.
+  /// Nearest free place first, one that crosses no line before one that does.
   void name(double x, double y, const std::string& text) {
     const double width = text_width(text, kSmall);
     constexpr double kDistances[] = {9, 16, 26, 38, 52};
@@ -299,8 +318,7 @@ class PanelWriter {
           const double ax = x + dx * distance, ay = y + dy * distance;
           const double from = dx > 0 ? ax : dx < 0 ? ax - width : ax - width / 2;
           const Box place = box(from, ay + 4, width);
-          const bool crosses = std::any_of(lines_.begin(), lines_.end(), [&](const Box& b) { return place.meets(b); });
-          if (!place.inside(plot_) || taken(place) || (crosses && !crossing)) continue;
+          if (!place.inside(plot_) || taken(place) || (!crossing && crossed(place))) continue;
           if (distance > kDistances[1]) {
             out_ += fmt::format(
                 "<line x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\" stroke=\"#999\" "
@@ -322,28 +340,33 @@ class PanelWriter {
     return std::any_of(words_.begin(), words_.end(), meets) || std::any_of(shapes_.begin(), shapes_.end(), meets);
   }
 
+  bool crossed(const Box& place) const {
+    return std::any_of(lines_.begin(), lines_.end(), [&](const Box& line) { return place.meets(line); });
+  }
+
   const Panel& panel_;
   const Styles& styles_;
-  size_t index_;
+  std::string id_;
+  double width_;
   Scale x_, y_;
   Box plot_{};
-  std::vector<Box> words_, shapes_, lines_;  ///< taken by texts and points; marks' lines
+  std::vector<Box> words_, shapes_, lines_;  ///< taken by texts, points and lines
   std::string out_;
 };
 
 /// Columns as wide as the longest name; returns the height it took.
-double legend(const Styles& styles, double top, std::string& out) {
+double legend(const Styles& styles, double width, double top, std::string& out) {
   constexpr double kSample = 34, kRow = 18;
   double column = 0;
   for (const Series& each : styles.entries()) column = std::max(column, kSample + text_width(each.name, kText) + 18);
-  const double room = kWidth - 2 * kMargin;
+  const double room = width - 2 * kMargin;
   const auto per_row = static_cast<size_t>(std::max(1.0, std::floor(room / std::max(column, 1.0))));
   for (size_t i = 0; i < styles.entries().size(); ++i) {
     const Series& each = styles.entries()[i];
     const double x = kMargin + column * static_cast<double>(i % per_row),
                  y = top + kRow * static_cast<double>(i / per_row) + kRow / 2;
     if (each.line) out += fmt::format("<path d=\"M{:.1f} {:.1f}h26\" {}/>\n", x, y, stroke(i));
-    if (each.points) out += shape(x + 13, y, i, false);
+    if (each.points) out += shape(x + 13, y, i, each.style);
     out += text_line(x + kSample, y + 4, each.name, kText, "start", room - kSample);
   }
   return kRow * static_cast<double>((styles.entries().size() + per_row - 1) / per_row);
@@ -352,31 +375,36 @@ double legend(const Styles& styles, double top, std::string& out) {
 }  // namespace
 
 std::string to_svg(const Chart& chart) {
+  return "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n" + to_svg_element(chart, "plot");
+}
+
+std::string to_svg_element(const Chart& chart, const std::string& id) {
   const Styles styles(chart);
+  const double room = chart.width - 2 * kMargin;
   std::string body;
   double y = kMargin;
-  for (const auto& [text, size, weight] :
-       {std::tuple{chart.title, kTitle, "font-weight=\"bold\""}, std::tuple{chart.subtitle, kText, "fill=\"#555\""}}) {
-    for (const std::string& each : wrapped(text, size, kWidth - 2 * kMargin)) {
+  for (const auto& [text, size, more] : {std::tuple{chart.title, kTitle, "font-weight=\"bold\""},
+                                         std::tuple{chart.subtitle, kText, "fill=\"#555\" class=\"dim\""}}) {
+    for (const std::string& each : wrapped(text, size, room)) {
       y += size;
-      body += text_line(kMargin, y, each, size, "start", kWidth - 2 * kMargin, weight);
+      body += text_line(kMargin, y, each, size, "start", room, more);
       y += 5;
     }
   }
   y += 8;
   const auto n = static_cast<double>(chart.panels.size());
-  const double each = (kWidth - 2 * kMargin - kGap * (n - 1)) / std::max(1.0, n);
+  const double each = (room - kGap * (n - 1)) / std::max(1.0, n);
   for (size_t i = 0; i < chart.panels.size(); ++i) {
     const double left = kMargin + static_cast<double>(i) * (each + kGap);
-    body += PanelWriter(chart.panels[i], styles, i, left, y, left + each).write();
+    body += PanelWriter(chart.panels[i], styles, id + std::to_string(i), chart.width, left, y, left + each).write();
   }
   y += kPlotHeight + 12;
-  y += legend(styles, y, body) + kMargin;
+  y += legend(styles, chart.width, y, body) + kMargin;
   return fmt::format(
-             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0:.0f}\" "
-             "height=\"{1:.0f}\" viewBox=\"0 0 {0:.0f} {1:.0f}\" font-family=\"DejaVu Sans, Verdana, Arial, "
-             "sans-serif\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n",
-             kWidth, y) +
+             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0:.0f}\" height=\"{1:.0f}\" viewBox=\"0 0 {0:.0f} "
+             "{1:.0f}\" role=\"img\" aria-label=\"{2}\" font-family=\"DejaVu Sans, Verdana, Arial, sans-serif\">\n"
+             "<rect width=\"100%\" height=\"100%\" fill=\"white\" class=\"paper\"/>\n",
+             chart.width, y, escaped(chart.title)) +
          body + "</svg>\n";
 }
 

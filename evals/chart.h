@@ -13,11 +13,17 @@ struct Axis {
   std::optional<double> low, high;  ///< nothing: as far as the data go
 };
 
+/// Filled: what was measured, or where there is nothing to tell apart; hollow: what was predicted; ring: drawn around
+/// what is chosen.
+enum class PointStyle { filled, hollow, ring };
+
 /// Values that belong together. Series of one name share colour and mark in all panels and one entry of the legend.
 struct Series {
   std::string name;
   std::vector<double> x, y;  ///< of equal length; what is not finite is a gap
   bool line = true, points = false;
+  PointStyle style = PointStyle::filled;
+  std::vector<std::string> labels{};  ///< beside the points, as far as they find room; parallel to x, or none
 };
 
 /// A vertical line with its meaning beside it.
@@ -26,22 +32,33 @@ struct Mark {
   std::string label;
 };
 
+/// A horizontal one.
+struct Level {
+  double y = 0;
+  std::string label;
+};
+
 struct Panel {
   std::string title;
   Axis x, y;
   std::vector<Series> series{};
   std::vector<Mark> marks{};
+  std::vector<Level> levels{};
   bool name_points = false;  ///< the series' name stands beside each of its points
 };
 
 struct Chart {
   std::string title, subtitle;
   std::vector<Panel> panels;
+  double width = 1180;
 };
 
 /// Nothing is cut and no text covers another: names of points that find no room are left to the legend, long lines are
 /// broken or shrunk. A point at 0 of a logarithmic axis stands hollow on its edge.
 std::string to_svg(const Chart& chart);
+/// The same as an element within a page: `id` keeps it apart from others there; colours of paper, ink, dim and rules
+/// can be set by classes of these names.
+std::string to_svg_element(const Chart& chart, const std::string& id);
 
 /// What an axis shows: its range and round numbers within it.
 struct Ticks {

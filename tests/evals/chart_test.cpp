@@ -142,6 +142,37 @@ TEST(Chart, SurvivesWhatNamesAndNumbersMayHold) {
   EXPECT_EQ(xml_error(to_svg({})), "");
 }
 
+TEST(Chart, PredictedMeasuredAndChosenPointsLookDifferentAndLevelsKeepClear) {
+  Chart chart = {.title = "told apart",
+                 .panels = {{.title = "all", .x = {.title = "ms"}, .y = {.title = "KL", .log = true}}}};
+  chart.panels[0].series = {
+      {.name = "predicted",
+       .x = {1, 2, 3},
+       .y = {1, 0.1, 0.01},
+       .points = true,
+       .style = PointStyle::hollow,
+       .labels = {"S=2", "", "S=4"}},
+      {.name = "measured", .x = {2.5}, .y = {0.05}, .line = false, .points = true},
+      {.name = "chosen", .x = {2.5}, .y = {0.05}, .line = false, .points = true, .style = PointStyle::ring}};
+  chart.panels[0].levels = {{0.1, "bound: 0.1"}, {0.011, "bound: 0.011"}, {kNan, "none"}};
+  const std::string svg = to_svg(chart);
+  EXPECT_EQ(xml_error(svg), "");
+  expect_nothing_cut_or_covered(svg);
+  EXPECT_EQ(count(svg, "class=\"paper\""), 5U) << "the page, three hollow points, one in the legend";
+  EXPECT_EQ(count(svg, "r=\"9\""), 2U) << "the ring, and in the legend";
+  EXPECT_EQ(count(svg, "stroke-dasharray=\"5 4\""), 2U);
+  for (const char* words : {">S=2<", ">S=4<", ">bound: 0.1<", ">bound: 0.011<"})
+    EXPECT_EQ(count(svg, words), 1U) << words;
+}
+
+TEST(Chart, AsElementsOfAPageTwoDoNotShareIds) {
+  const std::string a = to_svg_element(two_panels(2), "a"), b = to_svg_element(two_panels(2), "b");
+  EXPECT_EQ(a.find("<svg "), 0U) << "no prolog within a page";
+  EXPECT_NE(a.find("aria-label=\"A title\""), std::string::npos);
+  EXPECT_EQ(count(a, "id=\"a0\"") + count(a, "id=\"a1\""), 2U);
+  EXPECT_EQ(count(b, "id=\"a"), 0U);
+}
+
 TEST(Ticks, AreRoundOrderedAndCoverTheData) {
   for (const bool log : {false, true}) {
     for (double low : {1e-9, 0.013, 1.0, 7.0, 999.0}) {

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -274,6 +275,125 @@ TEST_F(Tune, JsonAndTablesHoldTheChoice) {
   EXPECT_TRUE(one["total"]["effective_stride"].is_null());
   EXPECT_EQ(one["layers"].size(), 3U);
   EXPECT_NE(to_table(replayed, run_->info()).find("predicted: "), std::string::npos);
+}
+
+/// Two texts on one model: of the longer prompt a budget of so many positions loses more.
+class TuneTwo : public Tune {
+ protected:
+  TuneTwo() : longer_(std::make_shared<HandMade>(HandMadeShape{.n_layer = 3, .n_prompt = 300, .n_step = 16}, 9)) {
+    run_->info().path = "short.h5", longer_->info().path = "long.h5";
+    longer_->info().calibration = run_->info().calibration;
+    options_.grid.budgets = {int64_t{16}, int64_t{64}};
+  }
+  TuneResult both(const MeasureFn& measure = {}) {
+    Replayer a(run_, pool_), b(longer_, pool_);
+    Replayer* const traces[] = {&a, &b};
+    return tune(traces, options_, measure, {}, Cancel());
+  }
+  static const TunePoint& find(const TuneResult& result, const Settings& settings) {
+    return *std::find_if(result.points.begin(), result.points.end(),
+                         [&](const TunePoint& point) { return point.settings == settings; });
+  }
+
+  std::shared_ptr<HandMade> longer_;
+};
+
+TEST_F(TuneTwo, TheWorstTraceDecidesAndCostsAreMeans) {
+  const TuneResult result = both();
+  ASSERT_EQ(result.traces.size(), 2U);
+  EXPECT_NEAR(result.full_cost, (result.traces[0].full_cost + result.traces[1].full_cost) / 2, 1e-12);
+  for (const TunePoint& point : result.points) {
+    ASSERT_EQ(point.traces.size(), 2U);
+    const PointNumbers &a = point.traces[0], &b = point.traces[1];
+    EXPECT_EQ(point.lost, std::max(a.lost, b.lost));
+    EXPECT_EQ(point.estimate, std::max(a.estimate, b.estimate));
+    EXPECT_EQ(point.output_error_p95, std::max(a.output_error_p95, b.output_error_p95));
+    EXPECT_EQ(point.recovered, std::min(a.recovered, b.recovered));
+    EXPECT_NEAR(point.cost, (a.cost + b.cost) / 2, 1e-12);
+    EXPECT_NEAR(point.speed_up, result.full_cost / point.cost, 1e-12);
+  }
+}
+
+TEST_F(TuneTwo, ASettingThatIsGoodOnOneTraceAndBadOnTheOtherIsNotChosen) {
+  const TuneResult alone = tuned();  // under bounds that all meet: the fastest
+  const PointNumbers& there = find(both(), alone.best().settings).traces[1];
+  ASSERT_GT(there.lost, alone.best().lost) << "the longer prompt is harder";
+  options_.bounds.max_lost_mass = (there.lost + alone.best().lost) / 2;
+  ASSERT_EQ(tuned().best().settings, alone.best().settings) << "by itself the short trace allows it";
+  const TuneResult result = both();
+  ASSERT_TRUE(result.best().within_bounds) << result.reason;
+  EXPECT_NE(result.best().settings, alone.best().settings);
+  for (const PointNumbers& on : result.best().traces) EXPECT_LE(on.lost, *options_.bounds.max_lost_mass);
+  EXPECT_FALSE(find(result, alone.best().settings).within_bounds);
+  EXPECT_NE(result.reason.find("on all 2 traces"), std::string::npos) << result.reason;
+}
+
+TEST_F(TuneTwo, AMeasuredSettingPassesOnlyIfItPassesEverywhere) {
+  options_.n_measure = 2, options_.n_more = 0;
+  std::vector<std::string> asked[2];
+  std::vector<size_t> order;
+  const TuneResult result = both([&](const Settings& settings, size_t trace) {
+    asked[trace].push_back(settings.summary()), order.push_back(trace);
+    // The first candidate is the faster one, and fails on the second trace alone.
+    const bool first = settings.summary() == asked[0][0];
+    return Measured{.kl = first && trace == 1 ? 0.5 : 0.02 + 0.01 * static_cast<double>(trace),
+                    .agreement = 0.9,
+                    .ms_per_token = first ? 1.0 : 2.0};
+  });
+  EXPECT_EQ(asked[0], asked[1]);
+  EXPECT_EQ(order, (std::vector<size_t>{0, 0, 1, 1})) << "a trace's prompt is needed once";
+  EXPECT_EQ(result.best().settings.summary(), asked[0][1]) << result.reason;
+  EXPECT_EQ(result.best().measured->kl, 0.03) << "the worst trace's";
+  EXPECT_NE(result.reason.find("hardest trace: long.h5"), std::string::npos) << result.reason;
+}
+
+TEST_F(TuneTwo, TracesOfAnotherModelAreRefusedByName) {
+  run_->info().attributes["model_sha256"] = "aaaa", longer_->info().attributes["model_sha256"] = "bbbb";
+  const auto message = [&] {
+    try {
+      both();
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ExitCode::usage);
+      return std::string(error.what());
+    }
+    return std::string("accepted");
+  };
+  EXPECT_EQ(message().find("long.h5: "), 0U) << message();
+  longer_->info().attributes.clear();
+  longer_ = std::make_shared<HandMade>(HandMadeShape{.n_layer = 2, .n_prompt = 300, .n_step = 16}, 9);
+  EXPECT_NE(message().find("2 layers"), std::string::npos) << message();
+}
+
+TEST_F(TuneTwo, AHeldOutTraceShowsItsGapInEveryForm) {
+  Replayer here(run_, pool_), there(longer_, pool_);
+  Replayer* const one[] = {&here};
+  const auto measured = [](double kl) { return Measured{.kl = kl, .agreement = 0.9, .ms_per_token = 2}; };
+  TuneResult result = tune(
+      one, options_, [&](const Settings&, size_t) { return measured(0.08); }, {}, Cancel());
+  hold_out(
+      result, there, options_, [&](const Settings&) { return measured(0.12); }, {}, Cancel());
+  ASSERT_EQ(result.held_out.size(), 1U);
+  const HeldOutTrace& held = result.held_out.front();
+  const ReplaySummary total = there.run({.settings = result.best().settings}, {}, Cancel()).total;
+  EXPECT_NEAR(held.numbers.lost, total.lost, 1e-12);
+  EXPECT_NEAR(held.numbers.cost, total.ms_per_token, 1e-12);
+  const Gap gap = gap_of(held, result);
+  EXPECT_EQ(gap.of, "measured KL");
+  EXPECT_NEAR(gap.to_tuned, 1.5, 1e-12);
+  EXPECT_NEAR(gap.to_bound, 1.2, 1e-12);
+  EXPECT_NE(to_table(result).find("1.50 times that of the trace tuned on, 1.20 times the bound: breaks the bounds"),
+            std::string::npos)
+      << to_table(result);
+  const nlohmann::json json = to_json(result)["validation"];
+  EXPECT_NEAR(json[0]["gap"]["to_bound"].get<double>(), 1.2, 1e-12);
+  EXPECT_FALSE(json[0]["keeps_max_kl"].get<bool>());
+  const std::string file = settings_file(result);
+  EXPECT_NE(file.find("to_bound = 1.2"), std::string::npos) << file;
+  EXPECT_EQ(Settings::from_toml(file, "x"), result.best().settings);
+  // Nothing measured and no KL predicted: the estimate is what is left to compare.
+  TuneResult replayed = tune(one, options_, {}, {}, Cancel());
+  hold_out(replayed, there, options_, {}, {}, Cancel());
+  EXPECT_EQ(gap_of(replayed.held_out.front(), replayed).of, replayed.prediction.estimate);
 }
 
 TEST(WriteTextFile, NeverReplacesWithoutForceAndLeavesNothingBehindWhenItFails) {

@@ -259,6 +259,7 @@ std::string to_table(const TuneResult& result) {
   if (!result.has_values)
     text += fmt::format("{} no values: output errors are unknown, and lost mass alone ranks settings wrongly.\n",
                         several ? "A trace has" : "The trace has");
+  if (const std::string warning = time_warning(result); !warning.empty()) text += warning + "\n";
   if (several || !result.held_out.empty()) text += traces_table(result);
   for (const std::string& line : validation_in_words(result)) text += line + "\n";
   return text;

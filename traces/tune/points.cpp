@@ -48,6 +48,7 @@ std::optional<Measured> measured_of(std::span<const PointNumbers> traces) {
     out.kl = std::max(out.kl, each.measured->kl);
     out.agreement = std::min(out.agreement, each.measured->agreement);
     out.ms_per_token += each.measured->ms_per_token / static_cast<double>(traces.size());
+    out.full_ms += each.measured->full_ms / static_cast<double>(traces.size());
   }
   return out;
 }
@@ -211,6 +212,19 @@ std::vector<std::string> validation_in_words(const TuneResult& result) {
     lines.push_back(std::move(line));
   }
   return lines;
+}
+
+std::string time_warning(const TuneResult& result) {
+  const std::optional<Measured>& measured = result.best().measured;
+  if (!result.calibrated || !measured || measured->full_ms <= 0) return {};
+  const double ratio = result.full_cost / measured->full_ms;
+  if (ratio > 1 / 1.25 && ratio < 1.25) return {};
+  return fmt::format(
+      "Full attention was predicted at {:.2f} ms per token and measured at {:.2f}: the calibration is another "
+      "machine's, "
+      "or a busy one's. Measured times hold; predicted ones only rank. `reattend calibrate` and --calibration give "
+      "better ones.",
+      result.full_cost, measured->full_ms);
 }
 
 void check_bounds(const TuneBounds& bounds) {

@@ -51,6 +51,7 @@ struct Measured {
   double kl = 0;         ///< mean KL(full || policy) in nats
   double agreement = 0;  ///< share of steps with the same top-1
   double ms_per_token = 0;
+  double full_ms = 0;  ///< of full attention on the same tokens; 0: not measured
 };
 /// On one of the traces. Several settings of a trace are asked for before the next trace's.
 using MeasureFn = std::function<Measured(const Settings&, size_t trace)>;
@@ -141,6 +142,10 @@ struct Gap {
 Gap gap_of(const HeldOutTrace& held, const TuneResult& result);
 /// A sentence for each held-out trace.
 std::vector<std::string> validation_in_words(const TuneResult& result);
+
+/// Where full attention was measured at more than a quarter off its prediction: that times were predicted for another
+/// machine, or a busy one, and what to do. Empty otherwise.
+std::string time_warning(const TuneResult& result);
 
 /// Throws Error (usage), naming the trace, for one that is not of the first one's model: another file's SHA-256, or
 /// another shape.
