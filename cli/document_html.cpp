@@ -18,6 +18,7 @@ constexpr const char* kStyle = R"(
   svg text { fill: #e6e6e6; }
   svg text.dim { fill: #a4a8ae; }
   svg .paper { fill: #16181c; }
+  svg [stroke]:not(.ink):not(.rule) { filter: brightness(1.5); }
 }
 @media print {
   :root { --paper: #fff; --ink: #000; --dim: #444; --rule: #bbb; --soft: #f4f5f7; --mark: #fff3cf; --measured: #e9f4ec; }
@@ -25,6 +26,7 @@ constexpr const char* kStyle = R"(
   svg .ink { stroke: #000; }
   svg text, svg text.dim { fill: #000; }
   svg .paper { fill: #fff; }
+  svg [stroke] { filter: none !important; }
   body { font-size: 10pt; }
   h2 { break-after: avoid; }
   figure, tr, pre { break-inside: avoid; }

@@ -54,8 +54,9 @@ void check(const Options& options) {
   refuse_to_replace(options.out, options.force);
   check_folder_of(options.out, "--out");
   if (options.report.empty()) return;
+  const auto plain = [](const std::string& path) { return std::filesystem::absolute(path).lexically_normal(); };
   check_document_path(options.report, tune_figures(), options.force, "--report");
-  if (std::filesystem::absolute(options.report) == std::filesystem::absolute(options.out)) {
+  if (plain(options.report) == plain(options.out)) {
     fail_usage({"--report", "another file than --out", options.report, ""});
   }
 }
@@ -162,16 +163,17 @@ void run(const Options& options, const Globals& globals) {
   if (options.calibration.given()) what.calibration = times.calibration;
   const TuneResult result = tune_traces(options, what, traces, globals);
   write_text_file(options.out, settings_file(result), options.force);
-  if (!options.report.empty()) write_report(options, result, times, globals);
   if (globals.json) {
     nlohmann::json json = reattend::to_json(result);
     json["settings_file"] = options.out;
     if (!options.report.empty()) json["report"] = options.report;
     fmt::print("{}\n", json.dump(2));
   } else {
-    fmt::print("{}written to {}{}\n", to_table(result), options.out,
-               options.report.empty() ? "" : ", report in " + options.report);
+    fmt::print("{}written to {}\n", to_table(result), options.out);
   }
+  if (options.report.empty()) return;
+  write_report(options, result, times, globals);  // last: what was found has been printed if this fails
+  if (!globals.json) fmt::print("report in {}\n", options.report);
 }
 
 }  // namespace

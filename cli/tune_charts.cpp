@@ -106,7 +106,7 @@ Chart front_chart(const TuneResult& tuned) {
     return Series{.name = name, .x = {}, .y = {}, .line = false, .points = true, .style = PointStyle::hollow};
   };
   Series uniform = hollow("the same in all layers, predicted"), by_layer = hollow("by layer, predicted");
-  Series front = {.name = "nothing is faster and better", .x = {}, .y = {}};
+  Series front = {.name = "nothing is both faster and better", .x = {}, .y = {}};
   Series measured = {.name = "measured in the engine", .x = {}, .y = {}, .line = false, .points = true};
   Series moved = {.name = "from predicted to measured", .x = {}, .y = {}};
   Series chosen = hollow("chosen");
@@ -124,7 +124,7 @@ Chart front_chart(const TuneResult& tuned) {
     if (is_chosen) add(chosen, point.cost, y, is_by_layer(point.settings) ? "chosen" : "");
     if (!point.measured || !damage.is_kl || !tuned.calibrated) continue;
     add(measured, point.measured->ms_per_token, point.measured->kl);
-    if (is_chosen) add(chosen, point.measured->ms_per_token, point.measured->kl, "chosen, measured");
+    if (is_chosen) add(chosen, point.measured->ms_per_token, point.measured->kl);
     add(moved, point.cost, y), add(moved, point.measured->ms_per_token, point.measured->kl), add(moved, kNone, kNone);
   }
   Panel panel = {.title = tuned.traces.size() > 1 ? "every setting on its worst trace"

@@ -125,12 +125,16 @@ TEST_F(TuneCommand, WhatCannotBeTunedTogetherIsSaidInALine) {
   expect_refused({file("none.h5"), "--report", file("html")}, 2, ".html or .md");
   expect_refused({file("none.h5"), "--report", file("none/report.html")}, 1, "none");
   expect_refused({a, "--model", file("none.gguf")}, 1, "none.gguf");
+  const ProgramResult both = run({"tune", a, "--report", file("r.md"), "--out", file("./r.md")});
+  EXPECT_EQ(both.code, 2) << both.err;
 }
 
-TEST_F(TuneCommand, InterruptedWhileMeasuringItSaysSoAndLeavesNothing) {
+TEST_F(TuneCommand, InterruptedItSaysSoAndLeavesNothing) {
   const std::string a = record("a.h5", "90"), b = record("b.h5", "70");
-  const ProgramResult stopped = run({"tune", a, b, "--model", kTiny, "--measure", "1000", "--max-kl", "100", "--out",
-                                     file("tuned.toml"), "--report", file("r.html")},
+  std::string budgets = "8";
+  for (int k = 9; k < 80; ++k) budgets += "," + std::to_string(k);
+  const ProgramResult stopped = run({"tune", a, b, "--budgets", budgets, "--model", kTiny, "--measure", "1000",
+                                     "--max-kl", "100", "--out", file("tuned.toml"), "--report", file("r.html")},
                                     [](pid_t child) {
                                       std::this_thread::sleep_for(std::chrono::milliseconds(250));
                                       ::kill(child, SIGINT);
