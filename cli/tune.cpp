@@ -69,10 +69,10 @@ std::string times_in_words(const TuneResult& result, const TimeSource& source, b
                                    : "from the calibration in each trace, of the machine that recorded it";
 }
 
-void write_report(const Options& options, const TuneResult& result, const TimeSource& source, const Globals& globals) {
+void write_report(const Options& options, const TuneResult& result, const Globals& globals) {
   const TuneReport report = {.tuned = result,
                              .settings_file = options.out,
-                             .times_from = times_in_words(result, source, options.calibration.given()),
+                             .times_from = result.times_from,
                              .verified = options.verified,
                              .version = REATTEND_VERSION,
                              .command_line = globals.command_line};
@@ -161,18 +161,21 @@ void run(const Options& options, const Globals& globals) {
   for (size_t i = 0; i < traces.size(); ++i) warn_of(traces[i]->info(), i < options.traces.size());
   const TimeSource times = options.calibration.source(*traces.front());
   if (options.calibration.given()) what.calibration = times.calibration;
-  const TuneResult result = tune_traces(options, what, traces, globals);
+  TuneResult result = tune_traces(options, what, traces, globals);
+  result.times_from = times_in_words(result, times, options.calibration.given());
   write_text_file(options.out, settings_file(result), options.force);
   if (globals.json) {
     nlohmann::json json = reattend::to_json(result);
+    json["times"] = times.json;
+    json["times"]["text"] = result.times_from;
     json["settings_file"] = options.out;
     if (!options.report.empty()) json["report"] = options.report;
     fmt::print("{}\n", json.dump(2));
   } else {
-    fmt::print("{}written to {}\n", to_table(result), options.out);
+    fmt::print("{}times: {}\nwritten to {}\n", to_table(result), result.times_from, options.out);
   }
   if (options.report.empty()) return;
-  write_report(options, result, times, globals);  // last: what was found has been printed if this fails
+  write_report(options, result, globals);  // last: what was found has been printed if this fails
   if (!globals.json) fmt::print("report in {}\n", options.report);
 }
 

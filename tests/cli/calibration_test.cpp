@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <iterator>
 
 #include <nlohmann/json.hpp>
 
@@ -85,6 +86,25 @@ TEST_F(CalibrationCommand, ATimeOnPaperIsCalledThatInTextAndJson) {
   expect_refused(replay(a, {"--on-paper", "RTX 4099"}), 2, "RTX 4090");
   expect_refused(replay(file("none.h5"), {"--on-paper", "abacus"}), 2, "--list");
   EXPECT_EQ(replay(a, {"--on-paper", "H200", "--calibration", a}).code, 2);
+}
+
+/// A settings file outlives the command that wrote it: whoever reads it later must see that nothing was measured.
+TEST_F(CalibrationCommand, WhatIsTunedOnPaperSaysSoInTextJsonAndSettings) {
+  const std::string a = record("a.h5", "90", false), toml = file("tuned.toml");
+  const std::vector<std::string> command = {"tune",  a,           "--on-paper", "H200",           "--budgets",
+                                            "16",    "--strides", "4",          "--gate-strides", "2",
+                                            "--out", toml,        "--force"};
+  const ProgramResult text = run(command);
+  ASSERT_EQ(text.code, 0) << text.err;
+  EXPECT_NE(text.out.find("times: on paper: H200, 4800 GB/s"), std::string::npos) << text.out;
+  std::ifstream in(toml);
+  const std::string written{std::istreambuf_iterator<char>(in), {}};
+  EXPECT_NE(written.find("times_from = \"on paper: H200"), std::string::npos) << written;
+  std::vector<std::string> as_json = command;
+  as_json.push_back("--json");
+  const json result = json::parse(run(as_json).out);
+  EXPECT_EQ(result["times"]["measured"], false);
+  EXPECT_EQ(result["times"]["gpu"], "H200");
 }
 
 TEST_F(CalibrationCommand, TheKnownGpusAreListedAsNotMeasured) {

@@ -84,6 +84,7 @@ std::string settings_file(const TuneResult& result) {
     text += fmt::format("model_sha256 = {}\n", quoted(sha->second));
   }
   text += "\n[evidence.predicted]\n" + predicted_lines(best, result.full_cost, result);
+  if (!result.times_from.empty()) text += fmt::format("times_from = {}\n", quoted(result.times_from));
   if (best.measured) text += "\n[evidence.measured]\n" + measured_lines(*best.measured);
   text += "\n[evidence.bounds]\n";
   const TuneBounds& bounds = result.bounds;

@@ -104,6 +104,7 @@ struct HeldOutTrace : TunedTrace {
 };
 
 struct TuneResult {
+  std::string times_from;         ///< which machine times are predicted for, in words; empty where nobody said
   std::vector<TunePoint> points;  ///< by cost, fastest first
   size_t chosen = 0;              ///< index into points
   std::vector<TunedTrace> traces;
