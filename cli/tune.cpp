@@ -156,7 +156,11 @@ void run(const Options& options, const Globals& globals) {
                       .verified = {},
                       .n_measure = options.measure,
                       .n_schedule = options.schedules};
-  for (const std::string& file : options.verified) what.verified.push_back(read_verified(file));
+  for (const std::string& file : options.verified) {
+    what.verified.push_back(read_verified(file));
+    // `verify` predicts with the trace's own calibration: its ratio says nothing of times by another one.
+    if (options.calibration.given()) what.verified.back().predicted_ms = what.verified.back().predicted_full_ms = 0;
+  }
   const Traces traces = open_traces(options);
   for (size_t i = 0; i < traces.size(); ++i) warn_of(traces[i]->info(), i < options.traces.size());
   const TimeSource times = options.calibration.source(*traces.front());
@@ -216,8 +220,9 @@ void add_tune(CLI::App& app, const Globals& globals) {
       ->type_name("NAME");
   options->calibration.add_to(*command);
   command
-      ->add_option("--verified", options->verified,
-                   "What `reattend verify --out` found: corrects times and KL; may be repeated")
+      ->add_option(
+          "--verified", options->verified,
+          "What `reattend verify --out` found: corrects KL, and times by the traces' own calibration; may be repeated")
       ->type_name("FILE")
       ->allow_extra_args(false);
   command

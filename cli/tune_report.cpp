@@ -73,7 +73,7 @@ class Writer {
       words += info.settings.policy() == "full" ? ", full attention" : ", recorded under " + info.settings.summary();
       if (const std::string when = attribute_of(info, "created_utc"); !when.empty()) words += ", recorded " + when;
       text.push_back({words});
-      if (held_out) text.push_back({"; held out: no part in the choice", Style::strong});
+      if (held_out) text.insert(text.end(), {{"; "}, {"held out, no part in the choice", Style::strong}});
     };
     for (size_t i = 0; i < tuned_.traces.size(); ++i) add_trace(names_[i], tuned_.traces[i].info, false);
     for (size_t i = 0; i < tuned_.held_out.size(); ++i) {
@@ -142,8 +142,8 @@ class Writer {
                            number(best_.measured->kl, 4), number(100 * best_.measured->agreement, 1),
                            several() ? " (worst trace)" : "");
     }
-    add(Text{{"What it gives. ", Style::strong}, {speed}});
-    add(Text{{"Why. ", Style::strong}, {tuned_.reason}});
+    add(Text{{"What it gives.", Style::strong}, {" " + speed}});
+    add(Text{{"Why.", Style::strong}, {" " + tuned_.reason}});
     choice_table();
     schedule_table();
   }

@@ -173,7 +173,11 @@ TEST_F(Tune, KlIsPredictedOnlyForTheModelThatWasStudiedOrVerified) {
   EXPECT_NEAR(result.prediction.kl(0.5), 0.25, 1e-9) << "the verified point itself is met";
   EXPECT_NEAR(result.full_cost, 3 * before.full_cost, 1e-9);
   EXPECT_NEAR(result.points.front().cost, 2 * before.points.front().cost, 1e-9);
-  EXPECT_NE(result.reason.find("verified"), std::string::npos) << result.reason;
+  EXPECT_NE(result.reason.find("times x 2.00 (full attention's x 3.00), KL x"), std::string::npos) << result.reason;
+  options_.verified.front().predicted_ms = options_.verified.front().predicted_full_ms = 0;  // of another machine
+  const TuneResult untimed = tuned();
+  EXPECT_NEAR(untimed.full_cost, before.full_cost, 1e-9);
+  EXPECT_NE(untimed.reason.find("verified setting: KL x"), std::string::npos) << untimed.reason;
 }
 
 TEST_F(Tune, OtherPoliciesJoinTheSweepAndAnUnknownEstimateIsRefused) {

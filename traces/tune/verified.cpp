@@ -79,9 +79,11 @@ Correction correction_from(const std::vector<VerifiedPoint>& points, const std::
 
 std::string to_text(const Correction& correction) {
   if (correction.n == 0) return {};
-  return fmt::format(
-      "corrected by {} verified setting{}: predicted times x {:.2f} (full attention's x {:.2f}), KL x {:.2f}",
-      correction.n, correction.n == 1 ? "" : "s", correction.ms, correction.full_ms, correction.kl);
+  std::string text = fmt::format("corrected by {} verified setting{}: ", correction.n, correction.n == 1 ? "" : "s");
+  if (correction.n_timed > 0) {
+    text += fmt::format("predicted times x {:.2f} (full attention's x {:.2f}), ", correction.ms, correction.full_ms);
+  }
+  return text + fmt::format("KL x {:.2f}", correction.kl);
 }
 
 }  // namespace reattend
