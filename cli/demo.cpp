@@ -13,7 +13,7 @@
 #include "cli/model_options.h"
 #include "cli/next_token.h"
 #include "cli/recording.h"
-#include "evals/teacher_forced.h"
+#include "evals/setting_meter.h"
 #include "traces/export/report.h"
 #include "traces/export/settings_file.h"
 #include "traces/tune/tune.h"
@@ -174,11 +174,10 @@ void run(const Options& options, const Globals& globals) {
   report.full_ms = full.ms_per_token;
   std::shared_ptr<TraceReader> trace = TraceReader::open(files.trace);
   Replayer replayer(trace, pool);
+  SettingMeter meter(backend, model, recording.prefilled, full);
   const auto measure = [&](const Settings& settings, size_t) {
-    const TeacherForced forced =
-        run_teacher_forced(backend, model, recording.prefilled, full, settings, false, progress, globals.cancel);
-    const ScoreSummary score = summarize(forced.steps);
-    return Measured{.kl = score.kl, .agreement = score.agreement, .ms_per_token = forced.ms_per_token};
+    const SettingMeter::Found found = meter.measure(settings, progress, globals.cancel);
+    return Measured{.kl = found.score.kl, .agreement = found.score.agreement, .ms_per_token = found.ms_per_token};
   };
   Replayer* const traces[] = {&replayer};
   report.tuned = tune(traces, {.bounds = options.bounds}, measure, progress, globals.cancel);

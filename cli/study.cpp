@@ -157,7 +157,9 @@ void measure_missing(StudyPrompt& prompt, const Options& options, TracedRun& run
         !progress ? ProgressFn() : [&](const std::string&, double done, double total, const std::string& unit) {
           progress(what, done, total, unit);
         };
-    const ScoreSummary score = score_on(run, point.settings, !options.no_mass, 0, named, cancel).score;
+    const ScoreSummary score = summarize(run_teacher_forced(run.backend(), run.model(), run.prefilled(), run.full(),
+                                                            point.settings, !options.no_mass, named, cancel)
+                                             .steps);
     point.measured = {
         .kl = score.kl, .kl_p95 = score.kl_p95, .agreement = score.agreement, .recovered = score.recovered};
     save(options, prompt);

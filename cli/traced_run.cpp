@@ -99,19 +99,6 @@ TracedRun::TracedRun(std::shared_ptr<TracedDevice> device, const EngineOptions& 
       prefilled_(prefill_trace(options, trace, policies, backend(), model(), progress, cancel)),
       full_(run_full(trace, backend(), model(), prefilled_, progress, cancel)) {}
 
-TracedScore score_on(TracedRun& run, const Settings& settings, bool mass, int32_t repeats, const ProgressFn& progress,
-                     const Cancel& cancel) {
-  const TeacherForced forced =
-      run_teacher_forced(run.backend(), run.model(), run.prefilled(), run.full(), settings, mass, progress, cancel);
-  TracedScore out = {.score = summarize(forced.steps)};
-  StepClock clock;
-  for (int32_t i = 0; i < repeats; ++i) {
-    run_timed(run.backend(), run.model(), run.prefilled(), run.full(), settings, clock, progress, cancel);
-  }
-  out.ms_per_token = clock.ms_per_token();
-  return out;
-}
-
 std::string fingerprint(TraceReader& trace) {
   const std::vector<int32_t> tokens = trace.tokens();
   return sha256(std::as_bytes(std::span(tokens))).substr(0, 16) + attribute(trace.info(), "model_sha256").substr(0, 16);

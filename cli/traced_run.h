@@ -55,15 +55,6 @@ class TracedRun {
   ReferenceRun full_;
 };
 
-/// Teacher-forced on the reference's tokens; `mass`: recovered mass too, which takes several times as long. `repeats`
-/// rounds of timing follow; 0: no time (ms_per_token 0).
-struct TracedScore {
-  ScoreSummary score;
-  double ms_per_token = 0;
-};
-TracedScore score_on(TracedRun& run, const Settings& settings, bool mass, int32_t repeats, const ProgressFn& progress,
-                     const Cancel& cancel);
-
 /// Hex digest of the trace's tokens and its model, for telling traces apart.
 std::string fingerprint(TraceReader& trace);
 

@@ -26,32 +26,37 @@ TuneEngines::TuneEngines(const EngineOptions& options, const std::vector<std::sh
       pool_(pool),
       progress_(progress),
       cancel_(cancel),
-      runs_(traces.size()),
+      benches_(traces.size()),
       device_(open_device(options, traces.front()->info(), pool)) {}
 
 Measured TuneEngines::measure(const Settings& settings, size_t trace) {
-  TracedRun& run = run_of(trace);
-  const TracedScore found = score_on(run, settings, false, 1, progress_, cancel_);
+  Bench& bench = bench_of(trace);
+  const SettingMeter::Found found = bench.meter.measure(settings, progress_, cancel_);
   return {.kl = found.score.kl,
           .agreement = found.score.agreement,
           .ms_per_token = found.ms_per_token,
-          .full_ms = run.full().ms_per_token};
+          .full_ms = bench.run.full().ms_per_token};
 }
 
-TracedRun& TuneEngines::run_of(size_t trace) {
-  if (runs_[trace]) return *runs_[trace];
+TuneEngines::Bench::Bench(const std::shared_ptr<TracedDevice>& device, const EngineOptions& options, TraceReader& trace,
+                          const std::vector<Settings>& policies, const ProgressFn& progress, const Cancel& cancel)
+    : run(device, options, trace, policies, progress, cancel),
+      meter(run.backend(), run.model(), run.prefilled(), run.full()) {}
+
+TuneEngines::Bench& TuneEngines::bench_of(size_t trace) {
+  if (benches_[trace]) return *benches_[trace];
   const TraceInfo& info = traces_[trace]->info();
-  for (size_t i = 0; i < runs_.size() && bytes_ + bytes_of(info) > kHeldBytes; ++i) {
-    if (!runs_[i]) continue;
+  for (size_t i = 0; i < benches_.size() && bytes_ + bytes_of(info) > kHeldBytes; ++i) {
+    if (!benches_[i]) continue;
     bytes_ -= bytes_of(traces_[i]->info());
-    runs_[i].reset();
+    benches_[i].reset();
   }
   const EngineOptions options = options_of(trace);
   // Another trace may have been recorded with other types of cache or activations.
   if (!serves(*device_, options, info)) device_ = open_device(options, info, pool_);
-  runs_[trace] = std::make_unique<TracedRun>(device_, options, *traces_[trace], policies_, progress_, cancel_);
+  benches_[trace] = std::make_unique<Bench>(device_, options, *traces_[trace], policies_, progress_, cancel_);
   bytes_ += bytes_of(info);
-  return *runs_[trace];
+  return *benches_[trace];
 }
 
 /// A prompt cache holds one prompt: the first trace's is FILE, another's FILE with the trace's name before the suffix.

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "cli/traced_run.h"
+#include "evals/setting_meter.h"
 #include "traces/tune/tune.h"
 
 namespace reattend::cli {
@@ -15,11 +16,18 @@ class TuneEngines {
   TuneEngines(const EngineOptions& options, const std::vector<std::shared_ptr<TraceReader>>& traces,
               std::vector<Settings> policies, ThreadPool& pool, const ProgressFn& progress, const Cancel& cancel);
 
-  /// Prefills the trace's prompt where that is not at hand.
+  /// Prefills the trace's prompt where that is not at hand. A MeasureFn: later calls add rounds of timing.
   Measured measure(const Settings& settings, size_t trace);
 
  private:
-  TracedRun& run_of(size_t trace);
+  /// A prefilled prompt, and what was measured on it.
+  struct Bench {
+    Bench(const std::shared_ptr<TracedDevice>& device, const EngineOptions& options, TraceReader& trace,
+          const std::vector<Settings>& policies, const ProgressFn& progress, const Cancel& cancel);
+    TracedRun run;
+    SettingMeter meter;
+  };
+  Bench& bench_of(size_t trace);
   EngineOptions options_of(size_t trace) const;
 
   const EngineOptions& options_;
@@ -28,9 +36,9 @@ class TuneEngines {
   ThreadPool& pool_;
   const ProgressFn& progress_;
   const Cancel& cancel_;
-  std::vector<std::unique_ptr<TracedRun>> runs_;  ///< parallel to traces_; nothing where none is held
-  std::shared_ptr<TracedDevice> device_;          ///< the newest
-  int64_t bytes_ = 0;                             ///< of the prompts held
+  std::vector<std::unique_ptr<Bench>> benches_;  ///< parallel to traces_; nothing where none is held
+  std::shared_ptr<TracedDevice> device_;         ///< the newest
+  int64_t bytes_ = 0;                            ///< of the prompts held
 };
 
 }  // namespace reattend::cli

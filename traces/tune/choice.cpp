@@ -106,27 +106,21 @@ class Choice {
     result_.chosen = *std::min_element(measured_.begin(), measured_.end(), better);
   }
 
-  /// Trace after trace, so that each needs its prompt in the engine once.
+  /// Trace after trace, so that each needs its prompt in the engine once; the settings take turns.
   void measure_all(std::span<const size_t> which) {
-    const size_t n_trace = result_.traces.size(), n = (measured_.size() + which.size()) * n_trace;
-    size_t done = measured_.size() * n_trace;
-    for (size_t trace = 0; trace < n_trace; ++trace) {
-      for (const size_t i : which) {
-        TunePoint& tried = result_.points[i];
-        const auto report = [&] {
-          const std::string where = several() ? " on " + name(trace) : std::string();
-          if (progress_) {
-            progress_("measure " + tried.settings.summary() + where, static_cast<double>(done), static_cast<double>(n),
-                      "settings");
-          }
-        };
-        report();
-        cancel_.check();
-        tried.traces[trace].measured = measure_(tried.settings, trace);
-        ++done;
-        report();
+    const size_t n_trace = result_.traces.size(), n = which.size() * n_trace * kMeasureRounds;
+    for (size_t i = 0; i < n; ++i) {
+      const size_t trace = i / (which.size() * kMeasureRounds);
+      TunePoint& tried = result_.points[which[i % which.size()]];
+      const std::string where = several() ? " on " + name(trace) : std::string();
+      if (progress_) {
+        progress_("measure " + tried.settings.summary() + where, static_cast<double>(i), static_cast<double>(n),
+                  "runs");
       }
+      cancel_.check();
+      tried.traces[trace].measured = measure_(tried.settings, trace);
     }
+    if (progress_) progress_("measure", static_cast<double>(n), static_cast<double>(n), "runs");
     for (const size_t i : which) {
       TunePoint& tried = result_.points[i];
       tried.measured = over_traces(tried.traces, result_.full_cost).measured;

@@ -53,8 +53,11 @@ struct Measured {
   double ms_per_token = 0;
   double full_ms = 0;  ///< of full attention on the same tokens; 0: not measured
 };
-/// On one of the traces. Several settings of a trace are asked for before the next trace's.
+/// On one of the traces. Several settings of a trace are asked for before the next trace's, in kMeasureRounds rounds: a
+/// machine's moods then meet all of them alike, and times are over all rounds so far.
 using MeasureFn = std::function<Measured(const Settings&, size_t trace)>;
+
+inline constexpr int kMeasureRounds = 3;
 
 struct TuneOptions {
   TuneGrid grid;

@@ -1,0 +1,20 @@
+// One entry for each setting that was asked for.
+#include "evals/setting_meter.h"
+
+#include <algorithm>
+
+namespace reattend {
+
+SettingMeter::Found SettingMeter::measure(const Settings& settings, const ProgressFn& progress, const Cancel& cancel) {
+  auto entry =
+      std::find_if(entries_.begin(), entries_.end(), [&](const Entry& each) { return each.settings == settings; });
+  if (entry == entries_.end()) {
+    const TeacherForced forced =
+        run_teacher_forced(backend_, model_, prefilled_, full_, settings, false, progress, cancel);
+    entry = entries_.insert(entry, {.settings = settings, .score = summarize(forced.steps), .clock = {}});
+  }
+  run_timed(backend_, model_, prefilled_, full_, settings, entry->clock, progress, cancel);
+  return {.score = entry->score, .ms_per_token = entry->clock.ms_per_token()};
+}
+
+}  // namespace reattend

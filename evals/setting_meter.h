@@ -1,0 +1,35 @@
+// What a tuner measures: a setting's divergence once, its time as often as asked, so that candidates take turns.
+#pragma once
+#include <vector>
+
+#include "evals/teacher_forced.h"
+
+namespace reattend {
+
+/// Teacher-forced runs on one prompt. What is passed by reference must outlive this.
+class SettingMeter {
+ public:
+  SettingMeter(Backend& backend, const Model& model, const Prefilled& prefilled, const ReferenceRun& full)
+      : backend_(backend), model_(model), prefilled_(prefilled), full_(full) {}
+
+  struct Found {
+    ScoreSummary score;       ///< without mass
+    double ms_per_token = 0;  ///< over all rounds so far, each kind of step by its median
+  };
+  /// Scores a setting when it is first asked for and times it; later calls add a round of timing. Throws Cancelled.
+  Found measure(const Settings& settings, const ProgressFn& progress, const Cancel& cancel);
+
+ private:
+  struct Entry {
+    Settings settings;
+    ScoreSummary score;
+    StepClock clock;
+  };
+  Backend& backend_;
+  const Model& model_;
+  const Prefilled& prefilled_;
+  const ReferenceRun& full_;
+  std::vector<Entry> entries_;
+};
+
+}  // namespace reattend
