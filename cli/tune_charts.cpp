@@ -166,11 +166,12 @@ Chart sweep_chart(const TuneResult& tuned, const std::string& schedule) {
   }
   Chart chart = {
       .title = query ? "The sweep: query schedule" : "The sweep: fixed schedule",
-      .subtitle = query ? fmt::format("Every {:.0f}th step each layer asks whether its query has drifted; a higher "
-                                      "threshold means more full steps. All points are predicted.",
-                                      stride)
-                        : "Every S-th step attends to everything and chooses the K kept positions anew. All "
-                          "points are predicted.",
+      .subtitle =
+          query ? fmt::format("At multiples of {:.0f} steps each layer asks whether its query has drifted; a higher "
+                              "threshold means more full steps. All points are predicted.",
+                              stride)
+                : "Every S-th step attends to everything and chooses the K kept positions anew. All "
+                  "points are predicted.",
       .panels = {},
       .width = kFigureWidth};
   if (by_budget.size() > 0) {

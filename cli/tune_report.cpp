@@ -103,7 +103,7 @@ class Writer {
     if (list_size(stride) || list_size(budget)) {
       return fmt::format(
           "Every layer has a stride, a budget and a threshold of its own (S {}, K {}; the table below): it keeps the K "
-          "positions that got most attention and attends to these and to every token since. At every S-th step it "
+          "positions that got most attention and attends to these and to every token since. At multiples of S it "
           "attends to everything and chooses anew, with a threshold only where its query has drifted so far from that "
           "of its last full step that their cosine is not above it.",
           ends_text(stride), ends_text(budget));
@@ -114,12 +114,14 @@ class Writer {
     if (std::holds_alternative<std::monostate>(stride)) return text + "They are never chosen anew.";
     if (settings.choice("schedule") == "fixed") {
       return text +
-             fmt::format("At every S = {}th step it attends to everything and chooses them anew. ", to_text(stride)) +
+             fmt::format("At steps that are multiples of S = {} it attends to everything and chooses them anew. ",
+                         to_text(stride)) +
              between;
     }
     return text +
            fmt::format(
-               "At every S = {}th step it compares its query with that of its last full step; where the cosine is "
+               "At steps that are multiples of S = {} it compares its query with that of its last full step; where the "
+               "cosine is "
                "not above {}, it attends to everything and chooses anew. ",
                to_text(stride), to_text(settings.get("threshold"))) +
            between;
@@ -127,6 +129,8 @@ class Writer {
 
   void recommendation() {
     head("Recommendation");
+    const bool keeps = best_.measured ? passes(best_, tuned_.bounds) : best_.within_bounds;
+    if (!keeps) add(Text{{"Nothing that was tried keeps the bounds; this is what comes nearest.", Style::strong}});
     add(Text{{"Use "}, {best_.settings.summary(), Style::code}, {". " + in_words(best_.settings)}});
     const std::string on = several() ? ", mean over the traces" : "";
     std::string speed =
