@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -74,6 +75,12 @@ std::string short_text(const Parameter& parameter, const Value& value) {
   const size_t n = list_size(value).value_or(0);
   if (n <= kShownEntries) return to_text(value);
   if (parameter.type == ParamType::layer_list) return fmt::format("{} layers", n);
+  const auto* reals = std::get_if<std::vector<double>>(&value);
+  if (reals != nullptr && parameter.key == "threshold") {
+    std::vector<double> gates;  // no cosine is above 1: such layers have no gate, and what stands for that is no end
+    std::copy_if(reals->begin(), reals->end(), std::back_inserter(gates), [](double x) { return x <= 1; });
+    if (!gates.empty()) return ends_text(gates) + " by layer";
+  }
   return ends_text(value) + " by layer";
 }
 

@@ -42,13 +42,12 @@ std::string trace_line(const TraceInfo& info) {
 
 constexpr const char* kMeasuredTitle = "       KL  top-1 % ms meas.";
 std::string measured_cells(const Measured& measured) {
-  return fmt::format("{:>9.4f}{:>8.1f}{:>9.3f}", measured.kl, 100 * measured.agreement, measured.ms_per_token);
+  return fmt::format("{:>9.4f}{:>8.1f}{}", measured.kl, 100 * measured.agreement, cell(measured.ms_per_token, 9, 3));
 }
 
 std::string tune_row(const TunePoint& point, bool chosen) {
-  const bool by_layer = point.settings.policy() == "recycled" && list_size(point.settings.get("K"));
   const std::string schedule = point.settings.policy() != "recycled" ? point.settings.policy()
-                               : by_layer                            ? "by layer"
+                               : point.schedule > 0                  ? fmt::format("by layer #{}", point.schedule)
                                : point.settings.choice("schedule") == "fixed"
                                    ? "fixed"
                                    : "query > " + to_text(point.settings.get("threshold"));
@@ -95,6 +94,7 @@ nlohmann::json to_json(const PointNumbers& numbers) {
     json["measured"] = {{"kl", number(numbers.measured->kl)},
                         {"agreement", number(numbers.measured->agreement)},
                         {"ms_per_token", number(numbers.measured->ms_per_token)}};
+    if (numbers.measured->full_ms > 0) json["measured"]["ms_per_token_full"] = numbers.measured->full_ms;
   }
   return json;
 }
@@ -167,6 +167,7 @@ nlohmann::json to_json(const TunePoint& point) {
   nlohmann::json json = to_json(static_cast<const PointNumbers&>(point));
   json["settings"] = point.settings.to_json();
   json["summary"] = point.settings.summary();
+  if (point.schedule > 0) json["schedule"] = point.schedule;
   json["all_layers"] = point.whole;
   json["within_bounds"] = point.within_bounds;
   json["on_front"] = point.on_front;
@@ -191,6 +192,8 @@ nlohmann::json to_json(const TuneResult& result) {
     const Gap gap = gap_of(held, result);
     validation.back()["gap"] = {
         {"of", gap.of}, {"to_worst_tuned_on", number(gap.to_tuned)}, {"to_bound", number(gap.to_bound)}};
+    const std::optional<bool> keeps = keeps_bounds(held, result);
+    validation.back()["keeps_bounds"] = keeps ? nlohmann::json(*keeps) : nlohmann::json(nullptr);
     if (held.numbers.measured) validation.back()["keeps_max_kl"] = held.numbers.measured->kl <= result.bounds.max_kl;
   }
   nlohmann::json json = traces.front();
@@ -254,7 +257,7 @@ std::string to_table(const TuneResult& result) {
   }
   text += fmt::format("\nestimate: {} ({}); KL pred: from it; what stands under KL, top-1 and ms meas. was measured\n",
                       result.prediction.estimate, find_estimate(result.prediction.estimate)->description);
-  text += fmt::format("\n* {}\n{}\n", result.best().settings.summary(), result.reason);
+  text += fmt::format("\n* {}\n{}\n", name_of(result.best()), result.reason);
   text += schedule_lines(result.best().settings);
   if (!result.has_values)
     text += fmt::format("{} no values: output errors are unknown, and lost mass alone ranks settings wrongly.\n",

@@ -41,9 +41,12 @@ std::string trace_lines(const TraceInfo& info) {
 
 std::string predicted_lines(const PointNumbers& of, double full_cost, const TuneResult& result) {
   const char* const unit = result.calibrated ? "ms" : "mb";
-  std::string text = line(fmt::format("{}_per_token", unit).c_str(), of.cost) +
-                     line(fmt::format("{}_per_token_full", unit).c_str(), full_cost);
-  text += line("speed_up", of.speed_up) + line("lost_mass", of.lost) + line("recovered_mass", of.recovered);
+  std::string text;
+  if (!std::isnan(of.cost)) {
+    text += line(fmt::format("{}_per_token", unit).c_str(), of.cost) +
+            line(fmt::format("{}_per_token_full", unit).c_str(), full_cost) + line("speed_up", of.speed_up);
+  }
+  text += line("lost_mass", of.lost) + line("recovered_mass", of.recovered);
   text += line("normalised_mass", of.normalised);
   if (result.has_values) {
     text += line("output_error_mean", of.output_error_mean) + line("output_error_p95", of.output_error_p95);
@@ -57,8 +60,10 @@ std::string predicted_lines(const PointNumbers& of, double full_cost, const Tune
 }
 
 std::string measured_lines(const Measured& measured) {
-  return line("mean_kl", measured.kl) + line("top1_agreement", measured.agreement) +
-         line("ms_per_token", measured.ms_per_token);
+  std::string text = line("mean_kl", measured.kl) + line("top1_agreement", measured.agreement);
+  if (std::isnan(measured.ms_per_token)) return text;
+  text += line("ms_per_token", measured.ms_per_token);
+  return measured.full_ms > 0 ? text + line("ms_per_token_full", measured.full_ms) : text;
 }
 
 /// An entry of a list of traces, with the choice's numbers there.
@@ -100,8 +105,9 @@ std::string settings_file(const TuneResult& result) {
   for (const HeldOutTrace& held : result.held_out) {
     const Gap gap = gap_of(held, result);
     text += trace_tables("evidence.held_out", held, held.numbers, result);
-    text += fmt::format("[evidence.held_out.gap]\nof = {}\n", quoted(gap.of)) +
-            line("to_worst_tuned_on", gap.to_tuned) + line("to_bound", gap.to_bound);
+    text += fmt::format("[evidence.held_out.gap]\nof = {}\n", quoted(gap.of));
+    if (!std::isnan(gap.to_tuned)) text += line("to_worst_tuned_on", gap.to_tuned);
+    if (!std::isnan(gap.to_bound)) text += line("to_bound", gap.to_bound);
   }
   return text;
 }

@@ -3,19 +3,22 @@
 
 #include <algorithm>
 #include <cmath>
+#include <initializer_list>
 #include <set>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include "base/error.h"
+#include "base/value_text.h"
 #include "traces/tune/cost.h"
 
 namespace reattend {
 namespace {
 
 /// nan if any is: what one trace does not give is not known of all.
-double worst_of(std::span<const PointNumbers> traces, double PointNumbers::*field, bool highest = true) {
+double worst_of(std::span<const PointNumbers> traces,  // [n_trace]
+                double PointNumbers::*field, bool highest = true) {
   double out = traces.front().*field;
   for (const PointNumbers& each : traces) {
     if (std::isnan(out) || std::isnan(each.*field)) return std::nan("");
@@ -24,13 +27,13 @@ double worst_of(std::span<const PointNumbers> traces, double PointNumbers::*fiel
   return out;
 }
 
-double mean_of(std::span<const PointNumbers> traces, double PointNumbers::*field) {
+double mean_of(std::span<const PointNumbers> traces, double PointNumbers::*field) {  // [n_trace]
   double sum = 0;
   for (const PointNumbers& each : traces) sum += each.*field;
   return sum / static_cast<double>(traces.size());
 }
 
-std::vector<LayerNumbers> layers_of(std::span<const PointNumbers> traces) {
+std::vector<LayerNumbers> layers_of(std::span<const PointNumbers> traces) {  // [n_trace]
   std::vector<LayerNumbers> out(traces.front().layers.size());
   const auto n = static_cast<double>(traces.size());
   for (const PointNumbers& each : traces) {
@@ -41,7 +44,7 @@ std::vector<LayerNumbers> layers_of(std::span<const PointNumbers> traces) {
   return out;
 }
 
-std::optional<Measured> measured_of(std::span<const PointNumbers> traces) {
+std::optional<Measured> measured_of(std::span<const PointNumbers> traces) {  // [n_trace]
   Measured out = {.kl = 0, .agreement = 1, .ms_per_token = 0};
   for (const PointNumbers& each : traces) {
     if (!each.measured) return {};
@@ -53,9 +56,31 @@ std::optional<Measured> measured_of(std::span<const PointNumbers> traces) {
   return out;
 }
 
+/// The largest; nan if one is not known and none of the others is above 1.
+double largest(std::initializer_list<double> ratios) {
+  double most = 0;
+  bool unknown = false;
+  for (const double each : ratios) unknown = unknown || std::isnan(each), most = std::fmax(most, each);
+  return unknown && most <= 1 ? std::nan("") : most;
+}
+
+/// nan where there is nothing to divide by.
+double ratio(double a, double b) {
+  return b > 0 ? a / b : std::nan("");
+}
+
+bool is_by_layer(const Settings& settings) {
+  if (settings.policy() != "recycled") return false;
+  return list_size(settings.get("S")) || list_size(settings.get("K")) || list_size(settings.get("threshold"));
+}
+
 }  // namespace
 
-PointNumbers over_traces(std::span<const PointNumbers> traces, double full_cost) {
+std::string name_of(const TunePoint& point) {
+  return point.settings.summary() + (point.schedule > 0 ? fmt::format(" #{}", point.schedule) : std::string());
+}
+
+PointNumbers over_traces(std::span<const PointNumbers> traces, double full_cost) {  // [n_trace]
   if (traces.size() == 1) return traces.front();
   PointNumbers out;
   out.cost = mean_of(traces, &PointNumbers::cost);
@@ -81,57 +106,55 @@ bool dominates(const PointNumbers& a, const PointNumbers& b) {
   return no_worse && (a.cost < b.cost || a.estimate < b.estimate || a.lost < b.lost);
 }
 
-double excess(const PointNumbers& numbers, const TuneBounds& bounds, bool calibrated) {
-  double most = std::isnan(numbers.predicted_kl) ? 0 : numbers.predicted_kl / bounds.max_kl;
-  if (bounds.max_output_error) most = std::max(most, numbers.output_error_p95 / *bounds.max_output_error);
-  if (bounds.max_lost_mass) most = std::max(most, numbers.lost / *bounds.max_lost_mass);
-  if (bounds.max_ms && calibrated) most = std::max(most, numbers.cost / *bounds.max_ms);
-  return most;
+double excess(const PointNumbers& numbers, const TuneResult& result) {
+  const TuneBounds& bounds = result.bounds;
+  return largest({result.prediction.curve.exists() ? numbers.predicted_kl / bounds.max_kl : 0,
+                  bounds.max_output_error ? numbers.output_error_p95 / *bounds.max_output_error : 0,
+                  bounds.max_lost_mass ? numbers.lost / *bounds.max_lost_mass : 0,
+                  bounds.max_ms && result.calibrated ? numbers.cost / *bounds.max_ms : 0});
 }
 
-double excess(const Measured& measured, const TuneBounds& bounds) {
-  double most = measured.kl / bounds.max_kl;
-  if (bounds.min_agreement) most = std::max(most, *bounds.min_agreement / measured.agreement);
-  if (bounds.max_ms) most = std::max(most, measured.ms_per_token / *bounds.max_ms);
-  return most;
+double measured_excess(const PointNumbers& numbers, const TuneResult& result) {
+  const TuneBounds& bounds = result.bounds;
+  const Measured& measured = *numbers.measured;
+  return largest({measured.kl / bounds.max_kl, bounds.min_agreement ? *bounds.min_agreement / measured.agreement : 0,
+                  bounds.max_ms ? (result.other_machine ? numbers.cost : measured.ms_per_token) / *bounds.max_ms : 0});
 }
 
-bool passes(const Measured& m, const TuneBounds& bounds) {
-  return m.kl <= bounds.max_kl && m.agreement >= bounds.min_agreement.value_or(0) &&
-         m.ms_per_token <= bounds.max_ms.value_or(HUGE_VAL);
-}
-
-bool passes(const TunePoint& point, const TuneBounds& bounds) {
-  return std::all_of(point.traces.begin(), point.traces.end(),
-                     [&](const PointNumbers& each) { return passes(*each.measured, bounds); });
+bool passes(const TunePoint& point, const TuneResult& result) {
+  return hardest_measured(point, result).most <= 1;
 }
 
 Hardest hardest(const TunePoint& point, const std::function<double(const PointNumbers&)>& of) {
   Hardest out;
   for (size_t i = 0; i < point.traces.size(); ++i) {
     const double each = of(point.traces[i]);
-    if (i == 0 || each > out.most) out = {i, each};
+    if (i == 0 || each > out.most || std::isnan(each)) out = {i, each};
   }
   return out;
 }
 
 Hardest hardest_predicted(const TunePoint& point, const TuneResult& result) {
-  return hardest(point, [&](const PointNumbers& each) { return excess(each, result.bounds, result.calibrated); });
+  return hardest(point, [&](const PointNumbers& each) { return excess(each, result); });
 }
 
 Hardest hardest_measured(const TunePoint& point, const TuneResult& result) {
-  return hardest(point, [&](const PointNumbers& each) { return excess(*each.measured, result.bounds); });
+  return hardest(point, [&](const PointNumbers& each) { return measured_excess(each, result); });
 }
 
-std::string in_words(const TuneBounds& bounds, bool measured, bool predicts_kl) {
+std::string bounds_in_words(const TuneResult& result, bool measured) {
+  const TuneBounds& bounds = result.bounds;
   std::vector<std::string> parts;
-  if (measured || predicts_kl) parts.push_back(fmt::format("mean KL <= {}", bounds.max_kl));
+  if (measured || result.prediction.curve.exists()) parts.push_back(fmt::format("mean KL <= {}", bounds.max_kl));
   if (measured && bounds.min_agreement) parts.push_back(fmt::format("top-1 agreement >= {}", *bounds.min_agreement));
   if (!measured && bounds.max_output_error) {
     parts.push_back(fmt::format("95th percentile of output error <= {}", *bounds.max_output_error));
   }
   if (!measured && bounds.max_lost_mass) parts.push_back(fmt::format("lost mass <= {}", *bounds.max_lost_mass));
-  if (bounds.max_ms) parts.push_back(fmt::format("ms/token <= {}", *bounds.max_ms));
+  if (bounds.max_ms && (measured || result.calibrated)) {
+    const bool predicted = measured && result.other_machine;
+    parts.push_back(fmt::format("ms/token <= {}{}", *bounds.max_ms, predicted ? " as predicted" : ""));
+  }
   return fmt::format("{}", fmt::join(parts, ", "));
 }
 
@@ -147,7 +170,9 @@ void finish_points(TuneResult& result) {
   std::vector<TunePoint>& points = result.points;
   std::stable_sort(points.begin(), points.end(),
                    [](const TunePoint& a, const TunePoint& b) { return a.cost < b.cost; });
+  int n_schedule = 0;
   for (TunePoint& point : points) {
+    if (is_by_layer(point.settings)) point.schedule = ++n_schedule;
     point.within_bounds = point.whole && hardest_predicted(point, result).most <= 1;
     const auto beats = [&](const TunePoint& other) { return other.whole && dominates(other, point); };
     point.on_front = point.whole && std::none_of(points.begin(), points.end(), beats);
@@ -187,12 +212,17 @@ Gap gap_of(const HeldOutTrace& held, const TuneResult& result) {
   const double bound = result.bounds.max_kl;
   if (held.numbers.measured && best.measured) {
     const double kl = held.numbers.measured->kl;
-    return {"measured KL", kl, kl / best.measured->kl, kl / bound};
+    return {"measured KL", kl, ratio(kl, best.measured->kl), kl / bound};
   }
   const double kl = held.numbers.predicted_kl;
-  if (!std::isnan(kl)) return {"predicted KL", kl, kl / best.predicted_kl, kl / bound};
+  if (!std::isnan(kl)) return {"predicted KL", kl, ratio(kl, best.predicted_kl), kl / bound};
   const double estimate = held.numbers.estimate;
-  return {result.prediction.estimate, estimate, estimate / best.estimate, std::nan("")};
+  return {result.prediction.estimate, estimate, ratio(estimate, best.estimate), std::nan("")};
+}
+
+std::optional<bool> keeps_bounds(const HeldOutTrace& held, const TuneResult& result) {
+  const double most = held.numbers.measured ? measured_excess(held.numbers, result) : excess(held.numbers, result);
+  return std::isnan(most) ? std::nullopt : std::optional(most <= 1);
 }
 
 std::vector<std::string> validation_in_words(const TuneResult& result) {
@@ -201,14 +231,19 @@ std::vector<std::string> validation_in_words(const TuneResult& result) {
   for (size_t i = 0; i < result.held_out.size(); ++i) {
     const HeldOutTrace& held = result.held_out[i];
     const Gap gap = gap_of(held, result);
-    std::string line = fmt::format(
-        "Held out: on {} {} is {:.4f}, {:.2f} times {}", names[result.traces.size() + i], gap.of, gap.there,
-        gap.to_tuned, result.traces.size() > 1 ? "the worst of those tuned on" : "that of the trace tuned on");
+    const std::string tuned_on =
+        result.traces.size() > 1 ? "the worst of those tuned on" : "that of the trace tuned on";
+    std::string line = fmt::format("Held out: on {} {} is {:.4f}", names[result.traces.size() + i], gap.of, gap.there);
+    line += std::isnan(gap.to_tuned) ? fmt::format(", its ratio to {} is unknown", tuned_on)
+                                     : fmt::format(", {:.2f} times {}", gap.to_tuned, tuned_on);
     if (!std::isnan(gap.to_bound)) line += fmt::format(", {:.2f} times the bound", gap.to_bound);
-    const bool measured = held.numbers.measured.has_value();
-    const bool keeps = measured ? passes(*held.numbers.measured, result.bounds)
-                                : excess(held.numbers, result.bounds, result.calibrated) <= 1;
-    line += fmt::format(": {} the bounds{}.", keeps ? "keeps" : "breaks", measured ? "" : ", by prediction");
+    const std::optional<bool> keeps = keeps_bounds(held, result);
+    if (keeps) {
+      line += fmt::format(": {} the bounds{}.", *keeps ? "keeps" : "breaks",
+                          held.numbers.measured ? "" : ", by prediction");
+    } else {
+      line += ": whether it keeps the bounds is unknown, for the trace has no calibration to predict its time by.";
+    }
     lines.push_back(std::move(line));
   }
   return lines;
@@ -216,7 +251,7 @@ std::vector<std::string> validation_in_words(const TuneResult& result) {
 
 std::string time_warning(const TuneResult& result) {
   const std::optional<Measured>& measured = result.best().measured;
-  if (!result.calibrated || !measured || measured->full_ms <= 0) return {};
+  if (!result.calibrated || result.other_machine || !measured || !(measured->full_ms > 0)) return {};
   const double ratio = result.full_cost / measured->full_ms;
   if (ratio > 1 / 1.25 && ratio < 1.25) return {};
   return fmt::format(

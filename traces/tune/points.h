@@ -12,17 +12,18 @@ namespace reattend {
 
 /// Means of times and positions, the worst of everything else; measured where all were. `full_cost` of the same traces,
 /// their mean.
-PointNumbers over_traces(std::span<const PointNumbers> traces, double full_cost);
+PointNumbers over_traces(std::span<const PointNumbers> traces, double full_cost);  // [n_trace]
 
 /// a is at least as good as b in cost, estimate and lost mass, and better in one.
 bool dominates(const PointNumbers& a, const PointNumbers& b);
 
-/// How far numbers of one trace are from the bounds: the largest ratio to one of them. The second: as measured.
-double excess(const PointNumbers& numbers, const TuneBounds& bounds, bool calibrated);
-double excess(const Measured& measured, const TuneBounds& bounds);
-bool passes(const Measured& measured, const TuneBounds& bounds);
+/// How far numbers of one trace are from the bounds: the largest ratio to one of them, as predicted. At most 1: within;
+/// nan: not known, for what is bounded is not and nothing that is known is beyond its bound.
+double excess(const PointNumbers& numbers, const TuneResult& result);
+/// As measured; time as predicted where that is for another machine.
+double measured_excess(const PointNumbers& numbers, const TuneResult& result);
 
-/// Of a point's traces the one with the most of something, such as its distance from the bounds.
+/// Of a point's traces the one with the most of something, such as its distance from the bounds; nan is most.
 struct Hardest {
   size_t trace = 0;
   double most = 0;
@@ -31,16 +32,17 @@ Hardest hardest(const TunePoint& point, const std::function<double(const PointNu
 /// By the distance from the bounds as predicted, and as measured.
 Hardest hardest_predicted(const TunePoint& point, const TuneResult& result);
 Hardest hardest_measured(const TunePoint& point, const TuneResult& result);
-/// On every trace; the point was measured.
-bool passes(const TunePoint& point, const TuneBounds& bounds);
+/// On every trace, as measured; the point was.
+bool passes(const TunePoint& point, const TuneResult& result);
 
 /// "mean KL <= 0.1, top-1 agreement >= 0.9": the bounds that a measurement, or a replay, is held against.
-std::string in_words(const TuneBounds& bounds, bool measured, bool predicts_kl);
+std::string bounds_in_words(const TuneResult& result, bool measured);
 
 /// Adds points, each in place of an older one of the same settings.
 void merge(std::vector<TunePoint>& points, std::vector<TunePoint> newer);
 
-/// Sorts by cost, fastest first, and says which points are within the bounds and on the front.
+/// Sorts by cost, fastest first, numbers schedules by layer, and says which points are within the bounds and on the
+/// front.
 void finish_points(TuneResult& result);
 
 /// Full attention, for when nothing is faster.

@@ -11,18 +11,20 @@
 #include "traces/tune/points.h"
 
 namespace reattend {
-Sweep::Sweep(std::span<Replayer* const> replayers, Prediction prediction, const std::optional<Calibration>& calibration,
-             const ProgressFn& progress, const Cancel& cancel)
+Sweep::Sweep(std::span<Replayer* const> replayers,       // [n_trace]
+             Prediction prediction,                      //
+             std::span<const Calibration> calibrations,  // [n_trace], or none
+             std::optional<bool> in_ms, const ProgressFn& progress, const Cancel& cancel)
     : replayers_(replayers.begin(), replayers.end()),
       progress_(progress),
       cancel_(cancel),
       prediction_(std::move(prediction)) {
   for (Replayer* const each : replayers_) {
     traces_.push_back({.info = each->info()});
-    if (calibration) traces_.back().info.calibration = *calibration;
+    if (!calibrations.empty()) traces_.back().info.calibration = calibrations[traces_.size() - 1];
   }
-  calibrated_ = std::all_of(traces_.begin(), traces_.end(),
-                            [](const TunedTrace& each) { return is_calibrated(each.info.calibration); });
+  calibrated_ = in_ms.value_or(std::all_of(
+      traces_.begin(), traces_.end(), [](const TunedTrace& each) { return is_calibrated(each.info.calibration); }));
   for (TunedTrace& each : traces_) {
     each.full_cost = cost(each.info, full_work(each.info)) * (calibrated_ ? prediction_.correction.full_ms : 1);
     full_cost_ += each.full_cost / static_cast<double>(traces_.size());
@@ -30,7 +32,8 @@ Sweep::Sweep(std::span<Replayer* const> replayers, Prediction prediction, const 
 }
 
 double Sweep::cost(const TraceInfo& info, const StepWork& work) const {
-  return calibrated_ ? predict_ms(info, work) : (attend_bytes(info, work) + select_bytes(info, work)) * 1e-6;
+  if (!calibrated_) return (attend_bytes(info, work) + select_bytes(info, work)) * 1e-6;
+  return is_calibrated(info.calibration) ? predict_ms(info, work) : std::numeric_limits<double>::quiet_NaN();
 }
 
 std::vector<int32_t> Sweep::all_layers() const {
@@ -47,8 +50,8 @@ std::vector<int32_t> Sweep::screen_layers(int n_wanted) const {
   return layers;
 }
 
-std::vector<TunePoint> Sweep::evaluate(std::span<const Settings> settings, const std::vector<int32_t>& layers,
-                                       const std::string& what) {
+std::vector<TunePoint> Sweep::evaluate(std::span<const Settings> settings,  // [n_setting]
+                                       const std::vector<int32_t>& layers, const std::string& what, Replayed* keep) {
   std::vector<TunePoint> points(settings.size());
   const size_t total = settings.size() * layers.size() * traces_.size();
   size_t done = 0;
@@ -67,6 +70,7 @@ std::vector<TunePoint> Sweep::evaluate(std::span<const Settings> settings, const
       }
     }
     for (size_t i = 0; i < settings.size(); ++i) points[i].traces.push_back(numbers_of(trace, replayed[i]));
+    if (keep != nullptr) keep->push_back(std::move(replayed));
   }
   report();
   for (size_t i = 0; i < settings.size(); ++i) {
@@ -77,7 +81,19 @@ std::vector<TunePoint> Sweep::evaluate(std::span<const Settings> settings, const
   return points;
 }
 
-PointNumbers Sweep::numbers_of(size_t trace, std::span<const LayerReplay> layers) const {
+TunePoint Sweep::mix(const Settings& settings, const Replayed& menu, const LayerPicks& picks) const {
+  TunePoint point;
+  for (size_t trace = 0; trace < traces_.size(); ++trace) {
+    std::vector<LayerReplay> layers;
+    for (size_t l = 0; l < picks.size(); ++l) layers.push_back(menu[trace][static_cast<size_t>(picks[l])][l]);
+    point.traces.push_back(numbers_of(trace, layers));
+  }
+  static_cast<PointNumbers&>(point) = over_traces(point.traces, full_cost_);
+  point.settings = settings, point.whole = true;
+  return point;
+}
+
+PointNumbers Sweep::numbers_of(size_t trace, std::span<const LayerReplay> layers) const {  // [those evaluated]
   const TraceInfo& info = traces_[trace].info;
   const ReplaySummary summary = summarize(info, layers);
   const double share = static_cast<double>(layers.size()) / info.n_layer;

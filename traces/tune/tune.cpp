@@ -6,10 +6,12 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "traces/replay/estimates.h"
 #include "traces/tune/choice.h"
 #include "traces/tune/points.h"
 #include "traces/tune/refine.h"
 #include "traces/tune/sweep.h"
+#include "traces/tune/turns.h"
 
 namespace reattend {
 namespace {
@@ -54,17 +56,18 @@ TuneResult start(const Sweep& sweep, const TuneOptions& options) {
   result.calibrated = sweep.calibrated();
   result.has_values = std::all_of(result.traces.begin(), result.traces.end(),
                                   [](const TunedTrace& each) { return each.info.has_values; });
+  result.other_machine = options.other_machine;
   result.bounds = options.bounds;
   result.prediction = sweep.prediction();
   if (!result.prediction.curve.exists()) {
-    if (!result.bounds.max_output_error) result.bounds.max_output_error = kMaxOutputError;
+    if (!result.bounds.max_output_error && result.has_values) result.bounds.max_output_error = kMaxOutputError;
     if (!result.bounds.max_lost_mass) result.bounds.max_lost_mass = kMaxLostMass;
   }
   return result;
 }
 
 /// The trace that says least: what it can be judged by, all can.
-const TraceInfo& poorest(std::span<const TraceInfo* const> traces) {
+const TraceInfo& poorest(std::span<const TraceInfo* const> traces) {  // [n_trace]
   const auto without = std::find_if(traces.begin(), traces.end(), [](const TraceInfo* t) { return !t->has_values; });
   return **(without != traces.end() ? without : traces.begin());
 }
@@ -74,9 +77,35 @@ std::string model_of(const TraceInfo& info) {
   return sha == info.attributes.end() ? std::string() : sha->second;
 }
 
+/// A bound that nothing can be held against would be reported as kept.
+void check_measurable(const TuneResult& result, bool measures) {
+  if (result.bounds.max_output_error && !result.has_values) {
+    fail_usage({.where = "--max-output-error",
+                .expected = "traces with values, which output errors come from",
+                .got = "one recorded without",
+                .remedy = "leave it out, or record without --no-values"});
+  }
+  if (!result.bounds.max_ms || result.calibrated || measures) return;
+  fail_usage({.where = "--max-ms",
+              .expected = "traces with a calibration, or another one to predict times by",
+              .got = "no calibration",
+              .remedy = "give --calibration or --on-paper, or record with one; with --model times are measured"});
+}
+
+/// Of a trace that is held out, for what settings were ranked and are bound by.
+void check_values(const TraceInfo& held, const std::string& estimate, const TuneBounds& bounds) {
+  const bool ranked = find_estimate(estimate)->needs_values;
+  if (held.has_values || (!ranked && !bounds.max_output_error)) return;
+  fail_usage({.where = "--validate " + held.path.string(),
+              .expected = ranked ? fmt::format("a trace with values, which {} needs", estimate)
+                                 : std::string("a trace with values, which --max-output-error needs"),
+              .got = "one recorded without",
+              .remedy = "record it without --no-values"});
+}
+
 }  // namespace
 
-void check_same_model(std::span<const TraceInfo* const> traces) {
+void check_same_model(std::span<const TraceInfo* const> traces) {  // [n_trace]
   const auto shape = [](const TraceInfo& info) {
     return fmt::format("{} layers, {} heads, {} KV heads of {}, {} words", info.n_layer, info.n_head, info.n_kv_head,
                        info.d_head, info.n_vocab);
@@ -97,14 +126,16 @@ void check_same_model(std::span<const TraceInfo* const> traces) {
   }
 }
 
-TuneResult tune(std::span<Replayer* const> traces, const TuneOptions& options, const MeasureFn& measure,
-                const ProgressFn& progress, const Cancel& cancel) {
+TuneResult tune(std::span<Replayer* const> traces,  // [n_trace]
+                const TuneOptions& options, const MeasureFn& measure, const ProgressFn& progress,
+                const Cancel& cancel) {
   std::vector<const TraceInfo*> infos;
   for (const Replayer* const each : traces) infos.push_back(&each->info());
   check_same_model(infos);
-  Sweep sweep(traces, make_prediction(poorest(infos), options.estimate, options.verified), options.calibration,
-              progress, cancel);
+  Sweep sweep(traces, make_prediction(poorest(infos), options.estimate, options.verified), options.calibrations,
+              std::nullopt, progress, cancel);
   TuneResult result = start(sweep, options);
+  check_measurable(result, measure != nullptr);
   sweep_grid(sweep, options, result);
   add_schedules(sweep, options, result);
   finish_points(result);
@@ -112,18 +143,33 @@ TuneResult tune(std::span<Replayer* const> traces, const TuneOptions& options, c
   return result;
 }
 
-void hold_out(TuneResult& result, Replayer& trace, const TuneOptions& options,
+void check_held_out(const TraceInfo& held, std::span<const TraceInfo* const> tuned_on,  // [n_trace]
+                    const TuneOptions& options) {
+  const TraceInfo* const both[] = {tuned_on.front(), &held};
+  check_same_model(both);
+  check_values(held, make_prediction(poorest(tuned_on), options.estimate, {}).estimate, options.bounds);
+}
+
+void hold_out(TuneResult& result, Replayer& trace, const std::optional<Calibration>& calibration,
               const std::function<Measured(const Settings&)>& measure, const ProgressFn& progress,
               const Cancel& cancel) {
   const TraceInfo* const both[] = {&result.traces.front().info, &trace.info()};
   check_same_model(both);
+  check_values(trace.info(), result.prediction.estimate, result.bounds);
   Replayer* const one[] = {&trace};
-  Sweep sweep(one, result.prediction, options.calibration, progress, cancel);
+  const std::vector<Calibration> other = calibration ? std::vector{*calibration} : std::vector<Calibration>();
+  Sweep sweep(one, result.prediction, other, result.calibrated, progress, cancel);
   const Settings& settings = result.best().settings;
   HeldOutTrace held;
   static_cast<TunedTrace&>(held) = sweep.traces().front();
   held.numbers = sweep.evaluate({&settings, 1}, sweep.all_layers(), "validate").front();
-  if (measure) held.numbers.measured = measure(settings);
+  if (measure) {
+    const auto tell = [&](const Settings& next, size_t done, size_t of) {
+      const std::string what = next == settings ? name_of(result.best()) : next.summary();
+      if (progress) progress("validate: measure " + what, static_cast<double>(done), static_cast<double>(of), "runs");
+    };
+    held.numbers.measured = measure_in_turns({&settings, 1}, !result.other_machine, measure, tell, cancel).front();
+  }
   result.held_out.push_back(std::move(held));
 }
 

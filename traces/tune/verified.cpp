@@ -1,6 +1,7 @@
 // Ratios of measured to predicted, and the file they come from.
 #include "traces/tune/verified.h"
 
+#include <algorithm>
 #include <cmath>
 #include <fstream>
 
@@ -11,6 +12,28 @@
 #include "base/statistics.h"
 
 namespace reattend {
+namespace {
+
+/// Milliseconds and nats: no step and no text has as many, and a mean with one of them would be nothing else.
+constexpr double kMost = 1e6;
+
+/// Where the trace is not known, equal KL and estimates tell.
+bool is_same(const VerifiedPoint& a, const VerifiedPoint& b) {
+  if (a.settings != b.settings || a.trace != b.trace) return false;
+  return !a.trace.empty() || (a.kl == b.kl && a.estimates == b.estimates);
+}
+
+std::vector<VerifiedPoint> distinct(const std::vector<VerifiedPoint>& points) {
+  std::vector<VerifiedPoint> out;
+  for (const VerifiedPoint& point : points) {
+    const bool seen =
+        std::any_of(out.begin(), out.end(), [&](const VerifiedPoint& other) { return is_same(point, other); });
+    if (!seen) out.push_back(point);
+  }
+  return out;
+}
+
+}  // namespace
 
 nlohmann::json to_json(const VerifiedPoint& point) {
   nlohmann::json values = nlohmann::json::object();
@@ -25,7 +48,9 @@ nlohmann::json to_json(const VerifiedPoint& point) {
           {"predicted_ms", point.predicted_ms},
           {"ms", point.ms},
           {"predicted_full_ms", point.predicted_full_ms},
-          {"full_ms", point.full_ms}};
+          {"full_ms", point.full_ms},
+          {"trace", point.trace},
+          {"model_sha256", point.model_sha256}};
 }
 
 VerifiedPoint read_verified(const std::filesystem::path& path) {
@@ -49,17 +74,19 @@ VerifiedPoint read_verified(const std::filesystem::path& path) {
     out.kl = point.at("kl"), out.agreement = point.at("agreement");
     out.predicted_ms = point.at("predicted_ms"), out.ms = point.at("ms");
     out.predicted_full_ms = point.at("predicted_full_ms"), out.full_ms = point.at("full_ms");
+    out.trace = point.value("trace", ""), out.model_sha256 = point.value("model_sha256", "");
   } catch (const nlohmann::json::exception& error) {
     refuse(error.what());
   }
   for (const double x : {out.kl, out.agreement, out.predicted_ms, out.ms, out.predicted_full_ms, out.full_ms}) {
-    if (!std::isfinite(x) || x < 0) refuse("a number below 0");
+    if (!std::isfinite(x) || x < 0 || x > kMost) refuse(fmt::format("{}, not a number from 0 to {:.0f}", x, kMost));
   }
+  if (out.agreement > 1) refuse(fmt::format("an agreement of {}", out.agreement));
   return out;
 }
 
-Correction correction_from(const std::vector<VerifiedPoint>& points, const std::string& estimate,
-                           const KlCurve& curve) {
+Correction correction_from(const std::vector<VerifiedPoint>& all, const std::string& estimate, const KlCurve& curve) {
+  const std::vector<VerifiedPoint> points = distinct(all);
   Correction out = {.n = static_cast<int64_t>(points.size())};
   std::vector<double> times, full_times;
   double sum = 0, n = 0;

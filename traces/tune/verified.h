@@ -18,6 +18,8 @@ struct VerifiedPoint {
   std::map<std::string, double> estimates;  ///< by name
   double kl = 0, agreement = 0;
   double predicted_ms = 0, ms = 0, predicted_full_ms = 0, full_ms = 0;
+  std::string trace;         ///< digest of its tokens and model; empty in older files, which do not say
+  std::string model_sha256;  ///< likewise
 };
 
 nlohmann::json to_json(const VerifiedPoint& point);
@@ -25,7 +27,8 @@ nlohmann::json to_json(const VerifiedPoint& point);
 VerifiedPoint read_verified(const std::filesystem::path& path);
 
 /// Simple, and said: predicted times are multiplied by the median of measured over predicted, full attention's by its
-/// own; the KL curve is scaled by the geometric mean of measured KL over the curve's.
+/// own; the KL curve is scaled by the geometric mean of measured KL over the curve's. A point that is given twice (the
+/// same settings on the same trace) counts once.
 struct Correction {
   double ms = 1, full_ms = 1, kl = 1;
   int64_t n = 0, n_timed = 0;  ///< points; points with times
