@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include <map>
 #include <optional>
 
 #include "base/error.h"
@@ -12,6 +11,7 @@
 #include "cli/lists.h"
 #include "cli/policy_options.h"
 #include "cli/tune_engines.h"
+#include "cli/tune_inputs.h"
 #include "cli/tune_report.h"
 #include "evals/policy_list.h"
 #include "traces/export/report.h"
@@ -35,16 +35,35 @@ struct Options {
 
 TuneGrid grid_of(const Options& options) {
   TuneGrid grid = {.base = options.policy.settings(),
-                   .budgets = parse_each("K", options.budgets),
-                   .strides = parse_each("S", options.strides),
-                   .gate_strides = parse_each("S", options.gate_strides)};
-  for (const Value& each : parse_each("threshold", options.thresholds))
+                   .budgets = parse_each("K", "budgets", options.budgets),
+                   .strides = parse_each("S", "strides", options.strides),
+                   .gate_strides = parse_each("S", "gate-strides", options.gate_strides)};
+  for (const Value& each : parse_each("threshold", "thresholds", options.thresholds))
     grid.thresholds.push_back(std::get<double>(each));
+  if (const auto schedule = options.policy.given.find("schedule"); schedule != options.policy.given.end()) {
+    grid.fixed = schedule->second == Value(std::string("fixed")), grid.gated = !grid.fixed;
+  }
   if (!options.policies.empty()) grid.more = parse_policies(options.policies, {});
   return grid;
 }
 
+/// What is swept has lists of its own.
+void refuse_single_values(const Options& options) {
+  const std::pair<const char*, const char*> lists[] = {{"K", "--budgets K,K,.."},
+                                                       {"S", "--strides S,S,.. or --gate-strides S,S,.."},
+                                                       {"threshold", "--thresholds X,X,.."}};
+  for (const auto& [key, list] : lists) {
+    const auto given = options.policy.given.find(key);
+    if (given == options.policy.given.end()) continue;
+    fail_usage({.where = fmt::format("--{}", find_parameter(key)->flag),
+                .expected = fmt::format("{}: a sweep tries several", list),
+                .got = to_text(given->second),
+                .remedy = "`reattend replay` shows a single setting"});
+  }
+}
+
 void check(const Options& options) {
+  refuse_single_values(options);
   check_bounds(options.bounds);
   if (!options.estimate.empty()) estimate_named(options.estimate, "--estimate");
   if (options.bounds.min_agreement && options.engine.model.empty()) {
@@ -56,51 +75,21 @@ void check(const Options& options) {
   if (options.report.empty()) return;
   const auto plain = [](const std::string& path) { return std::filesystem::absolute(path).lexically_normal(); };
   check_document_path(options.report, tune_figures(), options.force, "--report");
-  if (plain(options.report) == plain(options.out)) {
-    fail_usage({"--report", "another file than --out", options.report, ""});
+  for (const std::filesystem::path& file : document_files(options.report, tune_figures())) {
+    if (plain(file) != plain(options.out)) continue;
+    fail_usage({"--out", "another file than those of --report", options.out, "name one of them otherwise"});
   }
 }
 
-/// Which machine times are predicted for.
-std::string times_in_words(const TuneResult& result, const TimeSource& source, bool given) {
-  if (given) return source.text;
-  if (!result.calibrated) return "none, for a trace has no calibration: costs are MB that attention and selection read";
-  return result.traces.size() == 1 ? source.text
-                                   : "from the calibration in each trace, of the machine that recorded it";
-}
-
-void write_report(const Options& options, const TuneResult& result, const Globals& globals) {
+void write_report(const Options& options, const TuneResult& result, bool on_paper, const Globals& globals) {
   const TuneReport report = {.tuned = result,
                              .settings_file = options.out,
                              .times_from = result.times_from,
+                             .on_paper = on_paper,
                              .verified = options.verified,
                              .version = REATTEND_VERSION,
                              .command_line = globals.command_line};
   write_document(tune_document(report), options.report, options.force);
-}
-
-using Traces = std::vector<std::shared_ptr<TraceReader>>;
-
-/// Those tuned on and behind them those held out: one model, no text twice.
-Traces open_traces(const Options& options) {
-  Traces traces;
-  std::vector<const TraceInfo*> infos;
-  std::map<std::string, std::string> paths;  // by fingerprint
-  std::vector<std::string> all = options.traces;
-  all.insert(all.end(), options.validate.begin(), options.validate.end());
-  for (size_t i = 0; i < all.size(); ++i) {
-    const bool held_out = i >= options.traces.size();
-    traces.push_back(TraceReader::open(all[i]));
-    infos.push_back(&traces.back()->info());
-    const auto [at, added] = paths.try_emplace(fingerprint(*traces.back()), all[i]);
-    if (added) continue;
-    fail_usage({.where = (held_out ? "--validate " : "") + all[i],
-                .expected = held_out ? "a trace of a text that is not tuned on" : "traces of different texts",
-                .got = fmt::format("the same tokens as in {}", at->second),
-                .remedy = held_out ? "validate on another one" : "give each trace once"});
-  }
-  check_same_model(infos);
-  return traces;
 }
 
 void warn_of(const TraceInfo& info, bool tuned_on) {
@@ -114,7 +103,7 @@ void warn_of(const TraceInfo& info, bool tuned_on) {
 }
 
 /// Each trace's share of the memory that one would have.
-std::vector<std::unique_ptr<Replayer>> make_replayers(std::span<const std::shared_ptr<TraceReader>> traces,
+std::vector<std::unique_ptr<Replayer>> make_replayers(std::span<const std::shared_ptr<TraceReader>> traces,  // [n]
                                                       ThreadPool& pool) {
   constexpr int64_t kBytes = int64_t{2} << 30;
   std::vector<std::unique_ptr<Replayer>> replayers;
@@ -124,8 +113,8 @@ std::vector<std::unique_ptr<Replayer>> make_replayers(std::span<const std::share
   return replayers;
 }
 
-TuneResult tune_traces(const Options& options, const TuneOptions& what, const Traces& traces, const Globals& globals) {
-  ThreadPool pool(globals.threads);
+TuneResult tune_traces(const Options& options, const TuneOptions& what, const Traces& traces, ThreadPool& pool,
+                       const Globals& globals) {
   const ProgressFn progress = make_progress(globals.progress);
   const size_t n_tuned = options.traces.size();
   std::optional<TuneEngines> engines;
@@ -143,7 +132,9 @@ TuneResult tune_traces(const Options& options, const TuneOptions& what, const Tr
     Replayer replayer(traces[i], pool);
     std::function<Measured(const Settings&)> measure_there;
     if (engines) measure_there = [&](const Settings& settings) { return measure(settings, i); };
-    hold_out(result, replayer, what, measure_there, progress, globals.cancel);
+    const auto& other = what.calibrations;
+    hold_out(result, replayer, other.empty() ? std::nullopt : std::optional(other[i]), measure_there, progress,
+             globals.cancel);
   }
   return result;
 }
@@ -156,22 +147,25 @@ void run(const Options& options, const Globals& globals) {
                       .verified = {},
                       .n_measure = options.measure,
                       .n_schedule = options.schedules};
-  for (const std::string& file : options.verified) {
-    what.verified.push_back(read_verified(file));
-    // `verify` predicts with the trace's own calibration: its ratio says nothing of times by another one.
-    if (options.calibration.given()) what.verified.back().predicted_ms = what.verified.back().predicted_full_ms = 0;
-  }
-  const Traces traces = open_traces(options);
-  for (size_t i = 0; i < traces.size(); ++i) warn_of(traces[i]->info(), i < options.traces.size());
-  const TimeSource times = options.calibration.source(*traces.front());
-  if (options.calibration.given()) what.calibration = times.calibration;
-  TuneResult result = tune_traces(options, what, traces, globals);
-  result.times_from = times_in_words(result, times, options.calibration.given());
+  const size_t n_tuned = options.traces.size();
+  const Traces traces = open_traces(options.traces, options.validate);
+  const auto tuned_on = std::span(traces).first(n_tuned);
+  // `verify` predicts with the trace's own calibration: its ratio says nothing of times by another one.
+  what.verified = read_verified(options.verified, tuned_on, !options.calibration.given());
+  std::vector<const TraceInfo*> infos;
+  for (const std::shared_ptr<TraceReader>& each : tuned_on) infos.push_back(&each->info());
+  for (size_t i = n_tuned; i < traces.size(); ++i) check_held_out(traces[i]->info(), infos, what);
+  options.policy.check_layers(what.grid.base, traces.front()->info().n_layer);
+  for (size_t i = 0; i < traces.size(); ++i) warn_of(traces[i]->info(), i < n_tuned);
+  ThreadPool pool(globals.threads);
+  const TuneTimes times = tune_times(options.calibration, traces, n_tuned, options.engine.device, pool.n_thread());
+  what.calibrations = times.calibrations, what.other_machine = times.other_machine;
+  TuneResult result = tune_traces(options, what, traces, pool, globals);
+  result.times_from = times.text;
   write_text_file(options.out, settings_file(result), options.force);
   if (globals.json) {
     nlohmann::json json = reattend::to_json(result);
     json["times"] = times.json;
-    json["times"]["text"] = result.times_from;
     json["settings_file"] = options.out;
     if (!options.report.empty()) json["report"] = options.report;
     fmt::print("{}\n", json.dump(2));
@@ -179,7 +173,7 @@ void run(const Options& options, const Globals& globals) {
     fmt::print("{}times: {}\nwritten to {}\n", to_table(result), result.times_from, options.out);
   }
   if (options.report.empty()) return;
-  write_report(options, result, globals);  // last: what was found has been printed if this fails
+  write_report(options, result, times.on_paper, globals);  // last: what was found has been printed if this fails
   if (!globals.json) fmt::print("report in {}\n", options.report);
 }
 
@@ -210,7 +204,8 @@ void add_tune(CLI::App& app, const Globals& globals) {
       ->type_name("NUMBER")
       ->capture_default_str()
       ->group("Bounds");
-  bound("--max-ms", options->bounds.max_ms, "Bound on ms/token: predicted, and measured");
+  bound("--max-ms", options->bounds.max_ms,
+        "Bound on ms/token: predicted, and measured (only the latter where a trace has no calibration)");
   bound("--min-agreement", options->bounds.min_agreement, "Bound on top-1 agreement, measured (needs --model)");
   bound("--max-lost-mass", options->bounds.max_lost_mass,
         "Bound on the mean lost attention mass (0.1 where no KL can be predicted)");
@@ -222,7 +217,8 @@ void add_tune(CLI::App& app, const Globals& globals) {
   command
       ->add_option(
           "--verified", options->verified,
-          "What `reattend verify --out` found: corrects KL, and times by the traces' own calibration; may be repeated")
+          "What `reattend verify --out` found: corrects KL, and times by the same trace's own calibration; may be "
+          "repeated")
       ->type_name("FILE")
       ->allow_extra_args(false);
   command
@@ -244,6 +240,9 @@ void add_tune(CLI::App& app, const Globals& globals) {
       ->type_name("LIST");
   options->engine.add_to(*command, "none: nothing is measured");
   options->engine.prompt_cache.add_to(*command);
+  for (const char* const of_engine : {"--device", "--prompt-cache"}) {
+    command->get_option(of_engine)->needs(command->get_option("--model"));
+  }
   command->add_option("--budgets", options->budgets, "Budgets to try, such as L/8,512 (default L/2 to L/32)")
       ->type_name("K,K,..");
   command->add_option("--strides", options->strides, "Strides of the fixed schedule (default 2 to 64)")
@@ -261,13 +260,14 @@ void add_tune(CLI::App& app, const Globals& globals) {
       "report.html\n"
       "  reattend tune trace.h5 --policies h2o:K=L/4,snapkv:K=L/4 --verified verified.json\n"
       "  reattend tune trace.h5 --budgets 256,512,1024 --strides 8,16 --pool 15 --json\n\n"
-      "Options of the policy other than S, K, schedule and threshold hold for the whole sweep. The front is over\n"
-      "predicted time, the estimate and lost mass; mass alone ranks settings wrongly. With --model the fastest\n"
-      "candidates are run in the engine; without it the KL is a prediction, and the result says how far it may be "
-      "off.\n"
+      "Options of the policy such as --pool hold for the whole sweep; --schedule restricts it to fixed or gated\n"
+      "settings. The front is over predicted time, the estimate and lost mass; mass alone ranks settings wrongly.\n"
+      "With --model the fastest candidates are run in the engine; without it the KL is a prediction, and the result\n"
+      "says how far it may be off.\n"
       "With several traces bounds hold on each, times are means, and --prompt-cache FILE serves the first one's "
       "prompt;\n"
-      "another's is kept in FILE with the trace's name before its suffix. docs/tune.md has a worked example.");
+      "another's is kept in FILE with the trace's name and a digest before its suffix. docs/tune.md has a worked "
+      "example.");
   command->callback([options, &globals] { run(*options, globals); });
 }
 

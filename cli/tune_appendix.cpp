@@ -48,7 +48,8 @@ class Appendix {
   /// One column where all traces have the same.
   void calibration_table() {
     Sheet sheet = {.name = "calibration",
-                   .title = "What the machine was measured at",
+                   .title = report_.on_paper ? "What the data sheet says, and follows from it; nothing was measured"
+                                             : "What the machine was measured at",
                    .columns = {{.key = "part", .left = true}},
                    .rows = {}};
     std::vector<const Calibration*> columns;

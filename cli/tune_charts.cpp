@@ -33,10 +33,6 @@ std::string cost_title(const TuneResult& tuned) {
   return tuned.traces.size() > 1 ? unit + ", mean over the traces" : unit;
 }
 
-bool is_by_layer(const Settings& settings) {
-  return settings.policy() == "recycled" && (list_size(settings.get("S")) || list_size(settings.get("K")));
-}
-
 /// Short enough to stand beside a point.
 std::string label(const Settings& settings) {
   if (settings.policy() != "recycled") return settings.policy();
@@ -107,7 +103,11 @@ Chart front_chart(const TuneResult& tuned) {
   };
   Series uniform = hollow("the same in all layers, predicted"), by_layer = hollow("by layer, predicted");
   Series front = {.name = "nothing is both faster and better", .x = {}, .y = {}};
-  Series measured = {.name = "measured in the engine", .x = {}, .y = {}, .line = false, .points = true};
+  Series measured = {.name = tuned.other_machine ? "KL measured in the engine" : "measured in the engine",
+                     .x = {},
+                     .y = {},
+                     .line = false,
+                     .points = true};
   Series moved = {.name = "from predicted to measured", .x = {}, .y = {}};
   Series chosen = hollow("chosen");
   chosen.style = PointStyle::ring;
@@ -119,13 +119,15 @@ Chart front_chart(const TuneResult& tuned) {
     const bool is_chosen = i == tuned.chosen, best_so_far = y < least;  // points are in the order of their cost
     least = std::min(least, y);
     if (best_so_far) add(front, point.cost, y);
-    const bool named = (best_so_far || is_chosen) && !is_by_layer(point.settings);
-    add(is_by_layer(point.settings) ? by_layer : uniform, point.cost, y, named ? label(point.settings) : "");
-    if (is_chosen) add(chosen, point.cost, y, is_by_layer(point.settings) ? "chosen" : "");
+    const bool named = (best_so_far || is_chosen) && point.schedule == 0;
+    add(point.schedule > 0 ? by_layer : uniform, point.cost, y, named ? label(point.settings) : "");
+    if (is_chosen) add(chosen, point.cost, y, point.schedule > 0 ? fmt::format("chosen, #{}", point.schedule) : "");
     if (!point.measured || !damage.is_kl || !tuned.calibrated) continue;
-    add(measured, point.measured->ms_per_token, point.measured->kl);
-    if (is_chosen) add(chosen, point.measured->ms_per_token, point.measured->kl);
-    add(moved, point.cost, y), add(moved, point.measured->ms_per_token, point.measured->kl), add(moved, kNone, kNone);
+    // Another machine's predicted times and this one's measured ones have no axis in common.
+    const double ms = tuned.other_machine ? point.cost : point.measured->ms_per_token;
+    add(measured, ms, point.measured->kl);
+    if (is_chosen) add(chosen, ms, point.measured->kl);
+    add(moved, point.cost, y), add(moved, ms, point.measured->kl), add(moved, kNone, kNone);
   }
   Panel panel = {.title = tuned.traces.size() > 1 ? "every setting on its worst trace"
                                                   : "every setting that was replayed on all layers",

@@ -1,6 +1,8 @@
 // Weights are shared by all runs of one type of cache; prompts are dropped before memory runs out.
 #include "cli/tune_engines.h"
 
+#include <fmt/format.h>
+
 namespace reattend::cli {
 namespace {
 
@@ -32,10 +34,7 @@ TuneEngines::TuneEngines(const EngineOptions& options, const std::vector<std::sh
 Measured TuneEngines::measure(const Settings& settings, size_t trace) {
   Bench& bench = bench_of(trace);
   const SettingMeter::Found found = bench.meter.measure(settings, progress_, cancel_);
-  return {.kl = found.score.kl,
-          .agreement = found.score.agreement,
-          .ms_per_token = found.ms_per_token,
-          .full_ms = bench.run.full().ms_per_token};
+  return {.kl = found.score.kl, .agreement = found.score.agreement, .ms_per_token = found.ms_per_token};
 }
 
 TuneEngines::Bench::Bench(const std::shared_ptr<TracedDevice>& device, const EngineOptions& options, TraceReader& trace,
@@ -59,13 +58,15 @@ TuneEngines::Bench& TuneEngines::bench_of(size_t trace) {
   return *benches_[trace];
 }
 
-/// A prompt cache holds one prompt: the first trace's is FILE, another's FILE with the trace's name before the suffix.
+/// A prompt cache holds one prompt: the first trace's is FILE, another's FILE with the trace's name before the suffix,
+/// and behind it what tells it from a trace of that name in another folder.
 EngineOptions TuneEngines::options_of(size_t trace) const {
   EngineOptions out = options_;
   std::string& file = out.prompt_cache.file;
   if (file.empty() || trace == 0) return out;
   const std::filesystem::path path(file);
-  const std::string name = path.stem().string() + "-" + traces_[trace]->info().path.stem().string();
+  const std::string name = fmt::format("{}-{}-{}", path.stem().string(), traces_[trace]->info().path.stem().string(),
+                                       fingerprint(*traces_[trace]).substr(0, 8));
   file = (path.parent_path() / (name + path.extension().string())).string();
   return out;
 }

@@ -40,9 +40,13 @@ class Writer {
     head("Time against damage");
     add(Figure{
         "front", front_chart(tuned_),
-        fmt::format("Hollow marks were predicted by replaying the trace{}, filled ones measured in the engine; the "
+        fmt::format("Hollow marks were predicted by replaying the trace{}, filled ones measured in the engine{}; the "
                     "ring is the choice.{}",
-                    several() ? "s" : "", any_measured() ? "" : " Nothing was measured: no --model was given.")});
+                    several() ? "s" : "",
+                    any_measured() && tuned_.other_machine
+                        ? " (their KL: times are another machine's, and stay predicted)"
+                        : "",
+                    any_measured() ? "" : " Nothing was measured: no --model was given.")});
     front();
     sweep();
     if (several() || !tuned_.held_out.empty()) each_trace();
@@ -129,22 +133,23 @@ class Writer {
 
   void recommendation() {
     head("Recommendation");
-    const bool keeps = best_.measured ? passes(best_, tuned_.bounds) : best_.within_bounds;
+    const bool keeps = best_.measured ? passes(best_, tuned_) : best_.within_bounds;
     if (!keeps) add(Text{{"Nothing that was tried keeps the bounds; this is what comes nearest.", Style::strong}});
-    add(Text{{"Use "}, {best_.settings.summary(), Style::code}, {". " + in_words(best_.settings)}});
+    add(Text{{"Use "}, {name_of(best_), Style::code}, {". " + in_words(best_.settings)}});
     const std::string on = several() ? ", mean over the traces" : "";
     std::string speed =
         fmt::format("Predicted: {} {} per token where full attention takes {} ({} times as fast{}).",
                     number(best_.cost, 2), unit(), number(tuned_.full_cost, 2), number(best_.speed_up, 2), on);
     if (best_.measured) {
-      speed += fmt::format(" Measured: {} ms{}", number(best_.measured->ms_per_token, 2), on);
+      speed += " Measured: ";
+      if (!tuned_.other_machine) speed += fmt::format("{} ms{}", number(best_.measured->ms_per_token, 2), on);
       if (best_.measured->full_ms > 0) {
         speed += fmt::format(", full attention {} ({} times as fast)", number(best_.measured->full_ms, 2),
                              number(best_.measured->full_ms / best_.measured->ms_per_token, 2));
       }
-      speed += fmt::format("; mean KL to full attention {}, the same next token at {} % of the steps{}.",
-                           number(best_.measured->kl, 4), number(100 * best_.measured->agreement, 1),
-                           several() ? " (worst trace)" : "");
+      speed += fmt::format("{}mean KL to full attention {}, the same next token at {} % of the steps{}.",
+                           tuned_.other_machine ? "" : "; ", number(best_.measured->kl, 4),
+                           number(100 * best_.measured->agreement, 1), several() ? " (worst trace)" : "");
     }
     add(Text{{"What it gives.", Style::strong}, {" " + speed}});
     add(Text{{"Why.", Style::strong}, {" " + tuned_.reason}});
@@ -245,7 +250,7 @@ class Writer {
       const TunePoint& point = tuned_.points[i];
       if (!point.on_front && !point.measured && i != tuned_.chosen) continue;
       if (i == tuned_.chosen) grid.marked = grid.sheet.rows.size();
-      std::vector<Cell> row = {point.settings.summary() + (i == tuned_.chosen ? " (chosen)" : "")};
+      std::vector<Cell> row = {name_of(point) + (i == tuned_.chosen ? " (chosen)" : "")};
       add_numbers(row, point);
       row.emplace_back(std::string(point.within_bounds ? "yes" : "no"));
       grid.sheet.rows.push_back(std::move(row));

@@ -12,6 +12,7 @@ struct TuneReport {
   const TuneResult& tuned;
   std::string settings_file;
   std::string times_from;             ///< which machine times are predicted for, in words
+  bool on_paper = false;              ///< it was not measured
   std::vector<std::string> verified;  ///< files of `reattend verify` that predictions are corrected by
   std::string version, command_line;
 };

@@ -94,24 +94,26 @@ void run(const Options& options, const Globals& globals) {
   }
   const Settings settings = options.policy.settings();
   if (!options.out.empty()) {
-    refuse_to_replace(options.out, options.force);
+    refuse_to_replace_by_text(options.out, options.force);
     check_folder_of(options.out, "--out");
   }
   ThreadPool pool(globals.threads);
   const ProgressFn progress = make_progress(globals.progress);
   const std::shared_ptr<TraceReader> trace = TraceReader::open(options.trace);
   if (!trace->info().warning.empty()) fmt::print(stderr, "reattend: {}: {}\n", options.trace, trace->info().warning);
+  options.policy.check_layers(settings, trace->info().n_layer);
   const ReplayResult replay =
       Replayer(trace, pool).run({.settings = settings, .keep_sets = true, .estimates = true}, progress, globals.cancel);
   TracedRun engine(options.engine, *trace, {settings}, pool, progress, globals.cancel);
   const bool calibrates = trace->info().n_step >= Calibrator::kFewestSteps;
   Calibrator calibrator(engine.backend(), engine.model(), engine.prefilled(), pool, trace->info().n_step);
-  const Verification found = verify(engine.backend(), engine.model(), engine.prefilled(), engine.full(), replay,
-                                    {.repeats = options.repeats,
-                                     .calibrator = calibrates ? &calibrator : nullptr,
-                                     .info = &trace->info(),
-                                     .progress = progress,
-                                     .cancel = globals.cancel});
+  Verification found = verify(engine.backend(), engine.model(), engine.prefilled(), engine.full(), replay,
+                              {.repeats = options.repeats,
+                               .calibrator = calibrates ? &calibrator : nullptr,
+                               .info = &trace->info(),
+                               .progress = progress,
+                               .cancel = globals.cancel});
+  found.point.trace = fingerprint(*trace), found.point.model_sha256 = engine.model().sha256();
   const nlohmann::json json = to_json(found, options.trace);
   if (!options.out.empty()) write_text_file(options.out, json.dump(1) + "\n", options.force);
   if (globals.json) {

@@ -25,12 +25,19 @@ class TuneCommand : public ::testing::Test {
     return run_program(std::move(arguments), meanwhile);
   }
   std::string file(const std::string& name) const { return (folder_ / name).string(); }
-  std::string record(const std::string& name, const std::string& context, const std::string& model = kTiny) {
+  std::string record(const std::string& name, const std::string& context, const std::string& model = kTiny,
+                     const std::string& more = "--ignore-end") {
     const ProgramResult recorded =
         run({"record", "--raw", "--ignore-end", "--model", model, "--prompt-file", "assets/prose.txt", "--context",
-             context, "--steps", "12", "--out", file(name)});
+             context, "--steps", "12", "--out", file(name), more});
     EXPECT_EQ(recorded.code, 0) << recorded.err;
     return file(name);
+  }
+  /// Times of tiny runs are noise; on this machine attention is what takes time, so that some setting is faster.
+  std::string machine() const {
+    std::ofstream(file("machine.json")) << R"({"calibration": {"weights_ms": 0.001, "stream_gbps": 1,
+      "attend_stream_gbps": 0.001, "attend_gather_gbps": 0.001, "score_gbps": 1}})";
+    return file("machine.json");
   }
   /// A small sweep of these traces.
   std::vector<std::string> tune(const std::vector<std::string>& more) const {
@@ -58,12 +65,9 @@ class TuneCommand : public ::testing::Test {
 
 TEST_F(TuneCommand, SeveralTracesAreTunedMeasuredValidatedAndReported) {
   const std::string a = record("a.h5", "90"), b = record("a <b>& b.h5", "70"), c = record("c.h5", "50");
-  const std::string report = file("report.html"), machine = file("machine.json");
-  // Times of tiny runs are noise; under this machine attention is what takes time, so that some setting is faster.
-  std::ofstream(machine) << R"({"calibration": {"weights_ms": 0.001, "stream_gbps": 1, "attend_stream_gbps": 0.001,
-    "attend_gather_gbps": 0.001, "score_gbps": 1}})";
+  const std::string report = file("report.html");
   const std::vector<std::string> command = tune({a, b, "--validate", c, "--model", kTiny, "--measure", "2", "--max-kl",
-                                                 "5", "--calibration", machine, "--report", report, "--json"});
+                                                 "5", "--calibration", machine(), "--report", report, "--json"});
   const ProgramResult tuned = run(command);
   ASSERT_EQ(tuned.code, 0) << tuned.err;
   const json result = json::parse(tuned.out);
@@ -130,6 +134,110 @@ TEST_F(TuneCommand, WhatCannotBeTunedTogetherIsSaidInALine) {
   expect_refused({a, "--model", file("none.gguf")}, 1, "none.gguf");
   const ProgramResult both = run({"tune", a, "--report", file("r.md"), "--out", file("./r.md")});
   EXPECT_EQ(both.code, 2) << both.err;
+}
+
+TEST_F(TuneCommand, AHeldOutTraceIsRefusedWhereItSaysNothingNew) {
+  const std::string a = record("a.h5", "90"), bare = record("bare.h5", "70", kTiny, "--no-values");
+  const ProgramResult sliced = run({"trace", "slice", a, "--steps", "1:6", "--out", file("slice.h5")});
+  ASSERT_EQ(sliced.code, 0) << sliced.err;
+  expect_refused({a, "--validate", file("slice.h5")}, 2, "one that begins as " + a);
+  expect_refused({file("slice.h5"), "--validate", a}, 2, "--validate " + a);
+  expect_refused({a, "--validate", bare}, 2, "--validate " + bare + ": expected a trace with values");
+}
+
+TEST_F(TuneCommand, ABoundOnTimeNeedsTimes) {
+  const std::string a = record("a.h5", "90", kTiny, "--no-calibration");
+  expect_refused({a, "--max-ms", "3"}, 2, "--max-ms: ");
+  const ProgramResult measured = run(tune({a, "--max-ms", "1000", "--max-kl", "9", "--model", kTiny}));
+  ASSERT_EQ(measured.code, 0) << measured.err;
+  EXPECT_NE(measured.out.find("held against measured times alone"), std::string::npos) << measured.out;
+}
+
+TEST_F(TuneCommand, TimesOfTracesWithAndWithoutCalibrationAreToldApart) {
+  const std::string a = record("a.h5", "90"), bare = record("bare.h5", "70", kTiny, "--no-calibration");
+  const ProgramResult together = run(tune({a, bare, "--json"}));
+  ASSERT_EQ(together.code, 0) << together.err;
+  const json times = json::parse(together.out)["times"];
+  EXPECT_EQ(times["measured"], false);
+  EXPECT_EQ(times["text"].get<std::string>().find("none"), 0U) << times;
+  EXPECT_EQ(times["traces"][0]["measured"], true);
+  EXPECT_EQ(times["traces"][1]["measured"], false);
+  EXPECT_EQ(times["traces"][1]["trace"], bare);
+  // Held out it has no time in milliseconds; held out from it the other one has none either.
+  const json held = json::parse(run(tune({a, "--validate", bare, "--force", "--json"})).out);
+  EXPECT_EQ(held["cost_unit"], "ms per token");
+  EXPECT_TRUE(held["validation"][0]["cost"].is_null());
+  const json other = json::parse(run(tune({bare, "--validate", a, "--force", "--json"})).out);
+  EXPECT_EQ(other["cost_unit"], "MB per token");
+  EXPECT_GT(other["validation"][0]["cost"].get<double>() / other["full_cost"].get<double>(), 0.1);
+}
+
+TEST_F(TuneCommand, AnotherMachinesTimesStandAlone) {
+  const std::string a = record("a.h5", "90"), b = record("b.h5", "70");
+  const ProgramResult tuned = run(tune({a, "--validate", b, "--on-paper", "H200", "--model", kTiny, "--max-kl", "9",
+                                        "--report", file("r.md"), "--json"}));
+  ASSERT_EQ(tuned.code, 0) << tuned.err;
+  const json result = json::parse(tuned.out);
+  EXPECT_EQ(result["times"]["measured"], false);
+  EXPECT_EQ(result["times"]["traces"].size(), 2U);
+  EXPECT_TRUE(result["times"]["traces"][1]["fits"]);
+  EXPECT_TRUE(result["validation"][0]["measured"]["kl"].is_number());
+  EXPECT_TRUE(result["validation"][0]["measured"]["ms_per_token"].is_null());
+  const std::string text = read_all(file("r.md"));
+  EXPECT_NE(text.find("What the data sheet says"), std::string::npos);
+  EXPECT_EQ(text.find("What the machine was measured at"), std::string::npos);
+  EXPECT_EQ(text.find("another machine's, or a busy one's"), std::string::npos);
+
+  // A file is this machine's unless it says that it is not.
+  const auto from = [&](const json& more) {
+    json made = json::parse(read_all(machine()));
+    made.update(more);
+    std::ofstream(file("other.json")) << made.dump();
+    const ProgramResult found =
+        run(tune({a, "--calibration", file("other.json"), "--model", kTiny, "--max-kl", "9", "--force", "--json"}));
+    EXPECT_EQ(found.code, 0) << found.err;
+    return json::parse(found.out)["chosen"]["measured"]["ms_per_token"];
+  };
+  EXPECT_TRUE(from(json::object()).is_number());
+  EXPECT_TRUE(from({{"device", "cpu"}}).is_number());
+  EXPECT_TRUE(from({{"device", "gpu0"}}).is_null());
+  EXPECT_TRUE(from({{"threads", 4096}}).is_null());
+}
+
+TEST_F(TuneCommand, PromptsOfTracesThatShareANameAreKeptApart) {
+  fs::create_directory(file("x")), fs::create_directory(file("y"));
+  const std::string a = record("a.h5", "90"), b = record("x/b.h5", "70"), c = record("y/b.h5", "50");
+  const std::vector<std::string> command =
+      tune({a, b, c, "--calibration", machine(), "--model", kTiny, "--max-kl", "9", "--prompt-cache", file("kept")});
+  const ProgramResult tuned = run(command);
+  ASSERT_EQ(tuned.code, 0) << tuned.err;
+  int n = 0;
+  for (const auto& entry : fs::directory_iterator(file("."))) n += entry.path().filename().string().starts_with("kept");
+  EXPECT_EQ(n, 3) << tuned.err;
+  EXPECT_EQ(tuned.err.find("another prompt"), std::string::npos) << tuned.err;
+}
+
+TEST_F(TuneCommand, WhatWasVerifiedCorrectsTimesOfItsOwnTraceAlone) {
+  const std::string a = record("a.h5", "90"), b = record("b.h5", "70"), found = file("found.json");
+  const ProgramResult verified = run({"verify", a, "--model", kTiny, "--policy", "recycled", "--stride", "4",
+                                      "--budget", "16", "--repeats", "1", "--out", found});
+  ASSERT_EQ(verified.code, 0) << verified.err;
+  json kept = json::parse(read_all(found));
+  const auto cost = [&](const std::string& trace, const std::vector<std::string>& more) {
+    std::vector<std::string> arguments = {trace, "--force", "--json"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const ProgramResult tuned = run(tune(arguments));
+    EXPECT_EQ(tuned.code, 0) << tuned.err;
+    return json::parse(tuned.out)["full_cost"].get<double>();
+  };
+  kept["verified"]["full_ms"] = 3 * kept["verified"]["predicted_full_ms"].get<double>();
+  std::ofstream(found) << kept.dump();
+  EXPECT_NEAR(cost(a, {"--verified", found}), 3 * cost(a, {}), 1e-9);
+  EXPECT_NEAR(cost(b, {"--verified", found}), cost(b, {}), 1e-9) << "found on another trace";
+  fs::remove(file("tuned.toml"));
+  kept["verified"]["model_sha256"] = std::string(64, 'f');
+  std::ofstream(found) << kept.dump();
+  expect_refused({a, "--verified", found}, 2, "--verified " + found + ": expected a setting that was verified on");
 }
 
 TEST_F(TuneCommand, InterruptedItSaysSoAndLeavesNothing) {
