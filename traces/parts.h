@@ -9,10 +9,11 @@ namespace reattend {
 std::filesystem::path part_of(const std::filesystem::path& path);
 /// True for such a name.
 bool is_part(const std::filesystem::path& path);
-/// What stands beside `path` under such names, in words that end no sentence; empty if nothing does. A recording is
-/// there before its first step only, so what a killed one left holds no step.
+/// What stands beside `path` under such names, in words that end no sentence; empty if nothing does.
 std::string parts_beside(const std::filesystem::path& path);
-/// The same of one part: "a recording or copy that is being made ...".
+/// What a file of such a name is, to stand behind "it is": "a trace in the making ...", "by its name what is left of a
+/// recording ...". That it may be removed is said only where the file itself shows that no step was ever written to it:
+/// anybody can give such a name to a file.
 std::string part_text(const std::filesystem::path& part);
 
 }  // namespace reattend

@@ -217,6 +217,7 @@ TEST(TraceInterrupted, WhatIsLeftBeforeTheFirstStepIsNamedAndNeverTaken) {
       const std::string line = refusal(asked);
       EXPECT_NE(line.find("killed before its first step"), std::string::npos) << line;
       EXPECT_NE(line.find("a.h5.part-"), std::string::npos) << line;
+      EXPECT_NE(line.find("may be removed"), std::string::npos) << line;
       EXPECT_EQ(line.find('\n'), std::string::npos) << line;
     }
   }
@@ -228,6 +229,27 @@ TEST(TraceInterrupted, WhatIsLeftBeforeTheFirstStepIsNamedAndNeverTaken) {
   write_trace(path, 3);
   expect_trace(*TraceReader::open(path), 3);
   EXPECT_TRUE(std::filesystem::exists(part)) << "a recording removes nothing of another";
+}
+
+/// Sixty-four steps behind a name like a part's, and one flipped byte: nobody may be told to remove them.
+TEST(TraceInterrupted, ADamagedTraceUnderSuchANameKeepsItsOwnError) {
+  const Folder folder;
+  const auto plain = folder / "survey.h5", part = folder / "survey.part-3";
+  write_trace(plain, 64);
+  std::filesystem::copy_file(plain, part);
+  expect_trace(*TraceReader::open(part), 64);
+  std::filesystem::resize_file(plain, std::filesystem::file_size(plain) / 2);
+  std::filesystem::copy_file(plain, part, std::filesystem::copy_options::overwrite_existing);
+  const std::string own = refusal(plain), line = refusal(part);
+  EXPECT_EQ(line.find("may be removed"), std::string::npos) << line;
+  EXPECT_NE(line.find(own.substr(own.find("expected"))), std::string::npos) << line << "\n" << own;
+  EXPECT_NE(line.find("by its name"), std::string::npos) << line;
+  std::ofstream(part) << "somebody's own";
+  EXPECT_EQ(refusal(part).find("may be removed"), std::string::npos) << refusal(part);
+  EXPECT_NE(refusal(part).find("HDF5"), std::string::npos) << refusal(part);
+  std::filesystem::create_directory(folder / "b.part-4");
+  EXPECT_EQ(refusal(folder / "b.part-4").find("may be removed"), std::string::npos);
+  EXPECT_NE(refusal("").find("\"\": expected a trace"), std::string::npos) << refusal("");
 }
 
 TEST(TraceInterrupted, RepairRefusesALiveTraceAndKeepsAnExistingFile) {

@@ -81,7 +81,7 @@ CheckedFile::CheckedFile(std::filesystem::path path) : path_(std::move(path)) {
   if (fd_ < 0) {
     const int reason = errno;
     const std::string parts = parts_beside(path_);
-    fail({.where = where,
+    fail({.where = where.empty() ? "\"\"" : where,
           .expected = "a trace",
           .got = std::strerror(reason),
           .remedy = parts.empty() ? "check the path" : parts});

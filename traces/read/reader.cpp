@@ -34,12 +34,10 @@ std::shared_ptr<TraceReader> TraceReader::open(const std::filesystem::path& path
   hdf5::quiet();
   try {
     return std::shared_ptr<TraceReader>(new TraceReader(std::make_unique<State>(path)));
-  } catch (const Error&) {
+  } catch (const Error& error) {
     // Structure that no flush has completed looks like damage.
-    if (is_part(path) && std::filesystem::exists(path)) {
-      fail({.where = path.string(), .expected = "a trace", .got = part_text(path), .remedy = {}});
-    }
-    throw;
+    if (!is_part(path) || !std::filesystem::exists(path)) throw;
+    throw Error(std::string(error.what()) + "; it is " + part_text(path), error.code());
   }
 }
 
