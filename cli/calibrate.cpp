@@ -1,5 +1,6 @@
 // `reattend calibrate`: what a decode step costs on this machine, part by part, for predictions of other runs.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <nlohmann/json.hpp>
 
@@ -24,11 +25,11 @@ struct Options {
 
 constexpr int32_t kSteps = 7;  // what calibrate() runs at a time
 
-std::string to_text(const Calibration& here, const Calibration* there, const std::string& trace) {
+std::string to_text(const Calibration& here, const Calibration* there) {
   std::string out = fmt::format("{:<34}{:>12}{}\n", "", "here", there != nullptr ? "   in trace     off" : "");
+  // Where the others of its kind were measured, 0 ms is what attention of any length takes; traces before 1.2 lack it.
   const auto known = [](const Calibration& of, const CalibrationField& field) {
-    const double value = of.*field.value;
-    return value > 0 || (value == 0 && (field.otherwise < 0 || field.value == &Calibration::attend_ms));
+    return of.*field.value != field.otherwise || (field.value == &Calibration::attend_ms && of.rank_ns >= 0);
   };
   for (const CalibrationField& field : kCalibrationFields) {
     const double mine = here.*field.value;
@@ -41,8 +42,20 @@ std::string to_text(const Calibration& here, const Calibration* there, const std
     }
     out += "\n";
   }
-  if (there != nullptr) out += fmt::format("in trace: {}\n", trace);
   return out;
+}
+
+/// Why a trace's figures are not this machine's for other reasons than the machine; empty where there are none.
+std::string unlike(const TraceInfo& info, const Model& model, const std::string& kv) {
+  std::vector<std::string> parts;
+  const std::string sha256 = info.attribute("model_sha256");
+  if (!sha256.empty() && sha256 != model.sha256()) {
+    parts.push_back(fmt::format("of another model ({})", info.attribute("model")));
+  }
+  if (name_of(info.kv_type) != kv)
+    parts.push_back(fmt::format("of a cache of {} (here {})", name_of(info.kv_type), kv));
+  if (parts.empty()) return {};
+  return fmt::format("its figures are {}: what is off is not the machine alone", fmt::join(parts, " and "));
 }
 
 /// The table behind --on-paper.
@@ -65,12 +78,13 @@ void list_gpus(const Globals& globals) {
 void run(const Options& options, const Globals& globals) {
   if (options.list) return list_gpus(globals);
   if (!options.out.empty()) {
-    refuse_to_replace(options.out, options.force);
+    refuse_to_replace_by_text(options.out, options.force);
     check_folder_of(options.out, "--out");
   }
-  Calibration recorded;
-  if (!options.trace.empty()) recorded = TraceReader::open(options.trace)->info().calibration;
+  TraceInfo recorded;
+  if (!options.trace.empty()) recorded = TraceReader::open(options.trace)->info();
   const Model model = Model::open(find_model(options.model.model));
+  const std::string warning = options.trace.empty() ? "" : unlike(recorded, model, options.model.kv);
   const int32_t n_ctx = options.model.n_ctx(model.shape(), options.tokens, kSteps);
   ThreadPool pool(globals.threads);
   Backend backend = make_backend(options.model.backend(), model, pool);
@@ -87,11 +101,13 @@ void run(const Options& options, const Globals& globals) {
                          {"tokens", options.tokens}};
   if (!options.out.empty()) write_text_file(options.out, json.dump(1) + "\n", options.force);
   if (globals.json) {
-    if (!options.trace.empty()) json["in_trace"] = to_json(recorded);
+    if (!options.trace.empty()) json["in_trace"] = to_json(recorded.calibration), json["in_trace_is"] = warning;
     fmt::print("{}\n", json.dump(1));
   } else {
     fmt::print("{}, {} threads, {} tokens\n{}", model.path().filename().string(), pool.n_thread(), options.tokens,
-               to_text(found, options.trace.empty() ? nullptr : &recorded, options.trace));
+               to_text(found, options.trace.empty() ? nullptr : &recorded.calibration));
+    if (!options.trace.empty()) fmt::print("in trace: {}\n", options.trace);
+    if (!warning.empty()) fmt::print("in trace: {}\n", warning);
     if (!options.out.empty())
       fmt::print("written to {}; `reattend tune` and `replay --calibration {}` use it\n", options.out, options.out);
   }
@@ -106,12 +122,18 @@ void add_calibrate(CLI::App& app, const Globals& globals) {
   options->model.add_to(*command);
   command->add_option("--tokens", options->tokens, "Length of the prompt that attention is timed over")
       ->type_name("N")
-      ->check(CLI::Range(64, 1 << 20))
+      ->check(CLI::Range(Calibrator::kFewestTokens, 1 << 20))
       ->capture_default_str();
-  command->add_option("--trace", options->trace, "Show how the calibration in this trace differs")->type_name("TRACE");
-  command->add_option("--out,-o", options->out, "Write it, for `--calibration` of tune and replay")->type_name("FILE");
+  CLI::Option* const trace =
+      command->add_option("--trace", options->trace, "Show how the calibration in this trace differs")
+          ->type_name("TRACE");
+  CLI::Option* const out =
+      command->add_option("--out,-o", options->out, "Write it, for `--calibration` of tune and replay")
+          ->type_name("FILE");
   command->add_flag("--force", options->force, "Replace --out if it exists");
-  command->add_flag("--list", options->list, "Print the GPUs that --on-paper knows, and calibrate nothing");
+  command->add_flag("--list", options->list, "Print the GPUs that --on-paper knows, and calibrate nothing")
+      ->excludes(trace)
+      ->excludes(out);
   command->footer(
       "Examples:\n"
       "  reattend calibrate\n"

@@ -47,6 +47,38 @@ TimeSource paper_source(const KnownGpu& gpu, TraceReader& trace) {
                    {"text", text}}};
 }
 
+/// Says on what the figures were found where that is not what the trace was recorded on.
+TimeSource file_source(const std::string& path, const TraceInfo& info) {
+  const CalibrationFile file = read_calibration(path);
+  check_fits(file, info, "--calibration " + path);
+  std::string text = fmt::format("from {}, measured by `reattend calibrate`", path);
+  if (file.model_sha256.empty()) text += " for a model that it does not name";
+  const std::string device = info.attribute("device"), threads = info.attribute("threads");
+  const bool other = (!file.device.empty() && !device.empty() && file.device != device) ||
+                     (file.threads > 0 && !threads.empty() && std::to_string(file.threads) != threads);
+  if (other) {
+    text += fmt::format(" on {} with {} threads; the trace was recorded on {} with {}", file.device, file.threads,
+                        device, threads);
+  }
+  return {.calibration = file.calibration,
+          .text = text,
+          .json = {{"source", "file"},
+                   {"measured", true},
+                   {"file", path},
+                   {"model", file.model},
+                   {"device", file.device},
+                   {"threads", file.threads},
+                   {"text", text}}};
+}
+
+/// An empty text is a script's slip, not a way to say "none".
+void refuse_empty(CLI::Option& option) {
+  option.check([name = option.get_name()](const std::string& text) {
+    if (text.empty()) fail_usage({name, "a value", "an empty text", "leave the option out to take the trace's times"});
+    return std::string();
+  });
+}
+
 }  // namespace
 
 void CalibrationOption::add_to(CLI::App& app) {
@@ -54,11 +86,13 @@ void CalibrationOption::add_to(CLI::App& app) {
       app.add_option("--calibration", file,
                      "What `reattend calibrate --out` found: times are predicted for that machine [the trace's]")
           ->type_name("FILE");
-  app.add_option(
-         "--on-paper", gpu,
-         "Times by a GPU's data sheet (`reattend calibrate --list`): nothing is measured, real steps take longer")
-      ->type_name("GPU")
-      ->excludes(other);
+  CLI::Option* const paper =
+      app.add_option(
+             "--on-paper", gpu,
+             "Times by a GPU's data sheet (`reattend calibrate --list`): nothing is measured, real steps take longer")
+          ->type_name("GPU")
+          ->excludes(other);
+  for (CLI::Option* const each : {other, paper}) refuse_empty(*each);
 }
 
 void CalibrationOption::check() const {
@@ -67,12 +101,7 @@ void CalibrationOption::check() const {
 
 TimeSource CalibrationOption::source(TraceReader& trace) const {
   if (!gpu.empty()) return paper_source(known_gpu(gpu, "--on-paper"), trace);
-  if (!file.empty()) {
-    const std::string text = fmt::format("from {}, measured by `reattend calibrate`", file);
-    return {.calibration = read_calibration(file),
-            .text = text,
-            .json = {{"source", "file"}, {"measured", true}, {"file", file}, {"text", text}}};
-  }
+  if (!file.empty()) return file_source(file, trace.info());
   const Calibration& own = trace.info().calibration;
   const char* const text = is_calibrated(own) ? "from the calibration in the trace, of the machine that recorded it"
                                               : "none: the trace has no calibration";

@@ -24,7 +24,8 @@ struct CalibrationOption {
   bool given() const { return !file.empty() || !gpu.empty(); }
   /// Throws Error (usage) for a GPU that is not known, before anything long is begun.
   void check() const;
-  /// Throws Error naming the file, the GPU, or a trace that does not say how many bytes of weights a step reads.
+  /// Throws Error naming the file (also where it is of another model or type of cache than the trace), the GPU, or a
+  /// trace that does not say how many bytes of weights a step reads.
   TimeSource source(TraceReader& trace) const;
 };
 

@@ -1,6 +1,8 @@
 // Fills the trace's header from model, device and settings, then lets the decode loop run under the recorder's eyes.
 #include "cli/recording.h"
 
+#include <fmt/format.h>
+
 #include "engine/record/calibrate.h"
 #include "engine/record/lengthen.h"
 #include "engine/record/nvtx.h"
@@ -68,6 +70,12 @@ Recording record_run(Backend& backend, const Model& model, const Tokenizer& toke
   const int32_t room = options.n_ctx - static_cast<int32_t>(out.prefilled.prompt.size());
   if (options.calibration && room >= Calibrator::kFewestSteps) {
     recorder.header().calibration = calibrate(backend, model, out.prefilled, pool, room, progress, cancel);
+    if (out.prefilled.prompt.size() < Calibrator::kFewestTokens) {
+      out.uncalibrated = fmt::format("attention takes a prompt of {} tokens; weights and plain reading were measured",
+                                     Calibrator::kFewestTokens);
+    }
+  } else if (options.calibration) {
+    out.uncalibrated = fmt::format("takes {} steps; none was made", Calibrator::kFewestSteps);
   }
   const auto sequence = backend.model->fork(*out.prefilled.sequence);
   out.run =

@@ -32,6 +32,7 @@ struct Recording {
   CachedPrefill prefilled;  ///< untouched by the run, for continuing under other policies; holds the steps that came
                             ///< before the first one recorded as part of its prompt
   Generated run;
+  std::string uncalibrated;  ///< what is missing of the calibration that was asked for, and why; empty: nothing
 };
 
 /// Throws Error before the prefill when the trace can't be written. A raised `cancel` during decoding ends the run; the

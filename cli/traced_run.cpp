@@ -10,16 +10,11 @@
 namespace reattend::cli {
 namespace {
 
-std::string attribute(const TraceInfo& info, const char* name) {
-  const auto found = info.attributes.find(name);
-  return found == info.attributes.end() ? std::string() : found->second;
-}
-
 BackendOptions device_of(const EngineOptions& options, const TraceInfo& info) {
   ModelOptions model;
   model.device = options.device;
   model.kv = name_of(info.kv_type);
-  if (const std::string activations = attribute(info, "activations"); !activations.empty()) {
+  if (const std::string activations = info.attribute("activations"); !activations.empty()) {
     model.activations = activations;
   }
   return model.backend();
@@ -28,12 +23,12 @@ BackendOptions device_of(const EngineOptions& options, const TraceInfo& info) {
 /// The default model unless another was named; it must be the one that was recorded.
 Model open_model(const EngineOptions& options, const TraceInfo& info) {
   Model model = Model::open(find_model(options.model.empty() ? std::string(kDefaultModel) : options.model));
-  const std::string recorded = attribute(info, "model_sha256");
+  const std::string recorded = info.attribute("model_sha256");
   if (!recorded.empty() && recorded != model.sha256()) {
     fail({.where = info.path.string(),
           .expected = fmt::format("a trace of {}", model.path().string()),
           .got =
-              fmt::format("one of another file ({}, SHA-256 {}...)", attribute(info, "model"), recorded.substr(0, 12)),
+              fmt::format("one of another file ({}, SHA-256 {}...)", info.attribute("model"), recorded.substr(0, 12)),
           .remedy = "name the model it was recorded with by --model"});
   }
   return model;
@@ -101,7 +96,7 @@ TracedRun::TracedRun(std::shared_ptr<TracedDevice> device, const EngineOptions& 
 
 std::string fingerprint(TraceReader& trace) {
   const std::vector<int32_t> tokens = trace.tokens();
-  return sha256(std::as_bytes(std::span(tokens))).substr(0, 16) + attribute(trace.info(), "model_sha256").substr(0, 16);
+  return sha256(std::as_bytes(std::span(tokens))).substr(0, 16) + trace.info().attribute("model_sha256").substr(0, 16);
 }
 
 }  // namespace reattend::cli

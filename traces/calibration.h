@@ -1,5 +1,6 @@
 // What a machine was found to need for each part of a decode step, and the names of these figures.
 #pragma once
+#include <string_view>
 
 namespace reattend {
 
@@ -45,5 +46,21 @@ inline constexpr CalibrationField kCalibrationFields[] = {
     {"sum_ns", "ns", "a weight added up", &Calibration::sum_ns, Calibration::kNone},
     {"pack_ns", "ns", "a position copied", &Calibration::pack_ns, Calibration::kNone},
     {"page_ns", "ns", "a page ranked", &Calibration::page_ns, Calibration::kNone}};
+
+/// What a machine can have; far beyond any, yet sums of them stay finite.
+struct CalibrationRange {
+  double least, most;
+};
+constexpr CalibrationRange range_of(const CalibrationField& field) {
+  const std::string_view unit = field.unit;
+  if (unit == "GB/s") return {1e-3, 1e6};
+  if (unit == "ns") return {0, 1e9};
+  return {field.value == &Calibration::weights_ms ? 1e-6 : 0, 1e6};
+}
+/// What stands for an absent figure is one.
+constexpr bool is_plausible(const CalibrationField& field, double value) {
+  const CalibrationRange range = range_of(field);
+  return value == field.otherwise || (value >= range.least && value <= range.most);  // not for nan
+}
 
 }  // namespace reattend

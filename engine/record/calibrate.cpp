@@ -21,6 +21,12 @@ class StepTimes final : public Observer {
   std::vector<double> full, partial;
 };
 
+constexpr int32_t kPage = 16;  // quest's own
+
+int32_t whole_pages(size_t n) {
+  return std::max(1, static_cast<int32_t>(n) / kPage) * kPage;
+}
+
 /// bytes over a time; 0 (not measured) where noise ate it.
 double rate(double bytes, double ms) {
   return ms > 0 ? bytes / ms * 1e-6 : 0;
@@ -35,8 +41,9 @@ Calibrator::Calibrator(Backend& backend, const Model& model, const Prefilled& pr
       prefilled_(prefilled),
       pool_(pool),
       n_step_(std::min(n_step, 7)),
-      many_(std::max(2, static_cast<int32_t>(prefilled.prompt.size()) / 4)),
-      few_(std::max(1, static_cast<int32_t>(prefilled.prompt.size()) / 16)) {}
+      whole_(prefilled.prompt.size() >= kFewestTokens),
+      many_(whole_pages(prefilled.prompt.size() / 4)),
+      few_(whole_pages(prefilled.prompt.size() / 16)) {}
 
 Settings Calibrator::settings_of(Part part) const {
   const auto make = [](const char* policy, int32_t budget) {
@@ -83,7 +90,7 @@ void Calibrator::round(const Cancel& cancel) {
   // One token again and again would choose the same pages and positions again, and find them in the processor's caches.
   const std::vector<int32_t>& prompt = prefilled_.prompt;
   const size_t n = prompt.size();
-  for (size_t part = 0; part < kParts; ++part) {
+  for (size_t part = kNothing; part < (whole_ ? kParts : kNothing + 1); ++part) {
     StepTimes observed;
     Observer* observers[] = {&observed};
     const auto sequence = backend_.model->fork(*prefilled_.sequence);
@@ -118,6 +125,7 @@ Calibration Calibrator::result() const {
   const auto ns_each = [&](double ms, double count) { return std::max(0.0, ms) * 1e6 / (heads * count); };
 
   Calibration out{.weights_ms = median(nothing), .stream_gbps = cpu::stream_gbps(pool_, 0.3).best};
+  if (!whole_) return out;
   const double per_position = median_of(full, times_[kLittle].partial) / std::max(1.0, n - few);  // of a run, ms
   out.attend_stream_gbps = rate(2 * key, per_position);
   out.attend_ms = std::max(0.0, median_of(times_[kLittle].partial, nothing) - few * per_position);
@@ -135,11 +143,13 @@ Calibration Calibrator::result() const {
   out.attend_place_gbps = rate(2 * key * (many - few), placed);
   const double per_place = placed > 0 && many > few ? placed / (many - few) : per_position;
   out.sum_ns = ns_each(median_of(times_[kSum].partial, nothing) - base - many * per_place, many);
-  constexpr double kPage = 16;  // quest's own
   out.page_ns = ns_each(median_of(times_[kPages].partial, nothing) - base - few * per_place, n / kPage);
   // What a program of format 1.1 makes of a refresh: ranking and copying an eighth.
   const double refresh = ranking + heads * n / 8 * (out.keep_ns + out.pack_ns) * 1e-6;
   out.score_gbps = rate(key * n, refresh);
+  for (const CalibrationField& field : kCalibrationFields) {
+    if (!is_plausible(field, out.*field.value)) out.*field.value = field.otherwise;
+  }
   return out;
 }
 

@@ -15,6 +15,9 @@ namespace reattend {
 class Calibrator {
  public:
   static constexpr int32_t kFewestSteps = 3;
+  /// Of a prompt; differences between parts of a shorter one's attention are noise, so that there weights and plain
+  /// reading alone are measured, and a prediction takes all of attention at that rate.
+  static constexpr int32_t kFewestTokens = 512;
   /// All of it must outlive this. Needs room for `n_step` more positions in the context; fewer than kFewestSteps tell
   /// nothing.
   Calibrator(Backend& backend, const Model& model, const Prefilled& prefilled, ThreadPool& pool, int32_t n_step);
@@ -36,7 +39,8 @@ class Calibrator {
   const Prefilled& prefilled_;
   ThreadPool& pool_;
   int32_t n_step_;
-  int32_t many_, few_;  ///< budgets: of sets whose length counts, and of those where it hardly does
+  bool whole_;          ///< whether there are tokens enough for all parts
+  int32_t many_, few_;  ///< budgets: of sets whose length counts, and of those where it hardly does; whole pages
   std::array<Times, kParts> times_;
 };
 

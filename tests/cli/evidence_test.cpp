@@ -122,7 +122,7 @@ TEST_F(Evidence, VerifyRefusesWithoutASettingOrWithAnotherModel) {
 
 TEST_F(Evidence, ACalibrationIsWrittenComparedAndUsed) {
   const std::string a = record("a.h5"), here = file("here.json");
-  const ProgramResult text = run({"calibrate", "--model", kTiny, "--tokens", "300", "--trace", a, "--out", here});
+  const ProgramResult text = run({"calibrate", "--model", kTiny, "--tokens", "512", "--trace", a, "--out", here});
   ASSERT_EQ(text.code, 0) << text.err;
   EXPECT_NE(text.out.find("weights"), std::string::npos);
   json made = json::parse(std::ifstream(here));

@@ -111,7 +111,11 @@ TEST_F(Verify, WhatIsWrittenCorrectsATuner) {
 
 /// Steps of a tiny model are noise: what must hold is that each part is a number, and that a prediction can be made.
 TEST_F(Verify, ACalibrationHasANumberForEveryPart) {
-  Calibrator calibrator(backend_, model_, prefilled_, pool_, Calibrator::kFewestSteps);
+  std::vector<int32_t> prompt;
+  for (int32_t i = 0; i < Calibrator::kFewestTokens; ++i) prompt.push_back(token(i));
+  const Prefilled prefilled =
+      prefill(backend_, model_, prompt, {.n_ctx = Calibrator::kFewestTokens + Calibrator::kFewestSteps});
+  Calibrator calibrator(backend_, model_, prefilled, pool_, Calibrator::kFewestSteps);
   calibrator.round(Cancel());
   calibrator.round(Cancel());
   const Calibration found = calibrator.result();
@@ -124,6 +128,27 @@ TEST_F(Verify, ACalibrationHasANumberForEveryPart) {
   Cancel cancel;
   cancel.raise();
   EXPECT_THROW(calibrator.round(cancel), Cancelled);
+}
+
+/// Quest reads whole pages: at 64 tokens its two budgets were one, and what "differed" between them was noise.
+TEST_F(Verify, AShortPromptCalibratesWhatItCanAndNothingElse) {
+  ASSERT_LT(prefilled_.prompt.size(), Calibrator::kFewestTokens);
+  Calibrator calibrator(backend_, model_, prefilled_, pool_, Calibrator::kFewestSteps);
+  calibrator.round(Cancel());
+  const Calibration found = calibrator.result();
+  for (const CalibrationField& field : kCalibrationFields) {
+    const bool measured = field.value == &Calibration::weights_ms || field.value == &Calibration::stream_gbps;
+    EXPECT_EQ(found.*field.value > 0, measured) << field.name;
+    if (!measured) {
+      EXPECT_EQ(found.*field.value, field.otherwise) << field.name;
+    }
+  }
+  // All that is read counts at the rate of plain reading.
+  TraceInfo info;
+  info.n_layer = 1, info.n_kv_head = 1, info.d_head = 8, info.kv_type = KvType::f32, info.calibration = found;
+  const double row_ms = 32 / found.stream_gbps * 1e-6;
+  EXPECT_NEAR(predict_ms(info, {.run = 1e6, .kept = 1e6, .in_place = 1e5, .ranked = 1e6}),
+              found.weights_ms + 5e6 * row_ms, 1e-6 * row_ms * 5e6);
 }
 
 }  // namespace

@@ -3,6 +3,8 @@
 
 #include <cmath>
 #include <fstream>
+#include <functional>
+#include <string>
 
 #include <nlohmann/json.hpp>
 
@@ -43,7 +45,7 @@ constexpr Calibration kAll = {.weights_ms = 2,
                               .attend_gather_gbps = 0.016,
                               .attend_place_gbps = 0.008,
                               .rescore_gbps = 0.064,
-                              .score_gbps = 1e-9,
+                              .score_gbps = 1e-3,
                               .rank_ns = 100,
                               .keep_ns = 1000,
                               .sum_ns = 500,
@@ -117,7 +119,7 @@ TEST(CalibrationFile, KeepsEveryFigureAndReadsOlderOnes) {
   const std::filesystem::path path = folder / "here.json";
   const auto write = [&](const nlohmann::json& json) { std::ofstream(path) << json.dump(); };
   write({{"calibration", to_json(kAll)}});
-  const Calibration again = read_calibration(path);
+  const Calibration again = read_calibration(path).calibration;
   for (const CalibrationField& field : kCalibrationFields)
     EXPECT_EQ(again.*field.value, kAll.*field.value) << field.name;
 
@@ -126,8 +128,8 @@ TEST(CalibrationFile, KeepsEveryFigureAndReadsOlderOnes) {
     if (!field.since_1_0) old.erase(field.name);
   }
   write({{"calibration", old}});
-  EXPECT_EQ(read_calibration(path).rank_ns, Calibration::kNone);
-  EXPECT_EQ(read_calibration(path).score_gbps, kAll.score_gbps);
+  EXPECT_EQ(read_calibration(path).calibration.rank_ns, Calibration::kNone);
+  EXPECT_EQ(read_calibration(path).calibration.score_gbps, kAll.score_gbps);
 
   nlohmann::json bad = to_json(kAll);
   bad["pack_ns"] = -3;
@@ -136,6 +138,74 @@ TEST(CalibrationFile, KeepsEveryFigureAndReadsOlderOnes) {
     write(each);
     EXPECT_THROW(read_calibration(path), Error) << each;
   }
+}
+
+std::string refusal(const std::function<void()>& work) {
+  try {
+    work();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "nothing";
+}
+
+/// Finite, yet no machine's: a prediction from them is infinite or nothing at all.
+TEST(CalibrationFile, FiguresThatNoMachineHasAreRefusedWithTheirRange) {
+  const auto line_of = [](const char* name, const nlohmann::json& value) {
+    nlohmann::json json = to_json(kAll);
+    value.is_null() ? void(json.erase(name)) : void(json[name] = value);
+    return refusal([&] { calibration_from_json(json, "here.json"); });
+  };
+  for (const auto& [name, value] :
+       std::initializer_list<std::pair<const char*, nlohmann::json>>{{"weights_ms", 1e300},
+                                                                     {"weights_ms", 1e-300},
+                                                                     {"stream_gbps", 1e-300},
+                                                                     {"attend_gather_gbps", 1e9},
+                                                                     {"rank_ns", 1e12},
+                                                                     {"attend_ms", 1e7},
+                                                                     {"page_ns", "many"},
+                                                                     {"stream_gbps", nullptr}}) {
+    const std::string line = line_of(name, value);
+    EXPECT_EQ(line.find(std::string("here.json: expected ") + name + " from "), 0U) << line;
+    EXPECT_NE(line.find("; run `reattend calibrate --out`"), std::string::npos) << line;
+    EXPECT_EQ(line.find("json.exception"), std::string::npos) << line;
+  }
+  EXPECT_EQ(line_of("attend_ms", 0.0), "nothing");
+  EXPECT_EQ(line_of("pack_ns", 0.0), "nothing");
+  EXPECT_EQ(line_of("rescore_gbps", 0.0), "nothing") << "not measured";
+  // Whatever passes predicts something finite.
+  Calibration slowest = kAll;
+  for (const CalibrationField& field : kCalibrationFields) {
+    const auto [least, most] = range_of(field);
+    slowest.*field.value = std::string_view(field.unit) == "GB/s" ? least : most;
+  }
+  StepWork all;
+  for (const StepWorkPart& part : kStepWork) all.*part.value = 1e12;
+  EXPECT_TRUE(std::isfinite(predict_ms(info_with(slowest), all)));
+}
+
+TEST(CalibrationFile, AnotherModelsOrCachesFiguresAreRefused) {
+  TraceInfo info = info_with({});
+  info.path = "a.h5";
+  info.attributes = {{"model", "small.gguf"}, {"model_sha256", "0123456789abcdef"}};
+  const auto line_of = [&](const CalibrationFile& file) {
+    return refusal([&] { check_fits(file, info, "--calibration here.json"); });
+  };
+  const CalibrationFile same = {.model = "renamed.gguf", .model_sha256 = "0123456789abcdef", .kv = "f32"};
+  EXPECT_EQ(line_of(same), "nothing");
+  EXPECT_EQ(line_of({}), "nothing") << "a file that names no model";
+  CalibrationFile other = same;
+  other.model_sha256 = "fedcba9876543210";
+  EXPECT_EQ(line_of(other),
+            "--calibration here.json: expected a calibration of the model small.gguf (SHA-256 0123456789ab...), as "
+            "a.h5 has, got one of the model renamed.gguf (SHA-256 fedcba987654...); run `reattend calibrate --model "
+            "small.gguf --kv f32 --out` for this trace");
+  other = same, other.kv = "q8";
+  EXPECT_NE(line_of(other).find("expected a calibration of a cache of f32, as a.h5 has, got one of q8"),
+            std::string::npos)
+      << line_of(other);
+  info.attributes.clear();
+  EXPECT_EQ(line_of(same), "nothing") << "a trace that names no model";
 }
 
 TEST(KnownGpus, AreFoundAsPeopleCallThem) {

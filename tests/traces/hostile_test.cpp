@@ -111,6 +111,32 @@ TEST(TraceHostile, AttributesThatDoNotFitTheDatasetsAreRefused) {
   });
 }
 
+/// The steps of such a trace are sound; only times can't be predicted from it.
+TEST(TraceHostile, FiguresThatNoMachineHasAreLeftOutAndNamed) {
+  const Folder folder;
+  const auto path = folder / "a.h5";
+  write_trace(path, 3);
+  const Calibration before = TraceReader::open(path)->info().calibration;
+  {
+    const hdf5::Handle file(H5Fopen(path.c_str(), H5F_ACC_RDWR, H5P_DEFAULT), H5Fclose);
+    ASSERT_TRUE(file);
+    for (const auto& [name, value] :
+         {std::pair{"calibration_weights_ms", 1e300}, {"calibration_stream_gbps", 1e-300}}) {
+      H5Adelete(file, name);
+      hdf5::write_attribute(file, name, value);
+    }
+  }
+  const auto trace = TraceReader::open(path);
+  const TraceInfo& info = trace->info();
+  EXPECT_EQ(info.calibration.weights_ms, 0);
+  EXPECT_EQ(info.calibration.stream_gbps, 0);
+  EXPECT_EQ(info.calibration.attend_stream_gbps, before.attend_stream_gbps);
+  for (const char* part : {"calibration_weights_ms of 1e+300 ms", "calibration_stream_gbps of 1e-300 GB/s"}) {
+    EXPECT_NE(info.warning.find(part), std::string::npos) << info.warning;
+  }
+  EXPECT_EQ(info.n_step, 3);
+}
+
 TEST(TraceHostile, DatasetsOfOtherTypesShapesAndStoragesAreRefused) {
   expect_refusal("steps/ms", [](hid_t f) { H5Ldelete(f, "steps/ms", H5P_DEFAULT); });
   expect_refusal("rank", [](hid_t f) { put_dataset(f, "steps/ms", H5T_IEEE_F64LE, {3, 1}); });

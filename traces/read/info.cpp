@@ -206,7 +206,10 @@ TraceInfo read_info(const CheckedFile& file) {
   if (all.contains("end_tokens")) info.end_tokens = read.integers("end_tokens");
   for (const CalibrationField& field : kCalibrationFields) {
     const double found = read.real_or(std::string("calibration_") + field.name, field.otherwise);
-    info.calibration.*field.value = found >= 0 && std::isfinite(found) ? found : field.otherwise;
+    info.calibration.*field.value = is_plausible(field, found) ? found : field.otherwise;
+    if (is_plausible(field, found)) continue;
+    add_warning(info.warning, std::string("its calibration_") + field.name + " of " + number_text(found) + " " +
+                                  field.unit + " is no machine's and is left out");
   }
   try {
     const auto settings = nlohmann::json::parse(read.text("settings"), nullptr, false);

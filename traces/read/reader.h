@@ -43,6 +43,11 @@ struct TraceInfo {
   std::vector<int64_t> overlap_k;   ///< k of StepData::overlap
   std::vector<int64_t> end_tokens;  ///< tokens that end a sequence or turn
   Calibration calibration;
+  /// An attribute's text; empty where there is none.
+  std::string attribute(const std::string& name) const {
+    const auto found = attributes.find(name);
+    return found == attributes.end() ? std::string() : found->second;
+  }
   int32_t group() const { return n_head / n_kv_head; }
   /// Layers that are stored.
   int32_t n_stored() const { return layers.empty() ? n_layer : static_cast<int32_t>(layers.size()); }
