@@ -95,7 +95,8 @@ std::string times_table(const Prompts& prompts) {
     return fmt::format(" {} | {} | {} |{}", percent(of->mean, false), percent(of->bias, true), percent(of->most, true),
                        where ? " " + of->worst + " |" : "");
   };
-  const std::vector<TimeResidual>& rows = here.back().n > 0 ? here : trace;
+  // Some prompts may have one of the two alone.
+  const std::vector<TimeResidual> rows = time_residuals(prompts, TimesFrom::any);
   for (const TimeResidual& row : rows) {
     const auto in = [&](const std::vector<TimeResidual>& all) {
       const auto at = std::find_if(all.begin(), all.end(), [&](const auto& each) { return each.policy == row.policy; });

@@ -208,13 +208,15 @@ std::vector<TimeResidual> time_residuals(const std::vector<const StudyPrompt*>& 
     add(*of, predicted / measured - 1, prompt, settings.summary());
     add(all, predicted / measured - 1, prompt, settings.summary());
   };
+  const auto predicted = [&](double trace, double here) {
+    return from == TimesFrom::trace || (from == TimesFrom::any && !(here > 0)) ? trace : here;
+  };
   for (const StudyPrompt* prompt : prompts) {
     for (const StudyPoint& point : prompt->points) {
-      const double predicted = from == TimesFrom::trace ? point.predicted_ms : point.here_ms;
-      count(*prompt, point.settings, predicted, point.measured ? point.measured->ms : 0);
+      count(*prompt, point.settings, predicted(point.predicted_ms, point.here_ms),
+            point.measured ? point.measured->ms : 0);
     }
-    const double predicted = from == TimesFrom::trace ? prompt->predicted_full_ms : prompt->here_full_ms;
-    count(*prompt, Settings("full"), predicted, prompt->full_ms);
+    count(*prompt, Settings("full"), predicted(prompt->predicted_full_ms, prompt->here_full_ms), prompt->full_ms);
   }
   out.push_back(all);
   for (TimeResidual& each : out) {

@@ -61,7 +61,7 @@ struct TimeResidual {
   double most = 0;    ///< the largest, with its sign
   std::string worst;  ///< setting (and prompt) that has it
 };
-enum class TimesFrom : uint8_t { trace, here };
+enum class TimesFrom : uint8_t { trace, here, any };  ///< any: here where that is known
 /// One for each policy that was timed, in the order of the settings, then one for all, which is there alone where
 /// nothing was.
 std::vector<TimeResidual> time_residuals(const std::vector<const StudyPrompt*>& prompts, TimesFrom from);

@@ -144,6 +144,21 @@ TEST(Study, ResidualsOfTimesAreCountedByPolicyAndNameTheWorst) {
   EXPECT_EQ(time_residuals({}, TimesFrom::here).back().n, 0);
 }
 
+/// A prompt that was studied before there were calibrations here and now has the trace's times alone.
+TEST(Study, PromptsWithTheTracesTimesAloneAreCountedBesideThoseWithBoth) {
+  StudyPrompt both = prompt("both", {0.5}), old = prompt("old", {0.5, 0.1});
+  both.points[0].here_ms = 11, both.points[0].predicted_ms = 20, both.points[0].measured->ms = 10;
+  old.points[1].settings = Settings("tova");
+  for (StudyPoint& point : old.points) point.predicted_ms = 30, point.measured->ms = 10;
+  const std::vector<TimeResidual> found = time_residuals({&both, &old}, TimesFrom::any);
+  ASSERT_EQ(found.size(), 3U);
+  EXPECT_EQ(found[0].policy, "recycled");
+  EXPECT_EQ(found[0].n, 2);
+  EXPECT_EQ(found[1].policy, "tova");
+  EXPECT_EQ(found[2].n, 3);
+  EXPECT_NEAR(found[2].mean, (0.1 + 2 + 2) / 3, 1e-12);
+}
+
 TEST(Study, TheFileKeepsWhatTimesAreMadeOf) {
   StudyPrompt a = prompt("a", {0.5});
   a.points[0].work = {.run = 1, .kept = 2, .in_place = 3, .ranked = 4, .bounds = 9};
