@@ -64,13 +64,7 @@ Settings settings_of(const Options& options) {
 
 std::vector<int32_t> budgets_of(const std::string& text, int32_t n_prompt) {
   std::vector<int32_t> out;
-  for (const Value& value : parse_each("K", text)) {
-    if (!std::holds_alternative<int64_t>(value) && !std::holds_alternative<std::string>(value)) {
-      fail_usage({.where = "--budgets",
-                  .expected = "counts and fractions of the prompt, such as L/8,512",
-                  .got = fmt::format("\"{}\"", text),
-                  .remedy = {}});
-    }
+  for (const Value& value : parse_each("K", "budgets", text)) {
     Settings settings("recycled");
     settings.set("K", value);
     out.push_back(static_cast<int32_t>(settings.count("K", 0, n_prompt)));
@@ -90,16 +84,8 @@ AnalysisRequest request_of(const Options& options, const TraceInfo& info) {
                          .rho = options.rho,
                          .gate_set = options.stale_alone ? OldSet::stale : OldSet::attended,
                          .lost = {.above = options.above}};
-  for (const Value& value : parse_each("threshold", options.thresholds)) {
-    if (const auto* one = std::get_if<double>(&value)) {
-      out.thresholds.push_back(*one);
-    } else {
-      fail_usage({.where = "--thresholds",
-                  .expected = "numbers with commas between",
-                  .got = fmt::format("\"{}\"", options.thresholds),
-                  .remedy = {}});
-    }
-  }
+  for (const Value& value : parse_each("threshold", "thresholds", options.thresholds))
+    out.thresholds.push_back(std::get<double>(value));
   return out;
 }
 
@@ -162,6 +148,7 @@ void run(const Options& options, const Globals& globals) {
   }
   const auto trace = TraceReader::open(options.trace);
   const AnalysisRequest request = request_of(options, trace->info());
+  options.policy.check_layers(request.settings, trace->info().n_layer);
   const std::vector<fs::path> csv = files_in(options.csv, "--csv", csv_names, options.force);
   const std::vector<fs::path> chart = files_in(options.chart, "--chart", chart_names, options.force);
 

@@ -302,7 +302,7 @@ void run(const Options& options, const Globals& globals) {
     };
     for (size_t j = i; j < cases.size(); ++j) {
       if (!shares(j)) continue;
-      check_ids(cases[j], model.shape().n_vocab);
+      check_against_model(cases[j], model.shape().n_layer, model.shape().n_vocab);
       longest = std::max(longest, cases[j].n_step());
       policies.push_back(cases[j].settings);
     }

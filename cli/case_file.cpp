@@ -66,7 +66,12 @@ Case read_case(const std::filesystem::path& path) {
   return out;
 }
 
-void check_ids(const Case& one, int32_t n_vocab) {
+void check_against_model(const Case& one, int32_t n_layer, int32_t n_vocab) {
+  try {
+    one.settings.check_against_model(n_layer);
+  } catch (const Error& error) {
+    throw Error(one.name + ": policy: " + error.what(), error.code());
+  }
   for (const int32_t id : one.continuation) {
     if (id >= n_vocab) {
       fail({.where = one.name + ": continuation",

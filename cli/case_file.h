@@ -20,8 +20,8 @@ struct Case {
 /// Throws Error where the file is no case. A model's name is looked for beside the file, then in the model store.
 Case read_case(const std::filesystem::path& path);
 
-/// Throws Error for a continuation that the model's vocabulary lacks: its last token is only predicted, so no operation
-/// of the model would look at it.
-void check_ids(const Case& one, int32_t n_vocab);
+/// Throws Error, naming the case, for lists of another number of layers, and for a continuation that the model's
+/// vocabulary lacks: its last token is only predicted, so no operation of the model would look at it.
+void check_against_model(const Case& one, int32_t n_layer, int32_t n_vocab);
 
 }  // namespace reattend::cli

@@ -93,7 +93,8 @@ struct Files {
         picture(folder / "view.png"),
         report(folder / "report.md") {}
   void check(bool force) const {
-    for (const fs::path& path : {trace, settings, picture, report}) refuse_to_replace(path, force);
+    for (const fs::path& path : {trace, picture}) refuse_to_replace(path, force);
+    for (const fs::path& path : {settings, report}) refuse_to_replace_by_text(path, force);
   }
 };
 

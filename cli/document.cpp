@@ -41,10 +41,15 @@ void check_document_path(const fs::path& path, const std::vector<std::string>& f
                 .remedy = "the suffix says what is written"});
   }
   check_folder_of(path, option);
-  refuse_to_replace(path, force, option);
+  for (const fs::path& each : document_files(path, figures)) refuse_to_replace_by_text(each, force, option);
+}
+
+std::vector<fs::path> document_files(const fs::path& path, const std::vector<std::string>& figures) {
+  std::vector<fs::path> files = {path};
   for (const std::string& figure : figures) {
-    if (is_markdown(path)) refuse_to_replace(figure_path(path, figure), force, option);
+    if (is_markdown(path)) files.push_back(figure_path(path, figure));
   }
+  return files;
 }
 
 std::vector<fs::path> write_document(const Document& document, const fs::path& path, bool force) {

@@ -60,6 +60,9 @@ std::string to_markdown(const Document& document, const std::string& stem);
 /// file that is and may not be replaced. `figures`: names of those that the report may have.
 void check_document_path(const std::filesystem::path& path, const std::vector<std::string>& figures, bool force,
                          const std::string& option);
+/// The files of a report that may have these figures.
+std::vector<std::filesystem::path> document_files(const std::filesystem::path& path,
+                                                  const std::vector<std::string>& figures);
 /// Writes figures first, the report last; returns all paths.
 std::vector<std::filesystem::path> write_document(const Document& document, const std::filesystem::path& path,
                                                   bool force);

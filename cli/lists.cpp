@@ -68,9 +68,11 @@ std::vector<int32_t> parse_counts(const std::string& option, const std::string& 
   return out;
 }
 
-std::vector<Value> parse_each(const char* key, const std::string& text) {
+std::vector<Value> parse_each(const char* key, const char* flag, const std::string& text) {
+  Parameter one = *find_parameter(key);
+  one.flag = flag, one.per_layer = false;
   std::vector<Value> values;
-  for (const std::string_view part : parts_of(text)) values.push_back(parse_value(*find_parameter(key), part));
+  for (const std::string_view part : parts_of(text)) values.push_back(parse_value(one, part));
   return values;
 }
 

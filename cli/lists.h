@@ -15,7 +15,8 @@ std::vector<int32_t> parse_layers(const std::string& text, int32_t n_layer);
 /// counts from 1 on.
 std::vector<int32_t> parse_counts(const std::string& option, const std::string& text);
 
-/// "L/8,512" -> a value per entry, each checked as the parameter's own option is; none for an empty text.
-std::vector<Value> parse_each(const char* key, const std::string& text);
+/// "L/8,512" -> a value per entry, each checked as the parameter's own option checks one for all layers; none for an
+/// empty text. Throws Error (usage) naming `flag`, an option without its dashes.
+std::vector<Value> parse_each(const char* key, const char* flag, const std::string& text);
 
 }  // namespace reattend::cli

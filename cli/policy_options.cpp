@@ -90,4 +90,14 @@ Settings PolicyOptions::settings() const {
   return settings;
 }
 
+void PolicyOptions::check_layers(const Settings& settings, int32_t n_layer) const {
+  try {
+    settings.check_against_model(n_layer);
+  } catch (const Error& error) {
+    const std::string line = error.what();
+    if (file.empty() || given.contains(line.substr(0, line.find(':')))) throw;
+    throw Error(fmt::format("{}: {}; it was tuned for another model", file, line), error.code());
+  }
+}
+
 }  // namespace reattend::cli

@@ -24,6 +24,8 @@ struct PolicyOptions {
   /// those of the file's values that it takes as well. Throws Error for an unknown policy, a parameter that the policy
   /// does not take, or an unreadable file.
   Settings settings() const;
+  /// Settings::check_against_model(), whose error names the file where a list of it is of another length.
+  void check_layers(const Settings& settings, int32_t n_layer) const;
 };
 
 }  // namespace reattend::cli

@@ -30,6 +30,7 @@ void run(const Options& options, const Globals& globals) {
     fmt::print(stderr, "reattend: {}: {}\n", options.out, parts);
   }
   const Model model = Model::open(find_model(options.model.model));
+  options.policy.check_layers(settings, model.shape().n_layer);
   const Tokenizer tokenizer(model.file());
   const std::vector<int32_t> prompt = options.prompt.read(tokenizer);
   const int32_t n_ctx =
@@ -74,6 +75,7 @@ void run(const Options& options, const Globals& globals) {
                            {"logits_hash", fmt::format("{:016x}", recording.run.logits_hash)},
                            {"stopped", globals.cancel.raised()},
                            {"text", text}};
+    if (!recording.uncalibrated.empty()) json["uncalibrated"] = recording.uncalibrated;
     PromptCacheOption::report(recording.prefilled, json);
     fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
   } else {
@@ -85,6 +87,7 @@ void run(const Options& options, const Globals& globals) {
                options.prompt_cache.line(recording.prefilled), n_step, settings.summary(), ms, wall_ms,
                ms > 0 ? 100 * (wall_ms / ms - 1) : 0, options.out, static_cast<double>(bytes) / 1e6,
                globals.cancel.raised() ? "  (stopped early; finished steps are in it)" : "");
+    if (!recording.uncalibrated.empty()) fmt::print(stderr, "calibration  {}\n", recording.uncalibrated);
   }
   if (globals.cancel.raised()) throw Cancelled{};
 }

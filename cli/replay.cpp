@@ -24,6 +24,7 @@ void replay(const ReplayOptions& options, const Globals& globals) {
   options.calibration.check();
   ThreadPool pool(globals.threads);
   const std::shared_ptr<TraceReader> trace = TraceReader::open(options.trace);
+  options.policy.check_layers(settings, trace->info().n_layer);
   const TimeSource times = options.calibration.source(*trace);
   Replayer replayer(trace, pool);
   TraceInfo info = replayer.info();

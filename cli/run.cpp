@@ -126,6 +126,7 @@ void run(const RunOptions& options, const Globals& globals) {
   const Settings settings = options.policy.settings();
   const BackendOptions device = options.model.backend();
   const Model model = Model::open(find_model(options.model.model));
+  options.policy.check_layers(settings, model.shape().n_layer);
   const Tokenizer tokenizer(model.file());
   const std::vector<int32_t> prompt = options.prompt.read(tokenizer);
   const int32_t n_ctx = options.model.n_ctx(model.shape(), static_cast<int64_t>(prompt.size()), options.steps);

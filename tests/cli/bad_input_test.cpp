@@ -152,6 +152,71 @@ TEST(Files, LinksAndDevicesAreNeverReplaced) {
   EXPECT_EQ(read_all((folder / "precious.h5").string()), "precious");
 }
 
+/// What the writer would refuse after hours is refused before the model is opened.
+TEST(Files, NoTextEverTakesTheNameOfATraceWhateverIsForced) {
+  const ScratchFolder folder;
+  const std::string trace = (folder / "run.h5").string(), none = (folder / "none").string();
+  std::filesystem::copy_file("tests/golden/traces/recycled_1_0.h5", trace);
+  const std::string before = read_all(trace);
+  std::filesystem::create_directory(folder / "demo");
+  const std::vector<std::string> reports = {(folder / "demo/report.md").string(), (folder / "r.md").string(),
+                                            (folder / "q-front.svg").string()};
+  for (const std::string& report : reports) std::filesystem::copy_file(trace, report);
+  const std::string culprit = "no text (a trace, a model)";
+  expect_complaint({"calibrate", "--model", none, "--out", trace, "--force"}, 2, culprit);
+  expect_complaint({"verify", none, "--policy", "tova", "--out", trace, "--force"}, 2, culprit);
+  expect_complaint({"tune", none, "--report", reports[1], "--force"}, 2, culprit);
+  expect_complaint({"tune", none, "--report", (folder / "q.md").string(), "--force"}, 2, culprit);
+  expect_complaint(
+      {"demo", "--text", "assets/prose.txt", "--model", none, "--out", (folder / "demo").string(), "--force"}, 2,
+      culprit);
+  EXPECT_EQ(read_all(trace), before);
+}
+
+/// A figure of the report would take the place of the settings just written.
+TEST(Files, AReportsFiguresAndTheSettingsHaveDifferentNames) {
+  const ScratchFolder folder;
+  const std::string none = (folder / "none.h5").string();
+  expect_complaint(
+      {"tune", none, "--out", (folder / "r2-front.svg").string(), "--report", (folder / "r2.md").string(), "--force"},
+      2, "--out: expected another file");
+  expect_complaint(
+      {"tune", none, "--out", (folder / "r2-front.svg").string(), "--report", (folder / "r2.html").string(), "--force"},
+      1, "none.h5");
+}
+
+TEST(Files, ListsOfAnotherModelsSettingsNameTheirFile) {
+  const ScratchFolder folder;
+  const std::string settings = (folder / "s.toml").string(), trace = "tests/golden/traces/recycled_1_0.h5";
+  std::ofstream(settings) << "[policy]\nname = \"recycled\"\nS = [4, 8, 4, 8, 4, 8, 4]\n";
+  for (const std::vector<std::string>& command :
+       {std::vector<std::string>{"replay", trace},
+        {"verify", trace},
+        {"analyse", trace},
+        {"tune", trace},
+        tiny_run({"--prompt", "hi"}),
+        {"record", "--model", kTiny, "--raw", "--prompt", "hi", "--out", (folder / "a.h5").string()}}) {
+    std::vector<std::string> with = command;
+    with.insert(with.end(), {"--settings", settings});
+    expect_complaint(with, 2, "s.toml: S: expected one value");
+    expect_complaint(with, 2, "tuned for another model");
+  }
+  expect_complaint({"replay", trace, "--settings", settings, "--stride", "4,8"}, 2, "reattend: S: expected one value");
+}
+
+TEST(Numbers, ListsNameTheirOwnOptionAndOfferNoListInAList) {
+  const std::string trace = "tests/golden/traces/recycled_1_0.h5";
+  for (const std::string command : {"tune", "analyse"}) {
+    for (const auto& [option, value] : {std::pair{"--budgets", "never"}, {"--thresholds", "nan"}}) {
+      expect_complaint({command, trace, option, value}, 2, std::string(option) + ": expected ");
+      EXPECT_EQ(reattend({command, trace, option, value}).err.find("for each layer"), std::string::npos) << command;
+    }
+  }
+  expect_complaint({"tune", trace, "--strides", "0"}, 2, "--strides: expected an integer from 1");
+  expect_complaint({"tune", trace, "--gate-strides", "4,x"}, 2, "--gate-strides: expected");
+  expect_complaint({"tune", ""}, 1, "\"\": expected a trace");
+}
+
 TEST(Numbers, ABoundThatIsNotANumberIsRefused) {
   expect_complaint({"demo", "--text", "README.md", "--model", kTiny, "--max-kl", "nan", "--out", "nowhere"}, 2,
                    "max-kl");

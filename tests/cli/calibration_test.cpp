@@ -107,6 +107,85 @@ TEST_F(CalibrationCommand, WhatIsTunedOnPaperSaysSoInTextJsonAndSettings) {
   EXPECT_EQ(result["times"]["gpu"], "H200");
 }
 
+/// A step's weights are one model's: a toy with another's figures is a thousand times too slow.
+TEST_F(CalibrationCommand, ACalibrationOfAnotherModelOrCacheIsRefusedAndAnotherMachineIsNamed) {
+  const std::string a = record("a.h5"), here = file("here.json"), toml = file("t.toml");
+  const ProgramResult found = run({"calibrate", "--model", kTiny, "--tokens", "512", "--out", here});
+  ASSERT_EQ(found.code, 0) << found.err;
+  const json made = json::parse(std::ifstream(here));
+  const auto with = [&](const char* key, const json& value) {
+    json other = made;
+    other[key] = value;
+    std::ofstream(here) << other.dump();
+  };
+  EXPECT_NE(replay(a, {"--calibration", here}).out.find("measured by `reattend calibrate`\n"), std::string::npos);
+  with("model_sha256", std::string(64, 'f'));
+  expect_refused(replay(a, {"--calibration", here}), 1,
+                 "got one of the model tiny_llama.gguf (SHA-256 ffffffffffff...)");
+  expect_refused(run({"tune", a, "--calibration", here, "--out", toml}), 1,
+                 "reattend calibrate --model tiny_llama.gguf");
+  with("kv", "q8");
+  expect_refused(replay(a, {"--calibration", here}), 1, "--kv f16");
+  with("device", "abacus");
+  const ProgramResult named = replay(a, {"--calibration", here});
+  ASSERT_EQ(named.code, 0) << named.err;
+  EXPECT_NE(named.out.find("on abacus with"), std::string::npos) << named.out;
+  EXPECT_NE(named.out.find("the trace was recorded on cpu with"), std::string::npos) << named.out;
+  with("calibration", {{"weights_ms", 1e300}});
+  expect_refused(replay(a, {"--calibration", here}), 1, "run `reattend calibrate --out`");
+}
+
+TEST_F(CalibrationCommand, AComparisonSaysWhatIsNotTheMachines) {
+  const std::string a = record("a.h5"), trace = "tests/golden/traces/recycled_1_0.h5";
+  const std::vector<std::string> small = {"calibrate", "--model", kTiny, "--tokens", "512", "--trace"};
+  const auto compared = [&](const std::string& with, const std::vector<std::string>& more) {
+    std::vector<std::string> command = small;
+    command.push_back(with);
+    command.insert(command.end(), more.begin(), more.end());
+    return run(command);
+  };
+  EXPECT_EQ(compared(a, {}).out.find("its figures are"), std::string::npos);
+  const std::string cache = compared(a, {"--kv", "f32"}).out;
+  EXPECT_NE(cache.find("in trace: its figures are of a cache of f16 (here f32)"), std::string::npos) << cache;
+  const ProgramResult other = run({"calibrate", "--model", "tests/golden/models/tiny_quant.Q8_0.gguf", "--tokens",
+                                   "512", "--trace", a, "--ctx", "600"});
+  ASSERT_EQ(other.code, 0) << other.err;
+  EXPECT_NE(other.out.find("of another model (tiny_llama.gguf)"), std::string::npos) << other.out;
+  // That trace knows no attend_ms: 0.00 would be a measurement.
+  const std::string old = compared(trace, {}).out;
+  const size_t row = old.find("attention, of any length");
+  ASSERT_NE(row, std::string::npos) << old;
+  EXPECT_NE(old.substr(row, old.find('\n', row) - row).find(" -"), std::string::npos) << old;
+}
+
+/// Parts of a short prompt's attention are noise, and what is noise is not stored.
+TEST_F(CalibrationCommand, AShortRecordingStoresWeightsAndPlainReadingAndSaysSo) {
+  const ProgramResult recorded =
+      run({"record", "--raw", "--ignore-end", "--model", kTiny, "--prompt-file", "assets/prose.txt", "--context", "31",
+           "--steps", "12", "--out", file("short.h5")});
+  ASSERT_EQ(recorded.code, 0) << recorded.err;
+  EXPECT_NE(recorded.err.find("calibration  attention takes a prompt of 512 tokens"), std::string::npos)
+      << recorded.err;
+  const json in_trace = json::parse(
+      run({"calibrate", "--model", kTiny, "--tokens", "512", "--trace", file("short.h5"), "--json"}).out)["in_trace"];
+  EXPECT_GT(in_trace["weights_ms"], 0);
+  EXPECT_GT(in_trace["stream_gbps"], 0);
+  EXPECT_EQ(in_trace["attend_gather_gbps"], 0);
+  EXPECT_FALSE(in_trace.contains("page_ns"));
+  EXPECT_GT(json::parse(replay(file("short.h5"), {"--json"}).out)["total"]["ms_per_token"], 0);
+  expect_refused(run({"calibrate", "--model", kTiny, "--tokens", "511"}), 2, "--tokens");
+}
+
+TEST_F(CalibrationCommand, AnOptionThatWouldDoNothingIsRefused) {
+  const std::string none = file("none.h5");
+  expect_refused(replay(none, {"--on-paper", ""}), 2, "--on-paper: expected a value");
+  expect_refused(replay(none, {"--calibration", ""}), 2, "--calibration: expected a value");
+  expect_refused(run({"calibrate", "--list", "--out", file("x.json")}), 2, "--list");
+  expect_refused(run({"calibrate", "--list", "--trace", none}), 2, "--list");
+  expect_refused(run({"tune", none, "--device", "reference"}), 2, "--model");
+  expect_refused(run({"tune", none, "--prompt-cache", file("x")}), 2, "--model");
+}
+
 TEST_F(CalibrationCommand, TheKnownGpusAreListedAsNotMeasured) {
   const ProgramResult text = run({"calibrate", "--list"});
   ASSERT_EQ(text.code, 0) << text.err;
@@ -144,6 +223,16 @@ TEST_F(CalibrationCommand, AStudyHoldsTimesAgainstACalibrationOfTheSameMinutes) 
   const json kept = json::parse(std::ifstream(out + "/prompt-a.json"));
   EXPECT_GT(kept["calibration"]["weights_ms"], 0);
   EXPECT_GT(kept["here_full_ms"], 0);
+  // A prompt of an older study, and of policies that the other has not, still has its rows.
+  json old = json::parse(std::ifstream(out + "/prompt-b.json"));
+  old["here_full_ms"] = 0.0, old.erase("calibration");
+  for (json& point : old["points"]) point["here_ms"] = 0.0;
+  std::ofstream(out + "/prompt-b.json") << old.dump();
+  const ProgramResult reported = run({"study", "--out", out});
+  ASSERT_EQ(reported.code, 0) << reported.err;
+  for (const char* part : {"| tova | 2 |", "| full | 2 |", "| **all** | 6 |"}) {
+    EXPECT_NE(reported.out.find(part), std::string::npos) << part << "\n" << reported.out;
+  }
   for (const json& point : kept["points"]) {
     EXPECT_GT(point["here_ms"], 0);
     EXPECT_GT(point["work"]["kept"], 0);
