@@ -1,4 +1,6 @@
 // Markdown as GitHub and most editors show it; whatever could be markup in a name is escaped.
+#include <cctype>
+
 #include <fmt/format.h>
 
 #include "cli/document.h"
@@ -6,16 +8,25 @@
 namespace reattend::cli {
 namespace {
 
-/// One line of text that shows every character as it is.
+bool is_word(char c) {
+  return std::isalnum(static_cast<unsigned char>(c)) != 0;
+}
+
+/// One line of text that shows every character as it is; marks that can't be markup where they stand stay bare, for
+/// those who read the source.
 std::string plain(const std::string& text) {
-  constexpr std::string_view kMarkup = "\\`*_{}[]<>()#|~!&$";
+  constexpr std::string_view kMarkup = "\\`*[]<|~&$";
+  const std::string shown = visible(text);
   std::string out;
-  for (const char c : visible(text)) {
-    if (kMarkup.find(c) != kMarkup.npos) out += '\\';
+  for (size_t i = 0; i < shown.size(); ++i) {
+    const char c = shown[i];
+    const bool within_word = i > 0 && i + 1 < shown.size() && is_word(shown[i - 1]) && is_word(shown[i + 1]);
+    if (kMarkup.find(c) != kMarkup.npos || (c == '_' && !within_word)) out += '\\';
     out += c;
   }
-  // At the beginning of a line these would make a list, a quotation or a rule.
-  if (!out.empty() && std::string_view("-+=").find(out.front()) != std::string_view::npos) out.insert(0, "\\");
+  // At the beginning of a line these would make a heading, a list, a quotation or a rule.
+  const bool begins = !out.empty() && std::string_view("#>-+=").find(out.front()) != std::string_view::npos;
+  if (begins && out != "-") out.insert(0, "\\");
   return out;
 }
 
