@@ -70,7 +70,7 @@ void check(const Options& options) {
     fail_usage({"--min-agreement", "a --model to measure it with", "none", "a replay knows no agreement"});
   }
   options.calibration.check();
-  refuse_to_replace(options.out, options.force);
+  refuse_to_replace_by_text(options.out, options.force);
   check_folder_of(options.out, "--out");
   if (options.report.empty()) return;
   const auto plain = [](const std::string& path) { return std::filesystem::absolute(path).lexically_normal(); };

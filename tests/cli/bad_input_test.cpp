@@ -165,6 +165,7 @@ TEST(Files, NoTextEverTakesTheNameOfATraceWhateverIsForced) {
   const std::string culprit = "no text (a trace, a model)";
   expect_complaint({"calibrate", "--model", none, "--out", trace, "--force"}, 2, culprit);
   expect_complaint({"verify", none, "--policy", "tova", "--out", trace, "--force"}, 2, culprit);
+  expect_complaint({"tune", none, "--out", trace, "--force"}, 2, culprit);
   expect_complaint({"tune", none, "--report", reports[1], "--force"}, 2, culprit);
   expect_complaint({"tune", none, "--report", (folder / "q.md").string(), "--force"}, 2, culprit);
   expect_complaint(
