@@ -234,9 +234,12 @@ std::vector<std::string> findings(const Verification& v) {
   }
   if (v.here_ms > 0 && v.point.ms > 0) {
     out.push_back(fmt::format(
-        "Time by a calibration here and now: {:.2f} ms/token ({:+.0f} %); full attention {:.2f} ({:+.0f} %). What the "
-        "trace's calibration is off beyond that is the machine, not the model.",
-        v.here_ms, 100 * (v.here_ms / v.point.ms - 1), v.here_full_ms, 100 * (v.here_full_ms / v.point.full_ms - 1)));
+        "Time by a calibration here and now: {:.2f} ms/token ({:+.0f} %); full attention {:.2f} ({:+.0f} %). {}",
+        v.here_ms, 100 * (v.here_ms / v.point.ms - 1), v.here_full_ms, 100 * (v.here_full_ms / v.point.full_ms - 1),
+        v.n_prompt < Calibrator::kFewestTokens
+            ? fmt::format("Of a prompt below {} tokens it knows weights and plain reading alone.",
+                          Calibrator::kFewestTokens)
+            : "What the trace's calibration is off beyond that is the machine, not the model."));
   }
   out.push_back(
       fmt::format("Running free (greedy): the first {} of {} tokens are full attention's own; mass {:.4f}, "
