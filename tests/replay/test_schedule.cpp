@@ -4,6 +4,7 @@
 #include <random>
 
 #include "base/error.h"
+#include "base/value_text.h"
 #include "tests/replay/hand_made.h"
 #include "traces/tune/tune.h"
 
@@ -94,6 +95,18 @@ TEST(Schedule, SettingsHoldEveryLayersItemAndFitOtherPrompts) {
   EXPECT_EQ(settings.count_or_never("S", 0), std::nullopt);
   EXPECT_EQ(settings.count_or_never("S", 1), 4);
   EXPECT_EQ(settings.count("pool", 0, 1000), 15);
+  EXPECT_EQ(by_layer(menu, {1, 1, 1}), cheap) << "not a list of equal entries, which would be another setting";
+}
+
+TEST(Schedule, AFixedLayerStaysFixedBesideGatedOnes) {
+  Settings fixed("recycled"), gated("recycled");
+  fixed.set("S", int64_t{16}), gated.set("S", int64_t{4});
+  gated.set("schedule", std::string("query")), gated.set("threshold", 0.8);
+  const Settings menu[] = {fixed, gated};
+  const Settings settings = by_layer(menu, {0, 1});
+  EXPECT_EQ(settings.choice("schedule"), "query");
+  EXPECT_GT(settings.real("threshold", 0), 1.0) << "no cosine keeps a due step partial";
+  EXPECT_EQ(settings.real("threshold", 1), 0.8);
 }
 
 /// Tuned on a hand-made run with at most `n` schedules.
@@ -104,7 +117,7 @@ class TunedSchedules : public ::testing::Test {
     options_.grid.strides = {int64_t{2}, int64_t{8}, int64_t{24}};
     options_.grid.gate_strides = {int64_t{4}};
     options_.grid.thresholds = {0.5};
-    options_.bounds = {.max_output_error = 10, .max_lost_mass = 0.2};
+    options_.bounds = {.max_output_error = 10, .max_lost_mass = 0.35};
     options_.estimate = "step_error_squares";
     options_.n_whole = 100;
   }
@@ -113,12 +126,10 @@ class TunedSchedules : public ::testing::Test {
     Replayer replayer(std::make_shared<HandMade>(std::move(run)), pool_);
     Replayer* const one[] = {&replayer};
     options_.n_schedule = n;
-    if (!values) options_.estimate = "lost_mass";
+    if (!values) options_.estimate = "lost_mass", options_.bounds.max_output_error.reset();
     return tune(one, options_, {}, {}, Cancel());
   }
-  static bool is_schedule(const TunePoint& point) {
-    return std::holds_alternative<std::vector<int64_t>>(point.settings.get("S"));
-  }
+  static bool is_schedule(const TunePoint& point) { return list_size(point.settings.get("K")).has_value(); }
   static double errors_of(const TunePoint& point) {
     double sum = 0;
     for (const LayerNumbers& each : point.layers) sum += each.error;
@@ -139,7 +150,7 @@ TEST_F(TunedSchedules, NoSettingThatIsTheSameForAllLayersIsAsCheapAndSpoilsLess)
     EXPECT_NEAR(point.estimate, errors_of(point), 1e-6 * point.estimate)
         << "a layer's numbers do not depend on others'";
     for (const TunePoint& other : result.points) {
-      if (is_schedule(other) || other.settings.choice("schedule") != "fixed") continue;
+      if (is_schedule(other)) continue;
       EXPECT_FALSE(other.cost <= point.cost && other.estimate < point.estimate * (1 - 1e-6));
       n_better += point.cost <= other.cost && point.estimate < 0.99 * other.estimate;
     }
@@ -149,18 +160,31 @@ TEST_F(TunedSchedules, NoSettingThatIsTheSameForAllLayersIsAsCheapAndSpoilsLess)
   EXPECT_GT(n_better, 0);
 }
 
-TEST_F(TunedSchedules, MoreOfThemLieAroundTheBounds) {
-  const TuneResult few = tuned(6), many = tuned(9);
-  const auto cheapest_within = [](const TuneResult& result) {
-    double cost = result.full_cost;
+TEST_F(TunedSchedules, SomeLieWhereThePathEntersTheBounds) {
+  // The even ones are the same for both; the others must lie between the dearest even one that breaks the bounds and
+  // the cheapest that keeps them.
+  const TuneResult even = tuned(1), more = tuned(9);
+  std::vector<double> broken, kept;
+  const auto sort_out = [&](const TuneResult& result) {
+    broken.clear(), kept.clear();
     for (const TunePoint& point : result.points) {
-      if (is_schedule(point) && point.within_bounds) cost = std::min(cost, point.cost);
+      if (is_schedule(point)) (point.within_bounds ? kept : broken).push_back(point.cost);
     }
-    return cost;
   };
-  EXPECT_LT(cheapest_within(few), few.full_cost);
-  EXPECT_LE(cheapest_within(many), cheapest_within(few));
-  EXPECT_GT(many.points.size(), few.points.size());
+  sort_out(more);
+  ASSERT_GE(broken.size(), 2U);
+  ASSERT_GE(kept.size(), 2U);
+  const double gap = *std::min_element(kept.begin(), kept.end()) - *std::max_element(broken.begin(), broken.end());
+  const double whole = *std::max_element(kept.begin(), kept.end()) - *std::min_element(broken.begin(), broken.end());
+  EXPECT_LT(gap, whole / 8) << "six even ones alone would leave a fifth of the way";
+  EXPECT_GT(more.points.size(), even.points.size());
+}
+
+TEST_F(TunedSchedules, OneKindOfScheduleCanBeAskedFor) {
+  options_.grid.gated = false;
+  for (const TunePoint& point : tuned(9).points) EXPECT_EQ(point.settings.choice("schedule"), "fixed");
+  options_.grid.gated = true, options_.grid.fixed = false;
+  for (const TunePoint& point : tuned(9).points) EXPECT_EQ(point.settings.choice("schedule"), "query");
 }
 
 TEST_F(TunedSchedules, NoneAreTriedWhereNobodyWantsThemOrTheTraceHasNoValues) {

@@ -11,6 +11,7 @@ namespace {
 
 /// A due step costs about as much as L / K partial ones, so strides that are powers of two cover what is worth trying.
 const std::vector<Value> kStrides = {int64_t{2}, int64_t{4}, int64_t{8}, int64_t{16}, int64_t{32}, int64_t{64}};
+const std::vector<Value> kNone;
 const std::vector<Value> kGateStrides = {int64_t{2}, int64_t{4}, int64_t{8}};
 const std::vector<double> kThresholds = {0.7, 0.8, 0.85, 0.9, 0.95};
 const std::vector<Value> kBudgets = {std::string("L/2"), std::string("L/4"), std::string("L/8"), std::string("L/16"),
@@ -34,8 +35,10 @@ std::vector<Settings> make_grid(const TuneGrid& grid, const TraceInfo& info) {
   };
   const double threshold = std::get<double>(find_parameter("threshold")->initial);
   for (const Value& budget : or_default(grid.budgets, kBudgets)) {
-    for (const Value& stride : or_default(grid.strides, kStrides)) add(budget, stride, "fixed", threshold);
-    for (const Value& stride : or_default(grid.gate_strides, kGateStrides)) {
+    for (const Value& stride : grid.fixed ? or_default(grid.strides, kStrides) : kNone) {
+      add(budget, stride, "fixed", threshold);
+    }
+    for (const Value& stride : grid.gated ? or_default(grid.gate_strides, kGateStrides) : kNone) {
       for (const double each : or_default(grid.thresholds, kThresholds)) add(budget, stride, "query", each);
     }
   }

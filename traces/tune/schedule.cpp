@@ -2,6 +2,7 @@
 #include "traces/tune/schedule.h"
 
 #include <algorithm>
+#include <functional>
 #include <numeric>
 
 #include <fmt/format.h>
@@ -86,6 +87,9 @@ std::vector<size_t> spread_over(size_t first, size_t last, size_t n) {
 }
 
 Settings by_layer(std::span<const Settings> menu, const LayerPicks& picks) {
+  if (std::adjacent_find(picks.begin(), picks.end(), std::not_equal_to()) == picks.end()) {
+    return menu[static_cast<size_t>(picks.front())];
+  }
   std::vector<std::string> budgets, strides;
   std::vector<double> thresholds;
   bool gated = false;

@@ -21,14 +21,15 @@ using LayerPicks = std::vector<int32_t>;
 /// cost first. `menu` is [n_item][n_layer]. Items between the corners of a layer's convex hull are never picked, so
 /// every picks of the path is optimal: no other costs as little or less and has less error in sum (the linear
 /// relaxation of the multiple-choice knapsack, Sinha and Zoltners 1979, is integral where a layer's step ends). Errors
-/// of layers are taken to add up; docs/study.md shows how far they do. Throws Error for a menu that is empty or ragged.
-std::vector<LayerPicks> schedule_path(std::span<const std::vector<LayerNumbers>> menu);
+/// of layers are taken to add up. Throws Error for a menu that is empty or ragged.
+std::vector<LayerPicks> schedule_path(std::span<const std::vector<LayerNumbers>> menu);  // [n_item][n_layer]
 
 /// At most n of them, evenly spread over [first, last] of the path, ends included.
 std::vector<size_t> spread_over(size_t first, size_t last, size_t n);
 
 /// The setting that gives every layer its item: lists of S and K, and of thresholds where one of the layers is gated;
 /// everything else as in the menu's first. Items of the menu are recycled and differ in S, K, schedule and threshold.
-Settings by_layer(std::span<const Settings> menu, const LayerPicks& picks);
+/// Where all layers get the same item it is that item, without lists.
+Settings by_layer(std::span<const Settings> menu, const LayerPicks& picks);  // [n_item]
 
 }  // namespace reattend
