@@ -172,7 +172,6 @@ void run(const Options& options, const Globals& globals) {
   const ReferenceRun full =
       run_reference(backend, model, recording.prefilled, static_cast<int32_t>(recording.run.tokens.size()),
                     follow(recording.run.tokens), progress, globals.cancel);
-  report.full_ms = full.ms_per_token;
   std::shared_ptr<TraceReader> trace = TraceReader::open(files.trace);
   Replayer replayer(trace, pool);
   SettingMeter meter(backend, model, recording.prefilled, full);
@@ -182,6 +181,7 @@ void run(const Options& options, const Globals& globals) {
   };
   Replayer* const traces[] = {&replayer};
   report.tuned = tune(traces, {.bounds = options.bounds}, measure, progress, globals.cancel);
+  report.full_ms = report.tuned.best().measured->full_ms;  // in turns with the settings'
   write_text_file(files.settings, settings_file(report.tuned), options.force);
 
   say(globals, fmt::format("3. run: {} steps under {}", options.steps, report.tuned.best().settings.summary()));

@@ -274,7 +274,9 @@ class Writer {
     if (any_measured()) {
       columns.push_back({.key = "kl", .title = "KL", .digits = 4, .group = measured});
       columns.push_back({.key = "agreement", .title = "same token, %", .digits = 1, .group = measured});
-      columns.push_back({.key = "ms", .title = "ms/token", .digits = 2, .group = measured});
+      if (!tuned_.other_machine) {
+        columns.push_back({.key = "ms", .title = "ms/token", .digits = 2, .group = measured});
+      }
     }
     if (bounds) columns.push_back({.key = "within", .title = "within the bounds, predicted"});
     return columns;
@@ -286,10 +288,11 @@ class Writer {
     row.insert(row.end(), {on.estimate, on.lost});
     if (!any_measured()) return;
     if (on.measured) {
-      row.insert(row.end(), {on.measured->kl, 100 * on.measured->agreement, on.measured->ms_per_token});
+      row.insert(row.end(), {on.measured->kl, 100 * on.measured->agreement});
     } else {
-      row.insert(row.end(), 3, std::monostate());
+      row.insert(row.end(), 2, std::monostate());
     }
+    if (!tuned_.other_machine) row.push_back(on.measured ? Cell(on.measured->ms_per_token) : Cell());
   }
 
   void sweep() {

@@ -186,6 +186,7 @@ TEST_F(TuneCommand, AnotherMachinesTimesStandAlone) {
   const std::string text = read_all(file("r.md"));
   EXPECT_NE(text.find("What the data sheet says"), std::string::npos);
   EXPECT_EQ(text.find("What the machine was measured at"), std::string::npos);
+  EXPECT_EQ(text.find("ms/token, measured"), std::string::npos) << text;
   EXPECT_EQ(text.find("another machine's, or a busy one's"), std::string::npos);
 
   // A file is this machine's unless it says that it is not.

@@ -170,9 +170,15 @@ TEST_F(HeldOut, WithoutTheValuesThatSettingsAreRankedByItIsRefused) {
     EXPECT_NE(line.find("step_error_half_rms"), std::string::npos) << line;
   }
   options_.estimate = "lost_mass";
-  EXPECT_NE(refusal([&] { validated(); }).find("--max-output-error"), std::string::npos);
-  options_.bounds.max_output_error.reset();
+  EXPECT_NE(refusal([&] { check_held_out(longer_->info(), tuned_on, options_); }).find("which --max-output-error"),
+            std::string::npos);
+  // The bound that holds where none is given refuses no trace, and says nothing of it.
+  options_.bounds.max_output_error.reset(), options_.bounds.max_lost_mass = 1;
   check_held_out(longer_->info(), tuned_on, options_);
+  const TuneResult result = validated();
+  EXPECT_FALSE(keeps_bounds(result.held_out.front(), result).has_value());
+  EXPECT_NE(to_table(result).find("is unknown, for the trace has no values"), std::string::npos) << to_table(result);
+  EXPECT_EQ(settings_file(result).find("nan"), std::string::npos);
 }
 
 TEST_F(HeldOut, WhereFullAttentionStaysTheRatioIsUnknownNotANumber) {

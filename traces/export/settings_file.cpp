@@ -48,7 +48,7 @@ std::string predicted_lines(const PointNumbers& of, double full_cost, const Tune
   }
   text += line("lost_mass", of.lost) + line("recovered_mass", of.recovered);
   text += line("normalised_mass", of.normalised);
-  if (result.has_values) {
+  if (!std::isnan(of.output_error_mean)) {
     text += line("output_error_mean", of.output_error_mean) + line("output_error_p95", of.output_error_p95);
   }
   text += line("effective_stride", of.effective_stride) + line("positions", of.positions);

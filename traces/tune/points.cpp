@@ -242,7 +242,9 @@ std::vector<std::string> validation_in_words(const TuneResult& result) {
       line += fmt::format(": {} the bounds{}.", *keeps ? "keeps" : "breaks",
                           held.numbers.measured ? "" : ", by prediction");
     } else {
-      line += ": whether it keeps the bounds is unknown, for the trace has no calibration to predict its time by.";
+      const bool values = held.info.has_values || !result.bounds.max_output_error;
+      line += fmt::format(": whether it keeps the bounds is unknown, for the trace has no {}.",
+                          values ? "calibration to predict its time by" : "values, which output errors come from");
     }
     lines.push_back(std::move(line));
   }

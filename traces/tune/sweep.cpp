@@ -106,8 +106,8 @@ PointNumbers Sweep::numbers_of(size_t trace, std::span<const LayerReplay> layers
   // Sums over some of the layers are good for an order, not for a KL.
   const bool whole = static_cast<int32_t>(layers.size()) == info.n_layer;
   out.predicted_kl = whole ? prediction_.kl(out.estimate) : std::numeric_limits<double>::quiet_NaN();
-  out.output_error_mean = info.has_values ? summary.output_error_mean : 0;
-  out.output_error_p95 = info.has_values ? summary.output_error_p95 : 0;
+  out.output_error_mean = info.has_values ? summary.output_error_mean : std::numeric_limits<double>::quiet_NaN();
+  out.output_error_p95 = info.has_values ? summary.output_error_p95 : std::numeric_limits<double>::quiet_NaN();
   out.lost = summary.lost, out.recovered = summary.recovered, out.normalised = summary.normalised;
   out.effective_stride = summary.effective_stride, out.positions = summary.positions;
   for (const LayerReplay& each : layers) {

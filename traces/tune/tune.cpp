@@ -92,13 +92,11 @@ void check_measurable(const TuneResult& result, bool measures) {
               .remedy = "give --calibration or --on-paper, or record with one; with --model times are measured"});
 }
 
-/// Of a trace that is held out, for what settings were ranked and are bound by.
-void check_values(const TraceInfo& held, const std::string& estimate, const TuneBounds& bounds) {
-  const bool ranked = find_estimate(estimate)->needs_values;
-  if (held.has_values || (!ranked && !bounds.max_output_error)) return;
+/// Of a trace that is held out; `what` needs them.
+void check_values(const TraceInfo& held, bool needed, const std::string& what) {
+  if (held.has_values || !needed) return;
   fail_usage({.where = "--validate " + held.path.string(),
-              .expected = ranked ? fmt::format("a trace with values, which {} needs", estimate)
-                                 : std::string("a trace with values, which --max-output-error needs"),
+              .expected = fmt::format("a trace with values, which {} needs", what),
               .got = "one recorded without",
               .remedy = "record it without --no-values"});
 }
@@ -147,7 +145,9 @@ void check_held_out(const TraceInfo& held, std::span<const TraceInfo* const> tun
                     const TuneOptions& options) {
   const TraceInfo* const both[] = {tuned_on.front(), &held};
   check_same_model(both);
-  check_values(held, make_prediction(poorest(tuned_on), options.estimate, {}).estimate, options.bounds);
+  const std::string estimate = make_prediction(poorest(tuned_on), options.estimate, {}).estimate;
+  check_values(held, find_estimate(estimate)->needs_values, estimate);
+  check_values(held, options.bounds.max_output_error.has_value(), "--max-output-error");
 }
 
 void hold_out(TuneResult& result, Replayer& trace, const std::optional<Calibration>& calibration,
@@ -155,7 +155,7 @@ void hold_out(TuneResult& result, Replayer& trace, const std::optional<Calibrati
               const Cancel& cancel) {
   const TraceInfo* const both[] = {&result.traces.front().info, &trace.info()};
   check_same_model(both);
-  check_values(trace.info(), result.prediction.estimate, result.bounds);
+  check_values(trace.info(), find_estimate(result.prediction.estimate)->needs_values, result.prediction.estimate);
   Replayer* const one[] = {&trace};
   const std::vector<Calibration> other = calibration ? std::vector{*calibration} : std::vector<Calibration>();
   Sweep sweep(one, result.prediction, other, result.calibrated, progress, cancel);

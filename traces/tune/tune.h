@@ -81,7 +81,7 @@ struct TuneOptions {
 struct PointNumbers {
   double cost = 0;      ///< predicted ms per token; MB per token where a trace tuned on has no calibration
   double speed_up = 0;  ///< cost of full attention over cost; of several traces the ratio of the means
-  double output_error_mean = 0, output_error_p95 = 0;  ///< 0 where the trace has no values
+  double output_error_mean = 0, output_error_p95 = 0;  ///< nan where the trace has no values
   double lost = 0, recovered = 0, normalised = 0;
   double effective_stride = 0;  ///< of several traces the harmonic mean
   double positions = 0;
@@ -141,7 +141,7 @@ TuneResult tune(std::span<Replayer* const> traces,  // [n_trace]
 
 /// Replays the choice on a trace that it was not tuned on, and measures it there unless `measure` is empty. Without a
 /// calibration times are predicted with the trace's own, if those it was tuned on had some. Throws Error (usage) for a
-/// trace that check_held_out refuses.
+/// trace of another model, or without the values that settings are ranked by.
 void hold_out(TuneResult& result, Replayer& trace, const std::optional<Calibration>& calibration,
               const std::function<Measured(const Settings&)>& measure, const ProgressFn& progress,
               const Cancel& cancel);
