@@ -9,6 +9,8 @@
 #include "cli/policy_options.h"
 #include "cli/recording.h"
 #include "traces/parts.h"
+#include "traces/read/reader.h"
+#include "traces/tune/cost.h"
 
 namespace reattend::cli {
 namespace {
@@ -23,6 +25,21 @@ struct Options {
   StorageOptions storage;
   bool force = false, shadow = false, ignore_end = false, no_values = false, prompt_rows = true, no_calibration = false;
 };
+
+/// Where the calibration in a finished trace of full attention is far off its own steps: whoever tunes on it should
+/// know. Empty otherwise.
+std::string calibration_doubt(const std::string& path, double ms) {
+  constexpr int32_t kFewSteps = 16;
+  constexpr double kFar = 1.25;
+  const TraceInfo info = TraceReader::open(path)->info();
+  if (info.settings.policy() != "full" || info.n_step < kFewSteps || !is_calibrated(info.calibration)) return {};
+  const double predicted = predict_ms(info, full_work(info));
+  if (predicted < kFar * ms && ms < kFar * predicted) return {};
+  return fmt::format(
+      "predicts {:.2f} ms/token where the steps took {:.2f}: the machine was busy during one of them. `reattend "
+      "calibrate --out FILE` on a quiet one, then `tune --calibration FILE`",
+      predicted, ms);
+}
 
 void run(const Options& options, const Globals& globals) {
   const Settings settings = options.policy.settings();
@@ -62,7 +79,7 @@ void run(const Options& options, const Globals& globals) {
   const auto per_step = [&](double seconds) { return n_step > 0 ? seconds * 1e3 / static_cast<double>(n_step) : 0; };
   const double ms = per_step(recording.run.seconds), wall_ms = per_step(recording.run.wall_seconds);
   const uintmax_t bytes = std::filesystem::file_size(options.out);
-  const std::string text = to_utf8(tokenizer.decode(recording.run.tokens));
+  const std::string text = to_utf8(tokenizer.decode(recording.run.tokens)), doubt = calibration_doubt(options.out, ms);
   if (globals.json) {
     nlohmann::json json = {{"trace", options.out},
                            {"bytes", bytes},
@@ -76,6 +93,7 @@ void run(const Options& options, const Globals& globals) {
                            {"stopped", globals.cancel.raised()},
                            {"text", text}};
     if (!recording.uncalibrated.empty()) json["uncalibrated"] = recording.uncalibrated;
+    if (!doubt.empty()) json["calibration_doubt"] = doubt;
     PromptCacheOption::report(recording.prefilled, json);
     fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
   } else {
@@ -88,6 +106,7 @@ void run(const Options& options, const Globals& globals) {
                ms > 0 ? 100 * (wall_ms / ms - 1) : 0, options.out, static_cast<double>(bytes) / 1e6,
                globals.cancel.raised() ? "  (stopped early; finished steps are in it)" : "");
     if (!recording.uncalibrated.empty()) fmt::print(stderr, "calibration  {}\n", recording.uncalibrated);
+    if (!doubt.empty()) fmt::print(stderr, "calibration  {}\n", doubt);
   }
   if (globals.cancel.raised()) throw Cancelled{};
 }
