@@ -90,6 +90,12 @@ TEST(Settings, ASummaryStaysShortWhereEveryLayerHasItsOwn) {
   settings.set("S", std::vector<int64_t>(30, 16));
   settings.set("dense_layers", std::vector<int64_t>{0, 1, 2, 3, 4, 5, 6});
   EXPECT_EQ(settings.summary(), "recycled S=16 by layer K=L/64..L/2 by layer dense_layers=7 layers");
+  // 2 stands for a layer without a gate, and is no cosine.
+  Settings gated("recycled");
+  std::vector<double> thresholds(30, 2);
+  thresholds[3] = 0.7, thresholds[4] = 0.9;
+  gated.set("schedule", std::string("query")), gated.set("threshold", thresholds);
+  EXPECT_NE(gated.summary().find("threshold=0.7..0.9 by layer"), std::string::npos) << gated.summary();
 }
 
 TEST(Settings, SummaryShowsWhatMatters) {
