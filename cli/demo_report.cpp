@@ -38,10 +38,10 @@ std::string trials(const DemoReport& report, const char* row_format) {
   for (size_t i = 0; i < report.tuned.points.size(); ++i) {
     const TunePoint& point = report.tuned.points[i];
     if (!point.measured) continue;
-    rows += fmt::format(fmt::runtime(row_format), point.settings.summary(),
-                        fmt::format("{:.3f}", point.output_error_p95), fmt::format("{:.3f}", point.lost),
-                        fmt::format("{:.2f}", point.measured->ms_per_token), fmt::format("{:.4f}", point.measured->kl),
-                        fmt::format("{:.3f}", point.measured->agreement), i == report.tuned.chosen ? "chosen" : "");
+    rows += fmt::format(fmt::runtime(row_format), name_of(point), fmt::format("{:.3f}", point.output_error_p95),
+                        fmt::format("{:.3f}", point.lost), fmt::format("{:.2f}", point.measured->ms_per_token),
+                        fmt::format("{:.4f}", point.measured->kl), fmt::format("{:.3f}", point.measured->agreement),
+                        i == report.tuned.chosen ? "chosen" : "");
   }
   return rows;
 }
@@ -64,7 +64,7 @@ std::string to_text(const DemoReport& report) {
   std::string out =
       fmt::format("\n{}, {} threads, {} tokens of {} and a question, {} steps; {:.0f} s in all\n", report.model,
                   report.threads, report.n_prompt, report.text, report.n_step, report.seconds);
-  out += fmt::format("\nchosen   {}\nwhy      {}\n", report.tuned.best().settings.summary(), report.tuned.reason);
+  out += fmt::format("\nchosen   {}\nwhy      {}\n", name_of(report.tuned.best()), report.tuned.reason);
   out += fmt::format("quality  top-1 agreement {:.3f}, mean KL {:.4f} (teacher-forced on the recorded tokens)\n",
                      measured(report).agreement, measured(report).kl);
   out += fmt::format("speed    full {:.2f} ms/token, chosen {:.2f}, running free {:.2f}\n\n", report.full_ms,
@@ -87,7 +87,7 @@ std::string to_markdown(const DemoReport& report) {
       "the whole job {:.0f} s.\n\n",
       report.model, report.threads, report.n_prompt, report.text, report.n_step, report.prefill_seconds,
       report.seconds);
-  out += fmt::format("## Chosen: `{}`\n\n{}\n\n", best.settings.summary(), report.tuned.reason);
+  out += fmt::format("## Chosen: `{}`\n\n{}\n\n", name_of(best), report.tuned.reason);
   out += fmt::format(
       "Teacher-forced on the recorded tokens: top-1 agreement {:.3f}, mean KL {:.4f} nats. Running free: {:.2f} "
       "ms/token.\n\n",
