@@ -109,8 +109,8 @@ class Appendix {
     add(Commands{{report_.command_line}});
     std::string versions = "reattend " + report_.version;
     const TraceInfo& info = tuned_.traces.front().info;
-    if (const std::string writer = attribute_of(info, "writer"); !writer.empty()) versions += "; traces by " + writer;
-    if (const std::string sha = attribute_of(info, "model_sha256"); !sha.empty()) versions += "; model SHA-256 " + sha;
+    if (const std::string writer = info.attribute("writer"); !writer.empty()) versions += "; traces by " + writer;
+    if (const std::string sha = info.attribute("model_sha256"); !sha.empty()) versions += "; model SHA-256 " + sha;
     say(versions + ".");
   }
 

@@ -32,7 +32,7 @@ class Writer {
       : report_(report), tuned_(report.tuned), best_(tuned_.best()), names_(trace_names(tuned_)) {}
 
   Document write() {
-    const std::string model = attribute_of(tuned_.traces.front().info, "model");
+    const std::string model = tuned_.traces.front().info.attribute("model");
     out_.title = "Tuned cache settings" + (model.empty() ? std::string() : " for " + model);
     traces();
     recommendation();
@@ -75,7 +75,7 @@ class Writer {
       std::string words =
           fmt::format(": {} of prompt, {}", plural(info.n_prompt, "token"), plural(info.n_step, "decode step"));
       words += info.settings.policy() == "full" ? ", full attention" : ", recorded under " + info.settings.summary();
-      if (const std::string when = attribute_of(info, "created_utc"); !when.empty()) words += ", recorded " + when;
+      if (const std::string when = info.attribute("created_utc"); !when.empty()) words += ", recorded " + when;
       text.push_back({words});
       if (held_out) text.insert(text.end(), {{"; "}, {"held out, no part in the choice", Style::strong}});
     };
@@ -343,11 +343,6 @@ class Writer {
 };
 
 }  // namespace
-
-std::string attribute_of(const TraceInfo& info, const char* name) {
-  const auto found = info.attributes.find(name);
-  return found == info.attributes.end() ? std::string() : found->second;
-}
 
 std::vector<std::string> tune_figures() {
   return {"front", "fixed", "query"};

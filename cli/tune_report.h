@@ -22,8 +22,6 @@ std::vector<std::string> tune_figures();
 Document tune_document(const TuneReport& report);
 /// Its end: where numbers come from, what they mean, how it was made.
 void add_appendix(Document& document, const TuneReport& report);
-/// A trace's attribute; empty where there is none.
-std::string attribute_of(const TraceInfo& info, const char* name);
 
 /// Cost against predicted damage, with what was measured; the bounds; the choice.
 Chart front_chart(const TuneResult& tuned);

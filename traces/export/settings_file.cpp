@@ -85,8 +85,8 @@ std::string settings_file(const TuneResult& result) {
   text += fmt::format("\n[evidence]\n{}n_settings = {}\nreason = {}\n",
                       result.traces.size() == 1 ? trace_lines(info) : std::string(), result.points.size(),
                       quoted(result.reason));
-  if (const auto sha = info.attributes.find("model_sha256"); sha != info.attributes.end()) {
-    text += fmt::format("model_sha256 = {}\n", quoted(sha->second));
+  if (const std::string sha = info.attribute("model_sha256"); !sha.empty()) {
+    text += fmt::format("model_sha256 = {}\n", quoted(sha));
   }
   text += "\n[evidence.predicted]\n" + predicted_lines(best, result.full_cost, result);
   if (!result.times_from.empty()) text += fmt::format("times_from = {}\n", quoted(result.times_from));

@@ -74,8 +74,7 @@ Prediction make_prediction(const TraceInfo& info, const std::string& estimate,
   out.correction = correction_from(verified, out.estimate, curve);
   if (studied == nullptr) return out;
   out.within = studied->within, out.across = studied->across;
-  const auto model = info.attributes.find("model_sha256");
-  const bool known = model != info.attributes.end() && model->second == kStudiedModel;
+  const bool known = info.attribute("model_sha256") == kStudiedModel;
   if (!known && out.correction.n == 0) return out;
   out.curve = curve;
   out.curve.scale *= out.correction.kl;

@@ -72,11 +72,6 @@ const TraceInfo& poorest(std::span<const TraceInfo* const> traces) {  // [n_trac
   return **(without != traces.end() ? without : traces.begin());
 }
 
-std::string model_of(const TraceInfo& info) {
-  const auto sha = info.attributes.find("model_sha256");
-  return sha == info.attributes.end() ? std::string() : sha->second;
-}
-
 /// A bound that nothing can be held against would be reported as kept.
 void check_measurable(const TuneResult& result, bool measures) {
   if (result.bounds.max_output_error && !result.has_values) {
@@ -116,7 +111,7 @@ void check_same_model(std::span<const TraceInfo* const> traces) {  // [n_trace]
   };
   for (const TraceInfo* const each : traces) {
     if (shape(*each) != shape(*traces[0])) refuse(*each, shape(*traces[0]), shape(*each));
-    const std::string first = model_of(*traces[0]), other = model_of(*each);
+    const std::string first = traces[0]->attribute("model_sha256"), other = each->attribute("model_sha256");
     if (!first.empty() && !other.empty() && first != other) {
       refuse(*each, fmt::format("SHA-256 {}...", first.substr(0, 12)),
              fmt::format("SHA-256 {}...", other.substr(0, 12)));

@@ -12,13 +12,8 @@
 namespace reattend {
 namespace {
 
-std::string attribute(const TraceInfo& info, const char* name) {
-  const auto found = info.attributes.find(name);
-  return found == info.attributes.end() ? std::string() : found->second;
-}
-
 int32_t number(const TraceInfo& info, const char* name, int32_t otherwise) {
-  const std::string text = attribute(info, name);
+  const std::string text = info.attribute(name);
   int32_t value = otherwise;
   std::from_chars(text.data(), text.data() + text.size(), value);
   return value;
@@ -55,19 +50,19 @@ TraceHeader header_of(TraceReader& trace) {
   if (!std::ranges::equal(info.overlap_k, schema::kOverlapSizes)) {
     fail({.where = info.path.string() + ": attribute overlap_k",
           .expected = "64, 256, 1024",
-          .got = attribute(info, "overlap_k"),
+          .got = info.attribute("overlap_k"),
           .remedy = "copy it with the program that wrote it"});
   }
   TraceHeader h;
-  h.created_utc = attribute(info, "created_utc");
-  h.engine_version = attribute(info, "engine_version");
-  h.command_line = attribute(info, "command_line");
-  h.model = attribute(info, "model");
-  h.model_sha256 = attribute(info, "model_sha256");
-  h.architecture = attribute(info, "architecture");
-  h.device = attribute(info, "device");
-  h.cpu_target = attribute(info, "cpu_target");
-  h.activations = attribute(info, "activations");
+  h.created_utc = info.attribute("created_utc");
+  h.engine_version = info.attribute("engine_version");
+  h.command_line = info.attribute("command_line");
+  h.model = info.attribute("model");
+  h.model_sha256 = info.attribute("model_sha256");
+  h.architecture = info.attribute("architecture");
+  h.device = info.attribute("device");
+  h.cpu_target = info.attribute("cpu_target");
+  h.activations = info.attribute("activations");
   h.threads = number(info, "threads", 0);
   h.n_layer = info.n_layer, h.n_head = info.n_head, h.n_kv_head = info.n_kv_head, h.d_head = info.d_head;
   h.d_model = number(info, "d_model", 0);
@@ -81,7 +76,7 @@ TraceHeader header_of(TraceReader& trace) {
   h.layers = info.layers;
   h.n_skipped = info.n_skipped;
   h.expected_steps = std::max(1, info.n_step);
-  if (const std::string reduce = attribute(info, "overlap_reduce"); !reduce.empty()) h.overlap_reduce = reduce;
+  if (const std::string reduce = info.attribute("overlap_reduce"); !reduce.empty()) h.overlap_reduce = reduce;
   h.overlap_pool = number(info, "overlap_pool", h.overlap_pool);
   h.prompt = trace.tokens();
   h.prompt.resize(static_cast<size_t>(info.n_prompt));
