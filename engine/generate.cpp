@@ -7,7 +7,6 @@
 #include <string>
 
 #include "base/error.h"
-#include "traces/schema.h"
 
 namespace reattend {
 namespace {
@@ -132,7 +131,7 @@ Prefilled prefill(Backend& backend, const Model& model, std::span<const int32_t>
   ModelOps& ops = *backend.model;
   // The queries that a trace stores are cheap, and most policies' windows fit.
   const PromptNeeds keeps = {.row_sums = options.needs.row_sums,
-                             .window = std::max(options.needs.window, schema::kPromptQueries)};
+                             .window = std::max(options.needs.window, kRememberedQueries)};
   Prefilled out{.sequence = ops.new_sequence(n_ctx, keeps),
                 .prompt = {prompt.begin(), prompt.end()},
                 .logits = std::vector<float>(shape.n_vocab)};

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "engine/record/measure.h"
+#include "kernels/measures/row_measures.h"
 
 namespace reattend {
 

@@ -10,8 +10,8 @@
 
 #include "base/error.h"
 #include "evals/correlation.h"
-#include "traces/replay/estimates.h"
-#include "traces/tune/calibration_file.h"
+#include "replay/cost/calibration_file.h"
+#include "replay/estimates.h"
 
 namespace reattend {
 namespace {

@@ -9,9 +9,9 @@
 
 #include <nlohmann/json_fwd.hpp>
 
-#include "base/settings.h"
-#include "traces/tune/cost.h"
-#include "traces/tune/kl_curve.h"
+#include "policies/settings.h"
+#include "replay/cost/cost.h"
+#include "tune/kl_curve.h"
 
 namespace reattend {
 

@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "base/statistics.h"
-#include "engine/record/measure.h"
+#include "kernels/measures/row_measures.h"
 
 namespace reattend {
 namespace {

@@ -8,9 +8,9 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
-#include "engine/record/measure.h"
-#include "traces/replay/estimates.h"
-#include "traces/replay/summary.h"
+#include "kernels/measures/row_measures.h"
+#include "replay/estimates.h"
+#include "replay/summary.h"
 
 namespace reattend {
 namespace {

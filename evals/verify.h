@@ -5,8 +5,8 @@
 
 #include "engine/record/calibrate.h"
 #include "evals/teacher_forced.h"
-#include "traces/replay/replay.h"
-#include "traces/tune/verified.h"
+#include "replay/replay.h"
+#include "tune/verified.h"
 
 namespace reattend {
 

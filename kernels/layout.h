@@ -12,6 +12,9 @@ namespace reattend {
 /// states are merged in order, so results do not depend on how threads share the work.
 inline constexpr int32_t kPiece = 256;
 
+/// Last tokens of a prompt whose queries a prefill keeps, for traces and for policies that look back over a window.
+inline constexpr int32_t kRememberedQueries = 64;
+
 constexpr int32_t n_piece(int32_t n_entry) {
   return (n_entry + kPiece - 1) / kPiece;
 }

@@ -6,8 +6,8 @@
 #include <string_view>
 #include <vector>
 
-#include "base/settings.h"
 #include "policies/plan.h"
+#include "policies/settings.h"
 
 namespace reattend {
 

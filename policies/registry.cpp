@@ -1,4 +1,4 @@
-// The list of policies; adding one is a file and a row here (and its parameters in base/params.cpp).
+// The list of policies; adding one is a file and a row here (and its parameters in policies/params.cpp).
 #include <fmt/format.h>
 
 #include "base/error.h"

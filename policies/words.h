@@ -5,8 +5,8 @@
 #include <string>
 #include <string_view>
 
-#include "base/settings.h"
 #include "kernels/selection.h"
+#include "policies/settings.h"
 
 namespace reattend {
 

@@ -4,7 +4,7 @@
 
 namespace reattend {
 
-/// predict_ms() (traces/tune/cost.h) adds it up. Rates in GB/s (1e9 bytes), 0 where not measured; ns: for one position
+/// predict_ms() (replay/cost/cost.h) adds it up. Rates in GB/s (1e9 bytes), 0 where not measured; ns: for one position
 /// (weight, page) of one KV head.
 struct Calibration {
   static constexpr double kNone = -1;  ///< of ns: not measured (0 is a time too short to be seen)

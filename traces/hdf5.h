@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "kernels/layout.h"
+#include "traces/element.h"
 
 namespace reattend::hdf5 {
 
@@ -54,20 +54,6 @@ class Handle {
 
 /// `id` if it is valid; otherwise fail_here(where, expected).
 Handle own(hid_t id, Handle::Close close, const std::string& where, const std::string& expected);
-
-/// Element types of the format, all little-endian.
-enum class Element : uint8_t { u8, i32, i64, f16, f32, f64 };
-constexpr size_t bytes_of(Element e) {
-  constexpr size_t kBytes[] = {1, 4, 8, 2, 4, 8};
-  return kBytes[static_cast<size_t>(e)];
-}
-constexpr std::string_view name_of(Element e) {
-  constexpr std::string_view kNames[] = {"uint8", "int32", "int64", "float16", "float32", "float64"};
-  return kNames[static_cast<size_t>(e)];
-}
-constexpr Element element_of(KvType type) {
-  return type == KvType::f16 ? Element::f16 : Element::f32;
-}
 
 /// The file's type, which is the memory's type as well: data passes through as bits. (HDF5 1.10 converts float16 to
 /// float at 17 M values/s; base/half.h does it 200 times as fast.)

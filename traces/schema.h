@@ -5,7 +5,7 @@
 #include <span>
 #include <string_view>
 
-#include "traces/hdf5.h"
+#include "traces/element.h"
 
 namespace reattend::schema {
 
@@ -14,10 +14,10 @@ inline constexpr std::string_view kFormat = "reattend-trace";
 /// major, anything else.
 inline constexpr int kMajor = 1, kMinor = 2;
 
-inline constexpr int32_t kTop = 20;            ///< strongest predictions stored per step
-inline constexpr int32_t kPromptQueries = 64;  ///< last prompt tokens whose queries are stored
-inline constexpr int32_t kMapPositions = 64;   ///< M, positions of a map's row, by default
-inline constexpr int32_t kMapBin = 64;         ///< positions of a bin, by default
+inline constexpr int32_t kTop = 20;                            ///< strongest predictions stored per step
+inline constexpr int32_t kPromptQueries = kRememberedQueries;  ///< last prompt tokens whose queries are stored
+inline constexpr int32_t kMapPositions = 64;                   ///< M, positions of a map's row, by default
+inline constexpr int32_t kMapBin = 64;                         ///< positions of a bin, by default
 inline constexpr std::array<int64_t, 3> kOverlapSizes = {64, 256, 1024};  ///< k of the overlap with the step before
 
 /// Extents by name; a dataset's shape is a list of them.
@@ -199,7 +199,7 @@ struct Sizes {
   }
 };
 
-/// Root attributes. Those of the policy are named as in the parameter table (base/params.h) and stand beside them.
+/// Root attributes. Those of the policy are named as in the parameter table (policies/params.h) and stand beside them.
 enum class AttributeType : uint8_t { text, integer, real, integers };
 struct Attribute {
   std::string_view name;

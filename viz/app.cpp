@@ -10,8 +10,8 @@
 #include <imgui_internal.h>
 #include <implot.h>
 
-#include "viz/theme.h"
-#include "viz/token_text.h"
+#include "viz/render/theme.h"
+#include "viz/session/token_text.h"
 
 namespace reattend::viz {
 

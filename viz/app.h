@@ -8,8 +8,8 @@
 
 #include "viz/input_map.h"
 #include "viz/panels/panel.h"
-#include "viz/session.h"
-#include "viz/shared_view.h"
+#include "viz/session/session.h"
+#include "viz/session/shared_view.h"
 
 namespace reattend::viz {
 

@@ -1,6 +1,6 @@
 // The front end's source for real traces.
 #pragma once
-#include "viz/view_source.h"
+#include "viz/session/view_source.h"
 
 namespace reattend::viz {
 

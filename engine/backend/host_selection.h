@@ -8,8 +8,8 @@
 #include "base/error.h"
 #include "engine/backend/host_by_rank.h"
 #include "engine/backend/host_core.h"
-#include "engine/record/measure.h"
 #include "kernels/choose.h"
+#include "kernels/measures/row_measures.h"
 
 namespace reattend {
 

@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 #include "kernels/cpu/ops.h"
-#include "traces/replay/sums.h"
+#include "kernels/measures/row_sums.h"
 
 namespace reattend {
 namespace {

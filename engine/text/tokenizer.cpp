@@ -8,11 +8,11 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/utf8.h"
 #include "engine/model/gguf.h"
 #include "engine/text/bpe.h"
 #include "engine/text/chat_template.h"
 #include "engine/text/pretokenizer.h"
-#include "engine/text/utf8.h"
 
 namespace reattend {
 namespace {

@@ -37,17 +37,4 @@ class Tokenizer {
   std::unique_ptr<State> state_;
 };
 
-/// Collects bytes and hands out whole UTF-8 characters only; invalid bytes become U+FFFD.
-class Utf8Stream {
- public:
-  std::string push(std::string_view bytes);
-  std::string finish();
-
- private:
-  std::string pending_;
-};
-
-/// A whole text at once: invalid bytes become U+FFFD.
-std::string to_utf8(std::string_view bytes);
-
 }  // namespace reattend

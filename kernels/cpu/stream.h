@@ -4,8 +4,8 @@
 
 namespace reattend::cpu {
 
-/// Gigabytes (10^9) a second that the pool's threads read from memory, pass after pass over a buffer far larger than the
-/// caches. On a shared machine the best pass is what the memory can do, the median what it did.
+/// Gigabytes (10^9) a second that the pool's threads read from memory, pass after pass over a buffer far larger than
+/// the caches. On a shared machine the best pass is what the memory can do, the median what it did.
 struct StreamRate {
   double best = 0, median = 0;
 };

@@ -10,7 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/generate.h"
-#include "engine/record/measure.h"
+#include "kernels/measures/row_measures.h"
 #include "tests/support/arrays.h"
 
 namespace reattend::testing {

@@ -9,8 +9,8 @@
 #include <iterator>
 
 #include "base/error.h"
-#include "engine/record/measure.h"
 #include "engine/text/tokenizer.h"
+#include "kernels/measures/row_measures.h"
 #include "tests/support/default_model.h"
 
 namespace reattend {

@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "evals/correlation.h"
 #include "evals/study.h"
-#include "traces/replay/estimates.h"
+#include "replay/estimates.h"
 
 namespace reattend {
 namespace {

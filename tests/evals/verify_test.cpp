@@ -10,9 +10,9 @@
 #include "base/error.h"
 #include "engine/record/recorder.h"
 #include "evals/verify.h"
+#include "replay/cost/cost.h"
 #include "tests/engine/tiny_engine.h"
 #include "tests/support/scratch_folder.h"
-#include "traces/tune/cost.h"
 
 namespace reattend::testing {
 namespace {

@@ -1,6 +1,6 @@
 // Any bytes as a prompt cache: refused in one line, or read within what the header tells; with digests made to fit,
 // too.
-#include "engine/cache/prompt_cache.h"
+#include "engine/prompt_cache.h"
 
 #include <algorithm>
 #include <cstring>

@@ -1,5 +1,5 @@
 // Any text as a settings file and as a parameter's value: refused in one line, or written and read again unchanged.
-#include "base/settings.h"
+#include "policies/settings.h"
 
 #include <nlohmann/json.hpp>
 #include <optional>

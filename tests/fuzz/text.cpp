@@ -3,9 +3,9 @@
 #include <string>
 #include <vector>
 
+#include "base/utf8.h"
 #include "engine/model/gguf.h"
 #include "engine/text/tokenizer.h"
-#include "engine/text/utf8.h"
 #include "tests/fuzz/targets.h"
 #include "tests/support/gguf_writer.h"
 

@@ -1,7 +1,7 @@
 # The worked example of docs/add-a-policy.md as sources: its file, and registry and parameter table with its lines added.
 set(page ${CMAKE_SOURCE_DIR}/docs/add-a-policy.md)
 set(registry ${CMAKE_SOURCE_DIR}/policies/registry.cpp)
-set(params ${CMAKE_SOURCE_DIR}/base/params.cpp)
+set(params ${CMAKE_SOURCE_DIR}/policies/params.cpp)
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${page} ${registry} ${params})
 set(example_folder ${CMAKE_CURRENT_BINARY_DIR}/example)
 

@@ -4,8 +4,8 @@
 #include <algorithm>
 
 #include "engine/record/recorder.h"
+#include "replay/replay.h"
 #include "tests/support/scratch_folder.h"
-#include "traces/replay/replay.h"
 
 namespace reattend {
 namespace {

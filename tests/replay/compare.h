@@ -5,8 +5,8 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "replay/replay.h"
 #include "tests/replay/brute_force.h"
-#include "traces/replay/replay.h"
 
 namespace reattend {
 

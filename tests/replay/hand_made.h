@@ -7,7 +7,7 @@
 #include <random>
 
 #include "base/half.h"
-#include "traces/replay/source.h"
+#include "replay/source.h"
 
 namespace reattend {
 

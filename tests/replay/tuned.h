@@ -10,7 +10,7 @@
 
 #include "base/error.h"
 #include "tests/replay/hand_made.h"
-#include "traces/tune/tune.h"
+#include "tune/tune.h"
 
 namespace reattend {
 
@@ -25,7 +25,7 @@ class Tune : public ::testing::Test {
     options_.grid.gate_strides = {int64_t{4}};
     options_.grid.thresholds = {0.3, 0.6};
     options_.bounds = {.max_output_error = 10, .max_lost_mass = 0.9, .max_kl = 0.1};
-    options_.n_schedule = 0;  // tests/replay/test_schedule.cpp
+    options_.n_schedule = 0;  // tests/tune/schedule_test.cpp
   }
   TuneResult tuned(const MeasureFn& measure = {}) {
     Replayer replayer(run_, pool_);

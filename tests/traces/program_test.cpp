@@ -148,7 +148,8 @@ TEST_F(TraceProgram, LayersThatWereNotRecordedAreNamedWhenAskedFor) {
   EXPECT_EQ(part->layer(2).keys, whole->layer(2).keys);
   EXPECT_EQ(part->steps().logprob, whole->steps().logprob);
   EXPECT_LT(std::filesystem::file_size(file("part.h5")), std::filesystem::file_size(file("whole.h5")));
-  expect_refused(run({"replay", file("part.h5"), "--budget", "16", "--layers", "1"}), "layer 1: expected one that the trace stores: 0, 2");
+  expect_refused(run({"replay", file("part.h5"), "--budget", "16", "--layers", "1"}),
+                 "layer 1: expected one that the trace stores: 0, 2");
   EXPECT_EQ(run({"replay", file("part.h5"), "--budget", "16", "--layers", "0,2"}).code, 0);
   EXPECT_NE(run({"trace", "info", file("part.h5")}).out.find("layers 0,2"), std::string::npos);
 }

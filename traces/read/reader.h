@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "base/settings.h"
 #include "kernels/layout.h"
 #include "kernels/rope.h"
+#include "policies/settings.h"
 #include "traces/calibration.h"
 #include "traces/step_record.h"
 

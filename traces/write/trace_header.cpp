@@ -5,7 +5,7 @@
 #include <ctime>
 #include <nlohmann/json.hpp>
 
-#include "base/params.h"
+#include "policies/params.h"
 
 namespace reattend {
 namespace {

@@ -8,7 +8,7 @@
 #include "viz/panels/panel.h"
 #include "viz/panels/plot_helpers.h"
 #include "viz/render/heatmap.h"
-#include "viz/theme.h"
+#include "viz/render/theme.h"
 
 namespace reattend::viz {
 namespace {

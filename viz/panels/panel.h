@@ -3,8 +3,8 @@
 #include <memory>
 #include <vector>
 
-#include "viz/session.h"
-#include "viz/shared_view.h"
+#include "viz/session/session.h"
+#include "viz/session/shared_view.h"
 
 namespace reattend::viz {
 

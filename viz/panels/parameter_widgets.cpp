@@ -8,8 +8,8 @@
 #include <imgui_stdlib.h>
 
 #include "base/error.h"
-#include "viz/policy_parameters.h"
-#include "viz/theme.h"
+#include "viz/render/theme.h"
+#include "viz/session/policy_parameters.h"
 
 namespace reattend::viz {
 namespace {

@@ -3,8 +3,8 @@
 #include <map>
 #include <string>
 
-#include "viz/session.h"
-#include "viz/shared_view.h"
+#include "viz/session/session.h"
+#include "viz/session/shared_view.h"
 
 namespace reattend::viz {
 

@@ -6,7 +6,7 @@
 #include <imgui_internal.h>
 #include <implot.h>
 
-#include "viz/shared_view.h"
+#include "viz/session/shared_view.h"
 
 namespace reattend::viz {
 

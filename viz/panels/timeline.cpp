@@ -8,9 +8,9 @@
 
 #include "viz/panels/panel.h"
 #include "viz/panels/plot_helpers.h"
-#include "viz/policy_parameters.h"
 #include "viz/render/heatmap.h"
-#include "viz/theme.h"
+#include "viz/render/theme.h"
+#include "viz/session/policy_parameters.h"
 
 namespace reattend::viz {
 namespace {

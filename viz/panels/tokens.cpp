@@ -10,8 +10,8 @@
 
 #include "viz/panels/panel.h"
 #include "viz/render/colormap.h"
-#include "viz/theme.h"
-#include "viz/token_text.h"
+#include "viz/render/theme.h"
+#include "viz/session/token_text.h"
 
 namespace reattend::viz {
 namespace {

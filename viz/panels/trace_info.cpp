@@ -4,8 +4,8 @@
 #include <imgui.h>
 
 #include "viz/panels/panel.h"
-#include "viz/theme.h"
-#include "viz/token_text.h"
+#include "viz/render/theme.h"
+#include "viz/session/token_text.h"
 
 namespace reattend::viz {
 namespace {

@@ -10,9 +10,9 @@
 #include "policies/policy.h"
 #include "viz/panels/panel.h"
 #include "viz/panels/parameter_widgets.h"
-#include "viz/policy_parameters.h"
-#include "viz/save_settings.h"
-#include "viz/theme.h"
+#include "viz/render/theme.h"
+#include "viz/session/policy_parameters.h"
+#include "viz/session/save_settings.h"
 
 namespace reattend::viz {
 namespace {
@@ -86,8 +86,7 @@ void Tune::draw_results(const Session& session, const SharedView& view) const {
       {"top-K overlap", &ReplaySummary::overlap, "%.4f", "share of this step's own top-K that the kept set holds"},
       {"output error, mean", &ReplaySummary::output_error_mean, "%.4f",
        "relative to full attention's output, per head"},
-      {"output error, p95", &ReplaySummary::output_error_p95, "%.4f",
-       "95th percentile over steps and heads"},
+      {"output error, p95", &ReplaySummary::output_error_p95, "%.4f", "95th percentile over steps and heads"},
       {"effective stride", &ReplaySummary::effective_stride, "%.2f", "steps per full step"},
       {"positions", &ReplaySummary::positions, "%.1f", "attended to, per step and KV head"},
   };

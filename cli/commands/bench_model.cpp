@@ -1,0 +1,285 @@
+// Depth by depth: one prefill, then ours and the peer's in turns from forks of it.
+#include "cli/commands/bench_model.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "base/error.h"
+#include "bench/peer.h"
+#include "kernels/cpu/stream.h"
+#include "policies/policy_list.h"
+
+namespace reattend::cli {
+namespace {
+
+/// Ids that spread over the vocabulary; what they say does not matter for time.
+std::vector<int32_t> some_tokens(int64_t n, int32_t n_vocab) {
+  std::vector<int32_t> ids;
+  uint32_t state = 12345;
+  for (int64_t i = 0; i < n; ++i) {
+    state = state * 1664525U + 1013904223U;
+    ids.push_back(static_cast<int32_t>((state >> 8) % static_cast<uint32_t>(n_vocab)));
+  }
+  return ids;
+}
+
+/// Multiply-adds of a token's products with the weights of all layers.
+double layer_macs(const Model& model) {
+  double macs = 0;
+  for (const LayerWeights& w : model.layers()) {
+    for (const TensorView* each :
+         {&w.attn_q, &w.attn_k, &w.attn_v, &w.attn_output, &w.ffn_gate, &w.ffn_up, &w.ffn_down})
+      macs += static_cast<double>(each->n_row * each->n_col);
+  }
+  return macs;
+}
+
+/// What a measurement says of one token.
+struct Sample {
+  double tok_per_s = 0, bytes = 0, macs = 0;
+};
+
+/// One depth of our own: a prompt that long, continued from forks.
+class Depth {
+ public:
+  Depth(Backend& backend, const Model& model, const BenchOptions& options, int64_t depth, const PromptNeeds& needs,
+        const ProgressFn& progress, const Cancel& cancel)
+      : backend_(backend),
+        model_(model),
+        options_(options),
+        depth_(depth),
+        cancel_(cancel),
+        ids_(some_tokens(depth + options.prompt + options.steps + 1, model.shape().n_vocab)) {
+    base_ = reattend::prefill(
+        backend, model, std::span(ids_).first(static_cast<size_t>(std::max<int64_t>(depth, 1))),
+        {.n_ctx = static_cast<int32_t>(ids_.size()), .needs = needs, .progress = progress, .cancel = cancel});
+  }
+  const Prefilled& base() const { return base_; }
+
+  Sample prefill() {
+    const auto sequence = depth_ > 0 ? backend_.model->fork(*base_.sequence)
+                                     : backend_.model->new_sequence(static_cast<int32_t>(options_.prompt), {});
+    backend_.model->take_bytes_read();
+    const double seconds =
+        extend(backend_, model_, *sequence,
+               std::span(ids_).subspan(static_cast<size_t>(depth_), static_cast<size_t>(options_.prompt)),
+               static_cast<int32_t>(depth_), {.cancel = cancel_});
+    const ModelShape& s = model_.shape();
+    const auto n = static_cast<double>(options_.prompt), before = static_cast<double>(depth_);
+    // Counted: weights. Of the cache, what must be read at least: each position's rows once.
+    const double bytes =
+        static_cast<double>(backend_.model->take_bytes_read().weights) + position_bytes() * (before + n);
+    const double attended = s.n_layer * (before + (n + 1) / 2);
+    return {n / seconds, bytes / n, layer_macs(model_) + attended * 2 * s.n_head * s.d_head};
+  }
+
+  /// By plain wall time of all steps, as the peer reports it.
+  Sample decode(const Settings& settings) {
+    const auto sequence = backend_.model->fork(*base_.sequence);
+    const Generated run = generate(backend_, model_, *sequence, base_,
+                                   {.settings = settings,
+                                    .n_step = static_cast<int32_t>(options_.steps),
+                                    .next_token = [&](int32_t t, std::span<const float>) { return ids_[depth_ + t]; },
+                                    .cancel = cancel_});
+    cancel_.check();
+    const ModelShape& s = model_.shape();
+    const auto n = static_cast<double>(options_.steps);
+    const double attended = static_cast<double>(run.bytes.attend) / n / (position_bytes() / s.n_layer / s.n_kv_head);
+    const auto head = static_cast<double>(model_.output().n_row * model_.output().n_col);
+    return {n / run.seconds, static_cast<double>(run.bytes.weights + run.bytes.attend + run.bytes.select) / n,
+            layer_macs(model_) + head + attended * 2 * s.group() * s.d_head};
+  }
+
+ private:
+  /// Of keys and values of one position in all layers and KV heads.
+  double position_bytes() const {
+    const ModelShape& s = model_.shape();
+    return 2.0 * s.n_layer * s.n_kv_head * static_cast<double>(row_bytes(backend_.kv, s.d_head));
+  }
+
+  Backend& backend_;
+  const Model& model_;
+  const BenchOptions& options_;
+  int64_t depth_;
+  Cancel cancel_;
+  std::vector<int32_t> ids_;
+  Prefilled base_;
+};
+
+void check(const BenchOptions& options, const ModelShape& shape) {
+  const int64_t after = std::max(options.prompt, options.steps + 1);
+  const int64_t most = std::max<int64_t>(shape.n_ctx_train, options.model.ctx) - after;
+  if (most < 0) {
+    fail_usage({.where = "--prompt-tokens, --steps",
+                .expected = fmt::format("at most the context of {}", most + after),
+                .got = fmt::format("{}, {}", options.prompt, options.steps)});
+  }
+  for (const int64_t depth : options.depths) {
+    if (depth >= 0 && depth <= most) continue;
+    fail_usage({.where = "--depths",
+                .expected = fmt::format("0 to {} (the context less {} tokens)", most, after),
+                .got = std::to_string(depth)});
+  }
+}
+
+/// full, every other policy, and recycled with a refresh at every step: the full step that scores. What does not fit
+/// the model or the prompt is left out.
+std::vector<Settings> costed_policies(const BenchOptions& options, const ModelShape& shape, int64_t depth) {
+  std::vector<Settings> policies = all_policies({{"K", options.budget}, {"S", options.stride}});
+  Settings scoring("recycled");
+  scoring.set("K", options.budget), scoring.set("S", int64_t{1});
+  policies.insert(policies.begin(), {Settings("full"), scoring});
+  std::erase_if(policies, [&](const Settings& each) {
+    try {
+      make_policy(each, {.n_layer = shape.n_layer,
+                         .n_head = shape.n_head,
+                         .n_kv_head = shape.n_kv_head,
+                         .n_prompt = static_cast<int32_t>(std::max<int64_t>(depth, 1))});
+      return false;
+    } catch (const Error& error) {
+      fmt::print(stderr, "reattend: left out: {}: {}\n", each.summary(), error.what());
+      return true;
+    }
+  });
+  return policies;
+}
+
+class Bench {
+ public:
+  Bench(const BenchOptions& options, const Globals& globals)
+      : options_(options),
+        cancel_(globals.cancel),
+        progress_(make_progress(globals.progress)),
+        model_(Model::open(find_model(options.model.model))),
+        pool_(globals.threads) {
+    check(options, model_.shape());
+    backend_ = make_backend(options.model.backend(), model_, pool_);
+    report_ = {.model = model_.path().filename().string(),
+               .cpu = std::string(cpu::target_name()),
+               .kv = options.model.kv,
+               .activations = options.model.activations,
+               .peer = options.peer,
+               .threads = pool_.n_thread(),
+               .repeats = options.repeats};
+  }
+
+  BenchReport run() {
+    try {
+      report_.peak = cpu::peak_gmacs(pool_, 0.2);
+      measure_stream();
+      const int64_t deepest =
+          options_.depths.empty() ? 0 : *std::max_element(options_.depths.begin(), options_.depths.end());
+      if (options_.kernels) {
+        report_.kernels = time_kernels(pool_, model_,
+                                       {.depth = static_cast<int32_t>(std::max<int64_t>(deepest, 1)),
+                                        .budget = static_cast<int32_t>(options_.budget),
+                                        .n_prompt = static_cast<int32_t>(options_.prompt),
+                                        .kv = backend_.kv,
+                                        .activations = backend_.activations,
+                                        .progress = progress_,
+                                        .cancel = cancel_});
+      }
+      for (const int64_t depth : options_.depths) {
+        if (options_.rows) rows(depth);
+      }
+      if (options_.policies) policies(deepest);
+    } catch (const Cancelled&) {
+      report_.stopped = true;
+    }
+    return std::move(report_);
+  }
+
+ private:
+  void measure_stream() {
+    cancel_.check();
+    const cpu::StreamRate rate = cpu::stream_gbps(pool_, 0.3);
+    report_.stream.push_back(rate.best), report_.usual_stream.push_back(rate.median);
+  }
+
+  /// A slow minute of a shared machine falls on ours and on the peer's.
+  void rows(int64_t depth) {
+    Depth ours(backend_, model_, options_, depth, {}, progress_, cancel_);
+    Settings recycled("recycled");
+    recycled.set("K", options_.budget), recycled.set("S", options_.stride);
+    std::vector<BenchRow> here = {{.work = "prefill", .policy = "full", .depth = depth},
+                                  {.work = "decode", .policy = "full", .depth = depth}};
+    if (depth > options_.budget) here.push_back({.work = "decode", .policy = recycled.summary(), .depth = depth});
+    const std::string what = fmt::format("depth {}", depth);
+    const auto keep = [&] {
+      std::erase_if(here, [](const BenchRow& row) { return row.tok_per_s.empty(); });
+      report_.rows.insert(report_.rows.end(), here.begin(), here.end());
+    };
+    try {
+      repeats(ours, here, recycled, what);
+    } catch (const Cancelled&) {
+      keep();
+      throw;
+    }
+    keep();
+  }
+
+  void repeats(Depth& ours, std::vector<BenchRow>& here, const Settings& recycled, const std::string& what) {
+    for (int64_t repeat = 0; repeat < options_.repeats; ++repeat) {
+      progress_(what, static_cast<double>(repeat), static_cast<double>(options_.repeats), "repeats");
+      measure_stream();
+      for (size_t i = 0; i < here.size(); ++i) {
+        const Sample sample = i == 0 ? ours.prefill() : ours.decode(i == 1 ? Settings("full") : recycled);
+        here[i].tok_per_s.push_back(sample.tok_per_s);
+        here[i].bytes = sample.bytes, here[i].macs = sample.macs;
+      }
+      if (options_.peer.empty() || !report_.peer_failure.empty()) continue;
+      try {
+        peer(here, repeat % 2 == 0);
+      } catch (const Error& error) {
+        report_.peer_failure = error.what();  // what is ours stays
+      }
+    }
+    progress_(what, static_cast<double>(options_.repeats), static_cast<double>(options_.repeats), "repeats");
+  }
+
+  void peer(std::vector<BenchRow>& here, bool flash) {
+    const PeerResult theirs = run_peer({.program = options_.peer,
+                                        .model = model_.path(),
+                                        .depth = here.front().depth,
+                                        .prompt = options_.prompt,
+                                        .steps = options_.steps,
+                                        .threads = pool_.n_thread(),
+                                        .flash = flash},
+                                       cancel_);
+    for (BenchRow& row : here) {
+      const std::vector<double>& from = row.work == "prefill" ? theirs.prefill : theirs.decode;
+      std::vector<double>& to = flash ? row.peer_flash : row.peer_plain;
+      to.insert(to.end(), from.begin(), from.end());
+    }
+  }
+
+  void policies(int64_t depth) {
+    const std::vector<Settings> all = costed_policies(options_, model_.shape(), depth);
+    const PromptNeeds needs = needs_of(all, model_.shape(), static_cast<int32_t>(std::max<int64_t>(depth, 1)));
+    const Depth ours(backend_, model_, options_, depth, needs, progress_, cancel_);
+    report_.policies = measure_costs(backend_, model_, ours.base(), all,
+                                     {.n_step = static_cast<int32_t>(options_.steps),
+                                      .repeats = static_cast<int32_t>(options_.repeats),
+                                      .progress = progress_,
+                                      .cancel = cancel_});
+    report_.cost_depth = depth;
+  }
+
+  const BenchOptions& options_;
+  Cancel cancel_;
+  ProgressFn progress_;
+  Model model_;
+  ThreadPool pool_;
+  Backend backend_;
+  BenchReport report_;
+};
+
+}  // namespace
+
+BenchReport bench_model(const BenchOptions& options, const Globals& globals) {
+  return Bench(options, globals).run();
+}
+
+}  // namespace reattend::cli

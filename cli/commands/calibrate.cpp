@@ -1,0 +1,147 @@
+// `reattend calibrate`: what a decode step costs on this machine, part by part, for predictions of other runs.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "cli/command.h"
+#include "cli/options/model_options.h"
+#include "engine/record/calibrate.h"
+#include "replay/cost/calibration_file.h"
+#include "replay/cost/known_gpus.h"
+#include "tune/settings_file.h"
+
+namespace reattend::cli {
+namespace {
+
+struct Options {
+  ModelOptions model;
+  std::string trace, out;
+  int64_t tokens = 2048;
+  bool force = false, list = false;
+};
+
+constexpr int32_t kSteps = 7;  // what calibrate() runs at a time
+
+std::string to_text(const Calibration& here, const Calibration* there) {
+  std::string out = fmt::format("{:<34}{:>12}{}\n", "", "here", there != nullptr ? "   in trace     off" : "");
+  // Where the others of its kind were measured, 0 ms is what attention of any length takes; traces before 1.2 lack it.
+  const auto known = [](const Calibration& of, const CalibrationField& field) {
+    return of.*field.value != field.otherwise || (field.value == &Calibration::attend_ms && of.rank_ns >= 0);
+  };
+  for (const CalibrationField& field : kCalibrationFields) {
+    const double mine = here.*field.value;
+    out += fmt::format("{:<34}{:>12}", fmt::format("{}, {}", field.what, field.unit),
+                       known(here, field) ? fmt::format("{:.2f}", mine) : "not measured");
+    if (there != nullptr) {
+      const double theirs = there->*field.value;
+      out += known(*there, field) ? fmt::format("{:>11.2f}", theirs) : fmt::format("{:>11}", "-");
+      if (mine > 0 && theirs > 0) out += fmt::format("{:>+7.0f} %", 100 * (mine / theirs - 1));
+    }
+    out += "\n";
+  }
+  return out;
+}
+
+/// Why a trace's figures are not this machine's for other reasons than the machine; empty where there are none.
+std::string unlike(const TraceInfo& info, const Model& model, const std::string& kv) {
+  std::vector<std::string> parts;
+  const std::string sha256 = info.attribute("model_sha256");
+  if (!sha256.empty() && sha256 != model.sha256()) {
+    parts.push_back(fmt::format("of another model ({})", info.attribute("model")));
+  }
+  if (name_of(info.kv_type) != kv)
+    parts.push_back(fmt::format("of a cache of {} (here {})", name_of(info.kv_type), kv));
+  if (parts.empty()) return {};
+  return fmt::format("its figures are {}: what is off is not the machine alone", fmt::join(parts, " and "));
+}
+
+/// The table behind --on-paper.
+void list_gpus(const Globals& globals) {
+  nlohmann::json all = nlohmann::json::array();
+  for (const KnownGpu& gpu : known_gpus()) {
+    all.push_back({{"name", gpu.name}, {"gbps", gpu.gbps}, {"memory_gb", gpu.memory_gb}});
+  }
+  if (globals.json) {
+    fmt::print("{}\n", nlohmann::json{{"measured", false}, {"share", kPaperShare}, {"gpus", all}}.dump(1));
+    return;
+  }
+  fmt::print("By their data sheets, for `--on-paper`; nothing here was measured.\n\n{:<18}{:>8}{:>11}\n", "GPU", "GB/s",
+             "memory GB");
+  for (const KnownGpu& gpu : known_gpus()) fmt::print("{:<18}{:>8.0f}{:>11.0f}\n", gpu.name, gpu.gbps, gpu.memory_gb);
+  fmt::print("\nTimes on paper are bytes over {:.0f} % of that rate, without launches and choosing.\n",
+             100 * kPaperShare);
+}
+
+void run(const Options& options, const Globals& globals) {
+  if (options.list) return list_gpus(globals);
+  if (!options.out.empty()) {
+    refuse_to_replace_by_text(options.out, options.force);
+    check_folder_of(options.out, "--out");
+  }
+  TraceInfo recorded;
+  if (!options.trace.empty()) recorded = TraceReader::open(options.trace)->info();
+  const Model model = Model::open(find_model(options.model.model));
+  const std::string warning = options.trace.empty() ? "" : unlike(recorded, model, options.model.kv);
+  const int32_t n_ctx = options.model.n_ctx(model.shape(), options.tokens, kSteps);
+  ThreadPool pool(globals.threads);
+  Backend backend = make_backend(options.model.backend(), model, pool);
+  const ProgressFn progress = make_progress(globals.progress);
+  std::vector<int32_t> prompt;  // any tokens cost the same
+  for (int32_t i = 0; i < options.tokens; ++i) prompt.push_back((i * 31 + i / 5) % model.shape().n_vocab);
+  const Prefilled prefilled =
+      prefill(backend, model, prompt, {.n_ctx = n_ctx, .progress = progress, .cancel = globals.cancel});
+  globals.cancel.check();
+  const Calibration found = calibrate(backend, model, prefilled, pool, kSteps, progress, globals.cancel);
+  nlohmann::json json = {{"calibration", to_json(found)},  {"model", model.path().filename().string()},
+                         {"model_sha256", model.sha256()}, {"device", options.model.device},
+                         {"kv", options.model.kv},         {"threads", pool.n_thread()},
+                         {"tokens", options.tokens}};
+  if (!options.out.empty()) write_text_file(options.out, json.dump(1) + "\n", options.force);
+  if (globals.json) {
+    if (!options.trace.empty()) json["in_trace"] = to_json(recorded.calibration), json["in_trace_is"] = warning;
+    fmt::print("{}\n", json.dump(1));
+  } else {
+    fmt::print("{}, {} threads, {} tokens\n{}", model.path().filename().string(), pool.n_thread(), options.tokens,
+               to_text(found, options.trace.empty() ? nullptr : &recorded.calibration));
+    if (!options.trace.empty()) fmt::print("in trace: {}\n", options.trace);
+    if (!warning.empty()) fmt::print("in trace: {}\n", warning);
+    if (!options.out.empty())
+      fmt::print("written to {}; `reattend tune` and `replay --calibration {}` use it\n", options.out, options.out);
+  }
+}
+
+}  // namespace
+
+void add_calibrate(CLI::App& app, const Globals& globals) {
+  CLI::App* const command =
+      app.add_subcommand("calibrate", "Time this machine part by part: weights, streaming, kept sets, choosing");
+  const auto options = std::make_shared<Options>();
+  options->model.add_to(*command);
+  command->add_option("--tokens", options->tokens, "Length of the prompt that attention is timed over")
+      ->type_name("N")
+      ->check(CLI::Range(Calibrator::kFewestTokens, 1 << 20))
+      ->capture_default_str();
+  CLI::Option* const trace =
+      command->add_option("--trace", options->trace, "Show how the calibration in this trace differs")
+          ->type_name("TRACE");
+  CLI::Option* const out =
+      command->add_option("--out,-o", options->out, "Write it, for `--calibration` of tune and replay")
+          ->type_name("FILE");
+  command->add_flag("--force", options->force, "Replace --out if it exists");
+  command->add_flag("--list", options->list, "Print the GPUs that --on-paper knows, and calibrate nothing")
+      ->excludes(trace)
+      ->excludes(out);
+  command->footer(
+      "Examples:\n"
+      "  reattend calibrate\n"
+      "  reattend calibrate --trace trace.h5 --out here.json\n"
+      "  reattend calibrate --list\n\n"
+      "Some three seconds of short runs that differ in a part each, in turns. On a machine that does other things the\n"
+      "figures are theirs too.");
+  command->callback([options, &globals] { run(*options, globals); });
+}
+
+}  // namespace reattend::cli

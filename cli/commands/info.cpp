@@ -1,0 +1,149 @@
+// `reattend info`: what a model file, a trace or this machine is.
+#include <array>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <string>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "cli/command.h"
+#include "cli/options/model_options.h"
+#include "engine/model/gguf.h"
+#include "engine/model/model.h"
+#include "kernels/cpu/ops.h"
+#include "kernels/cpu/stream.h"
+#include "replay/cost/calibration_file.h"
+#include "traces/read/reader.h"
+
+namespace reattend::cli {
+namespace {
+
+constexpr double kStreamSeconds = 0.5;
+
+/// An ordered list of facts: the same for people and for programs.
+using Facts = nlohmann::ordered_json;
+
+void print(const Facts& facts, const bool as_json) {
+  if (as_json) {
+    fmt::print("{}\n", facts.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+    return;
+  }
+  for (const auto& [key, value] : facts.items()) {
+    const auto text = [](const Facts& fact) {
+      return fact.is_string()         ? fact.get<std::string>()
+             : fact.is_number_float() ? fmt::format("{:.6g}", fact.get<double>())
+                                      : fact.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    };
+    if (!value.is_object()) {
+      fmt::print("{:<22} {}\n", key, to_line({text(value), "", "", ""}));
+      continue;
+    }
+    fmt::print("{}\n", key);
+    for (const auto& [inner, fact] : value.items()) {
+      fmt::print("  {:<20} {}\n", to_line({inner, "", "", ""}), to_line({text(fact), "", "", ""}));
+    }
+  }
+}
+
+Facts about_machine(const Globals& globals) {
+  ThreadPool pool(globals.threads);
+  return {{"cpu target", cpu::target_name()},
+          {"threads", pool.n_thread()},
+          {"stream GB/s", cpu::stream_gbps(pool, kStreamSeconds).best},
+          {"model store", model_store().string()}};
+}
+
+Facts about_model(const std::filesystem::path& path) {
+  const Model model = Model::open(path);
+  const ModelShape& shape = model.shape();
+  struct Sum {
+    int64_t tensors = 0, weights = 0, bytes = 0;
+  };
+  std::map<std::string, Sum> by_type;
+  for (const GgufTensor& tensor : model.file().tensors()) {
+    Sum& sum = by_type[std::string(format_of(tensor.view.type).name)];
+    ++sum.tensors;
+    sum.weights += tensor.view.n_row * tensor.view.n_col;
+    sum.bytes += static_cast<int64_t>(tensor.view.bytes.size());
+  }
+  Facts types = Facts::object();
+  for (const auto& [type, sum] : by_type) {
+    types[type] = fmt::format("{} tensors, {} weights, {} bytes", sum.tensors, sum.weights, sum.bytes);
+  }
+  Facts cache = Facts::object();
+  for (const KvType type : kKvTypes) {
+    cache[std::string(name_of(type))] =
+        fmt::format("{} bytes", 2 * row_bytes(type, shape.d_head) * shape.n_layer * shape.n_kv_head);
+  }
+  return {{"model", path.string()},       {"sha256", model.sha256()},
+          {"name", shape.name},           {"architecture", shape.architecture},
+          {"layers", shape.n_layer},      {"query heads", shape.n_head},
+          {"KV heads", shape.n_kv_head},  {"head width", shape.d_head},
+          {"model width", shape.d_model}, {"feed-forward width", shape.d_ffn},
+          {"vocabulary", shape.n_vocab},  {"context", shape.n_ctx_train},
+          {"RoPE base", shape.rope.base}, {"RoPE layout", shape.rope.layout == RopeLayout::pairs ? "pairs" : "halves"},
+          {"cache per position", cache},  {"tensors", types}};
+}
+
+Facts about_trace(const std::filesystem::path& path) {
+  const std::shared_ptr<TraceReader> trace = TraceReader::open(path);
+  const TraceInfo& info = trace->info();
+  Facts attributes = Facts::object();
+  for (const auto& [key, value] : info.attributes) attributes[key] = value;
+  Facts facts = {{"trace", path.string()},
+                 {"policy", info.settings.summary()},
+                 {"output", info.shadow ? "full attention (the policy observed only)" : "the policy's"},
+                 {"prompt tokens", info.n_prompt},
+                 {"decode steps", info.n_step},
+                 {"layers", info.n_layer},
+                 {"query heads", info.n_head},
+                 {"KV heads", info.n_kv_head},
+                 {"head width", info.d_head},
+                 {"vocabulary", info.n_vocab},
+                 {"cache type", name_of(info.kv_type)},
+                 {"values", info.has_values},
+                 {"calibration", to_json(info.calibration)},
+                 {"attributes", attributes}};
+  if (!info.warning.empty()) facts["warning"] = info.warning;
+  return facts;
+}
+
+/// By the first bytes, not by the name.
+enum class FileKind { model, trace, unknown };
+FileKind kind_of(const std::filesystem::path& path) {
+  std::array<char, 8> magic{};
+  std::ifstream in(path, std::ios::binary);
+  in.read(magic.data(), magic.size());
+  const std::string_view bytes(magic.data(), static_cast<size_t>(in.gcount()));
+  if (bytes.starts_with("GGUF")) return FileKind::model;
+  return bytes == "\x89HDF\r\n\x1a\n" ? FileKind::trace : FileKind::unknown;
+}
+
+void info(const std::string& file, const Globals& globals) {
+  if (file.empty()) return print(about_machine(globals), globals.json);
+  const std::filesystem::path path = find_model(file);
+  switch (kind_of(path)) {
+    case FileKind::model:
+      return print(about_model(path), globals.json);
+    case FileKind::trace:
+      return print(about_trace(path), globals.json);
+    case FileKind::unknown:
+      fail({path.string(), "a GGUF model or an HDF5 trace", "a file that is neither", ""});
+  }
+}
+
+}  // namespace
+
+void add_info(CLI::App& app, const Globals& globals) {
+  CLI::App* const command = app.add_subcommand("info", "What a model, a trace or this machine is");
+  const auto file = std::make_shared<std::string>();
+  command->add_option("file", *file, "A GGUF model or a trace; nothing: this machine")->type_name("FILE");
+  command->footer(
+      "Examples:\n  reattend info\n  reattend info SmolLM2-135M-Instruct.Q4_1.gguf\n  reattend info trace.h5 --json");
+  command->callback([file, &globals] { info(*file, globals); });
+}
+
+}  // namespace reattend::cli

@@ -1,0 +1,94 @@
+// Fills the trace's header from model, device and settings, then lets the decode loop run under the recorder's eyes.
+#include "cli/commands/recording.h"
+
+#include <fmt/format.h>
+
+#include "engine/record/calibrate.h"
+#include "engine/record/lengthen.h"
+#include "engine/record/nvtx.h"
+#include "engine/record/recorder.h"
+
+namespace reattend::cli {
+namespace {
+
+TraceHeader header_of(const Model& model, const Tokenizer& tokenizer, std::span<const int32_t> prompt,
+                      const RecordingOptions& options, const Backend& backend, const ThreadPool& pool) {
+  const ModelShape& shape = model.shape();
+  TraceHeader header = header_for(shape, prompt);
+  header.engine_version = REATTEND_VERSION;
+  header.command_line = options.command_line;
+  header.model = model.path().filename().string();
+  header.model_sha256 = model.sha256();
+  header.device = options.device.device;
+  header.cpu_target = cpu::target_name();
+  header.activations = backend.activations == cpu::Activations::q8 ? "q8" : "f32";
+  header.threads = pool.n_thread();
+  header.kv_type = backend.kv;
+  header.settings = options.settings;
+  header.shadow = options.shadow;
+  header.values = options.values;
+  header.row_sums = options.row_sums;
+  const StepRange steps = options.storage.range();
+  header.expected_steps = steps.last - steps.first + 1;
+  options.storage.fill(header);
+  for (int32_t id = 0; id < shape.n_vocab; ++id) {
+    header.vocab.push_back(tokenizer.piece(id, true));
+    if (tokenizer.is_end(id)) header.end_tokens.push_back(id);
+  }
+  return header;
+}
+
+}  // namespace
+
+Recording record_run(Backend& backend, const Model& model, const Tokenizer& tokenizer, std::span<const int32_t> prompt,
+                     const RecordingOptions& options, ThreadPool& pool, const ProgressFn& progress,
+                     const Cancel& cancel) {
+  TraceWriter writer(options.path, options.force);
+  Recorder recorder(writer, header_of(model, tokenizer, prompt, options, backend, pool), model.shape(), pool);
+  const std::unique_ptr<Observer> ranges = make_nvtx_observer();
+  std::vector<Observer*> observers = {&recorder};
+  if (ranges) observers.push_back(ranges.get());
+  PromptNeeds needs = needs_of({&options.settings, 1}, model.shape(), static_cast<int32_t>(prompt.size()));
+  needs.row_sums = needs.row_sums || options.row_sums;
+  Recording out{
+      .prefilled = options.prompt_cache.prefill(
+          backend, model, prompt,
+          {.n_ctx = options.n_ctx, .needs = needs, .observers = observers, .progress = progress, .cancel = cancel})};
+  const StepRange steps = options.storage.range();
+  const int32_t n_skipped = steps.first - 1, n_step = steps.last - n_skipped;
+  if (n_skipped > 0) {
+    lengthen(backend, model, out.prefilled,
+             {.settings = options.settings,
+              .n_step = n_skipped,
+              .shadow = options.shadow,
+              .next_token = options.next_token,
+              .progress = progress,
+              .cancel = cancel});
+    recorder.header().prompt = out.prefilled.prompt;
+    recorder.header().n_skipped = n_skipped;
+  }
+  const int32_t room = options.n_ctx - static_cast<int32_t>(out.prefilled.prompt.size());
+  if (options.calibration && room >= Calibrator::kFewestSteps) {
+    recorder.header().calibration = calibrate(backend, model, out.prefilled, pool, room, progress, cancel);
+    if (out.prefilled.prompt.size() < Calibrator::kFewestTokens) {
+      out.uncalibrated = fmt::format("attention takes a prompt of {} tokens; weights and plain reading were measured",
+                                     Calibrator::kFewestTokens);
+    }
+  } else if (options.calibration) {
+    out.uncalibrated = fmt::format("takes {} steps; none was made", Calibrator::kFewestSteps);
+  }
+  const auto sequence = backend.model->fork(*out.prefilled.sequence);
+  out.run =
+      generate(backend, model, *sequence, out.prefilled,
+               {.settings = options.settings,
+                .n_step = n_step,
+                .shadow = options.shadow,
+                .next_token = [&](int32_t t,
+                                  std::span<const float> logits) { return options.next_token(n_skipped + t, logits); },
+                .observers = observers,
+                .progress = progress,
+                .cancel = cancel});
+  return out;
+}
+
+}  // namespace reattend::cli

@@ -1,0 +1,81 @@
+// `reattend replay`: what a policy would have attended to in a recorded run, as a table or JSON.
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "cli/command.h"
+#include "cli/options/calibration_option.h"
+#include "cli/options/lists.h"
+#include "cli/options/policy_options.h"
+#include "cli/reports/results.h"
+#include "replay/summary.h"
+
+namespace reattend::cli {
+namespace {
+
+struct ReplayOptions {
+  std::string trace, layers;
+  PolicyOptions policy;
+  CalibrationOption calibration;
+  bool no_output_error = false, from_maps = false;
+};
+
+void replay(const ReplayOptions& options, const Globals& globals) {
+  const Settings settings = options.policy.settings();
+  options.calibration.check();
+  ThreadPool pool(globals.threads);
+  const std::shared_ptr<TraceReader> trace = TraceReader::open(options.trace);
+  options.policy.check_layers(settings, trace->info().n_layer);
+  const TimeSource times = options.calibration.source(*trace);
+  Replayer replayer(trace, pool);
+  TraceInfo info = replayer.info();
+  info.calibration = times.calibration;
+  if (!info.warning.empty()) fmt::print(stderr, "reattend: {}: {}\n", options.trace, info.warning);
+  const ReplayRequest request = {.settings = settings,
+                                 .layers = parse_layers(options.layers, info.n_layer),
+                                 .output_error = !options.no_output_error,
+                                 .from_maps = options.from_maps};
+  ReplayResult result = replayer.run(request, make_progress(globals.progress), globals.cancel);
+  predict_times(info, result.layers, result.total);
+  if (globals.json) {
+    nlohmann::json json = to_json(result, info);
+    json["times"] = times.json;
+    fmt::print("{}\n", json.dump(2));
+  } else {
+    fmt::print("{}times: {}\n", to_table(result, info), times.text);
+  }
+}
+
+}  // namespace
+
+void add_replay(CLI::App& app, const Globals& globals) {
+  CLI::App* const command =
+      app.add_subcommand("replay", "Re-simulate a policy on a trace: mass, overlap, error, predicted time");
+  const auto options = std::make_shared<ReplayOptions>();
+  options->policy.initial = "recycled";
+  command->add_option("trace", options->trace, "Trace to replay")->required()->type_name("TRACE");
+  options->policy.add_to(*command);
+  command->add_option("--layers", options->layers, "Only these, such as 0,3,10-12 (no time is predicted then)")
+      ->type_name("LAYERS");
+  options->calibration.add_to(*command);
+  command->add_flag("--no-output-error", options->no_output_error, "Leave out what needs the values; faster");
+  command->add_flag("--from-maps", options->from_maps,
+                    "From the recorded attention maps alone, without keys: masses as intervals that hold for certain");
+  command->footer(
+      "Examples:\n"
+      "  reattend replay trace.h5 --policy recycled --stride 16 --budget 512\n"
+      "  reattend replay trace.h5 --schedule query --threshold 0.9 --stride 4 --budget L/8 --json\n"
+      "  reattend replay trace.h5 --policy quest --budget L/8\n"
+      "  reattend replay trace.h5 --settings reattend.toml --layers 0,10-12\n"
+      "  reattend replay trace.h5 --stride 8 --budget L/8 --on-paper 'RTX 4090'\n\n"
+      "The policy is `recycled` unless another is given. The replay is teacher-forced: the recorded queries and keys "
+      "stay\n"
+      "what they were, so against a free run its numbers are an estimate. Every policy runs on a full-attention "
+      "trace:\n"
+      "h2o if the prompt's row sums were recorded (they are unless left out), snapkv and pyramidkv with a window of "
+      "at\n"
+      "most 64. With --from-maps, oracle masses are upper bounds; full, streaming, streaming_refresh, oracle and\n"
+      "recycled on a fixed schedule are known well enough.");
+  command->callback([options, &globals] { replay(*options, globals); });
+}
+
+}  // namespace reattend::cli

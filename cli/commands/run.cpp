@@ -1,0 +1,221 @@
+// `reattend run`: generates text under a policy and prints the numbers that can't flatter.
+#include <cstdio>
+#include <string>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/utf8.h"
+#include "cli/command.h"
+#include "cli/options/model_options.h"
+#include "cli/options/policy_options.h"
+#include "cli/options/prompt_cache_option.h"
+#include "engine/generate.h"
+#include "engine/record/nvtx.h"
+#include "kernels/cpu/stream.h"
+#include "policies/policy.h"
+
+namespace reattend::cli {
+namespace {
+
+constexpr double kStreamSeconds = 0.5;
+
+struct RunOptions {
+  ModelOptions model;
+  PromptOptions prompt;
+  PromptCacheOption prompt_cache;
+  PolicyOptions policy;
+  SamplerOptions sampler;
+  int64_t steps = 128;
+  bool ignore_end = false, shadow = false, list_policies = false;
+};
+
+/// Counts full and partial steps over layers and KV heads.
+class StepCounter : public Observer {
+ public:
+  void step_end(const StepView& step) override {
+    for (const HeadLog& head : step.heads) {
+      ++(head.full ? full_ : partial_);
+      positions_ += head.positions;
+    }
+  }
+  int64_t total() const { return full_ + partial_; }
+  double partial() const { return total() > 0 ? static_cast<double>(partial_) / static_cast<double>(total()) : 0; }
+  /// Attended to per step, layer and KV head.
+  double positions() const { return total() > 0 ? static_cast<double>(positions_) / static_cast<double>(total()) : 0; }
+
+ private:
+  int64_t full_ = 0, partial_ = 0, positions_ = 0;
+};
+
+/// What a run prints, once.
+struct RunReport {
+  std::string model, policy, text{};
+  int64_t n_prompt = 0, n_step = 0, threads = 0;
+  double decode_seconds = 0;
+  BytesRead bytes{};
+  double partial = 0, positions = 0;
+  double stream_gbps = 0;  ///< 0: not measured
+  uint64_t logits_hash = 0;
+  bool stopped = false;
+
+  double tokens_per_second() const { return decode_seconds > 0 ? static_cast<double>(n_step) / decode_seconds : 0; }
+  double ms_per_token() const { return n_step > 0 ? decode_seconds * 1e3 / static_cast<double>(n_step) : 0; }
+  double gbps() const {
+    const auto total = static_cast<double>(bytes.weights + bytes.attend + bytes.select);
+    return decode_seconds > 0 ? total / decode_seconds / 1e9 : 0;
+  }
+  double of_stream() const { return stream_gbps > 0 ? gbps() / stream_gbps : 0; }
+};
+
+void print_json(const RunReport& report, const CachedPrefill& prefilled) {
+  nlohmann::json json = {{"model", report.model},
+                         {"policy", report.policy},
+                         {"threads", report.threads},
+                         {"n_prompt", report.n_prompt},
+                         {"n_step", report.n_step},
+                         {"decode_s", report.decode_seconds},
+                         {"tokens_per_s", report.tokens_per_second()},
+                         {"ms_per_token", report.ms_per_token()},
+                         {"bytes_weights", report.bytes.weights},
+                         {"bytes_attend", report.bytes.attend},
+                         {"bytes_select", report.bytes.select},
+                         {"gb_per_s", report.gbps()},
+                         {"stream_gb_per_s", report.stream_gbps},
+                         {"of_stream", report.stopped ? nlohmann::json() : nlohmann::json(report.of_stream())},
+                         {"recycled", report.partial},
+                         {"positions", report.positions},
+                         {"logits_hash", fmt::format("{:016x}", report.logits_hash)},
+                         {"stopped", report.stopped},
+                         {"text", report.text}};
+  PromptCacheOption::report(prefilled, json);
+  fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+}
+
+void print_lines(const RunReport& report, const std::string& prefill_line) {
+  fmt::print(stderr, "\n{}\n", prefill_line);
+  const std::string stream =
+      report.stream_gbps > 0 ? fmt::format(" ({:.0f} % of stream {:.1f})", 100 * report.of_stream(), report.stream_gbps)
+                             : std::string();
+  fmt::print(stderr, "decode   {} tokens  {:.1f} tok/s  {:.2f} ms/token  {:.1f} GB/s{}  recycled {:.0f} %  #{:016x}\n",
+             report.n_step, report.tokens_per_second(), report.ms_per_token(), report.gbps(), stream,
+             100 * report.partial, report.logits_hash);
+  fmt::print(stderr, "policy   {}  {:.0f} positions attended to per step and head\n", report.policy, report.positions);
+}
+
+void list_policies(const Globals& globals) {
+  nlohmann::json list = nlohmann::json::array();
+  for (const PolicyInfo& policy : policy_registry()) {
+    if (globals.json) {
+      list.push_back({{"name", policy.name},
+                      {"source", policy.source},
+                      {"keeps", policy.keeps},
+                      {"reads", policy.reads},
+                      {"memory", policy.memory},
+                      {"cost", policy.cost}});
+      continue;
+    }
+    fmt::print("{}\n  keeps   {}\n  reads   {}\n  memory  {}\n  cost    {}\n  source  {}\n", policy.name, policy.keeps,
+               policy.reads, policy.memory, policy.cost, policy.source);
+  }
+  if (globals.json) fmt::print("{}\n", list.dump());
+}
+
+void run(const RunOptions& options, const Globals& globals) {
+  if (options.list_policies) return list_policies(globals);
+  const Settings settings = options.policy.settings();
+  const BackendOptions device = options.model.backend();
+  const Model model = Model::open(find_model(options.model.model));
+  options.policy.check_layers(settings, model.shape().n_layer);
+  const Tokenizer tokenizer(model.file());
+  const std::vector<int32_t> prompt = options.prompt.read(tokenizer);
+  const int32_t n_ctx = options.model.n_ctx(model.shape(), static_cast<int64_t>(prompt.size()), options.steps);
+
+  ThreadPool pool(globals.threads);
+  Backend backend = make_backend(device, model, pool);
+  CachedPrefill prefilled = options.prompt_cache.prefill(
+      backend, model, prompt,
+      {.n_ctx = n_ctx,
+       .needs = needs_of({&settings, 1}, model.shape(), static_cast<int32_t>(prompt.size())),
+       .progress = make_progress(globals.progress),
+       .cancel = globals.cancel});
+
+  RunReport report = {.model = model.path().filename().string(),
+                      .policy = settings.summary(),
+                      .n_prompt = static_cast<int64_t>(prompt.size()),
+                      .threads = pool.n_thread()};
+  Sampler sampler(options.sampler);
+  Utf8Stream characters;
+  const auto show = [&report, &globals](const std::string& text) {
+    report.text += text;
+    if (globals.json) return;
+    fmt::print("{}", text);
+    std::fflush(stdout);
+  };
+  StepCounter counter;
+  std::vector<Observer*> observers = {&counter};
+  const std::unique_ptr<Observer> ranges = make_nvtx_observer();
+  if (ranges != nullptr) observers.push_back(ranges.get());
+  // Progress would run through the text; the text is the progress.
+  const Generated generated = generate(backend, model, *prefilled.sequence, prefilled,
+                                       {.settings = settings,
+                                        .n_step = static_cast<int32_t>(options.steps),
+                                        .shadow = options.shadow,
+                                        .next_token =
+                                            [&](int32_t /*t*/, std::span<const float> logits) {
+                                              const int32_t id = sampler.sample(logits);
+                                              if (tokenizer.is_end(id) && !options.ignore_end) return int32_t{-1};
+                                              show(characters.push(tokenizer.piece(id)));
+                                              return id;
+                                            },
+                                        .observers = observers,
+                                        .progress = globals.json ? make_progress(globals.progress) : ProgressFn(),
+                                        .cancel = globals.cancel});
+  show(characters.finish());
+
+  report.n_step = static_cast<int64_t>(generated.tokens.size());
+  report.decode_seconds = generated.seconds;
+  report.bytes = generated.bytes;
+  report.partial = counter.partial();
+  report.positions = counter.positions();
+  report.logits_hash = generated.logits_hash;
+  report.stopped = globals.cancel.raised();
+  prefilled.sequence.reset(), backend = {};  // the stream is measured with 256 MB, which need not come on top
+  if (!report.stopped) report.stream_gbps = cpu::stream_gbps(pool, kStreamSeconds).best;
+  if (globals.json) {
+    print_json(report, prefilled);
+  } else {
+    fmt::print("\n");
+    std::fflush(stdout);
+    print_lines(report, options.prompt_cache.line(prefilled));
+  }
+  if (report.stopped) throw Cancelled{};
+}
+
+}  // namespace
+
+void add_run(CLI::App& app, const Globals& globals) {
+  CLI::App* const command = app.add_subcommand("run", "Generate text under a policy; prints speed, bytes and a hash");
+  const auto options = std::make_shared<RunOptions>();
+  options->model.add_to(*command);
+  options->prompt.add_to(*command);
+  options->prompt_cache.add_to(*command);
+  add_sampler_options(*command, options->sampler);
+  options->policy.add_to(*command);
+  command->add_option("--steps,-n", options->steps, "Tokens to generate")->type_name("N")->capture_default_str();
+  command->add_flag("--ignore-end", options->ignore_end, "Go on after the end-of-text token");
+  command->add_flag("--shadow", options->shadow, "The policy decides and is counted, the output stays full attention");
+  command->add_flag("--list-policies", options->list_policies, "List the policies and what each costs");
+  command->footer(
+      "Examples:\n"
+      "  reattend run --prompt \"Why is the sky blue?\"\n"
+      "  reattend run --prompt-file book.txt --raw --steps 256 --policy recycled --stride 16 --budget 512\n"
+      "  reattend run --prompt \"Tell me a story.\" --temperature 0.8 --top-p 0.95 --seed 7\n"
+      "  reattend run --list-policies\n\n"
+      "Text goes to stdout, numbers to stderr (with --json: all as one object to stdout). GB/s are bytes counted, not\n"
+      "estimated; stream is this machine's read bandwidth, measured after the run.");
+  command->callback([options, &globals] { run(*options, globals); });
+}
+
+}  // namespace reattend::cli

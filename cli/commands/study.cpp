@@ -1,0 +1,338 @@
+// `reattend study`: how well each estimate of a replay ranks settings, held against what the engine measures.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "cli/command.h"
+#include "cli/commands/traced_run.h"
+#include "cli/reports/study.h"
+#include "engine/record/calibrate.h"
+#include "policies/policy_list.h"
+#include "replay/estimates.h"
+#include "replay/summary.h"
+#include "tune/settings_file.h"
+
+namespace reattend::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Options {
+  std::vector<std::string> traces, estimates;
+  std::string out = "study", policies;
+  EngineOptions engine;
+  int32_t repeats = 2;
+  bool no_mass = false, settings = false;
+};
+
+/// Every policy at budgets from careful to reckless; recycled over strides, pools, gates and ways to refresh.
+constexpr const char* kDefaultSettings =
+    "recycled:S=4:K=L/4,recycled:S=16:K=L/4,recycled:S=64:K=L/4,recycled:S=4:K=L/8,recycled:S=16:K=L/8,"
+    "recycled:S=64:K=L/8,recycled:S=4:K=L/16,recycled:S=16:K=L/16,recycled:S=64:K=L/16,recycled:S=4:K=64,"
+    "recycled:S=16:K=64,recycled:S=64:K=64,recycled:S=16:K=L/8:pool=15,recycled:S=2:K=L/"
+    "16:schedule=query:threshold=0.8,"
+    "recycled:S=4:K=L/8:schedule=query:threshold=0.85,recycled:S=4:K=L/8:schedule=query:threshold=0.95,"
+    "recycled:S=8:K=L/8:refresh=score_only,recycled:S=16:K=L/8:dense_layers=[0],recycled:S=16:K=L/8:reduce=mean,"
+    "recycled:S=16:K=L/4:pool=1,recycled:S=4:K=L/8:pool=1,recycled:S=16:K=L/8:pool=1,recycled:S=4:K=64:pool=1,"
+    "oracle:K=L/8,oracle:K=64,snapkv:K=L/8,snapkv:K=64,pyramidkv:K=L/8,streaming:K=L/4,streaming:K=L/8,"
+    "streaming_refresh:S=10:K=L/8,h2o:K=L/4,h2o:K=L/8,h2o:K=64,tova:K=L/4,tova:K=L/8,quest:K=L/4,quest:K=L/8,"
+    "tokenselect:K=L/8";
+
+/// Those of the list that the trace can be replayed under; of a list that nobody wrote, the others are left out.
+std::vector<Settings> settings_for(const Options& options, const TraceInfo& info) {
+  const bool chosen = !options.policies.empty();
+  std::vector<Settings> all = parse_policies(chosen ? options.policies : kDefaultSettings, {});
+  const RunShape shape = {
+      .n_layer = info.n_layer, .n_head = info.n_head, .n_kv_head = info.n_kv_head, .n_prompt = info.n_prompt};
+  std::vector<Settings> out;
+  for (const Settings& each : all) {
+    if (std::find(out.begin(), out.end(), each) != out.end() || each.policy() == "full") continue;
+    try {
+      const std::unique_ptr<Policy> policy = make_policy(each, shape);
+      if (policy->needs().row_sums && !info.has_prompt_row_sums) {
+        fail({.where = info.path.string(),
+              .expected = "sums of the prompt's attention rows",
+              .got = "a trace without them",
+              .remedy = "record it with --prompt-rows"});
+      }
+      out.push_back(each);
+    } catch (const Error& error) {
+      if (chosen) throw Error(fmt::format("{}: {}", each.summary(), error.what()), error.code());
+      fmt::print(stderr, "reattend: left out: {}: {}\n", each.summary(), error.what());
+    }
+  }
+  if (out.empty()) fail_usage({"--policies", "at least one setting besides full", "none", ""});
+  return out;
+}
+
+fs::path file_of(const Options& options, const std::string& name) {
+  return fs::path(options.out) / fmt::format("prompt-{}.json", name);
+}
+
+StudyPrompt read_prompt(const fs::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  return study_prompt_from_json(nlohmann::json::parse(in, nullptr, false), path.string());
+}
+
+void save(const Options& options, const StudyPrompt& prompt) {
+  write_text_file(file_of(options, prompt.name), to_json(prompt).dump(1) + "\n", true);
+}
+
+/// Replays what the prompt does not have yet, layer by layer, so that each layer is prepared once.
+void replay_missing(StudyPrompt& prompt, const std::vector<Settings>& settings, Replayer& replayer,
+                    const ProgressFn& progress, const Cancel& cancel) {
+  const TraceInfo& info = replayer.info();
+  std::vector<Settings> missing;
+  for (const Settings& each : settings) {
+    if (prompt.find(each) == nullptr) prompt.points.push_back({.settings = each, .estimates = {}, .measured = {}});
+  }
+  for (const StudyPoint& point : prompt.points) {
+    // An older program's file may lack the estimates, or the work that times are made of.
+    if (point.estimates.empty() || point.work.run + point.work.kept <= 0) missing.push_back(point.settings);
+  }
+  std::vector<std::vector<LayerReplay>> replayed(missing.size());
+  for (int32_t layer = 0; layer < info.n_layer; ++layer) {
+    for (size_t i = 0; i < missing.size(); ++i) {
+      if (progress) {
+        progress(prompt.name + ": replay", static_cast<double>(layer * missing.size() + i),
+                 static_cast<double>(info.n_layer * missing.size()), "layers");
+      }
+      ReplayResult one = replayer.run({.settings = missing[i], .layers = {layer}, .estimates = true}, {}, cancel);
+      replayed[i].push_back(std::move(one.layers.front()));
+    }
+  }
+  for (size_t i = 0; i < missing.size(); ++i) {
+    const ReplaySummary total = summarize(info, replayed[i]);
+    prompt.predicted_full_ms = total.ms_per_token_full;
+    StudyPoint& point = *prompt.find(missing[i]);
+    point.estimates = evaluate_estimates({info.n_step, replayed[i]});
+    point.recovered = total.recovered, point.predicted_ms = total.ms_per_token;
+    point.work = work_of(info, replayed[i]);
+    point.read = (total.bytes_attend + total.bytes_select) / attend_bytes(info, full_work(info));
+  }
+}
+
+/// All settings take turns in each round, and the machine is calibrated between them.
+void time_all(StudyPrompt& prompt, const Options& options, TracedRun& run, TraceInfo info, ThreadPool& pool,
+              const ProgressFn& progress, const Cancel& cancel) {
+  std::vector<StepClock> clocks(prompt.points.size() + 1);
+  constexpr size_t kRunsPerCalibration = 4;
+  const bool calibrates = info.n_step >= Calibrator::kFewestSteps;
+  Calibrator calibrator(run.backend(), run.model(), run.prefilled(), pool, info.n_step);
+  for (int32_t round = 0; round < options.repeats; ++round) {
+    for (size_t i = 0; i < clocks.size(); ++i) {
+      if (progress) {
+        progress(prompt.name + ": timing", static_cast<double>(round * clocks.size() + i),
+                 static_cast<double>(static_cast<size_t>(options.repeats) * clocks.size()), "runs");
+      }
+      if (calibrates && i % kRunsPerCalibration == 0) calibrator.round(cancel);
+      const Settings settings = i == 0 ? Settings("full") : prompt.points[i - 1].settings;
+      run_timed(run.backend(), run.model(), run.prefilled(), run.full(), settings, clocks[i], {}, cancel);
+    }
+  }
+  if (calibrates) prompt.here = info.calibration = calibrator.result();
+  prompt.full_ms = clocks.front().ms_per_token();
+  if (calibrates) prompt.here_full_ms = predict_ms(info, full_work(info));
+  for (size_t i = 1; i < clocks.size(); ++i) {
+    StudyPoint& point = prompt.points[i - 1];
+    point.measured->ms = clocks[i].ms_per_token();
+    if (calibrates) point.here_ms = predict_ms(info, point.work);
+  }
+}
+
+/// Measures what was not, saving after each; then times all.
+void measure_missing(StudyPrompt& prompt, const Options& options, TracedRun& run, const TraceInfo& info,
+                     ThreadPool& pool, const ProgressFn& progress, const Cancel& cancel) {
+  size_t n_done = 0;
+  for (StudyPoint& point : prompt.points) {
+    const std::string what =
+        fmt::format("{}: setting {} of {}, {}", prompt.name, ++n_done, prompt.points.size(), point.settings.summary());
+    if (point.measured) continue;
+    const ProgressFn named =
+        !progress ? ProgressFn() : [&](const std::string&, double done, double total, const std::string& unit) {
+          progress(what, done, total, unit);
+        };
+    const ScoreSummary score = summarize(run_teacher_forced(run.backend(), run.model(), run.prefilled(), run.full(),
+                                                            point.settings, !options.no_mass, named, cancel)
+                                             .steps);
+    point.measured = {
+        .kl = score.kl, .kl_p95 = score.kl_p95, .agreement = score.agreement, .recovered = score.recovered};
+    save(options, prompt);
+  }
+  const bool timed = prompt.full_ms > 0 && std::all_of(prompt.points.begin(), prompt.points.end(),
+                                                       [](const StudyPoint& p) { return p.measured->ms > 0; });
+  if (options.repeats == 0 || timed) return;
+  time_all(prompt, options, run, info, pool, progress, cancel);
+  save(options, prompt);
+}
+
+/// Each trace has a prompt of its own, so in a folder it has a file of its own.
+EngineOptions engine_for(const Options& options, const std::string& name) {
+  EngineOptions out = options.engine;
+  std::string& file = out.prompt_cache.file;
+  if (!file.empty() && fs::is_directory(file)) file = (fs::path(file) / (name + ".prompt")).string();
+  return out;
+}
+
+void study_trace(const std::string& path, const Options& options, const Globals& globals, const ProgressFn& progress) {
+  ThreadPool pool(globals.threads);
+  const std::shared_ptr<TraceReader> trace = TraceReader::open(path);
+  const TraceInfo& info = trace->info();
+  if (!info.warning.empty()) fmt::print(stderr, "reattend: {}: {}\n", path, info.warning);
+  StudyPrompt prompt = {.name = fs::path(path).stem().string(),
+                        .trace = path,
+                        .fingerprint = fingerprint(*trace),
+                        .n_prompt = info.n_prompt,
+                        .n_step = info.n_step};
+  if (const fs::path file = file_of(options, prompt.name); fs::exists(file)) {
+    StudyPrompt old = read_prompt(file);
+    if (old.fingerprint != prompt.fingerprint) {
+      fail({.where = file.string(),
+            .expected = fmt::format("the study of {}", path),
+            .got = fmt::format("that of another trace of this name ({})", old.trace),
+            .remedy = "choose another folder with --out"});
+    }
+    prompt = std::move(old);
+  }
+  {
+    Replayer replayer(trace, pool);
+    replay_missing(prompt, settings_for(options, info), replayer, progress, globals.cancel);
+  }
+  save(options, prompt);
+  const auto done = [&](const StudyPoint& point) {
+    return point.measured && (options.repeats == 0 || point.measured->ms > 0);
+  };
+  if (std::all_of(prompt.points.begin(), prompt.points.end(), done)) return;
+  std::vector<Settings> all;
+  for (const StudyPoint& point : prompt.points) all.push_back(point.settings);
+  TracedRun run(engine_for(options, prompt.name), *trace, all, pool, progress, globals.cancel);
+  measure_missing(prompt, options, run, info, pool, progress, globals.cancel);
+}
+
+/// Every prompt that the folder has, by name.
+std::vector<StudyPrompt> read_folder(const Options& options) {
+  std::set<fs::path> files;
+  for (const auto& entry : fs::directory_iterator(options.out)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with("prompt-") && name.ends_with(".json")) files.insert(entry.path());
+  }
+  if (files.empty()) {
+    fail({.where = options.out,
+          .expected = "the study of at least one prompt",
+          .got = "none",
+          .remedy = "name traces to study"});
+  }
+  std::vector<StudyPrompt> prompts;
+  for (const fs::path& file : files) prompts.push_back(read_prompt(file));
+  return prompts;
+}
+
+/// Estimates for the scatter plots: those asked for, otherwise the winner, the plainest and what was first thought
+/// best.
+std::vector<size_t> shown_estimates(const Options& options, const std::vector<const StudyPrompt*>& prompts) {
+  std::vector<size_t> out;
+  const auto add = [&](std::string_view name) {
+    const auto at = static_cast<size_t>(&estimate_named(name, "--estimates") - estimates().data());
+    if (std::find(out.begin(), out.end(), at) == out.end()) out.push_back(at);
+  };
+  for (const std::string& name : options.estimates) add(name);
+  if (!out.empty()) return out;
+  add(estimates()[score_estimates(prompts).front().estimate].name), add("lost_mass"), add("output_error_p95");
+  return out;
+}
+
+void report(const Options& options, const Globals& globals) {
+  const std::vector<StudyPrompt> prompts = read_folder(options);
+  std::vector<const StudyPrompt*> all;
+  for (const StudyPrompt& each : prompts) all.push_back(&each);
+  const std::vector<size_t> shown = shown_estimates(options, all);
+  const fs::path folder = options.out;
+  std::string text = to_markdown(all);
+  if (options.settings) text += "\n" + settings_table(all);
+  write_text_file(folder / "study.md", text, true);
+  write_text_file(folder / "scatter.svg", to_svg(scatter(all, shown)), true);
+  write_text_file(folder / "predicted.svg", to_svg(predicted_chart(all)), true);
+  if (globals.json) {
+    fmt::print("{}\n", study_to_json(all).dump(1));
+  } else {
+    fmt::print("{}\nwritten to {}: study.md, scatter.svg, predicted.svg\n", text, options.out);
+  }
+}
+
+void study(const Options& options, const Globals& globals) {
+  for (const std::string& name : options.estimates) estimate_named(name, "--estimates");
+  std::set<std::string> names;
+  for (const std::string& path : options.traces) {
+    if (names.insert(fs::path(path).stem().string()).second) continue;
+    fail_usage({"traces", "files whose names differ (they name the prompts)", path, ""});
+  }
+  if (const std::string& file = options.engine.prompt_cache.file;
+      !file.empty() && options.traces.size() > 1 && !fs::is_directory(file)) {
+    fail_usage({.where = "--prompt-cache",
+                .expected = "a folder that exists, for several traces: each prompt has a file of its own in it",
+                .got = file,
+                .remedy = "make the folder, or study one trace at a time"});
+  }
+  std::error_code made;
+  fs::create_directories(options.out, made);
+  if (made || !fs::is_directory(options.out)) {
+    fail({.where = "--out " + options.out,
+          .expected = "a folder",
+          .got = made ? made.message() : "a file",
+          .remedy = ""});
+  }
+  const ProgressFn progress = make_progress(globals.progress);
+  try {
+    for (const std::string& path : options.traces) study_trace(path, options, globals, progress);
+  } catch (const Cancelled&) {
+    fmt::print(stderr, "reattend: stopped; what was measured is in {} and the same command goes on from there\n",
+               options.out);
+    throw;
+  }
+  report(options, globals);
+}
+
+}  // namespace
+
+void add_study(CLI::App& app, const Globals& globals) {
+  CLI::App* const command =
+      app.add_subcommand("study", "How well each estimate of a replay ranks settings, against the engine's KL");
+  const auto options = std::make_shared<Options>();
+  command->add_option("traces", options->traces, "Traces of full-attention runs; none: report what --out holds")
+      ->type_name("TRACE...");
+  command->add_option("--out,-o", options->out, "Folder of the results; a stopped study goes on where it was")
+      ->type_name("FOLDER")
+      ->capture_default_str();
+  command
+      ->add_option("--policies", options->policies,
+                   "Settings to try, NAME[:KEY=VALUE...] parted by commas [39 over all policies]")
+      ->type_name("LIST");
+  command->add_option("--estimates", options->estimates, "Estimates to plot [the best, lost_mass, output_error_p95]")
+      ->delimiter(',')
+      ->type_name("NAME,NAME..");
+  command->add_option("--repeats", options->repeats, "Rounds of timing, in which the settings take turns; 0: no times")
+      ->type_name("N")
+      ->check(CLI::Range(0, 1000))
+      ->capture_default_str();
+  command->add_flag("--no-mass", options->no_mass, "Do not measure recovered mass in the engine (most of the work)");
+  command->add_flag("--settings", options->settings, "Also print every setting of every prompt");
+  options->engine.add_to(*command);
+  options->engine.prompt_cache.add_to(*command);
+  command->footer(
+      "Examples:\n"
+      "  reattend study prose.h5 code.h5 --out study\n"
+      "  reattend study --out study --settings\n"
+      "  reattend study trace.h5 --policies recycled:S=4:K=256,recycled:S=16:K=256,h2o:K=256 --repeats 0\n\n"
+      "Each trace is replayed under every setting and run by the engine, teacher-forced on the recorded tokens. Then\n"
+      "each estimate is correlated with KL within each prompt and over all, and chosen on half of them for the rest.\n"
+      "Between the timed runs the machine is calibrated: predicted times are held against the measured ones from that\n"
+      "calibration and from the trace's. --prompt-cache takes a folder for several traces.");
+  command->callback([options, &globals] { study(*options, globals); });
+}
+
+}  // namespace reattend::cli

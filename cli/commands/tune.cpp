@@ -1,0 +1,274 @@
+// `reattend tune`: sweeps a trace, shows the Pareto front and writes the recommended settings with their evidence.
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <optional>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "cli/command.h"
+#include "cli/commands/tune_engines.h"
+#include "cli/commands/tune_inputs.h"
+#include "cli/options/calibration_option.h"
+#include "cli/options/lists.h"
+#include "cli/options/policy_options.h"
+#include "cli/reports/results.h"
+#include "cli/reports/tune.h"
+#include "policies/policy_list.h"
+#include "replay/estimates.h"
+#include "tune/settings_file.h"
+#include "tune/tune.h"
+
+namespace reattend::cli {
+namespace {
+
+struct Options {
+  std::string out = "reattend.toml", budgets, strides, gate_strides, thresholds, policies, estimate, report;
+  std::vector<std::string> traces, verified, validate;
+  bool force = false;
+  int measure = 3, schedules = TuneOptions().n_schedule;
+  TuneBounds bounds;
+  PolicyOptions policy;
+  EngineOptions engine;
+  CalibrationOption calibration;
+};
+
+TuneGrid grid_of(const Options& options) {
+  TuneGrid grid = {.base = options.policy.settings(),
+                   .budgets = parse_each("K", "budgets", options.budgets),
+                   .strides = parse_each("S", "strides", options.strides),
+                   .gate_strides = parse_each("S", "gate-strides", options.gate_strides)};
+  for (const Value& each : parse_each("threshold", "thresholds", options.thresholds))
+    grid.thresholds.push_back(std::get<double>(each));
+  if (const auto schedule = options.policy.given.find("schedule"); schedule != options.policy.given.end()) {
+    grid.fixed = schedule->second == Value(std::string("fixed")), grid.gated = !grid.fixed;
+  }
+  if (!options.policies.empty()) grid.more = parse_policies(options.policies, {});
+  return grid;
+}
+
+/// What is swept has lists of its own.
+void refuse_single_values(const Options& options) {
+  const std::pair<const char*, const char*> lists[] = {{"K", "--budgets K,K,.."},
+                                                       {"S", "--strides S,S,.. or --gate-strides S,S,.."},
+                                                       {"threshold", "--thresholds X,X,.."}};
+  for (const auto& [key, list] : lists) {
+    const auto given = options.policy.given.find(key);
+    if (given == options.policy.given.end()) continue;
+    fail_usage({.where = fmt::format("--{}", find_parameter(key)->flag),
+                .expected = fmt::format("{}: a sweep tries several", list),
+                .got = to_text(given->second),
+                .remedy = "`reattend replay` shows a single setting"});
+  }
+}
+
+void check(const Options& options) {
+  refuse_single_values(options);
+  check_bounds(options.bounds);
+  if (!options.estimate.empty()) estimate_named(options.estimate, "--estimate");
+  if (options.bounds.min_agreement && options.engine.model.empty()) {
+    fail_usage({"--min-agreement", "a --model to measure it with", "none", "a replay knows no agreement"});
+  }
+  options.calibration.check();
+  refuse_to_replace_by_text(options.out, options.force);
+  check_folder_of(options.out, "--out");
+  if (options.report.empty()) return;
+  const auto plain = [](const std::string& path) { return std::filesystem::absolute(path).lexically_normal(); };
+  check_document_path(options.report, tune_figures(), options.force, "--report");
+  for (const std::filesystem::path& file : document_files(options.report, tune_figures())) {
+    if (plain(file) != plain(options.out)) continue;
+    fail_usage({"--out", "another file than those of --report", options.out, "name one of them otherwise"});
+  }
+}
+
+void write_report(const Options& options, const TuneResult& result, bool on_paper, const Globals& globals) {
+  const TuneReport report = {.tuned = result,
+                             .settings_file = options.out,
+                             .times_from = result.times_from,
+                             .on_paper = on_paper,
+                             .verified = options.verified,
+                             .version = REATTEND_VERSION,
+                             .command_line = globals.command_line};
+  write_document(tune_document(report), options.report, options.force);
+}
+
+void warn_of(const TraceInfo& info, bool tuned_on) {
+  const std::string path = info.path.string();
+  if (!info.warning.empty()) fmt::print(stderr, "reattend: {}: {}\n", path, info.warning);
+  if (!tuned_on || info.settings.policy() == "full" || info.shadow) return;
+  fmt::print(stderr,
+             "reattend: {}: recorded under {}, whose errors are in its queries and keys; a full-attention trace tunes "
+             "better\n",
+             path, info.settings.summary());
+}
+
+/// Each trace's share of the memory that one would have.
+std::vector<std::unique_ptr<Replayer>> make_replayers(std::span<const std::shared_ptr<TraceReader>> traces,  // [n]
+                                                      ThreadPool& pool) {
+  constexpr int64_t kBytes = int64_t{2} << 30;
+  std::vector<std::unique_ptr<Replayer>> replayers;
+  for (const std::shared_ptr<TraceReader>& trace : traces) {
+    replayers.push_back(std::make_unique<Replayer>(trace, pool, kBytes / static_cast<int64_t>(traces.size())));
+  }
+  return replayers;
+}
+
+TuneResult tune_traces(const Options& options, const TuneOptions& what, const Traces& traces, ThreadPool& pool,
+                       const Globals& globals) {
+  const ProgressFn progress = make_progress(globals.progress);
+  const size_t n_tuned = options.traces.size();
+  std::optional<TuneEngines> engines;
+  if (!options.engine.model.empty()) {
+    engines.emplace(options.engine, traces, make_grid(what.grid, traces.front()->info()), pool, progress,
+                    globals.cancel);
+  }
+  const auto measure = [&](const Settings& settings, size_t trace) { return engines->measure(settings, trace); };
+  std::vector<std::unique_ptr<Replayer>> replayers = make_replayers(std::span(traces).first(n_tuned), pool);
+  std::vector<Replayer*> tuned_on;
+  for (const std::unique_ptr<Replayer>& each : replayers) tuned_on.push_back(each.get());
+  TuneResult result = tune(tuned_on, what, engines ? MeasureFn(measure) : MeasureFn(), progress, globals.cancel);
+  replayers.clear();
+  for (size_t i = n_tuned; i < traces.size(); ++i) {
+    Replayer replayer(traces[i], pool);
+    std::function<Measured(const Settings&)> measure_there;
+    if (engines) measure_there = [&](const Settings& settings) { return measure(settings, i); };
+    const auto& other = what.calibrations;
+    hold_out(result, replayer, other.empty() ? std::nullopt : std::optional(other[i]), measure_there, progress,
+             globals.cancel);
+  }
+  return result;
+}
+
+void run(const Options& options, const Globals& globals) {
+  check(options);
+  TuneOptions what = {.grid = grid_of(options),
+                      .bounds = options.bounds,
+                      .estimate = options.estimate,
+                      .verified = {},
+                      .n_measure = options.measure,
+                      .n_schedule = options.schedules};
+  const size_t n_tuned = options.traces.size();
+  const Traces traces = open_traces(options.traces, options.validate);
+  const auto tuned_on = std::span(traces).first(n_tuned);
+  // `verify` predicts with the trace's own calibration: its ratio says nothing of times by another one.
+  what.verified = read_verified(options.verified, tuned_on, !options.calibration.given());
+  std::vector<const TraceInfo*> infos;
+  for (const std::shared_ptr<TraceReader>& each : tuned_on) infos.push_back(&each->info());
+  for (size_t i = n_tuned; i < traces.size(); ++i) check_held_out(traces[i]->info(), infos, what);
+  options.policy.check_layers(what.grid.base, traces.front()->info().n_layer);
+  for (size_t i = 0; i < traces.size(); ++i) warn_of(traces[i]->info(), i < n_tuned);
+  ThreadPool pool(globals.threads);
+  const TuneTimes times = tune_times(options.calibration, traces, n_tuned, options.engine.device, pool.n_thread());
+  what.calibrations = times.calibrations, what.other_machine = times.other_machine;
+  TuneResult result = tune_traces(options, what, traces, pool, globals);
+  result.times_from = times.text;
+  write_text_file(options.out, settings_file(result), options.force);
+  if (globals.json) {
+    nlohmann::json json = reattend::to_json(result);
+    json["times"] = times.json;
+    json["settings_file"] = options.out;
+    if (!options.report.empty()) json["report"] = options.report;
+    fmt::print("{}\n", json.dump(2));
+  } else {
+    fmt::print("{}times: {}\nwritten to {}\n", to_table(result), result.times_from, options.out);
+  }
+  if (options.report.empty()) return;
+  write_report(options, result, times.on_paper, globals);  // last: what was found has been printed if this fails
+  if (!globals.json) fmt::print("report in {}\n", options.report);
+}
+
+}  // namespace
+
+void add_tune(CLI::App& app, const Globals& globals) {
+  CLI::App* const command =
+      app.add_subcommand("tune", "Sweep S, K and threshold on a trace and write the best settings");
+  const auto options = std::make_shared<Options>();
+  options->policy.initial = "recycled";
+  command
+      ->add_option("traces", options->traces,
+                   "Traces of full-attention runs of one model; with several, bounds hold on each of them")
+      ->required()
+      ->type_name("TRACE");
+  command->add_option("--out,-o", options->out, "Settings file to write")->type_name("FILE")->capture_default_str();
+  command->add_flag("--force", options->force, "Replace --out and --report if they exist");
+  command
+      ->add_option("--report", options->report,
+                   "Also write a report: FILE.html (one page with its figures) or FILE.md (figures beside it)")
+      ->type_name("FILE");
+  const auto bound = [&](const char* name, std::optional<double>& target, const char* help) {
+    command->add_option(name, target, help)->type_name("NUMBER")->group("Bounds");
+  };
+  command
+      ->add_option("--max-kl", options->bounds.max_kl,
+                   "Bound on the mean KL to full attention, nats: predicted where this model was studied, and measured")
+      ->type_name("NUMBER")
+      ->capture_default_str()
+      ->group("Bounds");
+  bound("--max-ms", options->bounds.max_ms,
+        "Bound on ms/token: predicted, and measured (only the latter where a trace has no calibration)");
+  bound("--min-agreement", options->bounds.min_agreement, "Bound on top-1 agreement, measured (needs --model)");
+  bound("--max-lost-mass", options->bounds.max_lost_mass,
+        "Bound on the mean lost attention mass (0.1 where no KL can be predicted)");
+  bound("--max-output-error", options->bounds.max_output_error,
+        "Bound on the 95th percentile of relative output error (0.5 where no KL can be predicted)");
+  command->add_option("--estimate", options->estimate, "What settings are ranked by [the tuner's in docs/study.md]")
+      ->type_name("NAME");
+  options->calibration.add_to(*command);
+  command
+      ->add_option(
+          "--verified", options->verified,
+          "What `reattend verify --out` found: corrects KL, and times by the same trace's own calibration; may be "
+          "repeated")
+      ->type_name("FILE")
+      ->allow_extra_args(false);
+  command
+      ->add_option("--validate", options->validate,
+                   "A trace to try the choice on that it was not tuned on; may be repeated")
+      ->type_name("TRACE")
+      ->allow_extra_args(false);
+  command->add_option("--measure", options->measure, "Candidates that are measured in the engine, with --model")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  command
+      ->add_option("--schedules", options->schedules,
+                   "Schedules that give each layer a stride and a budget of its own, tried at most; 0: none")
+      ->type_name("N")
+      ->check(CLI::Range(0, 1000))
+      ->capture_default_str();
+  command->add_option("--policies", options->policies, "Tried besides the sweep: NAME[:KEY=VALUE...] parted by commas")
+      ->type_name("LIST");
+  options->engine.add_to(*command, "none: nothing is measured");
+  options->engine.prompt_cache.add_to(*command);
+  for (const char* const of_engine : {"--device", "--prompt-cache"}) {
+    command->get_option(of_engine)->needs(command->get_option("--model"));
+  }
+  command->add_option("--budgets", options->budgets, "Budgets to try, such as L/8,512 (default L/2 to L/32)")
+      ->type_name("K,K,..");
+  command->add_option("--strides", options->strides, "Strides of the fixed schedule (default 2 to 64)")
+      ->type_name("S,S,..");
+  command->add_option("--gate-strides", options->gate_strides, "Strides of the query schedule (default 2,4,8)")
+      ->type_name("S,S,..");
+  command->add_option("--thresholds", options->thresholds, "Thresholds of the query schedule (default 0.7 to 0.95)")
+      ->type_name("X,X,..");
+  options->policy.add_to(*command);
+  command->footer(
+      "Examples:\n"
+      "  reattend tune trace.h5\n"
+      "  reattend tune trace.h5 --model SmolLM2-135M-Instruct.Q4_1.gguf --max-kl 0.05 --out careful.toml\n"
+      "  reattend tune prose.h5 code.h5 --validate list.h5 --model SmolLM2-135M-Instruct.Q4_1.gguf --report "
+      "report.html\n"
+      "  reattend tune trace.h5 --policies h2o:K=L/4,snapkv:K=L/4 --verified verified.json\n"
+      "  reattend tune trace.h5 --budgets 256,512,1024 --strides 8,16 --pool 15 --json\n\n"
+      "Options of the policy such as --pool hold for the whole sweep; --schedule restricts it to fixed or gated\n"
+      "settings. The front is over predicted time, the estimate and lost mass; mass alone ranks settings wrongly.\n"
+      "With --model the fastest candidates are run in the engine; without it the KL is a prediction, and the result\n"
+      "says how far it may be off.\n"
+      "With several traces bounds hold on each, times are means, and --prompt-cache FILE serves the first one's "
+      "prompt;\n"
+      "another's is kept in FILE with the trace's name and a digest before its suffix. docs/tune.md has a worked "
+      "example.");
+  command->callback([options, &globals] { run(*options, globals); });
+}
+
+}  // namespace reattend::cli

@@ -1,0 +1,74 @@
+// Weights are shared by all runs of one type of cache; prompts are dropped before memory runs out.
+#include "cli/commands/tune_engines.h"
+
+#include <fmt/format.h>
+
+namespace reattend::cli {
+namespace {
+
+/// Of prefilled prompts, held together: ten of 8,192 tokens of SmolLM2 in f16. A prompt that has to leave is
+/// computed again when its trace is asked for.
+constexpr int64_t kHeldBytes = int64_t{2} << 30;
+
+/// Keys and values, and the logits of full attention's steps.
+int64_t bytes_of(const TraceInfo& info) {
+  return int64_t{info.n_prompt + info.n_step} * info.n_layer * info.n_kv_head * 2 *
+             row_bytes(info.kv_type, info.d_head) +
+         int64_t{info.n_step + 1} * info.n_vocab * static_cast<int64_t>(sizeof(float));
+}
+
+}  // namespace
+
+TuneEngines::TuneEngines(const EngineOptions& options, const std::vector<std::shared_ptr<TraceReader>>& traces,
+                         std::vector<Settings> policies, ThreadPool& pool, const ProgressFn& progress,
+                         const Cancel& cancel)
+    : options_(options),
+      traces_(traces),
+      policies_(std::move(policies)),
+      pool_(pool),
+      progress_(progress),
+      cancel_(cancel),
+      benches_(traces.size()),
+      device_(open_device(options, traces.front()->info(), pool)) {}
+
+Measured TuneEngines::measure(const Settings& settings, size_t trace) {
+  Bench& bench = bench_of(trace);
+  const SettingMeter::Found found = bench.meter.measure(settings, progress_, cancel_);
+  return {.kl = found.score.kl, .agreement = found.score.agreement, .ms_per_token = found.ms_per_token};
+}
+
+TuneEngines::Bench::Bench(const std::shared_ptr<TracedDevice>& device, const EngineOptions& options, TraceReader& trace,
+                          const std::vector<Settings>& policies, const ProgressFn& progress, const Cancel& cancel)
+    : run(device, options, trace, policies, progress, cancel),
+      meter(run.backend(), run.model(), run.prefilled(), run.full()) {}
+
+TuneEngines::Bench& TuneEngines::bench_of(size_t trace) {
+  if (benches_[trace]) return *benches_[trace];
+  const TraceInfo& info = traces_[trace]->info();
+  for (size_t i = 0; i < benches_.size() && bytes_ + bytes_of(info) > kHeldBytes; ++i) {
+    if (!benches_[i]) continue;
+    bytes_ -= bytes_of(traces_[i]->info());
+    benches_[i].reset();
+  }
+  const EngineOptions options = options_of(trace);
+  // Another trace may have been recorded with other types of cache or activations.
+  if (!serves(*device_, options, info)) device_ = open_device(options, info, pool_);
+  benches_[trace] = std::make_unique<Bench>(device_, options, *traces_[trace], policies_, progress_, cancel_);
+  bytes_ += bytes_of(info);
+  return *benches_[trace];
+}
+
+/// A prompt cache holds one prompt: the first trace's is FILE, another's FILE with the trace's name before the suffix,
+/// and behind it what tells it from a trace of that name in another folder.
+EngineOptions TuneEngines::options_of(size_t trace) const {
+  EngineOptions out = options_;
+  std::string& file = out.prompt_cache.file;
+  if (file.empty() || trace == 0) return out;
+  const std::filesystem::path path(file);
+  const std::string name = fmt::format("{}-{}-{}", path.stem().string(), traces_[trace]->info().path.stem().string(),
+                                       fingerprint(*traces_[trace]).substr(0, 8));
+  file = (path.parent_path() / (name + path.extension().string())).string();
+  return out;
+}
+
+}  // namespace reattend::cli

@@ -1,0 +1,31 @@
+// The policy and its parameters on the command line: every row of the parameter table is an option.
+#pragma once
+#include <map>
+#include <string>
+
+#include <CLI/CLI.hpp>
+
+#include "policies/settings.h"
+
+namespace reattend::cli {
+
+/// One option per parameter; what is given goes to `given`, which must stay where it is.
+void add_parameter_options(CLI::App& app, std::map<std::string, Value>& given);
+
+/// --policy, --settings and one option per parameter. Must stay where it is once add_to() was called.
+struct PolicyOptions {
+  std::string policy;                  ///< --policy; empty: the file's, or `initial`
+  std::string file;                    ///< --settings
+  std::string initial = "full";        ///< policy when neither option is given
+  std::map<std::string, Value> given;  ///< by key, from the parameters' own options
+
+  void add_to(CLI::App& app);
+  /// The file's settings under the options: an option replaces the file's value; another policy than the file's keeps
+  /// those of the file's values that it takes as well. Throws Error for an unknown policy, a parameter that the policy
+  /// does not take, or an unreadable file.
+  Settings settings() const;
+  /// Settings::check_against_model(), whose error names the file where a list of it is of another length.
+  void check_layers(const Settings& settings, int32_t n_layer) const;
+};
+
+}  // namespace reattend::cli

@@ -1,0 +1,24 @@
+// What `record` stores of a run: maps, measures, layers, steps.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+
+#include "cli/options/step_range.h"
+#include "traces/write/trace_header.h"
+
+namespace reattend::cli {
+
+/// Must stay where it is once add_to() was called.
+struct StorageOptions {
+  std::string maps = "top:64", measure = "full", layers, steps = "256";
+
+  void add_to(CLI::App& app);
+  StepRange range() const { return parse_steps(steps, false); }
+  /// Puts the choices into a header. Throws Error (usage) naming the option that can't be taken.
+  void fill(TraceHeader& header) const;
+};
+
+}  // namespace reattend::cli

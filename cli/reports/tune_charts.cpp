@@ -1,0 +1,197 @@
+// Figures of the tuner's points: hollow marks are predicted, filled ones measured.
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <map>
+
+#include <fmt/format.h>
+
+#include "cli/reports/tune.h"
+#include "policies/value_text.h"
+#include "replay/estimates.h"
+#include "tune/points.h"
+
+namespace reattend::cli {
+namespace {
+
+constexpr double kFigureWidth = 960;
+constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+
+/// Predicted KL where there is one; otherwise what settings are ranked by.
+struct Damage {
+  bool is_kl;
+  std::string title;
+  double of(const PointNumbers& point) const { return is_kl ? point.predicted_kl : point.estimate; }
+};
+Damage damage_of(const TuneResult& tuned) {
+  if (tuned.prediction.curve.exists()) return {true, "mean KL to full attention, nats"};
+  return {false, tuned.prediction.estimate};
+}
+
+std::string cost_title(const TuneResult& tuned) {
+  const std::string unit = tuned.calibrated ? "ms per token" : "MB per token";
+  return tuned.traces.size() > 1 ? unit + ", mean over the traces" : unit;
+}
+
+/// Short enough to stand beside a point.
+std::string label(const Settings& settings) {
+  if (settings.policy() != "recycled") return settings.policy();
+  const Value &stride = settings.get("S"), &budget = settings.get("K");
+  std::string text = fmt::format("S={} K={}", to_text(stride), to_text(budget));
+  if (settings.choice("schedule") == "query") text += fmt::format(" >{}", to_text(settings.get("threshold")));
+  return text;
+}
+
+void add(Series& series, double x, double y, const std::string& name = {}) {
+  series.x.push_back(x), series.y.push_back(y), series.labels.push_back(name);
+}
+
+/// A setting of the grid with one stride and one budget for all layers.
+bool is_swept(const TunePoint& point, const std::string& schedule) {
+  const Settings& settings = point.settings;
+  return settings.policy() == "recycled" && settings.choice("schedule") == schedule && !list_size(settings.get("S")) &&
+         !list_size(settings.get("K"));
+}
+
+/// Mean over the traces.
+double budget_of(const Settings& settings, const TuneResult& tuned) {
+  double sum = 0;
+  for (const TunedTrace& trace : tuned.traces) {
+    sum += static_cast<double>(settings.count("K", 0, trace.info.n_prompt));
+  }
+  return sum / static_cast<double>(tuned.traces.size());
+}
+
+/// Lines by name, each in the order of x; names in the order of `rank`, ascending.
+class Lines {
+ public:
+  void add(double rank, const std::string& name, double x, double y) {
+    if (std::isfinite(x) && std::isfinite(y)) lines_[{rank, name}][x] = y;
+  }
+  std::vector<Series> series() const {
+    std::vector<Series> out;
+    for (const auto& [key, points] : lines_) {
+      Series& line = out.emplace_back(
+          Series{.name = key.second, .x = {}, .y = {}, .line = true, .points = true, .style = PointStyle::hollow});
+      for (const auto& [x, y] : points) line.x.push_back(x), line.y.push_back(y);
+    }
+    return out;
+  }
+  size_t size() const { return lines_.size(); }
+
+ private:
+  std::map<std::pair<double, std::string>, std::map<double, double>> lines_;
+};
+
+/// The stride of the query schedule that was replayed most often on all layers.
+double usual_stride(const TuneResult& tuned) {
+  std::map<double, int> n;
+  for (const TunePoint& point : tuned.points) {
+    if (is_swept(point, "query") && point.whole)
+      ++n[static_cast<double>(point.settings.count_or_never("S", 0).value_or(0))];
+  }
+  const auto most = std::max_element(n.begin(), n.end(), [](auto& a, auto& b) { return a.second < b.second; });
+  return most == n.end() ? 0 : most->first;
+}
+
+}  // namespace
+
+Chart front_chart(const TuneResult& tuned) {
+  const Damage damage = damage_of(tuned);
+  const auto hollow = [](const char* name) {
+    return Series{.name = name, .x = {}, .y = {}, .line = false, .points = true, .style = PointStyle::hollow};
+  };
+  Series uniform = hollow("the same in all layers, predicted"), by_layer = hollow("by layer, predicted");
+  Series front = {.name = "nothing is both faster and better", .x = {}, .y = {}};
+  Series measured = {.name = tuned.other_machine ? "KL measured in the engine" : "measured in the engine",
+                     .x = {},
+                     .y = {},
+                     .line = false,
+                     .points = true};
+  Series moved = {.name = "from predicted to measured", .x = {}, .y = {}};
+  Series chosen = hollow("chosen");
+  chosen.style = PointStyle::ring;
+  double least = HUGE_VAL;
+  for (size_t i = 0; i < tuned.points.size(); ++i) {
+    const TunePoint& point = tuned.points[i];
+    const double y = damage.of(point);
+    if (!point.whole || std::isnan(y)) continue;
+    const bool is_chosen = i == tuned.chosen, best_so_far = y < least;  // points are in the order of their cost
+    least = std::min(least, y);
+    if (best_so_far) add(front, point.cost, y);
+    const bool named = (best_so_far || is_chosen) && point.schedule == 0;
+    add(point.schedule > 0 ? by_layer : uniform, point.cost, y, named ? label(point.settings) : "");
+    if (is_chosen) add(chosen, point.cost, y, point.schedule > 0 ? fmt::format("chosen, #{}", point.schedule) : "");
+    if (!point.measured || !damage.is_kl || !tuned.calibrated) continue;
+    // Another machine's predicted times and this one's measured ones have no axis in common.
+    const double ms = tuned.other_machine ? point.cost : point.measured->ms_per_token;
+    add(measured, ms, point.measured->kl);
+    if (is_chosen) add(chosen, ms, point.measured->kl);
+    add(moved, point.cost, y), add(moved, ms, point.measured->kl), add(moved, kNone, kNone);
+  }
+  Panel panel = {.title = tuned.traces.size() > 1 ? "every setting on its worst trace"
+                                                  : "every setting that was replayed on all layers",
+                 .x = {.title = cost_title(tuned)},
+                 .y = {.title = damage.title, .log = true}};
+  for (Series* const each : {&front, &moved, &uniform, &by_layer, &measured, &chosen}) {
+    if (!each->x.empty()) panel.series.push_back(std::move(*each));
+  }
+  const std::string unit = tuned.calibrated ? "ms" : "MB";
+  panel.marks.push_back({tuned.full_cost, fmt::format("full attention, {:.2f} {}", tuned.full_cost, unit)});
+  if (tuned.bounds.max_ms && tuned.calibrated) {
+    panel.marks.push_back({*tuned.bounds.max_ms, fmt::format("bound: {} ms", *tuned.bounds.max_ms)});
+  }
+  if (damage.is_kl) panel.levels.push_back({tuned.bounds.max_kl, fmt::format("bound: KL {}", tuned.bounds.max_kl)});
+  return {.title = "Time against damage",
+          .subtitle =
+              "Left is faster, low is closer to full attention. S: stride, K: positions kept; behind > the "
+              "threshold of the query schedule.",
+          .panels = {std::move(panel)},
+          .width = kFigureWidth};
+}
+
+Chart sweep_chart(const TuneResult& tuned, const std::string& schedule) {
+  const Damage damage = damage_of(tuned);
+  const bool query = schedule == "query";
+  const double stride = usual_stride(tuned);
+  Lines by_budget, by_step;
+  for (const TunePoint& point : tuned.points) {
+    if (!is_swept(point, schedule)) continue;
+    const Settings& settings = point.settings;
+    const double s = static_cast<double>(settings.count_or_never("S", 0).value_or(0));
+    if (s == 0 || (query && s != stride)) continue;
+    const double step = query ? settings.real("threshold", 0) : s, budget = budget_of(settings, tuned);
+    const std::string name = query ? fmt::format("threshold {}", to_text(settings.get("threshold")))
+                                   : fmt::format("S = {}", to_text(settings.get("S")));
+    if (point.whole) by_budget.add(step, name, budget, damage.of(point));
+    by_step.add(budget, fmt::format("K = {}", to_text(settings.get("K"))), step, point.cost);
+  }
+  Chart chart = {
+      .title = query ? "The sweep: query schedule" : "The sweep: fixed schedule",
+      .subtitle =
+          query ? fmt::format("At multiples of {:.0f} steps each layer asks whether its query has drifted; a higher "
+                              "threshold means more full steps. All points are predicted.",
+                              stride)
+                : "Every S-th step attends to everything and chooses the K kept positions anew. All "
+                  "points are predicted.",
+      .panels = {},
+      .width = kFigureWidth};
+  if (by_budget.size() > 0) {
+    Panel panel = {.title = "damage against budget",
+                   .x = {.title = "K, positions kept", .log = true},
+                   .y = {.title = damage.title, .log = true},
+                   .series = by_budget.series()};
+    if (damage.is_kl) panel.levels.push_back({tuned.bounds.max_kl, fmt::format("bound: KL {}", tuned.bounds.max_kl)});
+    chart.panels.push_back(std::move(panel));
+  }
+  if (by_step.size() > 0) {
+    chart.panels.push_back({.title = query ? "cost against threshold" : "cost against stride",
+                            .x = {.title = query ? "threshold" : "S, steps between full ones", .log = !query},
+                            .y = {.title = cost_title(tuned)},
+                            .series = by_step.series(),
+                            .levels = {{tuned.full_cost, "full attention"}}});
+  }
+  return chart;
+}
+
+}  // namespace reattend::cli

@@ -1,0 +1,94 @@
+// Plain double loops: these are measurements, made once per step and KV head.
+#include "kernels/measures/row_measures.h"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <limits>
+
+#include "kernels/reference/reference.h"
+
+namespace reattend {
+
+Mass measure_mass(std::span<const float> rows, int32_t group, std::span<const int32_t> set) {
+  const size_t n = rows.size() / group;
+  std::vector<double> mean(n);
+  for (int32_t h = 0; h < group; ++h) {
+    for (size_t j = 0; j < n; ++j) mean[j] += static_cast<double>(rows[h * n + j]) / group;
+  }
+  Mass mass;
+  for (const int32_t p : set) mass.recovered += mean[p];
+  const auto count = static_cast<std::ptrdiff_t>(std::min(set.size(), n));
+  std::nth_element(mean.begin(), mean.begin() + (count == static_cast<std::ptrdiff_t>(n) ? 0 : count), mean.end(),
+                   std::greater<>());
+  for (std::ptrdiff_t i = 0; i < count; ++i) mass.oracle += mean[i];
+  return mass;
+}
+
+std::vector<double> scores_of(std::span<const float> rows, int32_t group, Reduce reduce, int32_t pool) {
+  const auto n = static_cast<int64_t>(rows.size() / group);
+  const std::vector<double> wide(rows.begin(), rows.end());
+  std::vector<double> score(n), pooled(n);
+  reference::reduce_heads(wide.data(), group, n, n, reduce, score.data());
+  reference::max_pool(score.data(), n, pool, pooled.data());
+  return pooled;
+}
+
+Overlap measure_overlap(std::span<const double> score, int32_t k, std::span<const int32_t> kept) {
+  std::vector<int32_t> best(std::min<size_t>(score.size(), k));
+  reference::top_k(score.data(), static_cast<int32_t>(score.size()), k, best.data());
+  std::vector<uint8_t> in_best(score.size());
+  for (const int32_t p : best) in_best[p] = 1;
+  const auto both =
+      static_cast<double>(std::count_if(kept.begin(), kept.end(), [&](int32_t p) { return in_best[p] != 0; }));
+  const auto n_best = static_cast<double>(best.size()), n_kept = static_cast<double>(kept.size());
+  return {.overlap = both / n_best, .jaccard = both / (n_kept + n_best - both)};
+}
+
+double selection_margin(std::span<const double> score, int32_t k) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  if (k <= 0 || static_cast<size_t>(k) >= score.size()) return kInfinity;
+  std::vector<double> copy(score.begin(), score.end());
+  std::nth_element(copy.begin(), copy.begin() + (k - 1), copy.end(), std::greater<>());
+  const double cut = copy[k - 1], scale = std::max(std::abs(cut), 1e-300);
+  double above = kInfinity, below = kInfinity;  // distances to the nearest different scores
+  int32_t n_reach = 0;
+  for (const double x : score) {
+    n_reach += x >= cut ? 1 : 0;
+    if (x > cut) above = std::min(above, x - cut);
+    if (x < cut) below = std::min(below, cut - x);
+  }
+  return (n_reach == k ? below : std::min(above, below)) / scale;
+}
+
+double relative_error(std::span<const float> a, std::span<const float> b) {
+  double error = 0, norm = 0;
+  for (size_t i = 0; i < b.size(); ++i) {
+    const double difference = static_cast<double>(a[i]) - b[i];
+    error += difference * difference;
+    norm += static_cast<double>(b[i]) * b[i];
+  }
+  return std::sqrt(error / norm);
+}
+
+std::vector<double> log_softmax(std::span<const float> logits) {
+  const double top = *std::max_element(logits.begin(), logits.end());
+  double sum = 0;
+  for (const float x : logits) sum += std::exp(x - top);
+  const double shift = top + std::log(sum);
+  std::vector<double> out(logits.size());
+  std::transform(logits.begin(), logits.end(), out.begin(), [shift](float x) { return x - shift; });
+  return out;
+}
+
+double kl_divergence(std::span<const double> log_full, std::span<const double> log_policy) {
+  double kl = 0;
+  for (size_t i = 0; i < log_full.size(); ++i) kl += std::exp(log_full[i]) * (log_full[i] - log_policy[i]);
+  return kl;
+}
+
+int32_t arg_max(std::span<const float> logits) {
+  return static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+}
+
+}  // namespace reattend

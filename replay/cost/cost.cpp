@@ -1,0 +1,63 @@
+// Reading is bytes over a rate; choosing and copying rows of a few lines each is a time for every one of them.
+#include "replay/cost/cost.h"
+
+#include <algorithm>
+#include <initializer_list>
+
+namespace reattend {
+namespace {
+
+/// Keys or values of one position of one KV head.
+double row_bytes(const TraceInfo& info) {
+  return static_cast<double>(reattend::row_bytes(info.kv_type, info.d_head));
+}
+
+/// Two rows of floats a page: lowest and highest value of each channel.
+double bound_bytes(const TraceInfo& info, const StepWork& work) {
+  return work.bounds * 2 * info.d_head * static_cast<double>(sizeof(float));
+}
+
+}  // namespace
+
+double attend_bytes(const TraceInfo& info, const StepWork& work) {
+  return (work.run + work.kept) * 2 * row_bytes(info);
+}
+
+double select_bytes(const TraceInfo& info, const StepWork& work) {
+  return (work.rescored + 2 * work.packed) * row_bytes(info) + bound_bytes(info, work);
+}
+
+bool is_calibrated(const Calibration& calibration) {
+  return calibration.weights_ms > 0 && (calibration.attend_stream_gbps > 0 || calibration.stream_gbps > 0);
+}
+
+double predict_ms(const TraceInfo& info, const StepWork& work) {
+  const Calibration& c = info.calibration;
+  if (!is_calibrated(c)) return 0;
+  const double row = row_bytes(info);
+  const auto first_of = [](std::initializer_list<double> rates) {
+    for (const double gbps : rates) {
+      if (gbps > 0) return gbps;
+    }
+    return 0.0;
+  };
+  const double stream = first_of({c.attend_stream_gbps, c.stream_gbps});
+  const double gather = first_of({c.attend_gather_gbps, stream}), place = first_of({c.attend_place_gbps, gather});
+  const double read = 2 * row * (work.run / stream + (work.kept - work.in_place) / gather + work.in_place / place) +
+                      work.rescored * row / first_of({c.rescore_gbps, stream});
+  const double ms = c.weights_ms + c.attend_ms + read * 1e-6;
+  if (c.rank_ns < 0) {
+    const double scored = (work.ranked + work.summed) * row + bound_bytes(info, work);
+    return ms + scored / first_of({c.score_gbps, stream}) * 1e-6;
+  }
+  const auto ns = [](double count, double each) { return count * std::max(0.0, each); };
+  return ms + 1e-6 * (ns(work.ranked, c.rank_ns) + ns(work.chosen, c.keep_ns) + ns(work.summed, c.sum_ns) +
+                      ns(work.packed, c.pack_ns) + ns(work.bounds, c.page_ns));
+}
+
+StepWork full_work(const TraceInfo& info) {
+  const double mean_row = info.n_prompt + (info.n_step + 1) / 2.0;  // L + t, t = 1..T
+  return {.run = mean_row * info.n_layer * info.n_kv_head};
+}
+
+}  // namespace reattend

@@ -1,0 +1,184 @@
+// Measures of different steps are independent once it is known what each attends to. What a step's row holds of a
+// ranking is found once and looked up from then on: a new budget reads a few numbers a step.
+#include "replay/executor.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <limits>
+
+#include "replay/output.h"
+
+namespace reattend {
+namespace {
+
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+
+std::vector<int32_t> sorted(const PositionSet& set) {
+  std::vector<int32_t> positions(static_cast<size_t>(set.size()));
+  for (int32_t i = 0; i < set.size(); ++i) positions[static_cast<size_t>(i)] = set[i];
+  std::sort(positions.begin(), positions.end());
+  return positions;
+}
+
+/// One KV head over a range of steps. Holds what lasts from one step to the next: the kept set and copies of it.
+/// Index is the rankings'.
+template <class Index>
+class HeadRun {
+ public:
+  HeadRun(const LayerPlans& plans, int32_t kv_head, const Decisions& decisions, PreparedLayer& prepared,
+          const ReplayRequest& request, const Rope& rope, LayerReplay& out)
+      : plans_(plans),
+        kv_head_(kv_head),
+        decisions_(decisions),
+        prepared_(prepared),
+        ranking_(plans.kept_from == KeptFrom::prompt ? prepared.prompt_ranking : prepared.ranking),
+        request_(request),
+        out_(out),
+        spells_out_(plans.kept_from == KeptFrom::lists || request.keep_sets || !out.output_error.empty()),
+        output_(prepared, kv_head, rope) {}
+
+  void step(int32_t t) {
+    const auto at = static_cast<size_t>(t - 1) * prepared_.n_kv_head() + kv_head_;
+    const Decision& decision = decisions_.steps[at];
+    const Branch& branch = branch_of(plans_.at(t), decision);
+    const int32_t p = prepared_.position(t);
+    const bool listed = plans_.kept_from == KeptFrom::lists;
+    const int32_t n_kept = listed ? decision.keep : n_entry(branch, decision, prepared_, kv_head_, t);
+    if (spells_out_) take_kept(decision, n_kept, p);
+    const int32_t stamp = decision.kept_step < 0 ? -1 : prepared_.position(decision.kept_step);
+    const PositionSet set = resolve(branch.attend, kept_, n_kept, stamp, p);
+    const MassRow row = prepared_.mass_row(kv_head_, t);
+    const bool complete = set.size() == p + 1;
+
+    out_.full[at] = branch.full ? 1 : 0;
+    out_.cos[at] = decision.cosine;
+    out_.positions[at] = set.size();
+    MassUnits recovered = row.run(0, set.lead) + row.run(set.tail, set.end);
+    if (listed) {
+      recovered += row.gather(set.kept, set.n_kept);
+    } else if (decision.kept_step >= 0) {
+      recovered += ranked(t, at, decision, branch, std::min(set.n_kept, decision.keep), row);
+      if (set.n_kept > decision.keep) recovered += row[p];
+    }
+    out_.recovered[at] = static_cast<float>(mass_of(recovered));
+    out_.oracle[at] =
+        complete ? out_.recovered[at] : static_cast<float>(mass_of(prepared_.best_mass(kv_head_, t, set.size())));
+    if (!out_.output_error.empty()) {
+      float* error = out_.output_error.data() + static_cast<int64_t>(at) * prepared_.group();
+      output_.error(t, set, branch, error);
+    }
+    if (request_.keep_sets) out_.sets[at] = sorted(set);
+  }
+
+ private:
+  const Index* list_of(int32_t step) const {
+    return ranking_.lists.template list<Index>(plans_.kept_from == KeptFrom::prompt ? kv_head_
+                                                                                    : prepared_.unit(kv_head_, step));
+  }
+  int32_t n_list(int32_t step) const {
+    const int32_t n = plans_.kept_from == KeptFrom::prompt ? ranking_.lists.depth() : prepared_.n_row(step);
+    return std::min(n, ranking_.masses.depth());
+  }
+
+  void take_kept(const Decision& decision, int32_t n, int32_t p) {
+    if (decision.kept_step == kept_step_ && n == n_kept_) return;
+    kept_step_ = decision.kept_step, n_kept_ = n;
+    if (plans_.kept_from == KeptFrom::lists) {
+      kept_ = decisions_.kept_of(kv_head_, kept_step_).data();
+    } else if (kept_step_ >= 0) {
+      positions_.resize(static_cast<size_t>(n));
+      std::copy_n(list_of(kept_step_), decision.keep, positions_.data());
+      if (n > decision.keep) positions_.back() = p;
+      kept_ = positions_.data();
+    }
+    output_.keep(kept_, n_kept_);
+  }
+
+  /// Mass of the first n entries of the kept set's ranking; and R, as it stood before the step, against the top-K of
+  /// the step's own scores, for policies that choose afterwards.
+  MassUnits ranked(int32_t t, size_t at, const Decision& decision, const Branch& branch, int32_t n,
+                   const MassRow& row) {
+    RankedMasses& masses = ranking_.masses;
+    const int32_t step = decision.kept_step;
+    const Index* const list = list_of(step);
+    const int64_t unit = prepared_.unit(kv_head_, t);
+    if (!masses.holds(unit, step)) {
+      masses.set(unit, step, row, list, n_list(step));
+      if (masses.has_overlaps()) {
+        ranks_.resize(prepared_.n_row(prepared_.n_step())), own_ranks_.resize(prepared_.n_row(prepared_.n_step()));
+        ranks_.take(list, n_list(step)), own_ranks_.take(list_of(t), n_list(t));
+        masses.set_overlaps(unit, list_of(t), n_list(t), own_ranks_, list, n_list(step), ranks_);
+      }
+    }
+    if (plans_.compares && !branch.before.chooses()) {
+      const int32_t n_top = std::min(decision.asked, prepared_.n_row(t)), both = masses.overlap(unit, n_top);
+      out_.overlap[at] = static_cast<float>(both) / static_cast<float>(n_top);
+      out_.jaccard[at] = static_cast<float>(both) / static_cast<float>(n_top + decision.keep - both);
+    }
+    return masses.sum(unit, row, list, n);
+  }
+
+  const LayerPlans& plans_;
+  int32_t kv_head_;
+  const Decisions& decisions_;
+  PreparedLayer& prepared_;
+  PreparedLayer::Ranking& ranking_;
+  const ReplayRequest& request_;
+  LayerReplay& out_;
+  bool spells_out_;  ///< the kept set's positions are needed, not only their sums
+  int32_t kept_step_ = -1, n_kept_ = 0;
+  const int32_t* kept_ = nullptr;   ///< [n_kept_] in rank order
+  std::vector<int32_t> positions_;  ///< of a ranking
+  RanksByPosition<Index> ranks_, own_ranks_;
+  HeadOutput output_;
+};
+
+/// Makes room for what the rows hold of rankings' first entries: for more of them than are asked for, since budgets are
+/// tried out.
+void make_room(const LayerPlans& plans, PreparedLayer& prepared) {
+  constexpr int32_t kLeast = 1024;
+  if (plans.kept_from == KeptFrom::lists || (!plans.rank.present && !plans.prompt.chooses())) return;
+  const bool once = plans.kept_from == KeptFrom::prompt;
+  PreparedLayer::Ranking& ranking = once ? prepared.prompt_ranking : prepared.ranking;
+  const int32_t depth = once ? plans.prompt.keep : plans.rank_depth;
+  const auto roomy = static_cast<int32_t>(std::bit_ceil(static_cast<uint32_t>(std::max(depth, kLeast))));
+  const int32_t room = std::min(roomy, ranking.lists.depth());
+  if (ranking.masses.depth() < std::min(depth, room) || ranking.masses.has_overlaps() != plans.compares) {
+    ranking.masses.resize(prepared.unit(prepared.n_kv_head(), 0), room, plans.compares);
+  }
+}
+
+template <class Index>
+void measure_steps(const LayerPlans& plans, const Decisions& decisions, PreparedLayer& prepared,
+                   const ReplayRequest& request, const Rope& rope, ThreadPool& pool, const Cancel& cancel,
+                   LayerReplay& out) {
+  // A few chunks per KV head: enough to share between threads, few enough that kept sets are taken up rarely.
+  const int32_t n_chunk = pool.n_thread() == 1 ? 1 : std::min(4 * pool.n_thread(), std::max(1, prepared.n_step() / 8));
+  pool.run(int64_t{prepared.n_kv_head()} * n_chunk, [&](int64_t i, int) {
+    HeadRun<Index> run(plans, static_cast<int32_t>(i / n_chunk), decisions, prepared, request, rope, out);
+    const int64_t chunk = i % n_chunk, n_step = prepared.n_step();
+    for (int64_t t = chunk * n_step / n_chunk + 1; t <= (chunk + 1) * n_step / n_chunk; ++t) {
+      cancel.check();
+      run.step(static_cast<int32_t>(t));
+    }
+  });
+}
+
+}  // namespace
+
+LayerReplay measure(const LayerPlans& plans, int32_t layer, const Decisions& decisions, PreparedLayer& prepared,
+                    const ReplayRequest& request, const Rope& rope, ThreadPool& pool, const Cancel& cancel) {
+  const size_t n = decisions.steps.size();
+  LayerReplay out{.layer = layer, .work = decisions.work};
+  out.full.resize(n), out.cos.resize(n), out.positions.resize(n), out.recovered.resize(n), out.oracle.resize(n);
+  out.overlap.assign(n, kNan), out.jaccard.assign(n, kNan);
+  if (request.output_error && prepared.has_values()) out.output_error.resize(n * prepared.group());
+  if (request.keep_sets) out.sets.resize(n);
+  make_room(plans, prepared);
+  const auto run = prepared.has_narrow_ranks() ? &measure_steps<uint16_t> : &measure_steps<uint32_t>;
+  run(plans, decisions, prepared, request, rope, pool, cancel, out);
+  return out;
+}
+
+}  // namespace reattend

@@ -1,0 +1,109 @@
+// Rankings as they are kept, and what attention rows hold of them: looked up for any number of entries.
+#pragma once
+#include <cstdint>
+#include <limits>
+#include <memory_resource>
+#include <vector>
+
+#include "base/page_memory.h"
+#include "replay/mass_rows.h"
+
+namespace reattend {
+
+/// Lists of positions in rank order: 2 bytes each where every position and rank fits, 4 otherwise.
+class RankTable {
+ public:
+  void resize(int64_t n_list, int32_t depth, int32_t n_position);
+  int32_t depth() const { return depth_; }
+  static bool is_narrow(int32_t n_position) { return n_position <= std::numeric_limits<uint16_t>::max(); }
+  /// positions [n], n <= depth
+  void set(int64_t list, const int32_t* positions, int32_t n);
+  /// out [n]: the first n <= depth, of which a list that is shorter has no more than were set
+  void copy(int64_t list, int32_t n, int32_t* out) const;
+  /// [depth]; Index is uint16_t iff is_narrow(n_position), uint32_t otherwise
+  template <class Index>
+  const Index* list(int64_t list) const {
+    if constexpr (sizeof(Index) == sizeof(uint16_t)) {
+      return two_.data() + list * depth_;
+    } else {
+      return four_.data() + list * depth_;
+    }
+  }
+  int64_t bytes() const { return static_cast<int64_t>(2 * two_.size() + 4 * four_.size()); }
+
+ private:
+  int32_t depth_ = 0;
+  bool narrow_ = true;
+  PageMemory pages_;
+  std::pmr::vector<uint16_t> two_{&pages_};   ///< [n_list][depth], or empty
+  std::pmr::vector<uint32_t> four_{&pages_};  ///< likewise
+};
+
+/// Ranks by position, of one list at a time.
+template <class Index>
+class RanksByPosition {
+ public:
+  static constexpr Index kNone = std::numeric_limits<Index>::max();
+  void resize(int32_t n_position) { ranks_.resize(static_cast<size_t>(n_position), kNone); }
+  /// list [n] must stay until the next call.
+  void take(const Index* list, int32_t n) {
+    if (list == list_ && n == n_) return;
+    for (int32_t i = 0; i < n_; ++i) ranks_[list_[i]] = kNone;
+    for (int32_t i = 0; i < n; ++i) ranks_[list[i]] = static_cast<Index>(i);
+    list_ = list, n_ = n;
+  }
+  Index operator[](Index position) const { return ranks_[position]; }
+
+ private:
+  std::vector<Index> ranks_;  ///< [n_position]
+  const Index* list_ = nullptr;
+  int32_t n_ = 0;
+};
+
+/// What steps' rows hold of the first entries of one list each, for any number of entries up to a depth, and how many
+/// of them are among as many of the step's own list. A unit is a KV head at a step; different threads may work on
+/// different units.
+class RankedMasses {
+ public:
+  /// Forgets everything.
+  void resize(int64_t n_unit, int32_t depth, bool overlaps);
+  int32_t depth() const { return depth_; }
+  bool has_overlaps() const { return !words_.empty(); }
+  bool holds(int64_t unit, int32_t list) const { return of_[static_cast<size_t>(unit)] == list; }
+
+  /// entries [n] of list number `list`
+  template <class Index>
+  void set(int64_t unit, int32_t list, const MassRow& row, const Index* entries, int32_t n);
+  /// Of the step's own entries [n_own] and the list's, with their ranks. Only with `overlaps`.
+  template <class Index>
+  void set_overlaps(int64_t unit, const Index* own, int32_t n_own, const RanksByPosition<Index>& own_ranks,
+                    const Index* entries, int32_t n, const RanksByPosition<Index>& ranks);
+
+  /// Mass of the list's first k entries.
+  template <class Index>
+  MassUnits sum(int64_t unit, const MassRow& row, const Index* entries, int32_t k) const {
+    MassUnits sum = sums_[static_cast<size_t>(unit * n_sum_ + k / kSum)];
+    for (int32_t i = k / kSum * kSum; i < k; ++i) sum += row[static_cast<int32_t>(entries[i])];
+    return sum;
+  }
+  /// Positions that are among the best k of both lists.
+  int32_t overlap(int64_t unit, int32_t k) const;
+  int64_t bytes() const { return static_cast<int64_t>(4 * (of_.size() + sums_.size()) + sizeof(Word) * words_.size()); }
+
+ private:
+  static constexpr int32_t kSum = 8;    ///< entries between two sums that are known
+  static constexpr int32_t kBits = 64;  ///< of a word
+  int32_t depth_ = 0, n_sum_ = 0, n_word_ = 0;
+  std::vector<int32_t> of_;      ///< [n_unit] number of the list
+  std::vector<MassUnits> sums_;  ///< [n_unit][n_sum]
+  /// Bit i of `own`: whether entry i of the step's own list is among the other's first i + 1; of `other`: whether entry
+  /// i of the other is among the own first i. Both lists cut to k have as many positions in common as there are ones
+  /// among the first k bits of each. `before`: ones in the words before.
+  struct Word {
+    int64_t before;
+    uint64_t own, other;
+  };
+  std::vector<Word> words_;  ///< [n_unit][n_word], or empty
+};
+
+}  // namespace reattend

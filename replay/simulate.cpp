@@ -1,0 +1,227 @@
+// The order of a step is the engine's: gate, choice before, attention, sums, choice after; so is the arithmetic.
+#include "replay/simulate.h"
+
+#include <algorithm>
+#include <deque>
+#include <span>
+#include <utility>
+
+#include "kernels/choose.h"
+#include "kernels/cpu/select_ops.h"
+#include "replay/work.h"
+
+namespace reattend {
+namespace {
+
+using Ops = cpu::SelectOps;
+
+/// Runs task(i) for i in [0, n): on the pool, or here where a pool's task is running already.
+template <class Task>
+void for_each(ThreadPool* pool, int32_t n, const Task& task) {
+  if (pool != nullptr) {
+    pool->run(n, [&](int64_t i, int) { task(static_cast<int32_t>(i)); });
+  } else {
+    for (int32_t i = 0; i < n; ++i) task(i);
+  }
+}
+
+/// KV heads that keep the same set: one, or all of the layer.
+class Unit {
+ public:
+  Unit(const LayerPlans& plans, PreparedLayer& prepared, int32_t first_kv, int32_t n_kv, ThreadPool* pool)
+      : plans_(plans),
+        prepared_(prepared),
+        first_kv_(first_kv),
+        n_kv_(n_kv),
+        n_head_(n_kv * prepared.group()),
+        pool_(pool),
+        stride_((prepared.n_row(prepared.n_step()) + 63) / 64 * 64) {}
+  Unit(const Unit&) = delete;
+  Unit& operator=(const Unit&) = delete;
+
+  /// Step 0. window_rows [n_head of the layer][stride]: summed rows of the last prompt queries, where they choose.
+  void start(const PromptData& prompt, const float* window_rows, int64_t window_stride, std::vector<int32_t>& kept) {
+    const int32_t n_prompt = prepared_.n_row(0);
+    const PromptNeeds& needs = plans_.needs;
+    if (needs.row_sums) {
+      sums_.assign(static_cast<size_t>(n_head_ * stride_), 0.0F);
+      for (int32_t h = 0; h < n_head_; ++h) {
+        std::copy_n(prompt.row_sums.data() + int64_t{first_head() + h} * n_prompt, n_prompt,
+                    sums_.data() + h * stride_);
+      }
+    }
+    if (needs.page > 0) extend_bounds(needs.page, n_prompt / needs.page);
+    if (!plans_.prompt.chooses()) return;
+    window_rows_ = window_rows == nullptr ? nullptr : window_rows + first_head() * window_stride;
+    window_stride_ = window_stride;
+    choose(plans_.prompt, 0, {}, kept);
+    work = {};  // the prompt's choice is no step's
+  }
+
+  void step(int32_t t, std::span<Decision> out, std::vector<int32_t>& kept) {
+    const Plan& plan = plans_.at(t);
+    const int32_t p = prepared_.position(t);
+    Decision now = {.cosine = prepared_.compare(plan.compare, first_kv_, t, kept_step_)};
+    now.otherwise = plan.gated && !stays(plan, now.cosine);
+    const Branch& way = branch_of(plan, now);
+    if (way.before.chooses()) choose(way.before, t, {}, kept);
+    const PositionSet set = resolve(way.attend, kept_->data(), static_cast<int32_t>(kept_->size()), stamp(), p);
+    now.kept_step = kept_step_, now.keep = static_cast<int32_t>(kept_->size());
+    std::fill_n(out.begin() + first_kv_, n_kv_, now);
+    const bool was_packed = packed_;
+    for (int32_t g = 0; g < n_kv_; ++g) {
+      packed_ = was_packed;
+      count_attention(work, way, set, now.keep, packed_);
+    }
+    if (way.accumulate || way.after.by == Rank::attended) score(t, set, prepared_.scale());
+    if (way.accumulate) {
+      for (int32_t h = 0; h < n_head_; ++h) add_row(set, rows_.data() + h * stride_, sums_.data() + h * stride_);
+    }
+    // The set may lie in what the choice replaces.
+    if (way.after.chooses()) choose(way.after, t, set, kept);
+  }
+
+  ReplayWork work;
+
+ private:
+  int32_t first_head() const { return first_kv_ * prepared_.group(); }
+  int32_t stamp() const { return kept_step_ < 0 ? -1 : prepared_.position(kept_step_); }
+  const float* query(int32_t t) const { return prepared_.query(t) + int64_t{first_head()} * prepared_.d_head(); }
+
+  static void add_row(const PositionSet& set, const float* row, float* sums) {
+    for (int32_t i = 0; i < set.size(); ++i) sums[set[i]] += row[i];
+  }
+
+  /// Softmax rows of step t over a set, in the set's order, into rows_.
+  void score(int32_t t, const PositionSet& set, float scale) {
+    const int32_t group = prepared_.group();
+    rows_.resize(static_cast<size_t>(n_head_ * stride_));
+    for_each(pool_, n_kv_, [&](int32_t g) {
+      float* const rows = rows_.data() + g * group * stride_;
+      cpu::score_set(query(t) + int64_t{g} * group * prepared_.d_head(), group, prepared_.blocks(first_kv_ + g), set,
+                     scale, rows, stride_);
+      for (int32_t h = 0; h < group; ++h) cpu::softmax(rows + h * stride_, set.size());
+    });
+  }
+
+  /// Bounds of pages 0 .. n_page - 1, all of them complete; returns how many are new.
+  int32_t extend_bounds(int32_t page, int32_t n_page) {
+    const int64_t width = 2 * int64_t{prepared_.d_head()};
+    const auto n_known = static_cast<int32_t>(static_cast<int64_t>(bounds_.size()) / width);
+    if (n_page <= n_known) return 0;
+    bounds_.resize(static_cast<size_t>(n_page * width));
+    const KvBlocks keys = prepared_.blocks(first_kv_);
+    for (int32_t i = n_known; i < n_page; ++i) cpu::page_bounds(keys, i * page, page, bounds_.data() + i * width);
+    return n_page - n_known;
+  }
+
+  /// `attended`: what this step has attended to so far. The new set goes to `kept`.
+  void choose(const Select& what, int32_t t, const PositionSet& attended, std::vector<int32_t>& kept) {
+    const int32_t n = prepared_.n_row(t);
+    const Candidates who = candidates_of(what, *kept_);
+    std::vector<int32_t> chosen;
+    if (is_from_ranking(what, n)) {
+      std::vector<int32_t> best(static_cast<size_t>(std::min(what.keep, n)));
+      prepared_.ranking.lists.copy(prepared_.unit(first_kv_, t), static_cast<int32_t>(best.size()), best.data());
+      keep_best(what, best, who, n - 1, chosen);
+    } else {
+      take_best<Ops>(what, scores(what, t, who, attended), who, n - 1, chosen);
+    }
+    for (int32_t g = 0; g < n_kv_; ++g) count_choice(work, what, who.n, keys_read(what, n, who.n, attended));
+    kept = std::move(chosen);
+    kept_ = &kept, kept_step_ = t, packed_ = false;
+  }
+
+  /// Keys of one KV head that are read for the choice alone.
+  int32_t keys_read(const Select& what, int32_t n, int32_t n_candidate, const PositionSet& attended) {
+    if (what.by == Rank::row) return attended.size() < n ? n : 0;
+    if (what.by == Rank::vote) return n_candidate;
+    return what.by == Rank::pages ? std::exchange(n_paged_, 0) * what.page : 0;
+  }
+
+  /// [who.n] scores of the candidates.
+  const float* scores(const Select& what, int32_t t, const Candidates& who, const PositionSet& attended) {
+    const int32_t n = prepared_.n_row(t);
+    values_.resize(static_cast<size_t>(stride_));
+    switch (what.by) {
+      case Rank::nothing:
+        break;
+      case Rank::row:
+      case Rank::window: {
+        const bool sums_rows = what.by == Rank::window;
+        if (!sums_rows) score(t, everything_up_to(n), prepared_.scale());
+        scratch_.resize(static_cast<size_t>(n));
+        score_rows<Ops>(what, sums_rows ? window_rows_ : rows_.data(), n_head_, sums_rows ? window_stride_ : stride_, n,
+                        values_.data(), scratch_.data());
+        return cut_out(who, values_.data());
+      }
+      case Rank::attended:
+        score_attended<Ops>(what, rows_.data(), n_head_, stride_, attended, values_.data(), scratch_);
+        return cut_out(who, values_.data());
+      case Rank::sums:
+        score_sums<Ops>(what, sums_.data(), stride_, n_head_, who, values_.data(), scratch_);
+        break;
+      case Rank::pages:
+        n_paged_ = extend_bounds(what.page, what.end / what.page);
+        cpu::page_scores(query(t), n_head_, prepared_.d_head(), bounds_.data(), who.n, values_.data());
+        break;
+      case Rank::vote:
+        score(t, {.tail = what.begin, .end = what.end}, 1.0F);
+        cpu::reduce_heads(rows_.data(), n_head_, stride_, who.n, Reduce::mean, values_.data());
+        break;
+    }
+    return values_.data();
+  }
+
+  const LayerPlans& plans_;
+  PreparedLayer& prepared_;
+  int32_t first_kv_, n_kv_, n_head_;
+  ThreadPool* pool_;  ///< null where units share it
+  int64_t stride_;
+  const std::vector<int32_t> none_;
+  const std::vector<int32_t>* kept_ = &none_;  ///< in rank order, or ascending
+  int32_t kept_step_ = -1;
+  bool packed_ = false;
+  const float* window_rows_ = nullptr;  ///< [n_head_][window_stride_]
+  int64_t window_stride_ = 0;
+  int32_t n_paged_ = 0;                  ///< pages whose keys were read since the last choice
+  std::vector<float> sums_;              ///< [n_head_][stride_] by position
+  std::vector<float> bounds_;            ///< [n_page][2][d_head]
+  std::vector<float> rows_;              ///< [n_head_][stride_] in the set's order
+  std::vector<float> values_, scratch_;  ///< scores
+};
+
+}  // namespace
+
+Decisions walk(const LayerPlans& plans, PreparedLayer& prepared, const PromptData& prompt, ThreadPool& pool,
+               const Cancel& cancel) {
+  const int32_t n_kv = prepared.n_kv_head(), n_step = prepared.n_step(), n_unit = plans.shared ? 1 : n_kv;
+  Decisions all{.steps = std::vector<Decision>(static_cast<size_t>(n_step) * n_kv),
+                .kept = std::vector<std::vector<int32_t>>((static_cast<size_t>(n_step) + 1) * n_unit),
+                .n_unit = n_unit,
+                .work = {}};
+  std::vector<float> window_rows;
+  if (plans.prompt.by == Rank::window) {
+    window_rows = prepared.window_rows(prompt.queries, plans.prompt.window, pool);
+  }
+
+  std::deque<Unit> units;
+  for (int32_t i = 0; i < n_unit; ++i) {
+    units.emplace_back(plans, prepared, i, plans.shared ? n_kv : 1, plans.shared ? &pool : nullptr);
+  }
+  for_each(plans.shared ? nullptr : &pool, n_unit, [&](int32_t i) {
+    Unit& unit = units[static_cast<size_t>(i)];
+    const auto kept_at = [&](int32_t t) -> std::vector<int32_t>& {
+      return all.kept[static_cast<size_t>(t) * n_unit + i];
+    };
+    unit.start(prompt, window_rows.empty() ? nullptr : window_rows.data(), prepared.window_stride(), kept_at(0));
+    for (int32_t t = 1; t <= n_step; ++t) {
+      cancel.check();
+      unit.step(t, std::span(all.steps).subspan(static_cast<size_t>(t - 1) * n_kv, n_kv), kept_at(t));
+    }
+  });
+  for (const Unit& unit : units) all.work.add(unit.work);
+  return all;
+}
+
+}  // namespace reattend

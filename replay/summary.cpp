@@ -1,0 +1,73 @@
+// One pass over the per-step arrays; values that a policy does not have (nan) count nowhere.
+#include "replay/summary.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "base/statistics.h"
+
+namespace reattend {
+namespace {
+
+struct Mean {
+  double sum = 0;
+  int64_t n = 0;
+  void add(double x) {
+    if (std::isnan(x)) return;
+    sum += x, ++n;
+  }
+  double value() const { return n > 0 ? sum / static_cast<double>(n) : std::numeric_limits<double>::quiet_NaN(); }
+};
+
+}  // namespace
+
+StepWork work_of(const TraceInfo& info, std::span<const LayerReplay> layers) {
+  StepWork work;
+  const double n_step = std::max(1, info.n_step);
+  const auto add = [n_step](double& to, int64_t count) { to += static_cast<double>(count) / n_step; };
+  for (const LayerReplay& layer : layers) {
+    const ReplayWork& of = layer.work;
+    add(work.run, of.run), add(work.kept, of.kept), add(work.in_place, of.in_place);
+    add(work.ranked, of.ranked), add(work.chosen, of.chosen), add(work.summed, of.summed);
+    add(work.rescored, of.rescored), add(work.packed, of.packed), add(work.bounds, of.bounds);
+  }
+  return work;
+}
+
+void predict_times(const TraceInfo& info, std::span<const LayerReplay> layers, ReplaySummary& total) {
+  if (static_cast<int64_t>(layers.size()) != info.n_layer) return;
+  total.ms_per_token = predict_ms(info, work_of(info, layers));
+  total.ms_per_token_full = predict_ms(info, full_work(info));
+}
+
+ReplaySummary summarize(const TraceInfo& info, std::span<const LayerReplay> layers) {
+  Mean recovered, upper, oracle, normalised, overlap, jaccard, error, positions;
+  int64_t n_full = 0, n_decision = 0;
+  const StepWork work = work_of(info, layers);
+  std::vector<float> errors;
+  for (const LayerReplay& layer : layers) {
+    for (size_t i = 0; i < layer.full.size(); ++i) {
+      recovered.add(layer.recovered[i]), oracle.add(layer.oracle[i]);
+      if (!layer.recovered_upper.empty()) upper.add(layer.recovered_upper[i]);
+      normalised.add(static_cast<double>(layer.recovered[i]) / layer.oracle[i]);
+      overlap.add(layer.overlap[i]), jaccard.add(layer.jaccard[i]), positions.add(layer.positions[i]);
+      n_full += layer.full[i], ++n_decision;
+    }
+    for (const float e : layer.output_error) error.add(e);
+    errors.insert(errors.end(), layer.output_error.begin(), layer.output_error.end());
+  }
+  ReplaySummary out;
+  out.recovered = recovered.value(), out.oracle = oracle.value(), out.normalised = normalised.value();
+  out.recovered_upper = upper.value();
+  out.lost = 1 - out.recovered, out.overlap = overlap.value(), out.jaccard = jaccard.value();
+  out.output_error_mean = error.value(), out.output_error_p95 = percentile(errors, 0.95);
+  out.effective_stride = n_full > 0 ? static_cast<double>(n_decision) / static_cast<double>(n_full)
+                                    : std::numeric_limits<double>::infinity();
+  out.positions = positions.value();
+  out.bytes_attend = attend_bytes(info, work), out.bytes_select = select_bytes(info, work);
+  predict_times(info, layers, out);
+  return out;
+}
+
+}  // namespace reattend

@@ -1,0 +1,157 @@
+// What the tuner makes of measurements: turns, bounds, noise, another machine's times.
+#include <cmath>
+
+#include <nlohmann/json.hpp>
+
+#include "cli/reports/results.h"
+#include "tests/replay/tuned.h"
+#include "tune/settings_file.h"
+
+namespace reattend {
+namespace {
+
+TEST_F(Tune, TheFastestMeasuredSettingThatPassesIsChosen) {
+  Asked asked;
+  const TuneResult result = tuned([&](const Settings& settings, size_t) {
+    const int n = asked.place(settings);
+    // The prediction's favourite fails, the third turns out faster than the second.
+    return Measured{.kl = n == 2 ? 0.5 : 0.05, .agreement = 0.9, .ms_per_token = n == 4 ? 1.0 : 2.0};
+  });
+  ASSERT_EQ(asked.different.size(), 4U);
+  EXPECT_EQ(asked.different[0], Settings("full")) << "timed in the same rounds";
+  ASSERT_EQ(asked.calls.size(), 4U * kMeasureRounds);
+  for (size_t i = 0; i < asked.calls.size(); ++i) EXPECT_EQ(asked.calls[i], int(i % 4) + 1) << "they take turns";
+  EXPECT_EQ(result.best().settings, asked.different[3]);
+  EXPECT_EQ(result.best().measured->full_ms, 2);
+  EXPECT_NE(result.reason.find("fastest with mean KL"), std::string::npos) << result.reason;
+  std::vector<double> costs;
+  for (const TunePoint& point : result.points) {
+    if (point.measured) costs.push_back(point.cost);
+  }
+  EXPECT_EQ(costs.size(), 3U);
+  for (const TunePoint& point : result.points) {
+    if (point.on_front && !point.measured) {
+      EXPECT_GE(point.cost, costs.back()) << "the three fastest are measured";
+    }
+  }
+}
+
+TEST_F(Tune, IfNoneOfTheFastestPassesMoreCarefulOnesAreTriedAndThenTheLowestKlWins) {
+  options_.n_measure = 1, options_.n_more = 9;
+  Asked some, all;
+  const TuneResult late = tuned(beside_full([&](const Settings& settings, size_t) {
+    return Measured{.kl = some.place(settings) == 3 ? 0.01 : 1, .agreement = 1, .ms_per_token = 1};
+  }));
+  EXPECT_EQ(some.different.size(), 3U) << "it stops at the first that passes";
+  EXPECT_EQ(late.best().measured->kl, 0.01);
+  const TuneResult none = tuned(beside_full([&](const Settings& settings, size_t) {
+    return Measured{.kl = 1.0 / all.place(settings), .agreement = 1, .ms_per_token = 1};
+  }));
+  EXPECT_GT(all.different.size(), 1U);
+  EXPECT_EQ(none.best().measured->kl, 1.0 / static_cast<double>(all.different.size()));
+  EXPECT_NE(none.reason.find("None of the"), std::string::npos) << none.reason;
+}
+
+TEST_F(Tune, ConstraintsInTheUsersWordsHoldForWhatIsMeasured) {
+  options_.n_measure = 4, options_.n_more = 0;
+  Asked asked;
+  const auto measure = [&](const Settings& settings, size_t) {
+    const int n = asked.place(settings);
+    // the first agrees too little, the second is too slow, the third's KL is too high
+    return Measured{
+        .kl = n == 3 ? 0.2 : 0.01, .agreement = n == 1 ? 0.5 : 0.95, .ms_per_token = n == 2 ? 9.0 : n * 1.0};
+  };
+  options_.bounds.min_agreement = 0.9, options_.bounds.max_ms = 8;
+  const TuneResult result = tuned(beside_full(measure));
+  ASSERT_TRUE(result.best().measured);
+  EXPECT_EQ(result.best().measured->ms_per_token, 4) << result.reason;
+  EXPECT_NE(result.reason.find("top-1 agreement >= 0.9"), std::string::npos) << result.reason;
+  EXPECT_NE(result.reason.find("ms/token <= 8"), std::string::npos) << result.reason;
+}
+
+TEST_F(Tune, FullAttentionStaysWhereNothingIsFaster) {
+  run_->info().calibration.attend_gather_gbps = 1e-3;
+  const TuneResult result = tuned(beside_full([](const Settings&, size_t) { return Measured{}; }));
+  EXPECT_EQ(result.best().settings, Settings("full"));
+  EXPECT_EQ(result.best().speed_up, 1);
+  ASSERT_TRUE(result.best().measured) << "whoever measures looks at it";
+  EXPECT_EQ(result.best().measured->ms_per_token, 5);
+  EXPECT_EQ(Settings::from_toml(settings_file(result), "x"), Settings("full"));
+  for (size_t i = 1; i < result.points.size(); ++i) EXPECT_LE(result.points[i - 1].cost, result.points[i].cost);
+  EXPECT_GT(result.points.back().cost, result.full_cost);
+  // One that was tried anyway is not tried twice.
+  options_.grid.more = {Settings("full")};
+  const TuneResult again = tuned();
+  EXPECT_EQ(again.best().settings, Settings("full"));
+  EXPECT_EQ(again.points.size(), result.points.size());
+}
+
+TEST_F(Tune, TimesThatAClockCannotTellApartLeaveTheChoiceToKl) {
+  Asked asked;
+  const auto measure = [&](const Settings& settings, size_t) {
+    const int n = asked.place(settings);
+    const double ms[] = {1.00, 1.02, 1.05}, kl[] = {0.09, 0.04, 0.01};
+    return Measured{.kl = kl[n - 1], .agreement = 1, .ms_per_token = ms[n - 1]};
+  };
+  const TuneResult result = tuned(beside_full(measure));
+  ASSERT_EQ(asked.different.size(), 3U);
+  EXPECT_EQ(result.best().settings, asked.different[1]) << result.reason;
+  EXPECT_NE(result.reason.find("2 with mean KL <= 0.1 are within 3 % of the fastest"), std::string::npos)
+      << result.reason;
+}
+
+TEST_F(Tune, BeyondTheBoundsWhatIsFartherIsNotTried) {
+  options_.bounds = {.max_output_error = 1e-3, .max_lost_mass = 1e-3};
+  options_.n_measure = 1, options_.n_more = 9;
+  Asked asked;
+  const TuneResult result = tuned(beside_full([&](const Settings& settings, size_t) {
+    asked.place(settings);
+    return Measured{.kl = 1, .agreement = 1, .ms_per_token = 1};
+  }));
+  EXPECT_EQ(asked.different.size(), 1U) << result.reason;
+}
+
+TEST_F(Tune, ATimeBoundNeedsACalibrationOrMeasuredTimes) {
+  run_->info().calibration = {};
+  options_.bounds.max_ms = 8;
+  const std::string line = refusal([&] { tuned(); });
+  EXPECT_EQ(line.find("--max-ms: "), 0U) << line;
+  EXPECT_NE(line.find("--on-paper"), std::string::npos) << line;
+  const TuneResult result = tuned(
+      beside_full([](const Settings&, size_t) { return Measured{.kl = 0.01, .agreement = 1, .ms_per_token = 7}; }));
+  EXPECT_EQ(result.reason.find("within the bounds (95th percentile of output error <= 10, lost mass <= 0.9)") ==
+                std::string::npos,
+            false)
+      << result.reason;
+  EXPECT_NE(result.reason.find("held against measured times alone"), std::string::npos) << result.reason;
+}
+
+TEST_F(Tune, ABoundOnOutputErrorNeedsValues) {
+  run_ = std::make_shared<HandMade>(HandMadeShape{.n_layer = 2, .n_prompt = 128, .n_step = 24, .values = false}, 5);
+  EXPECT_EQ(refusal([&] { tuned(); }).find("--max-output-error: "), 0U);
+}
+
+TEST_F(Tune, AnotherMachinesTimesAreNotMixedWithMeasuredOnes) {
+  options_.calibrations = {run_->info().calibration}, options_.other_machine = true;
+  const TuneResult replayed = tuned();
+  options_.bounds.max_ms = replayed.full_cost;  // in the machine's own, tiny, milliseconds
+  Asked asked;
+  const TuneResult result = tuned([&](const Settings& settings, size_t) {
+    const int n = asked.place(settings);  // here the fastest there is the slowest, and nothing keeps the bound on time
+    return Measured{.kl = n == 1 ? 0.5 : 0.05, .agreement = 0.9, .ms_per_token = 1000.0 / n};
+  });
+  EXPECT_EQ(asked.calls, (std::vector<int>{1, 2, 3})) << "nothing is timed, so once is enough";
+  EXPECT_EQ(result.best().settings, asked.different[1]) << "of those that pass the fastest as predicted";
+  EXPECT_NE(result.reason.find("this is the fastest with"), std::string::npos) << result.reason;
+  EXPECT_NE(result.reason.find("ms/token <= "), std::string::npos) << result.reason;
+  EXPECT_NE(result.reason.find("another machine"), std::string::npos) << result.reason;
+  EXPECT_TRUE(std::isnan(result.best().measured->ms_per_token));
+  EXPECT_EQ(time_warning(result), "");
+  EXPECT_TRUE(to_json(result)["chosen"]["measured"]["ms_per_token"].is_null());
+  const std::string file = settings_file(result);
+  EXPECT_EQ(file.find("ms_per_token = nan"), std::string::npos) << file;
+  EXPECT_EQ(Settings::from_toml(file, "x"), result.best().settings);
+}
+
+}  // namespace
+}  // namespace reattend

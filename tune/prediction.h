@@ -1,0 +1,31 @@
+// What a tuner ranks settings by, how it comes from there to a KL, and how well that was found to work.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "traces/read/reader.h"
+#include "tune/kl_curve.h"
+#include "tune/verified.h"
+
+namespace reattend {
+
+/// An estimate with its evidence: the study's rank correlation with the engine's KL, within a prompt and across
+/// prompts.
+struct Prediction {
+  std::string estimate;
+  double within = 0, across = 0;  ///< 0: not known
+  KlCurve curve;                  ///< corrected; none for a model that it was not fitted on and nothing was verified on
+  Correction correction;
+
+  /// nan where there is no curve or no estimate.
+  double kl(double value) const;
+  /// The evidence in a sentence or two.
+  std::string in_words() const;
+};
+
+/// `estimate` empty: the winner of the study (docs/study.md) among those the trace gives. Throws Error (usage) for an
+/// unknown name, or one that needs values of a trace without.
+Prediction make_prediction(const TraceInfo& info, const std::string& estimate,
+                           const std::vector<VerifiedPoint>& verified);
+
+}  // namespace reattend

@@ -1,0 +1,83 @@
+// A path of schedules from the menu's numbers; the points of it that a user would want to see.
+#include "tune/refine.h"
+
+#include <algorithm>
+
+#include "tune/points.h"
+#include "tune/schedule.h"
+
+namespace reattend {
+namespace {
+
+const std::vector<Value> kMenuStrides = {int64_t{4}, int64_t{16}, int64_t{64}};
+const std::vector<Value> kNone;
+const std::vector<Value> kMenuGateStrides = {int64_t{4}};
+const std::vector<double> kMenuThresholds = {0.7, 0.8, 0.9};
+const std::vector<Value> kMenuBudgets = {std::string("L/2"),  std::string("L/4"),  std::string("L/8"),
+                                         std::string("L/16"), std::string("L/32"), std::string("L/64")};
+
+double cost_of(const std::vector<std::vector<LayerNumbers>>& numbers, const LayerPicks& picks) {
+  double cost = 0;
+  for (size_t layer = 0; layer < picks.size(); ++layer) cost += numbers[static_cast<size_t>(picks[layer])][layer].cost;
+  return cost;
+}
+
+bool within(const TunePoint& point, const TuneResult& result) {
+  return hardest_predicted(point, result).most <= 1;
+}
+
+}  // namespace
+
+std::vector<Settings> schedule_menu(const TuneGrid& grid) {
+  std::vector<Settings> menu;
+  for (const Value& budget : or_default(grid.budgets, kMenuBudgets)) {
+    const auto add = [&](const Value& stride, const char* schedule, double threshold) {
+      Settings item = grid.base;
+      item.set("K", budget), item.set("S", stride);
+      item.set("schedule", std::string(schedule)), item.set("threshold", threshold);
+      if (std::find(menu.begin(), menu.end(), item) == menu.end()) menu.push_back(std::move(item));
+    };
+    const double unused = std::get<double>(find_parameter("threshold")->initial);
+    for (const Value& stride : grid.fixed ? or_default(grid.strides, kMenuStrides) : kNone) {
+      add(stride, "fixed", unused);
+    }
+    for (const Value& stride : grid.gated ? or_default(grid.gate_strides, kMenuGateStrides) : kNone) {
+      for (const double threshold : or_default(grid.thresholds, kMenuThresholds)) add(stride, "query", threshold);
+    }
+  }
+  return menu;
+}
+
+void add_schedules(Sweep& sweep, const TuneOptions& options, TuneResult& result) {
+  const std::vector<Settings> menu = schedule_menu(options.grid);
+  if (options.n_schedule < 1 || !result.has_values || menu.size() < 2) return;
+  Replayed replayed;
+  std::vector<TunePoint> items = sweep.evaluate(menu, sweep.all_layers(), "sweep for schedules by layer", &replayed);
+  std::vector<std::vector<LayerNumbers>> numbers;  // [n_item][n_layer]
+  for (const TunePoint& item : items) numbers.push_back(item.layers);
+  const std::vector<LayerPicks> path = schedule_path(numbers);
+  const double fixed = items.front().cost - cost_of(numbers, LayerPicks(numbers.front().size(), 0));
+  merge(result.points, std::move(items));
+  size_t last = 0;
+  while (last + 1 < path.size() && fixed + cost_of(numbers, path[last + 1]) < result.full_cost) ++last;
+
+  std::vector<std::pair<size_t, bool>> tried;  // index into path, whether it is within the bounds; in the path's order
+  const auto add = [&](const std::vector<size_t>& indices) {
+    std::vector<TunePoint> points;
+    for (const size_t i : indices) {
+      points.push_back(sweep.mix(by_layer(menu, path[i]), replayed, path[i]));
+      tried.emplace_back(i, within(points.back(), result));
+    }
+    std::sort(tried.begin(), tried.end());
+    merge(result.points, std::move(points));
+  };
+  const auto n = static_cast<size_t>(options.n_schedule), n_even = (2 * n + 2) / 3;
+  add(spread_over(0, last, n_even));
+  // The cheapest one within the bounds lies between the last that is not and the first that is.
+  const auto good = std::find_if(tried.begin(), tried.end(), [](const auto& each) { return each.second; });
+  if (good == tried.end() || good == tried.begin() || n == n_even) return;
+  const size_t low = std::prev(good)->first + 1, high = good->first - 1;
+  if (low <= high) add(spread_over(low, high, n - n_even));
+}
+
+}  // namespace reattend

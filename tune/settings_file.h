@@ -1,0 +1,15 @@
+// The settings file that a tuner leaves behind: the policy, and beside it the evidence.
+#pragma once
+#include <string>
+
+#include "tune/tune.h"
+
+namespace reattend {
+
+/// [policy] as Settings::from_toml reads it, then [evidence] with the traces and what was predicted, measured and
+/// demanded, and what held-out traces say.
+std::string settings_file(const TuneResult& result);
+/// The same for a setting chosen by hand: [policy], and what a replay of all layers predicts of it.
+std::string settings_file(const Settings& settings, const ReplaySummary& total, const TraceInfo& info);
+
+}  // namespace reattend

@@ -1,0 +1,120 @@
+// Layers replayed one at a time; a point from what all of them say.
+#include "tune/sweep.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include "replay/estimates.h"
+#include "replay/summary.h"
+#include "tune/points.h"
+
+namespace reattend {
+Sweep::Sweep(std::span<Replayer* const> replayers,       // [n_trace]
+             Prediction prediction,                      //
+             std::span<const Calibration> calibrations,  // [n_trace], or none
+             std::optional<bool> in_ms, const ProgressFn& progress, const Cancel& cancel)
+    : replayers_(replayers.begin(), replayers.end()),
+      progress_(progress),
+      cancel_(cancel),
+      prediction_(std::move(prediction)) {
+  for (Replayer* const each : replayers_) {
+    traces_.push_back({.info = each->info()});
+    if (!calibrations.empty()) traces_.back().info.calibration = calibrations[traces_.size() - 1];
+  }
+  calibrated_ = in_ms.value_or(std::all_of(
+      traces_.begin(), traces_.end(), [](const TunedTrace& each) { return is_calibrated(each.info.calibration); }));
+  for (TunedTrace& each : traces_) {
+    each.full_cost = cost(each.info, full_work(each.info)) * (calibrated_ ? prediction_.correction.full_ms : 1);
+    full_cost_ += each.full_cost / static_cast<double>(traces_.size());
+  }
+}
+
+double Sweep::cost(const TraceInfo& info, const StepWork& work) const {
+  if (!calibrated_) return (attend_bytes(info, work) + select_bytes(info, work)) * 1e-6;
+  return is_calibrated(info.calibration) ? predict_ms(info, work) : std::numeric_limits<double>::quiet_NaN();
+}
+
+std::vector<int32_t> Sweep::all_layers() const {
+  std::vector<int32_t> all(static_cast<size_t>(traces_.front().info.n_layer));
+  std::iota(all.begin(), all.end(), 0);
+  return all;
+}
+
+std::vector<int32_t> Sweep::screen_layers(int n_wanted) const {
+  const int32_t n_layer = traces_.front().info.n_layer;
+  std::vector<int32_t> layers;
+  const int64_t n = std::clamp(n_wanted, 1, n_layer);
+  for (int64_t i = 0; i < n; ++i) layers.push_back(static_cast<int32_t>((2 * i + 1) * n_layer / (2 * n)));
+  return layers;
+}
+
+std::vector<TunePoint> Sweep::evaluate(std::span<const Settings> settings,  // [n_setting]
+                                       const std::vector<int32_t>& layers, const std::string& what, Replayed* keep) {
+  std::vector<TunePoint> points(settings.size());
+  const size_t total = settings.size() * layers.size() * traces_.size();
+  size_t done = 0;
+  const auto report = [&] {
+    if (progress_) progress_(what, static_cast<double>(done), static_cast<double>(total), "replays");
+  };
+  const bool losses = !find_estimate(prediction_.estimate)->needs_values;
+  for (size_t trace = 0; trace < traces_.size(); ++trace) {
+    std::vector<std::vector<LayerReplay>> replayed(settings.size());
+    for (const int32_t layer : layers) {
+      for (size_t i = 0; i < settings.size(); ++i, ++done) {
+        report();
+        ReplayResult one = replayers_[trace]->run(
+            {.settings = settings[i], .layers = {layer}, .estimates = losses, .output_norm = !losses}, {}, cancel_);
+        replayed[i].push_back(std::move(one.layers.front()));
+      }
+    }
+    for (size_t i = 0; i < settings.size(); ++i) points[i].traces.push_back(numbers_of(trace, replayed[i]));
+    if (keep != nullptr) keep->push_back(std::move(replayed));
+  }
+  report();
+  for (size_t i = 0; i < settings.size(); ++i) {
+    static_cast<PointNumbers&>(points[i]) = over_traces(points[i].traces, full_cost_);
+    points[i].settings = settings[i];
+    points[i].whole = static_cast<int32_t>(layers.size()) == traces_.front().info.n_layer;
+  }
+  return points;
+}
+
+TunePoint Sweep::mix(const Settings& settings, const Replayed& menu, const LayerPicks& picks) const {
+  TunePoint point;
+  for (size_t trace = 0; trace < traces_.size(); ++trace) {
+    std::vector<LayerReplay> layers;
+    for (size_t l = 0; l < picks.size(); ++l) layers.push_back(menu[trace][static_cast<size_t>(picks[l])][l]);
+    point.traces.push_back(numbers_of(trace, layers));
+  }
+  static_cast<PointNumbers&>(point) = over_traces(point.traces, full_cost_);
+  point.settings = settings, point.whole = true;
+  return point;
+}
+
+PointNumbers Sweep::numbers_of(size_t trace, std::span<const LayerReplay> layers) const {  // [those evaluated]
+  const TraceInfo& info = traces_[trace].info;
+  const ReplaySummary summary = summarize(info, layers);
+  const double share = static_cast<double>(layers.size()) / info.n_layer;
+  StepWork work = work_of(info, layers);
+  for (const StepWorkPart& part : kStepWork) work.*part.value /= share;
+  PointNumbers out;
+  out.cost = cost(info, work) * (calibrated_ ? prediction_.correction.ms : 1);
+  out.speed_up = traces_[trace].full_cost / out.cost;
+  out.estimate = find_estimate(prediction_.estimate)->value({info.n_step, layers});
+  // Sums over some of the layers are good for an order, not for a KL.
+  const bool whole = static_cast<int32_t>(layers.size()) == info.n_layer;
+  out.predicted_kl = whole ? prediction_.kl(out.estimate) : std::numeric_limits<double>::quiet_NaN();
+  out.output_error_mean = info.has_values ? summary.output_error_mean : std::numeric_limits<double>::quiet_NaN();
+  out.output_error_p95 = info.has_values ? summary.output_error_p95 : std::numeric_limits<double>::quiet_NaN();
+  out.lost = summary.lost, out.recovered = summary.recovered, out.normalised = summary.normalised;
+  out.effective_stride = summary.effective_stride, out.positions = summary.positions;
+  for (const LayerReplay& each : layers) {
+    const double alone = cost(info, work_of(info, {&each, 1})) - cost(info, {});
+    out.layers.push_back({alone * (calibrated_ ? prediction_.correction.ms : 1), layer_error(each, info.n_step)});
+  }
+  return out;
+}
+
+}  // namespace reattend

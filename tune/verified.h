@@ -1,0 +1,40 @@
+// What an engine found of a setting that a replay had predicted, and the correction that a tuner takes from it.
+#pragma once
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "policies/settings.h"
+#include "tune/kl_curve.h"
+
+namespace reattend {
+
+/// One verified setting; times are 0 where they were not predicted or not measured.
+struct VerifiedPoint {
+  Settings settings;
+  std::map<std::string, double> estimates;  ///< by name
+  double kl = 0, agreement = 0;
+  double predicted_ms = 0, ms = 0, predicted_full_ms = 0, full_ms = 0;
+  std::string trace;         ///< digest of its tokens and model; empty in older files, which do not say
+  std::string model_sha256;  ///< likewise
+};
+
+nlohmann::json to_json(const VerifiedPoint& point);
+/// The point in a file that `reattend verify --out` wrote. Throws Error naming the file.
+VerifiedPoint read_verified(const std::filesystem::path& path);
+
+/// Simple, and said: predicted times are multiplied by the median of measured over predicted, full attention's by its
+/// own; the KL curve is scaled by the geometric mean of measured KL over the curve's. A point that is given twice (the
+/// same settings on the same trace) counts once.
+struct Correction {
+  double ms = 1, full_ms = 1, kl = 1;
+  int64_t n = 0, n_timed = 0;  ///< points; points with times
+};
+Correction correction_from(const std::vector<VerifiedPoint>& points, const std::string& estimate, const KlCurve& curve);
+/// "times x 1.08 (2 settings), KL x 0.7 (2 settings)"; empty where nothing was verified.
+std::string to_text(const Correction& correction);
+
+}  // namespace reattend

@@ -1,0 +1,115 @@
+// One dark and one light look; fonts are looked up in the system's folders at run time.
+#include "viz/render/theme.h"
+
+#include <array>
+#include <cstdlib>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+
+#include <implot.h>
+
+namespace reattend::viz {
+namespace {
+
+constexpr float kFontSize = 15;
+
+std::optional<std::filesystem::path> find_font(std::string_view file_name) {
+  namespace fs = std::filesystem;
+  std::array<fs::path, 3> roots = {"/usr/share/fonts", "/usr/local/share/fonts", {}};
+  if (const char* home = std::getenv("HOME")) roots[2] = fs::path(home) / ".local/share/fonts";
+  for (const fs::path& root : roots) {
+    std::error_code error;
+    for (fs::recursive_directory_iterator at(root, fs::directory_options::skip_permission_denied, error), end;
+         !error && at != end; at.increment(error)) {
+      if (at->path().filename() == file_name) return at->path();
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+const Palette& palette(bool light) {
+  static constexpr Palette kDark = {.full = {0.98F, 0.66F, 0.22F, 1},
+                                    .partial = {0.20F, 0.29F, 0.40F, 1},
+                                    .kept = {0.33F, 0.66F, 0.96F, 1},
+                                    .lost = {0.98F, 0.60F, 0.16F, 1},
+                                    .threshold = {0.95F, 0.36F, 0.55F, 1},
+                                    .cursor = {1, 1, 1, 0.75F},
+                                    .dim = {0.62F, 0.66F, 0.72F, 1},
+                                    .error = {1, 0.45F, 0.40F, 1}};
+  static constexpr Palette kLight = {.full = {0.87F, 0.48F, 0.02F, 1},
+                                     .partial = {0.76F, 0.82F, 0.89F, 1},
+                                     .kept = {0.08F, 0.42F, 0.80F, 1},
+                                     .lost = {0.83F, 0.41F, 0.00F, 1},
+                                     .threshold = {0.80F, 0.10F, 0.38F, 1},
+                                     .cursor = {0, 0, 0, 0.75F},
+                                     .dim = {0.38F, 0.42F, 0.47F, 1},
+                                     .error = {0.75F, 0.10F, 0.08F, 1}};
+  return light ? kLight : kDark;
+}
+
+void set_up_style(float scale) {
+  ImGuiStyle& style = ImGui::GetStyle();
+  style.WindowPadding = ImVec2(8, 6);
+  style.FramePadding = ImVec2(6, 3);
+  style.ItemSpacing = ImVec2(7, 4);
+  style.CellPadding = ImVec2(5, 2);
+  style.WindowRounding = style.FrameRounding = style.TabRounding = style.GrabRounding = 3;
+  style.WindowBorderSize = style.PopupBorderSize = 1;
+  style.ScrollbarSize = 11;
+  style.FontSizeBase = kFontSize;
+  style.ScaleAllSizes(scale);
+  style.FontScaleDpi = scale;
+  ImPlotStyle& plot = ImPlot::GetStyle();
+  plot.PlotPadding = ImVec2(6 * scale, 5 * scale);
+  plot.LabelPadding = ImVec2(4 * scale, 3 * scale);
+  plot.LegendPadding = ImVec2(6 * scale, 4 * scale);
+  plot.PlotMinSize = ImVec2(60 * scale, 20 * scale);
+}
+
+void apply_theme(bool light) {
+  if (light) {
+    ImGui::StyleColorsLight();
+    ImPlot::StyleColorsLight();
+    ImVec4* colors = ImGui::GetStyle().Colors;
+    colors[ImGuiCol_WindowBg] = ImVec4(0.97F, 0.975F, 0.98F, 1);
+    colors[ImGuiCol_FrameBg] = ImVec4(0.87F, 0.89F, 0.92F, 1);
+    colors[ImGuiCol_TextDisabled] = ImVec4(0.40F, 0.43F, 0.47F, 1);
+    ImPlot::GetStyle().Colors[ImPlotCol_FrameBg] = ImVec4(0, 0, 0, 0);
+    return;
+  }
+  ImGui::StyleColorsDark();
+  ImPlot::StyleColorsDark();
+  ImVec4* colors = ImGui::GetStyle().Colors;
+  colors[ImGuiCol_WindowBg] = ImVec4(0.075F, 0.085F, 0.10F, 1);
+  colors[ImGuiCol_PopupBg] = ImVec4(0.10F, 0.115F, 0.135F, 0.98F);
+  colors[ImGuiCol_FrameBg] = ImVec4(0.15F, 0.18F, 0.22F, 1);
+  colors[ImGuiCol_TitleBgActive] = colors[ImGuiCol_TitleBg] = ImVec4(0.10F, 0.12F, 0.145F, 1);
+  colors[ImGuiCol_MenuBarBg] = ImVec4(0.10F, 0.12F, 0.145F, 1);
+  ImPlot::GetStyle().Colors[ImPlotCol_FrameBg] = ImVec4(0, 0, 0, 0);
+}
+
+bool load_fonts() {
+  ImFontAtlas& atlas = *ImGui::GetIO().Fonts;
+  const auto text = find_font("DejaVuSans.ttf");
+  if (!text || atlas.AddFontFromFileTTF(text->c_str(), kFontSize) == nullptr) {
+    atlas.AddFontDefaultVector();
+    return false;
+  }
+  // In order of what they cover: the second has no Hangul.
+  for (const char* name : {"DroidSansFallback.ttf", "DroidSansFallbackFull.ttf"}) {
+    const auto wide = find_font(name);
+    if (!wide) continue;
+    ImFontConfig config;
+    config.MergeMode = true;
+    atlas.AddFontFromFileTTF(wide->c_str(), 0, &config);
+    break;
+  }
+  return true;
+}
+
+}  // namespace reattend::viz

@@ -1,0 +1,20 @@
+// The trace library's settings file and its way of writing one, for what the window shows.
+#include "viz/session/save_settings.h"
+
+#include "base/files.h"
+#include "tune/settings_file.h"
+
+namespace reattend::viz {
+
+std::string settings_file(const Session& session) {
+  const ReplayResult* all = session.all();
+  const bool evident = all != nullptr && all->settings == session.settings();
+  return evident ? reattend::settings_file(session.settings(), all->total, session.trace()->info)
+                 : session.settings().to_toml();
+}
+
+void save_settings(const Session& session, const std::filesystem::path& path, bool overwrite) {
+  write_text_file(path, settings_file(session), overwrite);
+}
+
+}  // namespace reattend::viz
