@@ -8,6 +8,20 @@
 
 namespace reattend {
 
+/// A mean of those values that are numbers; NaN for none.
+class Mean {
+ public:
+  void add(double x) {
+    if (!std::isnan(x)) sum_ += x, ++n_;
+  }
+  double value() const { return n_ > 0 ? sum_ / static_cast<double>(n_) : std::numeric_limits<double>::quiet_NaN(); }
+  int64_t n() const { return n_; }
+
+ private:
+  double sum_ = 0;
+  int64_t n_ = 0;
+};
+
 /// The middle value, or the mean of the two middle ones; 0 for none.
 inline double median(std::vector<double> values) {
   if (values.empty()) return 0;

