@@ -1,12 +1,14 @@
-// Which of the two forms a name asks for, and the files of it.
+// Which form a report's name asks for, and the files it has.
 #include "report/document.h"
+
+#include <algorithm>
 
 #include <fmt/format.h>
 
 #include "base/error.h"
 #include "base/files.h"
 
-namespace reattend::report {
+namespace reattend {
 namespace {
 
 namespace fs = std::filesystem;
@@ -27,6 +29,16 @@ Text rich(const std::string& text) {
     const size_t end = std::min(text.find('`', begin), text.size());
     const bool is_code = out.size() % 2 == 1;
     out.push_back({text.substr(begin, end - begin), is_code ? Style::code : Style::plain});
+    begin = end + 1;
+  }
+  return out;
+}
+
+Verbatim verbatim(const std::string& text) {
+  Verbatim out;
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = std::min(text.find('\n', begin), text.size());
+    out.lines.push_back(text.substr(begin, end - begin));
     begin = end + 1;
   }
   return out;
@@ -65,4 +77,4 @@ std::vector<fs::path> write_document(const Document& document, const fs::path& p
   return written;
 }
 
-}  // namespace reattend::report
+}  // namespace reattend

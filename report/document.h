@@ -1,5 +1,5 @@
-// A report as headings, text, tables, figures and commands, written as one HTML page or as Markdown with its figures
-// beside it.
+// A report as headings, text, tables, charts and commands, written as one HTML page, as Markdown with its charts beside
+// it, or as text for a terminal.
 #pragma once
 #include <filesystem>
 #include <string>
@@ -9,7 +9,7 @@
 #include "report/chart.h"
 #include "report/table.h"
 
-namespace reattend::report {
+namespace reattend {
 
 enum class Style { plain, strong, code };
 struct Span {
@@ -28,33 +28,40 @@ struct List {
 /// Constant text with code in backticks; not for names out of files.
 Text rich(const std::string& text);
 
-/// To be typed or copied as it stands.
-struct Commands {
+/// Lines that stay as they are: commands to type, a text that a model wrote.
+struct Verbatim {
   std::vector<std::string> lines;
 };
-/// A table's title is its caption; columns of what was measured are set apart.
-struct Grid {
-  Table table;
-  size_t marked = SIZE_MAX;  ///< the row that is chosen
-};
-inline bool is_measured(const Column& column) {
-  return column.group == "measured" || column.key == "measured";
-}
+/// The lines of a text.
+Verbatim verbatim(const std::string& text);
+
 struct Figure {
   std::string name;  ///< of its file, behind the report's: "front"
   Chart chart;
   std::string caption;
 };
-using Block = std::variant<Heading, Text, List, Commands, Grid, Figure>;
+/// A picture that lies beside the report as a file.
+struct Picture {
+  std::string file, title;
+};
+using Block = std::variant<Heading, Text, List, Verbatim, Table, Figure, Picture>;
 
+/// A table's title is its caption.
 struct Document {
   std::string title;
   std::vector<Block> blocks;
+
+  void add(Block block) { blocks.push_back(std::move(block)); }
+  void head(const std::string& text) { add(Heading{text}); }
+  /// A paragraph of plain text.
+  void say(const std::string& text) { add(Text{{text}}); }
 };
 
 std::string to_html(const Document& document);
 /// `stem`: of the file, so that figures are named after it.
 std::string to_markdown(const Document& document, const std::string& stem);
+/// Without its figures, whose titles stand in their place.
+std::string to_text(const Document& document, size_t width = 120);
 
 /// Throws Error before long work: a name that ends neither in .html nor in .md (usage), a folder that is not there, a
 /// file that is and may not be replaced. `figures`: names of those that the report may have.
@@ -67,4 +74,4 @@ std::vector<std::filesystem::path> document_files(const std::filesystem::path& p
 std::vector<std::filesystem::path> write_document(const Document& document, const std::filesystem::path& path,
                                                   bool force);
 
-}  // namespace reattend::report
+}  // namespace reattend

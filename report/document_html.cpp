@@ -1,18 +1,19 @@
-// One page that needs nothing else: style and figures are in it, there are no scripts and no addresses.
+// A report as one HTML page that needs nothing else: style and figures are in it, no scripts, no addresses.
 #include <fmt/format.h>
 
+#include "base/utf8.h"
 #include "report/document.h"
 #include "report/markup.h"
 
-namespace reattend::report {
+namespace reattend {
 namespace {
 
 /// Light and dark as the reader's system is set; on paper always light. Figures carry their own light colours, which
 /// these rules replace.
 constexpr const char* kStyle = R"(
-:root { --paper: #fff; --ink: #1a1a1a; --dim: #5c5c5c; --rule: #d9d9d9; --soft: #f4f5f7; --mark: #fff3cf; --measured: #e9f4ec; color-scheme: light dark; }
+:root { --paper: #fff; --ink: #1a1a1a; --dim: #5c5c5c; --rule: #d9d9d9; --soft: #f4f5f7; --mark: #fff3cf; --strong: #e9f4ec; color-scheme: light dark; }
 @media (prefers-color-scheme: dark) {
-  :root { --paper: #16181c; --ink: #e6e6e6; --dim: #a4a8ae; --rule: #3a3e45; --soft: #1f2228; --mark: #4a3f1c; --measured: #1c3226; }
+  :root { --paper: #16181c; --ink: #e6e6e6; --dim: #a4a8ae; --rule: #3a3e45; --soft: #1f2228; --mark: #4a3f1c; --strong: #1c3226; }
   svg .rule { stroke: #454a52; }
   svg .ink { stroke: #e6e6e6; }
   svg text { fill: #e6e6e6; }
@@ -21,7 +22,7 @@ constexpr const char* kStyle = R"(
   svg [stroke]:not(.ink):not(.rule) { filter: brightness(1.5); }
 }
 @media print {
-  :root { --paper: #fff; --ink: #000; --dim: #444; --rule: #bbb; --soft: #f4f5f7; --mark: #fff3cf; --measured: #e9f4ec; }
+  :root { --paper: #fff; --ink: #000; --dim: #444; --rule: #bbb; --soft: #f4f5f7; --mark: #fff3cf; --strong: #e9f4ec; }
   svg .rule { stroke: #bbb; }
   svg .ink { stroke: #000; }
   svg text, svg text.dim { fill: #000; }
@@ -46,7 +47,7 @@ th { font-weight: 600; vertical-align: bottom; }
 .left { text-align: left; }
 td.left { white-space: normal; min-width: 11rem; }
 .group { text-align: center; }
-.measured { background: var(--measured); font-weight: 600; }
+.strong { background: var(--strong); font-weight: 600; }
 tr.marked td { background: var(--mark); }
 figure { margin: 1.2rem 0; }
 figure svg { max-width: 100%; height: auto; }
@@ -69,7 +70,7 @@ std::string line(const Text& text) {
 std::string classes(const Column& column) {
   std::string names;
   if (column.left) names += "left ";
-  if (is_measured(column)) names += "measured ";
+  if (column.strong) names += "strong ";
   if (names.empty()) return {};
   names.pop_back();
   return fmt::format(" class=\"{}\"", names);
@@ -86,56 +87,64 @@ struct Writer {
     for (const Text& item : list.items) out += fmt::format("<li>{}</li>\n", line(item));
     out += "</ul>\n";
   }
-  void operator()(const Commands& commands) {
+  void operator()(const Verbatim& verbatim) {
     out += "<pre>";
-    for (const std::string& each : commands.lines) out += shown(each) + "\n";
+    for (const std::string& each : verbatim.lines) out += shown(each) + "\n";
     out += "</pre>\n";
   }
-  void operator()(const Grid& grid) {
-    const Table& table = grid.table;
-    out += "<div class=\"scroll\"><table>\n";
-    if (!table.title.empty()) out += fmt::format("<caption>{}</caption>\n", shown(table.title));
-    out += "<thead>\n" + groups(table) + "<tr>";
-    for (const Column& column : table.columns) {
-      out += fmt::format("<th scope=\"col\"{}>{}</th>", classes(column),
-                         shown(column.title.empty() ? column.key : column.title));
-    }
-    out += "</tr>\n</thead>\n<tbody>\n";
-    for (size_t r = 0; r < table.rows.size(); ++r) {
-      out += r == grid.marked ? "<tr class=\"marked\">" : "<tr>";
-      for (size_t c = 0; c < table.columns.size(); ++c) {
-        const Column& column = table.columns[c];
-        out += fmt::format("<td{}>{}</td>", classes(column), shown(printed(table.rows[r][c], column.digits)));
-      }
-      out += "</tr>\n";
-    }
-    out += "</tbody>\n</table></div>\n";
-  }
+  void operator()(const Table& table) { out += "<div class=\"scroll\">" + to_html(table) + "</div>\n"; }
   void operator()(const Figure& figure) {
     out += "<figure>\n" + to_svg_element(figure.chart, fmt::format("figure{}-", ++n_figure));
     if (!figure.caption.empty()) out += fmt::format("<figcaption>{}</figcaption>\n", shown(figure.caption));
     out += "</figure>\n";
   }
-
-  /// The row over the titles; nothing where there are no groups.
-  static std::string groups(const Table& table) {
-    std::string row;
-    bool any = false;
-    for (size_t begin = 0; begin < table.columns.size();) {
-      const std::string& group = table.columns[begin].group;
-      size_t end = begin + 1;
-      while (end < table.columns.size() && table.columns[end].group == group) ++end;
-      row += group.empty() ? fmt::format("<td colspan=\"{}\"></td>", end - begin)
-                           : fmt::format("<th class=\"group{}\" scope=\"colgroup\" colspan=\"{}\">{}</th>",
-                                         group == "measured" ? " measured" : "", end - begin, shown(group));
-      any = any || !group.empty();
-      begin = end;
-    }
-    return any ? "<tr>" + row + "</tr>\n" : "";
+  void operator()(const Picture& picture) {
+    out += fmt::format("<figure><img src=\"{}\" alt=\"{}\"></figure>\n", address(picture.file), shown(picture.title));
   }
 };
 
+/// The row over the headings; nothing where there are no groups.
+std::string groups(const std::vector<const Column*>& columns) {
+  std::string row;
+  bool any = false;
+  for (size_t begin = 0; begin < columns.size();) {
+    const std::string& group = columns[begin]->group;
+    size_t end = begin + 1;
+    while (end < columns.size() && columns[end]->group == group) ++end;
+    row += group.empty() ? fmt::format("<td colspan=\"{}\"></td>", end - begin)
+                         : fmt::format("<th class=\"group{}\" scope=\"colgroup\" colspan=\"{}\">{}</th>",
+                                       columns[begin]->strong ? " strong" : "", end - begin, shown(group));
+    any = any || !group.empty();
+    begin = end;
+  }
+  return any ? "<tr>" + row + "</tr>\n" : "";
+}
+
 }  // namespace
+
+std::string to_html(const Table& table) {
+  std::vector<const Column*> columns;
+  for (const Column& column : table.columns) {
+    if (!column.hidden) columns.push_back(&column);
+  }
+  std::string out = "<table>\n";
+  if (!table.title.empty()) out += fmt::format("<caption>{}</caption>\n", shown(table.title));
+  out += "<thead>\n" + groups(columns) + "<tr>";
+  for (const Column* const column : columns) {
+    out += fmt::format("<th scope=\"col\"{}>{}</th>", classes(*column), shown(heading(*column)));
+  }
+  out += "</tr>\n</thead>\n<tbody>\n";
+  for (size_t r = 0; r < table.rows.size(); ++r) {
+    out += table.marked.contains(r) ? "<tr class=\"marked\">" : "<tr>";
+    for (size_t c = 0; c < table.columns.size(); ++c) {
+      const Column& column = table.columns[c];
+      if (column.hidden) continue;
+      out += fmt::format("<td{}>{}</td>", classes(column), shown(printed(table.rows[r][c], column)));
+    }
+    out += "</tr>\n";
+  }
+  return out + "</tbody>\n</table>";
+}
 
 std::string to_html(const Document& document) {
   Writer writer;
@@ -150,4 +159,4 @@ std::string to_html(const Document& document) {
          writer.out + "</body>\n</html>\n";
 }
 
-}  // namespace reattend::report
+}  // namespace reattend

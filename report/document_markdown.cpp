@@ -1,11 +1,14 @@
-// Markdown as GitHub and most editors show it; whatever could be markup in a name is escaped.
+// A report as Markdown that GitHub and most editors show; whatever could be markup in a name is escaped.
+#include <algorithm>
 #include <cctype>
 
 #include <fmt/format.h>
 
+#include "base/utf8.h"
 #include "report/document.h"
+#include "report/markup.h"
 
-namespace reattend::report {
+namespace reattend {
 namespace {
 
 bool is_word(char c) {
@@ -30,14 +33,19 @@ std::string plain(const std::string& text) {
   return out;
 }
 
-/// Within a fence longer than any row of backticks in it.
-std::string code(const std::string& text) {
-  const std::string shown = visible(text);
+/// Of the longest row of backticks in a text: a fence around it must be longer.
+size_t longest_fence(const std::string& text) {
   size_t longest = 0, row = 0;
-  for (const char c : shown) {
+  for (const char c : text) {
     row = c == '`' ? row + 1 : 0;
     longest = std::max(longest, row);
   }
+  return longest;
+}
+
+std::string code(const std::string& text) {
+  const std::string shown = visible(text);
+  const size_t longest = longest_fence(shown);
   const std::string fence(longest + 1, '`'), space = longest > 0 ? " " : "";
   return fence + space + shown + space + fence;
 }
@@ -53,20 +61,7 @@ std::string line(const Text& text) {
 }
 
 std::string title_of(const Column& column) {
-  const std::string title = column.title.empty() ? column.key : column.title;
-  return column.group.empty() ? title : fmt::format("{}, {}", title, column.group);
-}
-
-/// Address of a file beside the report, whatever its name holds.
-std::string address(const std::string& name) {
-  constexpr std::string_view kPlain = "-_.~";
-  std::string out;
-  for (const char c : name) {
-    const auto byte = static_cast<unsigned char>(c);
-    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-    out += letter || kPlain.find(c) != kPlain.npos ? std::string(1, c) : fmt::format("%{:02X}", byte);
-  }
-  return out;
+  return column.group.empty() ? heading(column) : fmt::format("{}, {}", heading(column), column.group);
 }
 
 struct Writer {
@@ -79,37 +74,44 @@ struct Writer {
     for (const Text& item : list.items) out += "* " + line(item) + "\n";
     out += "\n";
   }
-  void operator()(const Commands& commands) {
-    out += "```\n";
-    for (const std::string& each : commands.lines) out += visible(each) + "\n";
-    out += "```\n\n";
+  void operator()(const Verbatim& verbatim) {
+    std::string lines;
+    for (const std::string& each : verbatim.lines) lines += visible(each) + "\n";
+    const std::string fence(std::max<size_t>(3, longest_fence(lines) + 1), '`');
+    out += fence + "\n" + lines + fence + "\n\n";
   }
-  void operator()(const Grid& grid) {
-    const Table& table = grid.table;
-    if (!table.title.empty()) out += plain(table.title) + "\n\n";
-    std::string rule;
-    for (const Column& column : table.columns) {
-      out += "| " + plain(title_of(column)) + " ";
-      rule += column.left ? "|---" : "|---:";
-    }
-    out += "|\n" + rule + "|\n";
-    for (size_t r = 0; r < table.rows.size(); ++r) {
-      for (size_t c = 0; c < table.columns.size(); ++c) {
-        const std::string text = plain(printed(table.rows[r][c], table.columns[c].digits));
-        const bool strong = r == grid.marked || is_measured(table.columns[c]);
-        out += strong && text != "-" && text != "\\-" && !text.empty() ? "| **" + text + "** " : "| " + text + " ";
-      }
-      out += "|\n";
-    }
-    out += "\n";
-  }
+  void operator()(const Table& table) { out += reattend::to_markdown(table) + "\n"; }
   void operator()(const Figure& figure) {
     out += fmt::format("![{}]({})\n\n", plain(figure.chart.title), address(stem + "-" + figure.name + ".svg"));
     if (!figure.caption.empty()) out += plain(figure.caption) + "\n\n";
   }
+  void operator()(const Picture& picture) {
+    out += fmt::format("![{}]({})\n\n", plain(picture.title), address(picture.file));
+  }
 };
 
 }  // namespace
+
+std::string to_markdown(const Table& table) {
+  std::string out, rule;
+  if (!table.title.empty()) out += plain(table.title) + "\n\n";
+  for (const Column& column : table.columns) {
+    if (column.hidden) continue;
+    out += "| " + plain(title_of(column)) + " ";
+    rule += column.left ? "|---" : "|---:";
+  }
+  out += "|\n" + rule + "|\n";
+  for (size_t r = 0; r < table.rows.size(); ++r) {
+    for (size_t c = 0; c < table.columns.size(); ++c) {
+      if (table.columns[c].hidden) continue;
+      const std::string text = plain(printed(table.rows[r][c], table.columns[c]));
+      const bool strong = table.marked.contains(r) || table.columns[c].strong;
+      out += strong && text != "-" && !text.empty() ? "| **" + text + "** " : "| " + text + " ";
+    }
+    out += "|\n";
+  }
+  return out;
+}
 
 std::string to_markdown(const Document& document, const std::string& stem) {
   Writer writer = {.stem = stem, .out = "# " + plain(document.title) + "\n\n"};
@@ -118,4 +120,4 @@ std::string to_markdown(const Document& document, const std::string& stem) {
   return writer.out;
 }
 
-}  // namespace reattend::report
+}  // namespace reattend

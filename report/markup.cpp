@@ -1,12 +1,13 @@
-// Escaping, and lines of text that fit.
+// Escapes markup and addresses; writes lines of SVG text that fit.
 #include "report/markup.h"
 
 #include <fmt/format.h>
 
 #include "base/utf8.h"
 #include "report/chart.h"
+#include "report/words.h"
 
-namespace reattend::report {
+namespace reattend {
 
 std::string escaped(std::string_view text) {
   std::string out;
@@ -31,6 +32,17 @@ std::string escaped(std::string_view text) {
   return out;
 }
 
+std::string address(std::string_view name) {
+  constexpr std::string_view kPlain = "-_.~";
+  std::string out;
+  for (const char c : name) {
+    const auto byte = static_cast<unsigned char>(c);
+    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    out += letter || kPlain.find(c) != kPlain.npos ? std::string(1, c) : fmt::format("%{:02X}", byte);
+  }
+  return out;
+}
+
 std::string text_line(double x, double y, std::string_view text, double size, const char* anchor, double room,
                       std::string_view more) {
   const double width = text_width(text, size);
@@ -40,22 +52,7 @@ std::string text_line(double x, double y, std::string_view text, double size, co
 }
 
 std::vector<std::string> wrapped(const std::string& text, double size, double room) {
-  std::vector<std::string> lines;
-  std::string line;
-  for (size_t begin = 0; begin < text.size();) {
-    const size_t end = std::min(text.find(' ', begin), text.size());
-    const std::string word = text.substr(begin, end - begin);
-    const std::string longer = line.empty() ? word : line + " " + word;
-    if (!line.empty() && text_width(longer, size) > room) {
-      lines.push_back(line);
-      line = word;
-    } else {
-      line = longer;
-    }
-    begin = end + 1;
-  }
-  if (!line.empty()) lines.push_back(line);
-  return lines;
+  return wrapped(text, [&](const std::string& line) { return text_width(line, size) <= room; });
 }
 
-}  // namespace reattend::report
+}  // namespace reattend

@@ -4,16 +4,19 @@
 #include <string_view>
 #include <vector>
 
-namespace reattend::report {
+namespace reattend {
 
 /// Text between tags or in double quotes: markup is escaped, what XML does not allow is replaced.
 std::string escaped(std::string_view text);
+
+/// The address of a file beside a page, whatever its name holds.
+std::string address(std::string_view name);
 
 /// A line of SVG text no wider than `room`: shrunk where it must be. `more`: further attributes.
 std::string text_line(double x, double y, std::string_view text, double size, const char* anchor, double room,
                       std::string_view more = "");
 
-/// Words in lines that fit.
+/// Words in lines that are no wider than `room` pixels.
 std::vector<std::string> wrapped(const std::string& text, double size, double room);
 
-}  // namespace reattend::report
+}  // namespace reattend

@@ -1,4 +1,4 @@
-// Cells become text once for each of the three forms; the rest is padding and commas.
+// A table's cells as people and as programs read them; CSV and JSON.
 #include "report/table.h"
 
 #include <algorithm>
@@ -8,197 +8,98 @@
 #include <nlohmann/json.hpp>
 
 #include "base/utf8.h"
+#include "report/json.h"
 
-namespace reattend::report {
+namespace reattend {
 namespace {
 
-std::string padded(const std::string& text, size_t width, bool left) {
-  const std::string space(width - std::min(width, shown_width(text)), ' ');
-  return left ? text + space : space + text;
+bool is_for_programs(const Column& column) {
+  return !column.key.empty();
 }
 
-std::string without_trailing_space(std::string line) {
-  line.erase(line.find_last_not_of(' ') + 1);
-  return line;
+std::string csv_text(const std::string& text, bool quoted) {
+  if (!quoted && text.find_first_of(",\"\n\r") == text.npos) return text;
+  std::string out = "\"";
+  for (const char c : text) out += c == '"' ? "\"\"" : std::string(1, c);
+  return out + '"';
 }
 
-/// Words in lines that fit.
-std::string broken(const std::string& text, size_t width) {
-  std::string out, line;
-  for (size_t begin = 0; begin < text.size();) {
-    const size_t end = std::min(text.find(' ', begin), text.size());
-    const std::string word = text.substr(begin, end - begin);
-    if (!line.empty() && shown_width(line) + 1 + shown_width(word) > width) {
-      out += line + "\n";
-      line.clear();
-    }
-    line += (line.empty() ? "" : " ") + word;
-    begin = end + 1;
-  }
-  return out + line + "\n";
+std::string csv_cell(const Cell& cell, const Column& column) {
+  if (const auto* text = std::get_if<std::string>(&cell)) return csv_text(*text, column.quoted);
+  if (const auto* count = std::get_if<int64_t>(&cell)) return std::to_string(*count);
+  const auto* number = std::get_if<double>(&cell);
+  return number == nullptr || std::isnan(*number) ? "" : fmt::format("{}", *number);
 }
 
-/// What is printed of a table: texts and their widths.
-class Layout {
- public:
-  explicit Layout(const Table& table) : table_(table) {
-    for (size_t c = 0; c < table.columns.size(); ++c) {
-      const Column& column = table.columns[c];
-      std::vector<std::string>& texts = texts_.emplace_back();
-      texts.push_back(column.title.empty() ? column.key : column.title);
-      for (const std::vector<Cell>& row : table.rows) texts.push_back(printed(row[c], column.digits));
-      size_t widest = 0;
-      for (const std::string& text : texts) widest = std::max(widest, shown_width(text));
-      widths_.push_back(widest);
-    }
-    widen_for_groups();
-  }
+nlohmann::json json_cell(const Cell& cell) {
+  if (const auto* text = std::get_if<std::string>(&cell)) return *text;
+  if (const auto* count = std::get_if<int64_t>(&cell)) return *count;
+  const auto* number = std::get_if<double>(&cell);
+  return number == nullptr ? nlohmann::json(nullptr) : json_number(*number);
+}
 
-  /// First column and as many of those from `begin` on as fit; `begin` moves behind them.
-  std::string block(size_t& begin, size_t room) const {
-    std::vector<size_t> columns = {0};
-    size_t used = widths_[0];
-    while (begin < texts_.size()) {
-      const bool whole = used + width_of(begin, end_of_group(begin)) <= room;
-      // A group that fits by itself is not broken; one that does not is filled up.
-      const bool alone = widths_[0] + width_of(begin, end_of_group(begin)) <= room;
-      if (!whole && alone && columns.size() > 1) break;
-      const size_t end = whole ? end_of_group(begin) : begin + 1;
-      if (columns.size() > 1 && used + width_of(begin, end) > room) break;
-      used += width_of(begin, end);
-      for (; begin < end; ++begin) columns.push_back(begin);
-    }
-    std::string out = groups(columns);
-    for (size_t line = 0; line < texts_[0].size(); ++line) {
-      std::string text;
-      for (const size_t c : columns) {
-        if (c != columns[0]) text += std::string(kGap + gap_before(c), ' ');
-        text += padded(texts_[c][line], widths_[c], table_.columns[c].left);
-      }
-      out += without_trailing_space(text) + "\n";
-    }
-    return out;
-  }
-  size_t n_column() const { return texts_.size(); }
-
- private:
-  static constexpr size_t kGap = 2;
-
-  const std::string& group_of(size_t column) const { return table_.columns[column].group; }
-  /// With the gaps before them.
-  size_t width_of(size_t begin, size_t end) const {
-    size_t width = 0;
-    for (size_t c = begin; c < end; ++c) width += kGap + gap_before(c) + widths_[c];
-    return width;
-  }
-  /// Groups are set off from what stands before them.
-  size_t gap_before(size_t column) const {
-    return column > 0 && !group_of(column).empty() && group_of(column) != group_of(column - 1) ? 1 : 0;
-  }
-  /// A column without a group is one by itself.
-  size_t end_of_group(size_t begin) const {
-    size_t end = begin + 1;
-    while (!group_of(begin).empty() && end < texts_.size() && group_of(end) == group_of(begin)) ++end;
-    return end;
-  }
-  void widen_for_groups() {
-    for (size_t begin = 0; begin < texts_.size(); begin = end_of_group(begin)) {
-      size_t width = 0;
-      const size_t end = end_of_group(begin);
-      for (size_t c = begin; c < end; ++c) width += widths_[c] + (c > begin ? kGap : 0);
-      const size_t needed = shown_width(group_of(begin));
-      if (needed > width) widths_[end - 1] += needed - width;
-    }
-  }
-  /// The line over the titles; nothing where there are no groups.
-  std::string groups(const std::vector<size_t>& columns) const {
-    std::string line;
-    bool any = false;
-    for (size_t i = 0; i < columns.size();) {
-      const std::string& name = group_of(columns[i]);
-      size_t width = 0, j = i;
-      for (; j < columns.size() && group_of(columns[j]) == name; ++j) width += widths_[columns[j]] + (j > i ? kGap : 0);
-      if (i > 0) line += std::string(kGap + gap_before(columns[i]), ' ');
-      const size_t ruled = width - std::min(width, shown_width(name) + 1);
-      line += name.empty() ? std::string(width, ' ') : padded(name + " " + std::string(ruled, '-'), width, true);
-      any = any || !name.empty();
-      i = j;
-    }
-    return any ? without_trailing_space(line) + "\n" : "";
-  }
-
-  const Table& table_;
-  std::vector<std::vector<std::string>> texts_;  ///< [columns] title, then rows
-  std::vector<size_t> widths_;
-};
+std::string digits_of(double number, const Column& column) {
+  const char* const plus = column.sign && number >= 0 ? "+" : "";
+  const bool small = column.notation == Notation::small && number != 0 && std::abs(number) < 1e-3;
+  if (small) return fmt::format("{}{:.1e}", plus, number);
+  if (column.notation == Notation::significant) return fmt::format("{}{:.{}g}", plus, number, column.digits);
+  if (column.notation == Notation::small && number == 0) return "0";
+  return fmt::format("{}{:.{}f}", plus, number, column.digits);
+}
 
 }  // namespace
 
-std::string printed(const Cell& cell, int digits) {
-  if (const auto* text = std::get_if<std::string>(&cell)) return *text;
-  if (const auto* count = std::get_if<int64_t>(&cell)) return std::to_string(*count);
-  const auto* number = std::get_if<double>(&cell);
-  if (number == nullptr || std::isnan(*number)) return "-";
-  if (std::isinf(*number)) return "never";
-  return fmt::format("{:.{}f}", *number, digits);
+const std::string& heading(const Column& column) {
+  return column.title.empty() ? column.key : column.title;
 }
 
-std::string visible(const std::string& bytes) {
-  std::string out;
-  for (const char c : to_utf8(bytes)) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c == '\n') {
-      out += "\\n";
-    } else if (c == '\t') {
-      out += "\\t";
-    } else if (c == '\r') {
-      out += "\\r";
-    } else if (byte < 0x20 || byte == 0x7f) {
-      out += fmt::format("\\x{:02x}", byte);
-    } else {
-      out += c;
-    }
+std::string printed(const Cell& cell, const Column& column) {
+  if (const auto* text = std::get_if<std::string>(&cell)) return *text;
+  if (const auto* count = std::get_if<int64_t>(&cell); count != nullptr && column.scale == 1) {
+    return fmt::format("{}{}{}", column.sign && *count >= 0 ? "+" : "", *count, column.unit);
+  }
+  if (std::holds_alternative<std::monostate>(cell)) return "-";
+  const auto* count = std::get_if<int64_t>(&cell);
+  const double number = (count != nullptr ? static_cast<double>(*count) : std::get<double>(cell)) * column.scale;
+  if (std::isnan(number)) return "-";
+  if (std::isinf(number)) return "never";
+  return digits_of(number, column) + column.unit;
+}
+
+std::string printed(double number, int digits) {
+  return printed(Cell(number), Column{.key = {}, .digits = digits});
+}
+
+Table transposed(const Table& table, const std::string& corner) {
+  Table out = {.name = table.name, .title = table.title, .columns = {{.key = {}, .title = corner, .left = true}}};
+  for (const std::vector<Cell>& row : table.rows) {
+    out.columns.push_back({.key = {}, .title = printed(row[0], table.columns[0])});
+  }
+  for (size_t c = 1; c < table.columns.size(); ++c) {
+    if (table.columns[c].hidden) continue;
+    std::vector<Cell>& row = out.rows.emplace_back(std::vector<Cell>{heading(table.columns[c])});
+    for (const std::vector<Cell>& from : table.rows) row.emplace_back(printed(from[c], table.columns[c]));
   }
   return out;
 }
 
 size_t shown_width(const std::string& text) {
-  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
-}
-
-std::string to_text(const Table& table, size_t width) {
-  std::string out = broken(table.title, width);
-  const Layout layout(table);
-  for (size_t begin = 1; begin < layout.n_column();) {
-    if (begin > 1) out += "\n";
-    out += layout.block(begin, width);
-  }
-  return out;
+  return character_count(text);
 }
 
 std::string to_csv(const Table& table) {
   std::string out;
-  for (size_t c = 0; c < table.columns.size(); ++c) out += (c > 0 ? "," : "") + table.columns[c].key;
-  out += "\n";
-  for (const std::vector<Cell>& row : table.rows) {
-    for (size_t c = 0; c < row.size(); ++c) {
-      if (c > 0) out += ",";
-      if (const auto* text = std::get_if<std::string>(&row[c])) {
-        if (text->find_first_of(",\"\n\r") == text->npos) {
-          out += *text;
-          continue;
-        }
-        out += '"';
-        for (const char each : *text) out += each == '"' ? "\"\"" : std::string(1, each);
-        out += '"';
-      } else if (const auto* count = std::get_if<int64_t>(&row[c])) {
-        out += std::to_string(*count);
-      } else if (const auto* number = std::get_if<double>(&row[c]); number != nullptr && !std::isnan(*number)) {
-        out += fmt::format("{}", *number);
-      }
+  const auto line = [&](const auto& text_of) {
+    bool first = true;
+    for (size_t c = 0; c < table.columns.size(); ++c) {
+      if (!is_for_programs(table.columns[c])) continue;
+      out += (first ? "" : ",") + text_of(c);
+      first = false;
     }
     out += "\n";
-  }
+  };
+  line([&](size_t c) { return table.columns[c].key; });
+  for (const std::vector<Cell>& row : table.rows) line([&](size_t c) { return csv_cell(row[c], table.columns[c]); });
   return out;
 }
 
@@ -206,19 +107,12 @@ nlohmann::json to_json(const Table& table) {
   nlohmann::json out = nlohmann::json::array();
   for (const std::vector<Cell>& row : table.rows) {
     nlohmann::json object = nlohmann::json::object();
-    for (size_t c = 0; c < row.size(); ++c) {
-      nlohmann::json& to = object[table.columns[c].key];
-      if (const auto* text = std::get_if<std::string>(&row[c])) {
-        to = *text;
-      } else if (const auto* count = std::get_if<int64_t>(&row[c])) {
-        to = *count;
-      } else if (const auto* number = std::get_if<double>(&row[c]); number != nullptr && std::isfinite(*number)) {
-        to = *number;
-      }
+    for (size_t c = 0; c < table.columns.size(); ++c) {
+      if (is_for_programs(table.columns[c])) object[table.columns[c].key] = json_cell(row[c]);
     }
     out.push_back(std::move(object));
   }
   return out;
 }
 
-}  // namespace reattend::report
+}  // namespace reattend
