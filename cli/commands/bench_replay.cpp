@@ -1,11 +1,12 @@
-// Times from evals/replay_times beside their targets, as a table or JSON.
+// `reattend bench replay`: how long a replay takes to answer each kind of change.
 #include "cli/commands/bench_replay.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "bench/replay_times.h"
 #include "bench/synthetic_run.h"
+#include "cli/reports/bench.h"
+#include "report/json.h"
 
 namespace reattend::cli {
 namespace {
@@ -19,46 +20,6 @@ struct Options {
   bool json = false;
 };
 
-nlohmann::json to_json(const ReplayTimes& times, const std::string& trace) {
-  nlohmann::json rows = nlohmann::json::array();
-  for (const ReplayTime& time : times.times) {
-    rows.push_back({{"change", time.change},
-                    {"target_ms", time.target_ms > 0 ? nlohmann::json(time.target_ms) : nlohmann::json(nullptr)},
-                    {"n", time.n},
-                    {"ms", time.ms},
-                    {"cpu_ms", time.cpu_ms},
-                    {"met", time.met()}});
-  }
-  return {{"trace", trace.empty() ? nlohmann::json(nullptr) : nlohmann::json(trace)},
-          {"n_layer", times.n_layer},
-          {"n_kv_head", times.n_kv_head},
-          {"n_prompt", times.n_prompt},
-          {"n_step", times.n_step},
-          {"threads", times.threads},
-          {"memory_limit", times.memory_limit},
-          {"memory_held", times.held},
-          {"memory_peak", times.peak},
-          {"times", rows}};
-}
-
-std::string to_text(const ReplayTimes& times, const std::string& trace) {
-  std::string text = fmt::format("{}: {} layers x {} KV heads, {} steps that end at {} positions; {} threads\n\n",
-                                 trace.empty() ? "made-up run" : trace, times.n_layer, times.n_kv_head, times.n_step,
-                                 times.n_prompt + times.n_step, times.threads);
-  text += fmt::format("{:36}{:>10}{:>12}{:>10}{:>6}\n", "change", "ms", "CPU ms", "target", "n");
-  for (const ReplayTime& time : times.times) {
-    text += fmt::format("{:36}{:>10.1f}{:>12.1f}{:>10}{:>6}{}\n", time.change, time.ms, time.cpu_ms,
-                        time.target_ms > 0 ? fmt::format("< {:.0f}", time.target_ms) : "-", time.n,
-                        time.met() ? "" : "  missed");
-  }
-  text += fmt::format(
-      "\nms: median by the clock, of changes to values not seen before; CPU ms: of all threads together.\n"
-      "memory: {:.2f} GB held of {:.2f} that may be, {:.2f} at most by the process\n",
-      static_cast<double>(times.held) * 1e-9, static_cast<double>(times.memory_limit) * 1e-9,
-      static_cast<double>(times.peak) * 1e-9);
-  return text;
-}
-
 void run(const Options& options, const Globals& globals) {
   ThreadPool pool(globals.threads);
   SyntheticRunShape shape = options.shape;
@@ -70,7 +31,7 @@ void run(const Options& options, const Globals& globals) {
   if (options.memory_gb > 0) how.memory_limit = static_cast<int64_t>(options.memory_gb * 1e9);
   const ReplayTimes times = time_replay(source, pool, how);
   if (globals.json || options.json) {
-    fmt::print("{}\n", to_json(times, options.trace).dump(2));
+    fmt::print("{}\n", json_text(to_json(times, options.trace), 2));
   } else {
     fmt::print("{}", to_text(times, options.trace));
   }

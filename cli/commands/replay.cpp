@@ -6,8 +6,9 @@
 #include "cli/options/calibration_option.h"
 #include "cli/options/lists.h"
 #include "cli/options/policy_options.h"
-#include "cli/reports/results.h"
+#include "cli/reports/replay.h"
 #include "replay/summary.h"
+#include "report/json.h"
 
 namespace reattend::cli {
 namespace {
@@ -39,9 +40,9 @@ void replay(const ReplayOptions& options, const Globals& globals) {
   if (globals.json) {
     nlohmann::json json = to_json(result, info);
     json["times"] = times.json;
-    fmt::print("{}\n", json.dump(2));
+    fmt::print("{}\n", json_text(json, 2));
   } else {
-    fmt::print("{}times: {}\n", to_table(result, info), times.text);
+    fmt::print("{}times: {}\n", to_text(result, info), times.text);
   }
 }
 

@@ -12,10 +12,10 @@
 #include "cli/options/calibration_option.h"
 #include "cli/options/lists.h"
 #include "cli/options/policy_options.h"
-#include "cli/reports/results.h"
 #include "cli/reports/tune.h"
 #include "policies/policy_list.h"
 #include "replay/estimates.h"
+#include "report/json.h"
 #include "tune/settings_file.h"
 #include "tune/tune.h"
 
@@ -164,13 +164,13 @@ void run(const Options& options, const Globals& globals) {
   result.times_from = times.text;
   write_text_file(options.out, settings_file(result), options.force);
   if (globals.json) {
-    nlohmann::json json = reattend::to_json(result);
+    nlohmann::json json = to_json(result);
     json["times"] = times.json;
     json["settings_file"] = options.out;
     if (!options.report.empty()) json["report"] = options.report;
-    fmt::print("{}\n", json.dump(2));
+    fmt::print("{}\n", json_text(json, 2));
   } else {
-    fmt::print("{}times: {}\nwritten to {}\n", to_table(result), result.times_from, options.out);
+    fmt::print("{}times: {}\nwritten to {}\n", to_text(result), result.times_from, options.out);
   }
   if (options.report.empty()) return;
   write_report(options, result, times.on_paper, globals);  // last: what was found has been printed if this fails

@@ -1,4 +1,4 @@
-// One list of figures for each policy, written five ways.
+// A comparison's figures, derived once for each policy, as tables, JSON, CSV and a chart.
 #include "cli/reports/compare.h"
 
 #include <algorithm>
@@ -8,6 +8,8 @@
 #include <nlohmann/json.hpp>
 
 #include "policies/policy_list.h"
+#include "report/table.h"
+#include "report/words.h"
 
 namespace reattend::cli {
 namespace {
@@ -81,38 +83,99 @@ std::vector<Bucket> buckets_of(const CompareReport& report) {
   return out;
 }
 
-/// Columns as wide as their widest cell, the first one aligned left.
-std::string aligned(const std::vector<std::vector<std::string>>& rows) {
-  std::vector<size_t> widths(rows.front().size());
-  for (const auto& row : rows) {
-    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
-  }
-  std::string out;
-  for (const auto& row : rows) {
-    out += fmt::format("{:<{}}", row.front(), widths.front());
-    for (size_t i = 1; i < row.size(); ++i) out += fmt::format("  {:>{}}", row[i], widths[i]);
-    out += '\n';
+/// A row for each policy: what is printed, and what CSV and JSON hold beside it.
+Table policies_table(const CompareReport& report, const std::vector<Figures>& all) {
+  const std::string kl = "KL to full attention", read = "MB read a step";
+  Table out = {
+      .columns = {{.key = {}, .title = "policy", .left = true},
+                  {.key = "policy", .hidden = true},
+                  {.key = "settings", .hidden = true, .quoted = true},
+                  {.key = "n_prompt", .hidden = true},
+                  {.key = "n_step", .hidden = true},
+                  {.key = "kl", .title = "mean", .digits = 4, .group = kl, .notation = Notation::small},
+                  {.key = "kl_p95", .title = "p95", .digits = 4, .group = kl, .notation = Notation::small},
+                  {.key = "kl_max", .title = "max", .digits = 4, .group = kl, .notation = Notation::small},
+                  {.key = "agreement", .title = "top-1"},
+                  {.key = "nll", .title = "NLL"},
+                  {.key = "perplexity_ratio", .title = "ppl x"},
+                  {.key = "recovered", .title = "mass"},
+                  {.key = "oracle", .hidden = true},
+                  {.key = "positions", .digits = 0},
+                  {.key = "positions_share", .title = "of all", .digits = 1, .scale = 100, .unit = " %"},
+                  {.key = "full_share", .hidden = true},
+                  {.key = "bytes_weights", .hidden = true},
+                  {.key = "bytes_attend", .title = "attend", .digits = 2, .group = read, .scale = 1e-6},
+                  {.key = "bytes_select", .title = "select", .digits = 2, .group = read, .scale = 1e-6},
+                  {.key = "ms_per_token", .title = "ms/token", .digits = 2},
+                  {.key = "tokens_per_s", .title = "tok/s", .digits = 0},
+                  {.key = "speed_up", .title = "speed-up", .digits = 2}}};
+  for (size_t i = 0; i < all.size(); ++i) {
+    const Figures& f = all[i];
+    const Settings& settings = report.compared.policies[i].settings;
+    out.rows.push_back({f.name,
+                        settings.policy(),
+                        settings.summary(),
+                        int64_t{report.n_prompt},
+                        int64_t{report.n_step},
+                        f.score.kl,
+                        f.score.kl_p95,
+                        f.score.kl_max,
+                        f.score.agreement,
+                        f.score.nll,
+                        f.perplexity_ratio(),
+                        f.score.recovered,
+                        f.score.oracle,
+                        f.score.positions,
+                        f.share,
+                        f.score.full,
+                        f.weights,
+                        f.attend,
+                        f.select,
+                        f.ms,
+                        f.tokens_per_second(),
+                        f.speed_up});
   }
   return out;
 }
 
-/// Empty where there is no such figure.
-std::string cell(double value, int digits) {
-  return std::isnan(value) ? "-" : fmt::format("{:.{}f}", value, digits);
+/// KL of each policy but full attention, whose is 0, by generated position.
+Table buckets_table(const CompareReport& report, const std::vector<Figures>& all) {
+  const std::vector<Bucket> buckets = buckets_of(report);
+  Table out = {.title = "KL by generated position", .columns = {{.key = "policy", .left = true}}};
+  for (const Bucket& bucket : buckets) {
+    out.columns.push_back({.key = bucket.name(), .digits = 4, .notation = Notation::small});
+  }
+  for (size_t i = 1; i < all.size(); ++i) {
+    std::vector<Cell>& row = out.rows.emplace_back(std::vector<Cell>{all[i].name});
+    for (const Bucket& bucket : buckets) row.emplace_back(summarize(bucket.of(report.compared.policies[i].run)).kl);
+  }
+  return out;
 }
 
-/// Small divergences keep their digits.
-std::string kl_cell(double value) {
-  return value == 0 ? "0" : std::abs(value) < 1e-3 ? fmt::format("{:.1e}", value) : cell(value, 4);
+nlohmann::json by_position(const CompareReport& report, const TeacherForced& run) {
+  const TeacherForced& full = report.compared.policies.front().run;
+  nlohmann::json out = nlohmann::json::array();
+  for (const Bucket& bucket : buckets_of(report)) {
+    const ScoreSummary score = summarize(bucket.of(run));
+    out.push_back({{"from", bucket.from},
+                   {"to", bucket.to},
+                   {"kl", score.kl},
+                   {"agreement", score.agreement},
+                   {"nll", score.nll},
+                   {"perplexity_ratio", std::exp(score.nll - summarize(bucket.of(full)).nll)},
+                   {"recovered", score.recovered}});
+  }
+  return out;
 }
 
-std::string csv_text(const std::string& text) {
-  std::string quoted = "\"";
-  for (const char c : text) quoted += c == '"' ? "\"\"" : std::string(1, c);
-  return quoted + "\"";
-}
-std::string csv_number(double value) {
-  return std::isnan(value) ? "" : fmt::format("{}", value);
+nlohmann::json steps_of(const TeacherForced& run) {
+  nlohmann::json out;
+  for (const char* const key : {"kl", "nll", "agree", "recovered", "positions"}) out[key] = nlohmann::json::array();
+  for (const StepScore& step : run.steps) {
+    out["kl"].push_back(step.kl), out["nll"].push_back(step.nll), out["agree"].push_back(step.agrees);
+    out["recovered"].push_back(step.recovered), out["positions"].push_back(step.positions);
+  }
+  return out;
 }
 
 }  // namespace
@@ -124,78 +187,24 @@ std::string to_text(const CompareReport& report) {
   std::string out = fmt::format("{}, {} threads: {} tokens of prompt, {} steps along {}{}\n{}\n\n", report.model,
                                 report.threads, report.n_prompt, report.n_step, report.along,
                                 budget.empty() ? "" : "; K = " + budget, report.prefill);
-  std::vector<std::vector<std::string>> rows = {{"policy", "KL", "p95", "max", "top-1", "NLL", "ppl x", "mass",
-                                                 "positions", "of all", "MB attend", "MB select", "ms/token", "tok/s",
-                                                 "speed-up"}};
-  for (const Figures& f : all) {
-    rows.push_back({f.name, kl_cell(f.score.kl), kl_cell(f.score.kl_p95), kl_cell(f.score.kl_max),
-                    cell(f.score.agreement, 3), cell(f.score.nll, 3), cell(f.perplexity_ratio(), 3),
-                    cell(f.score.recovered, 3), cell(f.score.positions, 0), fmt::format("{:.1f} %", 100 * f.share),
-                    cell(f.attend / 1e6, 2), cell(f.select / 1e6, 2), cell(f.ms, 2), cell(f.tokens_per_second(), 0),
-                    cell(f.speed_up, 2)});
-  }
-  out += aligned(rows);
-  const std::vector<Bucket> buckets = buckets_of(report);
-  rows = {{"KL by generated position"}};
-  for (const Bucket& bucket : buckets) rows.front().push_back(bucket.name());
-  for (size_t i = 1; i < all.size(); ++i) {
-    rows.push_back({all[i].name});
-    for (const Bucket& bucket : buckets) {
-      rows.back().push_back(kl_cell(summarize(bucket.of(report.compared.policies[i].run)).kl));
-    }
-  }
-  if (rows.size() > 1) out += "\n" + aligned(rows);
+  out += to_text(policies_table(report, all));
+  const Table buckets = buckets_table(report, all);
+  if (!buckets.rows.empty()) out += "\n" + to_text(buckets);
   return out;
 }
 
 nlohmann::json to_json(const CompareReport& report) {
   const std::vector<Figures> all = figures_of(report);
-  const std::vector<Bucket> buckets = buckets_of(report);
-  nlohmann::json policies = nlohmann::json::array();
+  nlohmann::json policies = to_json(policies_table(report, all));
   for (size_t i = 0; i < all.size(); ++i) {
     const ComparedPolicy& policy = report.compared.policies[i];
-    const TeacherForced& full = report.compared.policies.front().run;
-    const Figures& f = all[i];
-    nlohmann::json by_bucket = nlohmann::json::array();
-    for (const Bucket& bucket : buckets) {
-      const ScoreSummary score = summarize(bucket.of(policy.run));
-      by_bucket.push_back({{"from", bucket.from},
-                           {"to", bucket.to},
-                           {"kl", score.kl},
-                           {"agreement", score.agreement},
-                           {"nll", score.nll},
-                           {"perplexity_ratio", std::exp(score.nll - summarize(bucket.of(full)).nll)},
-                           {"recovered", score.recovered}});
-    }
-    nlohmann::json kl = nlohmann::json::array(), nll = kl, agree = kl, recovered = kl, positions = kl;
-    for (const StepScore& step : policy.run.steps) {
-      kl.push_back(step.kl), nll.push_back(step.nll), agree.push_back(step.agrees);
-      recovered.push_back(step.recovered), positions.push_back(step.positions);
-    }
-    policies.push_back(
-        {{"policy", policy.settings.policy()},
-         {"settings", policy.settings.to_json()},
-         {"summary", policy.settings.summary()},
-         {"kl", f.score.kl},
-         {"kl_p95", f.score.kl_p95},
-         {"kl_max", f.score.kl_max},
-         {"agreement", f.score.agreement},
-         {"nll", f.score.nll},
-         {"perplexity", std::exp(f.score.nll)},
-         {"perplexity_ratio", f.perplexity_ratio()},
-         {"recovered", f.score.recovered},
-         {"oracle", f.score.oracle},
-         {"positions", f.score.positions},
-         {"positions_share", f.share},
-         {"full_share", f.score.full},
-         {"bytes_weights", f.weights},
-         {"bytes_attend", f.attend},
-         {"bytes_select", f.select},
-         {"ms_per_token", f.ms},
-         {"tokens_per_s", f.tokens_per_second()},
-         {"speed_up", f.speed_up},
-         {"by_position", by_bucket},
-         {"steps", {{"kl", kl}, {"nll", nll}, {"agree", agree}, {"recovered", recovered}, {"positions", positions}}}});
+    nlohmann::json& row = policies[i];
+    row.erase("n_prompt"), row.erase("n_step");  // of all policies, said once
+    row["settings"] = policy.settings.to_json();
+    row["summary"] = policy.settings.summary();
+    row["perplexity"] = std::exp(all[i].score.nll);
+    row["by_position"] = by_position(report, policy.run);
+    row["steps"] = steps_of(policy.run);
   }
   return {{"model", report.model},     {"device", report.device},     {"threads", report.threads},
           {"along", report.along},     {"n_prompt", report.n_prompt}, {"n_step", report.n_step},
@@ -203,36 +212,30 @@ nlohmann::json to_json(const CompareReport& report) {
 }
 
 std::string to_csv(const CompareReport& report) {
-  std::string out =
-      "policy,settings,n_prompt,n_step,kl,kl_p95,kl_max,agreement,nll,perplexity_ratio,recovered,oracle,positions,"
-      "positions_share,full_share,bytes_weights,bytes_attend,bytes_select,ms_per_token,tokens_per_s,speed_up\n";
-  const std::vector<Figures> all = figures_of(report);
-  for (size_t i = 0; i < all.size(); ++i) {
-    const Figures& f = all[i];
-    const Settings& settings = report.compared.policies[i].settings;
-    out += fmt::format("{},{},{},{}", settings.policy(), csv_text(settings.summary()), report.n_prompt, report.n_step);
-    for (const double value : {f.score.kl, f.score.kl_p95, f.score.kl_max, f.score.agreement, f.score.nll,
-                               f.perplexity_ratio(), f.score.recovered, f.score.oracle, f.score.positions, f.share,
-                               f.score.full, f.weights, f.attend, f.select, f.ms, f.tokens_per_second(), f.speed_up}) {
-      out += "," + csv_number(value);
-    }
-    out += '\n';
-  }
-  return out;
+  return to_csv(policies_table(report, figures_of(report)));
 }
 
 std::string steps_to_csv(const CompareReport& report) {
-  std::string out = "policy,settings,step,position,kl,agrees,nll,recovered,oracle,positions,full_share\n";
+  Table out = {.columns = {{.key = "policy"},
+                           {.key = "settings", .quoted = true},
+                           {.key = "step"},
+                           {.key = "position"},
+                           {.key = "kl"},
+                           {.key = "agrees"},
+                           {.key = "nll"},
+                           {.key = "recovered"},
+                           {.key = "oracle"},
+                           {.key = "positions"},
+                           {.key = "full_share"}}};
   for (const ComparedPolicy& policy : report.compared.policies) {
-    const std::string name = policy.settings.policy() + "," + csv_text(policy.settings.summary());
     for (size_t i = 0; i < policy.run.steps.size(); ++i) {
       const StepScore& step = policy.run.steps[i];
-      out += fmt::format("{},{},{},{},{},{},{},{},{},{}\n", name, i + 1, static_cast<size_t>(report.n_prompt) + i,
-                         csv_number(step.kl), step.agrees ? 1 : 0, csv_number(step.nll), csv_number(step.recovered),
-                         csv_number(step.oracle), csv_number(step.positions), csv_number(step.full));
+      const auto at = static_cast<int64_t>(i);
+      out.rows.push_back({policy.settings.policy(), policy.settings.summary(), at + 1, report.n_prompt + at, step.kl,
+                          int64_t{step.agrees}, step.nll, step.recovered, step.oracle, step.positions, step.full});
     }
   }
-  return out;
+  return to_csv(out);
 }
 
 Chart to_chart(const CompareReport& report) {
@@ -269,7 +272,7 @@ Chart to_chart(const CompareReport& report) {
                                budget.empty() ? "" : ", K = " + budget),
           .subtitle = fmt::format(
               "{} steps along {}; {} on {} threads{}", report.n_step, report.along, report.device, report.threads,
-              timed ? fmt::format(", timed in turns, {} round{}", report.repeats, report.repeats == 1 ? "" : "s") : ""),
+              timed ? fmt::format(", timed in turns, {}", plural(report.repeats, "round")) : ""),
           .panels = {along, cost}};
 }
 

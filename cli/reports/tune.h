@@ -1,12 +1,20 @@
-// What a tuner found, as a report that a colleague can read, use and check.
+// What a tuner found: lines for a terminal, JSON, and a report that a colleague can read, use and check.
 #pragma once
 #include <string>
 #include <vector>
+
+#include <nlohmann/json_fwd.hpp>
 
 #include "report/document.h"
 #include "tune/tune.h"
 
 namespace reattend::cli {
+
+/// The Pareto front, fastest first, the choice with its reason, and where there are several traces or held-out ones the
+/// choice on each.
+std::string to_text(const TuneResult& tuned);
+nlohmann::json to_json(const TunePoint& point);
+nlohmann::json to_json(const TuneResult& tuned);
 
 struct TuneReport {
   const TuneResult& tuned;

@@ -22,32 +22,28 @@ class Appendix {
   }
 
  private:
-  void add(Block block) { out_.blocks.push_back(std::move(block)); }
-  void head(const std::string& text) { add(Heading{text}); }
-  void say(const std::string& text) { add(Text{{text}}); }
-
   void sources() {
-    head("Where the numbers come from");
-    say("Times: " + report_.times_from + ".");
-    if (const std::string warning = time_warning(tuned_); !warning.empty()) add(Text{{warning, Style::strong}});
+    out_.head("Where the numbers come from");
+    out_.say("Times: " + report_.times_from + ".");
+    if (const std::string warning = time_warning(tuned_); !warning.empty()) out_.add(Text{{warning, Style::strong}});
     if (tuned_.calibrated) calibration_table();
-    say(tuned_.prediction.in_words());
+    out_.say(tuned_.prediction.in_words());
     std::string corrected = to_text(tuned_.prediction.correction);
     if (corrected.empty()) {
-      add(rich("No prediction was corrected: no `reattend verify` result was given (--verified)."));
+      out_.add(rich("No prediction was corrected: no `reattend verify` result was given (--verified)."));
     } else {
       List files;
       for (const std::string& file : report_.verified) files.items.push_back({{file, Style::code}});
-      say("Predictions are " + corrected + ":");
-      add(std::move(files));
+      out_.say("Predictions are " + corrected + ":");
+      out_.add(std::move(files));
     }
     if (!tuned_.has_values)
-      say("A trace has no values: output errors are unknown, and lost mass alone ranks settings wrongly.");
+      out_.say("A trace has no values: output errors are unknown, and lost mass alone ranks settings wrongly.");
   }
 
   /// One column where all traces have the same.
   void calibration_table() {
-    Table sheet = {.name = "calibration",
+    Table table = {.name = "calibration",
                    .title = report_.on_paper ? "What the data sheet says, and follows from it; nothing was measured"
                                              : "What the machine was measured at",
                    .columns = {{.key = "part", .left = true}},
@@ -60,9 +56,9 @@ class Appendix {
           std::all_of(std::begin(kCalibrationFields), std::end(kCalibrationFields), same))
         continue;
       columns.push_back(&own);
-      sheet.columns.push_back({.key = names_[i], .title = tuned_.traces.size() > 1 ? names_[i] : "value", .digits = 3});
+      table.columns.push_back({.key = names_[i], .title = tuned_.traces.size() > 1 ? names_[i] : "value"});
     }
-    if (columns.size() == 1) sheet.columns.back().title = "value";
+    if (columns.size() == 1) table.columns.back().title = "value";
     for (const CalibrationField& field : kCalibrationFields) {
       std::vector<Cell> row = {fmt::format("{}, {}", field.what, field.unit)};
       bool any = false;
@@ -71,13 +67,13 @@ class Appendix {
         row.push_back(value == field.otherwise ? Cell() : Cell(value));
         any = any || value != field.otherwise;
       }
-      if (any) sheet.rows.push_back(std::move(row));
+      if (any) table.rows.push_back(std::move(row));
     }
-    add(Grid{std::move(sheet)});
+    out_.add(std::move(table));
   }
 
   void glossary() {
-    head("What the numbers mean, and what they do not");
+    out_.head("What the numbers mean, and what they do not");
     List list;
     const auto term = [&](const std::string& word, const std::string& meaning) {
       list.items.push_back({{word, Style::strong}, {": " + meaning}});
@@ -89,7 +85,7 @@ class Appendix {
     term("KL",
          "mean over the steps of the Kullback-Leibler divergence from full attention's next-token distribution, in "
          "nats; 0 is no difference");
-    term("same token", "share of the steps at which the most probable next token is full attention's");
+    term("top-1", "share of the steps at which the most probable next token is full attention's");
     term("estimate", fmt::format("{}: {}; what settings are ranked by", tuned_.prediction.estimate,
                                  find_estimate(tuned_.prediction.estimate)->description));
     term("lost mass",
@@ -101,17 +97,17 @@ class Appendix {
     term("limits",
          "what holds on these texts need not hold on others of another kind or length; times hold for the "
          "machine they were predicted for");
-    add(std::move(list));
+    out_.add(std::move(list));
   }
 
   void made_by() {
-    head("How this was made");
-    add(Commands{{report_.command_line}});
+    out_.head("How this was made");
+    out_.add(Verbatim{{report_.command_line}});
     std::string versions = "reattend " + report_.version;
     const TraceInfo& info = tuned_.traces.front().info;
     if (const std::string writer = info.attribute("writer"); !writer.empty()) versions += "; traces by " + writer;
     if (const std::string sha = info.attribute("model_sha256"); !sha.empty()) versions += "; model SHA-256 " + sha;
-    say(versions + ".");
+    out_.say(versions + ".");
   }
 
   Document& out_;

@@ -7,12 +7,15 @@
 #include <fmt/format.h>
 
 #include "cli/reports/tune.h"
+#include "cli/reports/tune_tables.h"
 #include "policies/value_text.h"
 #include "replay/estimates.h"
 #include "tune/points.h"
 
 namespace reattend::cli {
 namespace {
+
+using reattend::to_text;  // of a parameter's value
 
 constexpr double kFigureWidth = 960;
 constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
@@ -31,15 +34,6 @@ Damage damage_of(const TuneResult& tuned) {
 std::string cost_title(const TuneResult& tuned) {
   const std::string unit = tuned.calibrated ? "ms per token" : "MB per token";
   return tuned.traces.size() > 1 ? unit + ", mean over the traces" : unit;
-}
-
-/// Short enough to stand beside a point.
-std::string label(const Settings& settings) {
-  if (settings.policy() != "recycled") return settings.policy();
-  const Value &stride = settings.get("S"), &budget = settings.get("K");
-  std::string text = fmt::format("S={} K={}", to_text(stride), to_text(budget));
-  if (settings.choice("schedule") == "query") text += fmt::format(" >{}", to_text(settings.get("threshold")));
-  return text;
 }
 
 void add(Series& series, double x, double y, const std::string& name = {}) {
@@ -120,7 +114,7 @@ Chart front_chart(const TuneResult& tuned) {
     least = std::min(least, y);
     if (best_so_far) add(front, point.cost, y);
     const bool named = (best_so_far || is_chosen) && point.schedule == 0;
-    add(point.schedule > 0 ? by_layer : uniform, point.cost, y, named ? label(point.settings) : "");
+    add(point.schedule > 0 ? by_layer : uniform, point.cost, y, named ? short_name(point) : "");
     if (is_chosen) add(chosen, point.cost, y, point.schedule > 0 ? fmt::format("chosen, #{}", point.schedule) : "");
     if (!point.measured || !damage.is_kl || !tuned.calibrated) continue;
     // Another machine's predicted times and this one's measured ones have no axis in common.

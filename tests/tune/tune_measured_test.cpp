@@ -3,7 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "cli/reports/results.h"
+#include "cli/reports/tune.h"
 #include "tests/replay/tuned.h"
 #include "tune/settings_file.h"
 
@@ -147,7 +147,7 @@ TEST_F(Tune, AnotherMachinesTimesAreNotMixedWithMeasuredOnes) {
   EXPECT_NE(result.reason.find("another machine"), std::string::npos) << result.reason;
   EXPECT_TRUE(std::isnan(result.best().measured->ms_per_token));
   EXPECT_EQ(time_warning(result), "");
-  EXPECT_TRUE(to_json(result)["chosen"]["measured"]["ms_per_token"].is_null());
+  EXPECT_TRUE(cli::to_json(result)["chosen"]["measured"]["ms_per_token"].is_null());
   const std::string file = settings_file(result);
   EXPECT_EQ(file.find("ms_per_token = nan"), std::string::npos) << file;
   EXPECT_EQ(Settings::from_toml(file, "x"), result.best().settings);

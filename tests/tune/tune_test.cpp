@@ -9,7 +9,8 @@
 #include <nlohmann/json.hpp>
 
 #include "base/files.h"
-#include "cli/reports/results.h"
+#include "cli/reports/replay.h"
+#include "cli/reports/tune.h"
 #include "tests/replay/tuned.h"
 #include "tune/settings_file.h"
 
@@ -174,8 +175,8 @@ TEST_F(Tune, WithoutCalibrationBytesRankAndWithoutValuesMass) {
   const ReplaySummary total = replayer.run({.settings = result.best().settings}, {}, Cancel()).total;
   EXPECT_GT(total.bytes_select, 0) << "kept rows are read to be packed";
   EXPECT_NEAR(result.best().cost, (total.bytes_attend + total.bytes_select) * 1e-6, 1e-12);
-  EXPECT_NE(to_table(result).find("MB/token"), std::string::npos);
-  EXPECT_NE(to_table(result).find("no values"), std::string::npos);
+  EXPECT_NE(cli::to_text(result).find("MB/token"), std::string::npos);
+  EXPECT_NE(cli::to_text(result).find("no values"), std::string::npos);
 }
 
 TEST_F(Tune, CancellationStopsTheSweep) {
@@ -219,8 +220,8 @@ TEST_F(Tune, SchedulesByLayerWhoseNamesLookAlikeHaveNumbers) {
   options_.grid.budgets = {std::string("L/2"), std::string("L/4"), std::string("L/16")};
   options_.n_schedule = 9;
   const TuneResult result = tuned();
-  const nlohmann::json json = to_json(result);
-  const std::string table = to_table(result);
+  const nlohmann::json json = cli::to_json(result);
+  const std::string table = cli::to_text(result);
   int n = 0;
   for (size_t i = 0; i < result.points.size(); ++i) {
     const TunePoint& point = result.points[i];
@@ -238,18 +239,18 @@ TEST_F(Tune, SchedulesByLayerWhoseNamesLookAlikeHaveNumbers) {
 
 TEST_F(Tune, JsonAndTablesHoldTheChoice) {
   const TuneResult result = tuned();
-  const nlohmann::json json = nlohmann::json::parse(to_json(result).dump());
+  const nlohmann::json json = nlohmann::json::parse(cli::to_json(result).dump());
   EXPECT_EQ(json["points"].size(), 8U);
   EXPECT_EQ(Settings::from_json(json["chosen"]["settings"], "x"), result.best().settings);
-  EXPECT_NE(to_table(result).find("* " + result.best().settings.summary()), std::string::npos);
+  EXPECT_NE(cli::to_text(result).find("* " + result.best().settings.summary()), std::string::npos);
   Replayer replayer(run_, pool_);
   Settings never("recycled");
   never.set("S", Value());
   const ReplayResult replayed = replayer.run({.settings = never}, {}, Cancel());
-  const nlohmann::json one = nlohmann::json::parse(to_json(replayed, run_->info()).dump());
+  const nlohmann::json one = nlohmann::json::parse(cli::to_json(replayed, run_->info()).dump());
   EXPECT_TRUE(one["total"]["effective_stride"].is_null());
   EXPECT_EQ(one["layers"].size(), 3U);
-  EXPECT_NE(to_table(replayed, run_->info()).find("predicted: "), std::string::npos);
+  EXPECT_NE(cli::to_text(replayed, run_->info()).find("predicted: "), std::string::npos);
 }
 
 TEST(WriteTextFile, NeverReplacesWithoutForceAndLeavesNothingBehindWhenItFails) {

@@ -6,7 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "cli/reports/results.h"
+#include "cli/reports/tune.h"
 #include "tests/replay/tuned.h"
 #include "tune/settings_file.h"
 
@@ -97,10 +97,10 @@ TEST_F(TuneTwo, AHeldOutTraceShowsItsGapInEveryForm) {
   EXPECT_EQ(gap.of, "measured KL");
   EXPECT_NEAR(gap.to_tuned, 1.5, 1e-12);
   EXPECT_NEAR(gap.to_bound, 1.2, 1e-12);
-  EXPECT_NE(to_table(result).find("1.50 times that of the trace tuned on, 1.20 times the bound: breaks the bounds"),
+  EXPECT_NE(cli::to_text(result).find("1.50 times that of the trace tuned on, 1.20 times the bound: breaks the bounds"),
             std::string::npos)
-      << to_table(result);
-  const nlohmann::json json = to_json(result)["validation"];
+      << cli::to_text(result);
+  const nlohmann::json json = cli::to_json(result)["validation"];
   EXPECT_NEAR(json[0]["gap"]["to_bound"].get<double>(), 1.2, 1e-12);
   EXPECT_FALSE(json[0]["keeps_max_kl"].get<bool>());
   const std::string file = settings_file(result);
@@ -133,10 +133,10 @@ TEST_F(HeldOut, WithoutACalibrationItHasNoTimeWhereOthersAreInMilliseconds) {
   EXPECT_TRUE(std::isnan(held.numbers.cost) && std::isnan(held.full_cost) && std::isnan(held.numbers.speed_up));
   EXPECT_GT(held.numbers.lost, 0);
   EXPECT_FALSE(keeps_bounds(held, result).has_value()) << "megabytes are not milliseconds";
-  const std::string table = to_table(result);
+  const std::string table = cli::to_text(result);
   EXPECT_NE(table.find("whether it keeps the bounds is unknown"), std::string::npos) << table;
   EXPECT_EQ(table.find("nan"), std::string::npos) << table;
-  const nlohmann::json json = to_json(result)["validation"][0];
+  const nlohmann::json json = cli::to_json(result)["validation"][0];
   for (const char* const key : {"cost", "speed_up", "full_cost", "keeps_bounds"})
     EXPECT_TRUE(json[key].is_null()) << key;
   const std::string file = settings_file(result), of_held = file.substr(file.find("[[evidence.held_out]]"));
@@ -177,7 +177,7 @@ TEST_F(HeldOut, WithoutTheValuesThatSettingsAreRankedByItIsRefused) {
   check_held_out(longer_->info(), tuned_on, options_);
   const TuneResult result = validated();
   EXPECT_FALSE(keeps_bounds(result.held_out.front(), result).has_value());
-  EXPECT_NE(to_table(result).find("is unknown, for the trace has no values"), std::string::npos) << to_table(result);
+  EXPECT_NE(cli::to_text(result).find("is unknown, for the trace has no values"), std::string::npos) << cli::to_text(result);
   EXPECT_EQ(settings_file(result).find("nan"), std::string::npos);
 }
 
@@ -186,10 +186,10 @@ TEST_F(HeldOut, WhereFullAttentionStaysTheRatioIsUnknownNotANumber) {
   for (const MeasureFn& measure : {MeasureFn(), beside_full({})}) {
     const TuneResult result = validated(measure);
     ASSERT_EQ(result.best().settings, Settings("full"));
-    const std::string table = to_table(result);
+    const std::string table = cli::to_text(result);
     EXPECT_EQ(table.find("nan"), std::string::npos) << table;
     EXPECT_NE(table.find("is unknown"), std::string::npos) << table;
-    EXPECT_TRUE(to_json(result)["validation"][0]["gap"]["to_worst_tuned_on"].is_null());
+    EXPECT_TRUE(cli::to_json(result)["validation"][0]["gap"]["to_worst_tuned_on"].is_null());
     EXPECT_EQ(settings_file(result).find("nan"), std::string::npos);
   }
 }

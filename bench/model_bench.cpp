@@ -1,5 +1,5 @@
-// Depth by depth: one prefill, then ours and the peer's in turns from forks of it.
-#include "cli/commands/bench_model.h"
+// Benchmarks a model depth by depth: one prefill, then ours and the peer's in turns from forks of it.
+#include "bench/model_bench.h"
 
 #include <fmt/format.h>
 
@@ -11,7 +11,7 @@
 #include "kernels/cpu/stream.h"
 #include "policies/policy_list.h"
 
-namespace reattend::cli {
+namespace reattend {
 namespace {
 
 /// Ids that spread over the vocabulary; what they say does not matter for time.
@@ -44,7 +44,7 @@ struct Sample {
 /// One depth of our own: a prompt that long, continued from forks.
 class Depth {
  public:
-  Depth(Backend& backend, const Model& model, const BenchOptions& options, int64_t depth, const PromptNeeds& needs,
+  Depth(Backend& backend, const Model& model, const ModelBenchOptions& options, int64_t depth, const PromptNeeds& needs,
         const ProgressFn& progress, const Cancel& cancel)
       : backend_(backend),
         model_(model),
@@ -101,16 +101,16 @@ class Depth {
 
   Backend& backend_;
   const Model& model_;
-  const BenchOptions& options_;
+  const ModelBenchOptions& options_;
   int64_t depth_;
   Cancel cancel_;
   std::vector<int32_t> ids_;
   Prefilled base_;
 };
 
-void check(const BenchOptions& options, const ModelShape& shape) {
+void check(const ModelBenchOptions& options, const ModelShape& shape) {
   const int64_t after = std::max(options.prompt, options.steps + 1);
-  const int64_t most = std::max<int64_t>(shape.n_ctx_train, options.model.ctx) - after;
+  const int64_t most = std::max<int64_t>(shape.n_ctx_train, options.ctx) - after;
   if (most < 0) {
     fail_usage({.where = "--prompt-tokens, --steps",
                 .expected = fmt::format("at most the context of {}", most + after),
@@ -126,7 +126,7 @@ void check(const BenchOptions& options, const ModelShape& shape) {
 
 /// full, every other policy, and recycled with a refresh at every step: the full step that scores. What does not fit
 /// the model or the prompt is left out.
-std::vector<Settings> costed_policies(const BenchOptions& options, const ModelShape& shape, int64_t depth) {
+std::vector<Settings> costed_policies(const ModelBenchOptions& options, const ModelShape& shape, int64_t depth) {
   std::vector<Settings> policies = all_policies({{"K", options.budget}, {"S", options.stride}});
   Settings scoring("recycled");
   scoring.set("K", options.budget), scoring.set("S", int64_t{1});
@@ -139,7 +139,7 @@ std::vector<Settings> costed_policies(const BenchOptions& options, const ModelSh
                          .n_prompt = static_cast<int32_t>(std::max<int64_t>(depth, 1))});
       return false;
     } catch (const Error& error) {
-      fmt::print(stderr, "reattend: left out: {}: {}\n", each.summary(), error.what());
+      options.tell(fmt::format("left out: {}: {}", each.summary(), error.what()));
       return true;
     }
   });
@@ -148,24 +148,24 @@ std::vector<Settings> costed_policies(const BenchOptions& options, const ModelSh
 
 class Bench {
  public:
-  Bench(const BenchOptions& options, const Globals& globals)
+  explicit Bench(const ModelBenchOptions& options)
       : options_(options),
-        cancel_(globals.cancel),
-        progress_(make_progress(globals.progress)),
-        model_(Model::open(find_model(options.model.model))),
-        pool_(globals.threads) {
+        cancel_(options.cancel),
+        progress_(options.progress),
+        model_(Model::open(options.model)),
+        pool_(options.threads) {
     check(options, model_.shape());
-    backend_ = make_backend(options.model.backend(), model_, pool_);
+    backend_ = make_backend(options.backend, model_, pool_);
     report_ = {.model = model_.path().filename().string(),
                .cpu = std::string(cpu::target_name()),
-               .kv = options.model.kv,
-               .activations = options.model.activations,
+               .kv = std::string(name_of(options.backend.kv)),
+               .activations = options.backend.activations == cpu::Activations::q8 ? "q8" : "f32",
                .peer = options.peer,
                .threads = pool_.n_thread(),
                .repeats = options.repeats};
   }
 
-  BenchReport run() {
+  ModelBench run() {
     try {
       report_.peak = cpu::peak_gmacs(pool_, 0.2);
       measure_stream();
@@ -267,19 +267,19 @@ class Bench {
     report_.cost_depth = depth;
   }
 
-  const BenchOptions& options_;
+  const ModelBenchOptions& options_;
   Cancel cancel_;
   ProgressFn progress_;
   Model model_;
   ThreadPool pool_;
   Backend backend_;
-  BenchReport report_;
+  ModelBench report_;
 };
 
 }  // namespace
 
-BenchReport bench_model(const BenchOptions& options, const Globals& globals) {
-  return Bench(options, globals).run();
+ModelBench bench_model(const ModelBenchOptions& options) {
+  return Bench(options).run();
 }
 
-}  // namespace reattend::cli
+}  // namespace reattend

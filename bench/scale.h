@@ -1,17 +1,14 @@
-// `reattend bench --shape`: milliseconds a token against context, for models whose weights nobody needs to have.
+// Milliseconds a token against context, for models whose weights nobody needs to have.
 #pragma once
 #include <cstdint>
 #include <string>
 #include <vector>
 
-#include <nlohmann/json_fwd.hpp>
-
+#include "base/progress.h"
 #include "bench/synthetic.h"
-#include "cli/command.h"
 #include "engine/backend/backend.h"
-#include "report/chart.h"
 
-namespace reattend::cli {
+namespace reattend {
 
 struct ScaleOptions {
   std::string shape, type = "Q4_0";
@@ -19,6 +16,9 @@ struct ScaleOptions {
   BackendOptions backend;
   int64_t budget = 1024, stride = 16, repeats = 3;
   int64_t memory = 0;  ///< bytes that may be used; 0: what is free
+  int threads = 0;
+  ProgressFn progress;
+  Cancel cancel;
 };
 
 /// One policy at one context: a rhythm of `stride` steps, the refresh among them.
@@ -32,7 +32,7 @@ struct ScalePoint {
   }
 };
 
-struct ScaleReport {
+struct ScaleBench {
   std::string shape, type, cpu, kv;
   int threads = 0;
   int64_t repeats = 0, free_bytes = 0, weight_bytes = 0, position_bytes = 0;
@@ -43,13 +43,12 @@ struct ScaleReport {
   };
   std::vector<Skipped> skipped;
   bool stopped = false;
+
+  /// Full attention's time at the point's context; NaN where it was not timed.
+  double full_ms(const ScalePoint& point) const;
 };
 
 /// Throws Error (usage) for what it does not know, Error where not even the weights fit into memory.
-ScaleReport bench_scale(const ScaleOptions& options, const Globals& globals);
+ScaleBench bench_scale(const ScaleOptions& options);
 
-std::string to_text(const ScaleReport& report);
-nlohmann::json to_json(const ScaleReport& report);
-Chart to_chart(const ScaleReport& report);
-
-}  // namespace reattend::cli
+}  // namespace reattend

@@ -1,0 +1,251 @@
+// Every number of a setting is declared here once: its key in JSON, its heading, its digits, and where it is kept.
+#include "cli/reports/tune_tables.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "policies/value_text.h"
+#include "report/json.h"
+#include "report/words.h"
+#include "tune/points.h"
+
+namespace reattend::cli {
+namespace {
+
+struct Predicted {
+  Column column;
+  double PointNumbers::*of;
+};
+struct Found {
+  Column column;
+  double Measured::*of;
+};
+
+const char* unit(const TuneResult& tuned) {
+  return tuned.calibrated ? "ms/token" : "MB/token";
+}
+
+std::vector<Predicted> predicted_numbers(const std::string& cost) {
+  const std::string group = "predicted";
+  return {{{.key = "cost", .title = cost, .digits = 2, .group = group}, &PointNumbers::cost},
+          {{.key = "speed_up", .title = "speed-up", .digits = 2, .group = group}, &PointNumbers::speed_up},
+          {{.key = "predicted_kl", .title = "KL", .digits = 4, .group = group}, &PointNumbers::predicted_kl},
+          {{.key = "estimate", .group = group}, &PointNumbers::estimate},
+          {{.key = "lost", .title = "lost mass", .digits = 4, .group = group}, &PointNumbers::lost},
+          {{.key = "output_error_mean", .digits = 4, .group = group, .hidden = true}, &PointNumbers::output_error_mean},
+          {{.key = "output_error_p95", .digits = 4, .group = group, .hidden = true}, &PointNumbers::output_error_p95},
+          {{.key = "recovered", .digits = 4, .group = group, .hidden = true}, &PointNumbers::recovered},
+          {{.key = "normalised", .digits = 4, .group = group, .hidden = true}, &PointNumbers::normalised},
+          {{.key = "effective_stride", .title = "stride", .digits = 1, .group = group},
+           &PointNumbers::effective_stride},
+          {{.key = "positions", .digits = 0, .group = group}, &PointNumbers::positions}};
+}
+
+std::vector<Found> measured_numbers() {
+  const std::string group = "measured";
+  return {{{.key = "kl", .title = "KL", .digits = 4, .group = group, .strong = true}, &Measured::kl},
+          {{.key = "agreement", .title = "top-1, %", .digits = 1, .group = group, .scale = 100, .strong = true},
+           &Measured::agreement},
+          {{.key = "ms_per_token", .title = "ms/token", .digits = 2, .group = group, .strong = true},
+           &Measured::ms_per_token}};
+}
+
+/// The columns of a setting's numbers, and their cells in the same order.
+class Numbers {
+ public:
+  Numbers(const TuneResult& tuned, bool with_measured) : with_measured_(with_measured && any_measured(tuned)) {
+    for (Predicted& each : predicted_numbers(unit(tuned))) {
+      const bool known = each.of != &PointNumbers::predicted_kl || tuned.prediction.curve.exists();
+      if (known && !each.column.hidden) predicted_.push_back(std::move(each));
+    }
+    for (Found& each : measured_numbers()) {
+      if (each.of != &Measured::ms_per_token || !tuned.other_machine) found_.push_back(std::move(each));
+    }
+  }
+  void add_columns(Table& to) const {
+    for (const Predicted& each : predicted_) to.columns.push_back(each.column);
+    for (const Found& each : found_) {
+      if (with_measured_) to.columns.push_back(each.column);
+    }
+  }
+  void add_cells(std::vector<Cell>& row, const PointNumbers& on) const {
+    for (const Predicted& each : predicted_) row.emplace_back(on.*each.of);
+    if (!with_measured_) return;
+    for (const Found& each : found_) row.push_back(on.measured ? Cell((*on.measured).*each.of) : Cell());
+  }
+
+ private:
+  bool with_measured_;
+  std::vector<Predicted> predicted_;
+  std::vector<Found> found_;
+};
+
+std::string name_in(const TuneResult& tuned, size_t i, Names names) {
+  const TunePoint& point = tuned.points[i];
+  if (names == Names::brief) return short_name(point);
+  return name_of(point) + (i == tuned.chosen ? " (chosen)" : "");
+}
+
+std::string over_traces_in_words(const TuneResult& tuned) {
+  return tuned.traces.size() > 1 ? ". Costs are means over the traces, everything else is the worst trace's" : "";
+}
+
+}  // namespace
+
+std::string short_name(const TunePoint& point) {
+  const Settings& settings = point.settings;
+  if (settings.policy() != "recycled") return name_of(point);
+  std::string text = fmt::format("S={} K={}", ends_text(settings.get("S")), ends_text(settings.get("K")));
+  if (point.schedule > 0) return text + fmt::format(" by layer #{}", point.schedule);
+  if (settings.choice("schedule") == "query") text += " > " + ends_text(settings.get("threshold"));
+  return text;
+}
+
+bool any_measured(const TuneResult& tuned) {
+  return std::any_of(tuned.points.begin(), tuned.points.end(),
+                     [](const TunePoint& point) { return point.measured.has_value(); });
+}
+
+Table front_table(const TuneResult& tuned, Names names, bool with_measured) {
+  const auto n_whole = std::count_if(tuned.points.begin(), tuned.points.end(), [](auto& each) { return each.whole; });
+  Table out = {.name = "front",
+               .title = fmt::format(
+                   "Pareto front: of {} ({} replayed on all layers) those that no other beats in cost, estimate and "
+                   "lost mass, and those that were measured; the fastest first{}",
+                   plural(static_cast<int64_t>(tuned.points.size()), "setting"), n_whole, over_traces_in_words(tuned)),
+               .columns = {{.key = "setting", .left = true}}};
+  const Numbers numbers(tuned, with_measured);
+  numbers.add_columns(out);
+  out.columns.push_back(
+      {.key = "within_bounds", .title = names == Names::brief ? "in bounds" : "within the bounds, predicted"});
+  for (size_t i = 0; i < tuned.points.size(); ++i) {
+    const TunePoint& point = tuned.points[i];
+    if (!point.on_front && !point.measured && i != tuned.chosen) continue;
+    if (i == tuned.chosen) out.marked.insert(out.rows.size());
+    std::vector<Cell>& row = out.rows.emplace_back(std::vector<Cell>{name_in(tuned, i, names)});
+    numbers.add_cells(row, point);
+    row.emplace_back(std::string(point.within_bounds ? "yes" : "no"));
+  }
+  return out;
+}
+
+Table measured_table(const TuneResult& tuned, Names names) {
+  Table out = {.name = "measured",
+               .title = "Measured in the engine" + over_traces_in_words(tuned),
+               .columns = {{.key = "setting", .left = true},
+                           {.key = {}, .title = "output error p95", .group = "predicted"},
+                           {.key = {}, .title = "lost mass", .group = "predicted"},
+                           {.key = {}, .title = "KL", .digits = 4, .group = "predicted"},
+                           {.key = {}, .title = unit(tuned), .digits = 2, .group = "predicted"}}};
+  for (const Found& each : measured_numbers()) out.columns.push_back(each.column);
+  for (size_t i = 0; i < tuned.points.size(); ++i) {
+    const TunePoint& point = tuned.points[i];
+    if (!point.measured) continue;
+    if (i == tuned.chosen) out.marked.insert(out.rows.size());
+    std::vector<Cell>& row = out.rows.emplace_back(std::vector<Cell>{
+        name_in(tuned, i, names), point.output_error_p95, point.lost, point.predicted_kl, point.cost});
+    for (const Found& each : measured_numbers()) row.emplace_back((*point.measured).*each.of);
+  }
+  return out;
+}
+
+Table traces_table(const TuneResult& tuned) {
+  Table out = {.name = "traces",
+               .title = "The choice on each trace",
+               .columns = {{.key = "trace", .left = true},
+                           {.key = "role", .left = true},
+                           {.key = "n_prompt", .title = "prompt"},
+                           {.key = "n_step", .title = "steps"},
+                           {.key = "full_cost", .title = "full attention", .digits = 2, .group = "predicted"}}};
+  const Numbers numbers(tuned, true);
+  numbers.add_columns(out);
+  const std::vector<std::string> names = trace_names(tuned);
+  const auto add = [&](const std::string& name, const TunedTrace& trace, const PointNumbers& on, const char* role) {
+    std::vector<Cell>& row = out.rows.emplace_back(std::vector<Cell>{
+        name, std::string(role), int64_t{trace.info.n_prompt}, int64_t{trace.info.n_step}, trace.full_cost});
+    numbers.add_cells(row, on);
+  };
+  const size_t n = tuned.traces.size();
+  for (size_t i = 0; i < n; ++i) add(names[i], tuned.traces[i], tuned.best().traces[i], "tuned on");
+  for (size_t i = 0; i < tuned.held_out.size(); ++i) {
+    add(names[n + i], tuned.held_out[i], tuned.held_out[i].numbers, "held out");
+  }
+  return out;
+}
+
+Table choice_table(const TuneResult& tuned) {
+  const TunePoint& best = tuned.best();
+  const std::optional<Measured>& m = best.measured;
+  const TuneBounds& bounds = tuned.bounds;
+  const auto found = [&](double Measured::*of) { return m ? Cell((*m).*of) : Cell(); };
+  const auto limit = [&](const char* sign, const std::optional<double>& x, double scale = 1) {
+    return x ? Cell(fmt::format("{} {}", sign, *x * scale)) : Cell();
+  };
+  const bool beside_full = m && m->full_ms > 0, kl_bound = m || !std::isnan(best.predicted_kl);
+  Table out = {.name = "choice",
+               .title = tuned.traces.size() > 1
+                            ? "The choice on all traces: times are means, everything else is the worst trace's"
+                            : "The choice",
+               .columns = {{.key = "of"},
+                           {.key = fmt::format("{} per token", tuned.calibrated ? "ms" : "MB"), .digits = 2},
+                           {.key = "full attention", .digits = 2},
+                           {.key = "speed-up", .digits = 2},
+                           {.key = "mean KL, nats", .digits = 4},
+                           {.key = "top-1, %", .digits = 1, .scale = 100},
+                           {.key = "lost attention mass", .digits = 4},
+                           {.key = "output error, 95th percentile", .digits = 4, .hidden = !tuned.has_values},
+                           {.key = "positions attended to", .digits = 0},
+                           {.key = "steps per full step", .digits = 1}}};
+  out.rows = {
+      {std::string("predicted"), best.cost, tuned.full_cost, best.speed_up, best.predicted_kl, {}, best.lost,
+       best.output_error_p95, best.positions, best.effective_stride},
+      {std::string("measured"), found(&Measured::ms_per_token), beside_full ? Cell(m->full_ms) : Cell(),
+       beside_full ? Cell(m->full_ms / m->ms_per_token) : Cell(), found(&Measured::kl), found(&Measured::agreement), {},
+       {}, {}, {}},
+      {std::string("bound"), limit("<=", bounds.max_ms), {}, {}, kl_bound ? limit("<=", bounds.max_kl) : Cell(),
+       limit(">=", bounds.min_agreement, 100), limit("<=", bounds.max_lost_mass), limit("<=", bounds.max_output_error),
+       {}, {}}};
+  out = transposed(out);
+  out.columns[2].strong = true;
+  return out;
+}
+
+Table schedule_table(const Settings& settings) {
+  Table out = {.name = "schedule",
+               .title = "What each layer gets; neighbours that get the same share a row",
+               .columns = {{.key = "layers", .left = true}, {.key = "S"}, {.key = "K"}, {.key = "threshold"}}};
+  if (settings.policy() != "recycled") return out;
+  const Value &stride = settings.get("S"), &budget = settings.get("K");
+  const size_t n = list_size(budget) ? *list_size(budget) : list_size(stride).value_or(0);
+  const auto row_of = [&](size_t layer) {
+    const auto l = static_cast<int>(layer);
+    const bool asks = settings.choice("schedule") == "query" && settings.real("threshold", l) <= 1;
+    return std::vector<Cell>{to_text(at_layer(stride, l)), to_text(at_layer(budget, l)),
+                             asks ? Cell(to_text(at_layer(settings.get("threshold"), l))) : Cell()};
+  };
+  for (size_t first = 0; first < n;) {
+    size_t end = first + 1;
+    while (end < n && row_of(end) == row_of(first)) ++end;
+    std::vector<Cell> row = row_of(first);
+    row.insert(row.begin(), end - first == 1 ? std::to_string(first) : fmt::format("{}-{}", first, end - 1));
+    out.rows.push_back(std::move(row));
+    first = end;
+  }
+  return out;
+}
+
+nlohmann::json to_json(const PointNumbers& numbers) {
+  nlohmann::json json;
+  for (const Predicted& each : predicted_numbers({})) json[each.column.key] = json_number(numbers.*each.of);
+  if (!numbers.measured) return json;
+  for (const Found& each : measured_numbers()) {
+    json["measured"][each.column.key] = json_number((*numbers.measured).*each.of);
+  }
+  if (numbers.measured->full_ms > 0) json["measured"]["ms_per_token_full"] = numbers.measured->full_ms;
+  return json;
+}
+
+}  // namespace reattend::cli

@@ -1,0 +1,31 @@
+// The tables of a tuner's result, each declared once for the terminal, for documents and for the demo.
+#pragma once
+#include <string>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "report/table.h"
+#include "tune/tune.h"
+
+namespace reattend::cli {
+
+/// Short enough for a line of a table and for a place beside a point: "S=4 K=L/8 > 0.8", "S=4..64 K=L/8 by layer #2".
+std::string short_name(const TunePoint& point);
+bool any_measured(const TuneResult& tuned);
+
+/// Settings that no other beats, those that were measured and the choice, the fastest first.
+enum class Names { brief, whole };
+Table front_table(const TuneResult& tuned, Names names, bool with_measured);
+/// The measured ones alone: what was predicted beside what was found.
+Table measured_table(const TuneResult& tuned, Names names);
+/// The choice on every trace, those it was not tuned on last.
+Table traces_table(const TuneResult& tuned);
+/// The choice's numbers beside its bounds, a row for each number.
+Table choice_table(const TuneResult& tuned);
+/// What each layer gets; no rows where all get the same.
+Table schedule_table(const Settings& settings);
+
+/// What was found for a setting, on one trace or over all.
+nlohmann::json to_json(const PointNumbers& numbers);
+
+}  // namespace reattend::cli
