@@ -12,6 +12,7 @@
 #include "evals/correlation.h"
 #include "replay/cost/calibration_file.h"
 #include "replay/estimates.h"
+#include "report/json.h"
 
 namespace reattend {
 namespace {
@@ -24,10 +25,6 @@ double mean(const std::vector<double>& values) {
   double sum = 0;
   for (const double x : values) sum += x;
   return values.empty() ? kNan : sum / static_cast<double>(values.size());
-}
-
-nlohmann::json number(double x) {
-  return std::isfinite(x) ? nlohmann::json(x) : nlohmann::json(nullptr);
 }
 
 double number_of(const nlohmann::json& json, const char* key) {
@@ -103,18 +100,18 @@ nlohmann::json to_json(const StudyPrompt& prompt) {
   for (const StudyPoint& point : prompt.points) {
     nlohmann::json values = nlohmann::json::object();
     for (size_t i = 0; i < point.estimates.size(); ++i) {
-      values[std::string(estimates()[i].name)] = number(point.estimates[i]);
+      values[std::string(estimates()[i].name)] = json_number(point.estimates[i]);
     }
     nlohmann::json json = {
         {"settings", point.settings.to_json()}, {"summary", point.settings.summary()}, {"estimates", values},
-        {"recovered", number(point.recovered)}, {"predicted_ms", point.predicted_ms},  {"here_ms", point.here_ms},
-        {"work", work_to_json(point.work)},     {"read", number(point.read)}};
+        {"recovered", json_number(point.recovered)}, {"predicted_ms", point.predicted_ms},  {"here_ms", point.here_ms},
+        {"work", work_to_json(point.work)},     {"read", json_number(point.read)}};
     if (point.measured) {
       const StudyMeasured& m = *point.measured;
-      json["measured"] = {{"kl", number(m.kl)},
-                          {"kl_p95", number(m.kl_p95)},
-                          {"agreement", number(m.agreement)},
-                          {"recovered", number(m.recovered)},
+      json["measured"] = {{"kl", json_number(m.kl)},
+                          {"kl_p95", json_number(m.kl_p95)},
+                          {"agreement", json_number(m.agreement)},
+                          {"recovered", json_number(m.recovered)},
                           {"ms", m.ms}};
     }
     points.push_back(std::move(json));

@@ -1,6 +1,5 @@
 // A replay's prediction held against the engine under the same settings: on the recorded tokens, and running free.
 #pragma once
-#include <string>
 #include <vector>
 
 #include "engine/record/calibrate.h"
@@ -51,8 +50,5 @@ struct VerifyOptions {
 /// another shape, Cancelled.
 Verification verify(Backend& backend, const Model& model, const Prefilled& prefilled, const ReferenceRun& full,
                     const ReplayResult& replay, const VerifyOptions& options);
-
-/// What the replay got right and wrong, a sentence for each of decisions, sets, mass, KL and time.
-std::vector<std::string> findings(const Verification& verification);
 
 }  // namespace reattend

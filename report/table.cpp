@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -79,6 +80,18 @@ Table transposed(const Table& table, const std::string& corner) {
     if (table.columns[c].hidden) continue;
     std::vector<Cell>& row = out.rows.emplace_back(std::vector<Cell>{heading(table.columns[c])});
     for (const std::vector<Cell>& from : table.rows) row.emplace_back(printed(from[c], table.columns[c]));
+  }
+  return out;
+}
+
+Table unfolded(const Table& table) {
+  Table out = {.name = table.name, .title = table.title, .columns = {{.key = {}, .left = true}, {.key = {}, .left = true}, {.key = {}, .left = true}}};
+  for (const std::vector<Cell>& row : table.rows) {
+    std::string name = printed(row[0], table.columns[0]);
+    for (size_t c = 1; c < table.columns.size(); ++c) {
+      if (table.columns[c].hidden) continue;
+      out.rows.push_back({std::exchange(name, {}), heading(table.columns[c]), printed(row[c], table.columns[c])});
+    }
   }
   return out;
 }

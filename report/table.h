@@ -55,12 +55,15 @@ std::string printed(double number, int digits);
 /// the old first one, and `corner` stands over the old headings.
 Table transposed(const Table& table, const std::string& corner = {});
 
+/// A row for each text, for people: of tables whose rows are a few long texts each.
+Table unfolded(const Table& table);
+
 /// Columns of a terminal that a text in UTF-8 takes, a character each.
 size_t shown_width(const std::string& text);
 
-/// Columns as wide as their widest cell, numbers to the right, "*" before marked rows. No line is longer than `width` (unless
-/// a name is): further columns, groups as wholes where they fit, follow below under the row's name. Where no column has a heading
-/// there is no line of headings.
+/// Columns as wide as their widest cell, numbers to the right, "*" before marked rows. No line is longer than `width`
+/// unless a name or a word is: long texts are broken into lines, further columns, groups as wholes where they fit,
+/// follow below under the row's name. Where no column has a heading there is no line of headings.
 std::string to_text(const Table& table, size_t width = 120);
 std::string to_csv(const Table& table);
 /// An object for each row.

@@ -19,23 +19,33 @@ std::string without_trailing_space(std::string line) {
   return line;
 }
 
+using Lines = std::vector<std::string>;
+
+size_t widest_of(const Lines& lines) {
+  size_t widest = 0;
+  for (const std::string& line : lines) widest = std::max(widest, shown_width(line));
+  return widest;
+}
+
 /// What is printed of a table: texts and their widths.
 class Layout {
  public:
-  explicit Layout(const Table& table) : marked_(table.marked) {
+  Layout(const Table& table, size_t width) : marked_(table.marked) {
     for (size_t c = 0; c < table.columns.size(); ++c) {
       const Column& column = table.columns[c];
       if (column.hidden) continue;
       columns_.push_back(&column);
-      std::vector<std::string>& texts = texts_.emplace_back();
-      texts.push_back(heading(column));
-      for (const std::vector<Cell>& row : table.rows) texts.push_back(printed(row[c], column));
+      std::vector<Lines>& texts = texts_.emplace_back();
+      texts.push_back({heading(column)});
+      for (const std::vector<Cell>& row : table.rows) texts.push_back({printed(row[c], column)});
       size_t widest = 0;
-      for (const std::string& text : texts) widest = std::max(widest, shown_width(text));
+      for (const Lines& text : texts) widest = std::max(widest, widest_of(text));
       widths_.push_back(widest);
     }
     while (n_name_ < columns_.size() && columns_[n_name_]->left) ++n_name_;
-    if (n_name_ == 0 || n_name_ == columns_.size()) n_name_ = std::min<size_t>(1, columns_.size());
+    if (n_name_ == columns_.size() && n_name_ > 0) --n_name_;  // of texts alone the last column is what they name
+    if (n_name_ == 0) n_name_ = std::min<size_t>(1, columns_.size());
+    wrap_texts(width);
     widen_for_groups();
   }
 
@@ -44,7 +54,7 @@ class Layout {
   std::string block(size_t& begin, size_t width) const {
     std::vector<size_t> shown;
     for (size_t c = 0; c < n_name_; ++c) shown.push_back(c);
-    const size_t names = width_of(0, n_name_) - kGap + gutter(), room = std::max(width, names + width / 2);
+    const size_t names = name_width(), room = std::max(width, names + width / 2);
     size_t used = names;
     while (begin < columns_.size()) {
       const bool whole = used + width_of(begin, end_of_group(begin)) <= room;
@@ -57,7 +67,7 @@ class Layout {
       for (; begin < end; ++begin) shown.push_back(begin);
     }
     std::string out = groups(shown);
-    for (size_t line = has_headings() ? 0 : 1; line < texts_[0].size(); ++line) out += row(shown, line);
+    for (size_t r = has_headings() ? 0 : 1; r < texts_[0].size(); ++r) out += row(shown, r);
     return out;
   }
   /// Columns that name a row, and all of them.
@@ -68,18 +78,43 @@ class Layout {
   static constexpr size_t kGap = 2;
 
   size_t gutter() const { return marked_.empty() ? 0 : 2; }
+  size_t name_width() const { return width_of(0, n_name_) - kGap + gutter(); }
   bool has_headings() const {
-    return std::any_of(texts_.begin(), texts_.end(), [](const auto& texts) { return !texts.front().empty(); });
+    return std::any_of(texts_.begin(), texts_.end(), [](const auto& texts) { return !texts[0][0].empty(); });
   }
-  /// Line 0 has the headings.
-  std::string row(const std::vector<size_t>& shown, size_t line) const {
-    std::string text(gutter(), ' ');
-    if (line > 0 && marked_.contains(line - 1)) text[0] = '*';
-    for (const size_t c : shown) {
-      if (c != shown[0]) text += std::string(kGap + gap_before(c), ' ');
-      text += padded(texts_[c][line], widths_[c], columns_[c]->left);
+  /// Texts that do not fit beside everything else are broken into lines that do, or, where hardly any room is left
+  /// there, into lines that fit beside the row's name.
+  void wrap_texts(size_t width) {
+    constexpr size_t kLeast = 36;
+    const size_t all = width_of(0, columns_.size()) - kGap + gutter();
+    for (size_t c = n_name_; c < columns_.size(); ++c) {
+      if (!columns_[c]->left || all <= width || widths_[c] <= kLeast) continue;
+      const size_t others = all - widths_[c], names = name_width() + kGap;
+      const size_t beside = others + kLeast <= width ? others : std::min(names, width - kLeast);
+      widths_[c] = 0;
+      for (Lines& text : texts_[c]) {
+        Lines lines = wrapped(text[0], [&](const std::string& line) { return shown_width(line) + beside <= width; });
+        if (!lines.empty()) text = std::move(lines);
+        widths_[c] = std::max(widths_[c], widest_of(text));
+      }
     }
-    return without_trailing_space(text) + "\n";
+  }
+  /// Row 0 has the headings.
+  std::string row(const std::vector<size_t>& shown, size_t r) const {
+    size_t n_line = 1;
+    for (const size_t c : shown) n_line = std::max(n_line, texts_[c][r].size());
+    std::string out;
+    for (size_t line = 0; line < n_line; ++line) {
+      std::string text(gutter(), ' ');
+      if (line == 0 && r > 0 && marked_.contains(r - 1)) text[0] = '*';
+      for (const size_t c : shown) {
+        if (c != shown[0]) text += std::string(kGap + gap_before(c), ' ');
+        const Lines& lines = texts_[c][r];
+        text += padded(line < lines.size() ? lines[line] : "", widths_[c], columns_[c]->left);
+      }
+      out += without_trailing_space(text) + "\n";
+    }
+    return out;
   }
   const std::string& group_of(size_t column) const { return columns_[column]->group; }
   /// With the gaps before them.
@@ -126,7 +161,7 @@ class Layout {
 
   const std::set<size_t>& marked_;
   std::vector<const Column*> columns_;           ///< those that are shown
-  std::vector<std::vector<std::string>> texts_;  ///< [columns] heading, then rows
+  std::vector<std::vector<Lines>> texts_;  ///< [columns] heading, then rows
   std::vector<size_t> widths_;
   size_t n_name_ = 0;
 };
@@ -135,7 +170,7 @@ class Layout {
 
 std::string to_text(const Table& table, size_t width) {
   std::string out = wrapped(table.title, width);
-  const Layout layout(table);
+  const Layout layout(table, width);
   if (layout.n_column() == 0) return out;
   size_t begin = layout.n_name();
   do {

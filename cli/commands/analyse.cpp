@@ -13,6 +13,8 @@
 #include "cli/options/lists.h"
 #include "cli/options/policy_options.h"
 #include "cli/reports/analyse.h"
+#include "report/chart_file.h"
+#include "report/json.h"
 #include "tune/settings_file.h"
 
 namespace reattend::cli {
@@ -115,7 +117,7 @@ void check_names(const Options& options) {
   }
 }
 
-nlohmann::json to_json(const AnalysisReport& report, const std::vector<Table>& sheets) {
+nlohmann::json to_json(const AnalysisReport& report, const std::vector<Table>& tables) {
   const AnalysisRequest& request = report.result.request;
   nlohmann::json out = {{"trace", report.info.path.string()},
                         {"n_prompt", report.info.n_prompt},
@@ -125,7 +127,7 @@ nlohmann::json to_json(const AnalysisReport& report, const std::vector<Table>& s
                         {"rho", request.rho},
                         {"gate_mass", request.gate_set == OldSet::stale ? "stale" : "attended"},
                         {"wanted_above", request.lost.above}};
-  for (const Table& sheet : sheets) out[sheet.name] = cli::to_json(sheet);
+  for (const Table& table : tables) out[table.name] = reattend::to_json(table);
   return out;
 }
 
@@ -143,7 +145,7 @@ void run(const Options& options, const Globals& globals) {
   const std::set<Analysis> what = parse_what(options.what);
   std::vector<std::string> csv_names, chart_names;
   for (const Analysis each : what) {
-    for (const std::string& name : sheet_names(each)) csv_names.push_back(name + ".csv");
+    for (const std::string& name : table_names(each)) csv_names.push_back(name + ".csv");
     chart_names.push_back(fmt::format("{}.svg", kAnalyses[static_cast<size_t>(each)]));
   }
   const auto trace = TraceReader::open(options.trace);
@@ -163,15 +165,15 @@ void run(const Options& options, const Globals& globals) {
                                  .texts = trace->token_texts(),
                                  .n_token = static_cast<size_t>(options.top)};
 
-  const std::vector<Table> sheets = stored_sheets(report);
-  for (size_t i = 0; i < csv.size(); ++i) write_text_file(csv[i], to_csv(sheets[i]), options.force);
+  const std::vector<Table> tables = stored_tables(report);
+  for (size_t i = 0; i < csv.size(); ++i) write_text_file(csv[i], to_csv(tables[i]), options.force);
   if (!chart.empty()) {
     const auto figures = charts(report);
-    for (size_t i = 0; i < chart.size(); ++i) write_text_file(chart[i], to_svg(figures[i].second), options.force);
+    for (size_t i = 0; i < chart.size(); ++i) write_chart(figures[i].second, chart[i], options.force);
   }
   const bool print_json = globals.json || (options.json && options.json_file.empty());
   if (print_json || !options.json_file.empty()) {
-    const std::string text = to_json(report, sheets).dump(1, ' ', false, nlohmann::json::error_handler_t::replace);
+    const std::string text = json_text(to_json(report, tables), 1);
     if (!options.json_file.empty()) write_text_file(options.json_file, text + "\n", options.force);
     if (print_json) fmt::print("{}\n", text);
   }
@@ -179,7 +181,7 @@ void run(const Options& options, const Globals& globals) {
   fmt::print("{}: {} prompt tokens, {} steps, {} of {} layers x {} KV heads\n", report.info.path.string(),
              report.info.n_prompt, report.info.n_step, result.request.layers.size(), report.info.n_layer,
              report.info.n_kv_head);
-  for (const Table& sheet : printed_sheets(report)) fmt::print("\n{}", to_text(sheet));
+  for (const Table& table : printed_tables(report)) fmt::print("\n{}", to_text(table));
 }
 
 }  // namespace

@@ -1,23 +1,25 @@
 // `reattend bench`: kernels, steps and policies against the machine's limits and against a peer's llama-bench.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/files.h"
 #include "bench/peer.h"
-#include "cli/commands/bench_model.h"
 #include "cli/commands/bench_replay.h"
-#include "cli/commands/bench_scale.h"
 #include "cli/options/json_file.h"
-#include "tune/settings_file.h"
+#include "cli/options/model_options.h"
+#include "cli/reports/bench.h"
+#include "report/chart_file.h"
+#include "report/json.h"
 
 namespace reattend::cli {
 namespace {
 
 struct Options {
-  BenchOptions bench;
+  ModelOptions model;
+  ModelBenchOptions bench;
   ScaleOptions scale;
   double memory_gb = 0;
   std::vector<std::string> parts;
@@ -52,7 +54,7 @@ void check(Options& options) {
   const auto has = [&](const char* part) {
     return options.parts.empty() || std::find(options.parts.begin(), options.parts.end(), part) != options.parts.end();
   };
-  BenchOptions& bench = options.bench;
+  ModelBenchOptions& bench = options.bench;
   bench.kernels = has("kernels"), bench.rows = has("steps"), bench.policies = has("policies");
   for (const auto& [name, value] : {std::pair{"--prompt-tokens", bench.prompt},
                                     {"--steps", bench.steps},
@@ -67,21 +69,16 @@ void check(Options& options) {
     fail_usage({"--peer", "llama-bench", "no such file: " + bench.peer, "give its path, or --no-peer"});
   }
   check_json_file(options.json_file, options.force);
-  if (options.chart.empty()) return;
-  refuse_to_replace_by_text(options.chart, options.force, "--chart");
-  check_folder_of(options.chart, "--chart");
-  if (!options.chart.ends_with(".svg")) {
-    fail_usage({"--chart", "a name that ends in .svg", "\"" + options.chart + "\"", ""});
-  }
+  check_chart_path(options.chart, options.force, "--chart");
 }
 
 template <class Report>
 void finish(const Report& report, const Options& options, const Globals& globals) {
-  const nlohmann::json json = to_json(report);
-  if (!options.json_file.empty()) write_text_file(options.json_file, json.dump(2) + "\n", options.force);
-  if (!options.chart.empty()) write_text_file(options.chart, to_svg(to_chart(report)), options.force);
+  const std::string json = json_text(to_json(report), 2);
+  if (!options.json_file.empty()) write_text_file(options.json_file, json + "\n", options.force);
+  if (!options.chart.empty()) write_chart(to_chart(report), options.chart, options.force);
   if (globals.json || (options.json && options.json_file.empty())) {
-    fmt::print("{}\n", json.dump(2));
+    fmt::print("{}\n", json);
   } else {
     fmt::print("{}", to_text(report));
   }
@@ -95,16 +92,21 @@ void run(Options& options, const Globals& globals) {
   check(options);
   if (!options.scale.shape.empty()) {
     ScaleOptions& scale = options.scale;
-    scale.backend = options.bench.model.backend();
+    scale.backend = options.model.backend();
     scale.budget = options.bench.budget, scale.stride = options.bench.stride, scale.repeats = options.bench.repeats;
     scale.memory = static_cast<int64_t>(options.memory_gb * 1e9);
-    finish(bench_scale(scale, globals), options, globals);
+    scale.threads = globals.threads, scale.progress = make_progress(globals.progress), scale.cancel = globals.cancel;
+    finish(bench_scale(scale), options, globals);
     return;
   }
   if (options.bench.peer.empty() && !options.no_peer) {
     if (const auto found = find_peer()) options.bench.peer = found->string();
   }
-  finish(bench_model(options.bench, globals), options, globals);
+  ModelBenchOptions& bench = options.bench;
+  bench.model = find_model(options.model.model), bench.backend = options.model.backend(), bench.ctx = options.model.ctx;
+  bench.tell = [](const std::string& notice) { fmt::print(stderr, "reattend: {}\n", notice); };
+  bench.threads = globals.threads, bench.progress = make_progress(globals.progress), bench.cancel = globals.cancel;
+  finish(bench_model(bench), options, globals);
 }
 
 }  // namespace
@@ -113,8 +115,8 @@ void add_bench(CLI::App& app, const Globals& globals) {
   CLI::App* const command = app.add_subcommand(
       "bench", "Time kernels, prefill, decode and policies, beside llama-bench if there is one; or a model's shape");
   const auto options = std::make_shared<Options>();
-  BenchOptions& bench = options->bench;
-  bench.model.add_to(*command);
+  ModelBenchOptions& bench = options->bench;
+  options->model.add_to(*command);
   command->add_option("--depths", bench.depths, "Positions in the cache before what is timed; 2K is 2048")
       ->delimiter(',')
       ->transform(positions())
@@ -161,7 +163,7 @@ void add_bench(CLI::App& app, const Globals& globals) {
       ->group("Scale");
   add_json_file(*command, options->json, options->json_file);
   command->add_option("--chart", options->chart, "Draw the roofline, or with --shape time against context")
-      ->type_name("FILE.svg");
+      ->type_name("FILE.svg|png");
   command->add_flag("--force", options->force, "Replace files that exist");
   command->footer(
       "Examples:\n"

@@ -8,9 +8,11 @@
 #include "base/files.h"
 #include "cli/command.h"
 #include "cli/options/model_options.h"
+#include "cli/reports/calibrate.h"
 #include "engine/record/calibrate.h"
 #include "replay/cost/calibration_file.h"
 #include "replay/cost/known_gpus.h"
+#include "report/json.h"
 #include "tune/settings_file.h"
 
 namespace reattend::cli {
@@ -24,26 +26,6 @@ struct Options {
 };
 
 constexpr int32_t kSteps = 7;  // what calibrate() runs at a time
-
-std::string to_text(const Calibration& here, const Calibration* there) {
-  std::string out = fmt::format("{:<34}{:>12}{}\n", "", "here", there != nullptr ? "   in trace     off" : "");
-  // Where the others of its kind were measured, 0 ms is what attention of any length takes; traces before 1.2 lack it.
-  const auto known = [](const Calibration& of, const CalibrationField& field) {
-    return of.*field.value != field.otherwise || (field.value == &Calibration::attend_ms && of.rank_ns >= 0);
-  };
-  for (const CalibrationField& field : kCalibrationFields) {
-    const double mine = here.*field.value;
-    out += fmt::format("{:<34}{:>12}", fmt::format("{}, {}", field.what, field.unit),
-                       known(here, field) ? fmt::format("{:.2f}", mine) : "not measured");
-    if (there != nullptr) {
-      const double theirs = there->*field.value;
-      out += known(*there, field) ? fmt::format("{:>11.2f}", theirs) : fmt::format("{:>11}", "-");
-      if (mine > 0 && theirs > 0) out += fmt::format("{:>+7.0f} %", 100 * (mine / theirs - 1));
-    }
-    out += "\n";
-  }
-  return out;
-}
 
 /// Why a trace's figures are not this machine's for other reasons than the machine; empty where there are none.
 std::string unlike(const TraceInfo& info, const Model& model, const std::string& kv) {
@@ -60,19 +42,15 @@ std::string unlike(const TraceInfo& info, const Model& model, const std::string&
 
 /// The table behind --on-paper.
 void list_gpus(const Globals& globals) {
-  nlohmann::json all = nlohmann::json::array();
-  for (const KnownGpu& gpu : known_gpus()) {
-    all.push_back({{"name", gpu.name}, {"gbps", gpu.gbps}, {"memory_gb", gpu.memory_gb}});
-  }
+  const Table gpus = gpus_table();
   if (globals.json) {
-    fmt::print("{}\n", nlohmann::json{{"measured", false}, {"share", kPaperShare}, {"gpus", all}}.dump(1));
+    fmt::print("{}\n", json_text({{"measured", false}, {"share", kPaperShare}, {gpus.name, to_json(gpus)}}, 1));
     return;
   }
-  fmt::print("By their data sheets, for `--on-paper`; nothing here was measured.\n\n{:<18}{:>8}{:>11}\n", "GPU", "GB/s",
-             "memory GB");
-  for (const KnownGpu& gpu : known_gpus()) fmt::print("{:<18}{:>8.0f}{:>11.0f}\n", gpu.name, gpu.gbps, gpu.memory_gb);
-  fmt::print("\nTimes on paper are bytes over {:.0f} % of that rate, without launches and choosing.\n",
-             100 * kPaperShare);
+  fmt::print(
+      "By their data sheets, for `--on-paper`; nothing here was measured.\n\n{}\nTimes on paper are bytes over {:.0f} % of "
+      "that rate, without launches and choosing.\n",
+      to_text(gpus), 100 * kPaperShare);
 }
 
 void run(const Options& options, const Globals& globals) {
@@ -99,13 +77,13 @@ void run(const Options& options, const Globals& globals) {
                          {"model_sha256", model.sha256()}, {"device", options.model.device},
                          {"kv", options.model.kv},         {"threads", pool.n_thread()},
                          {"tokens", options.tokens}};
-  if (!options.out.empty()) write_text_file(options.out, json.dump(1) + "\n", options.force);
+  if (!options.out.empty()) write_text_file(options.out, json_text(json, 1) + "\n", options.force);
   if (globals.json) {
     if (!options.trace.empty()) json["in_trace"] = to_json(recorded.calibration), json["in_trace_is"] = warning;
-    fmt::print("{}\n", json.dump(1));
+    fmt::print("{}\n", json_text(json, 1));
   } else {
     fmt::print("{}, {} threads, {} tokens\n{}", model.path().filename().string(), pool.n_thread(), options.tokens,
-               to_text(found, options.trace.empty() ? nullptr : &recorded.calibration));
+               to_text(calibration_table(found, options.trace.empty() ? nullptr : &recorded.calibration)));
     if (!options.trace.empty()) fmt::print("in trace: {}\n", options.trace);
     if (!warning.empty()) fmt::print("in trace: {}\n", warning);
     if (!options.out.empty())

@@ -15,6 +15,7 @@
 #include "cli/options/model_options.h"
 #include "engine/generate.h"
 #include "kernels/measures/row_measures.h"
+#include "report/json.h"
 #include "traces/write/array_file.h"
 
 namespace reattend::cli {
@@ -338,7 +339,7 @@ void run(const Options& options, const Globals& globals) {
     }
     done[i] = true;
   }
-  if (globals.json) fmt::print("{}\n", results.dump(2));
+  if (globals.json) fmt::print("{}\n", json_text(results, 2));
 }
 
 }  // namespace

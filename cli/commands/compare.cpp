@@ -14,6 +14,8 @@
 #include "cli/reports/compare.h"
 #include "evals/compare.h"
 #include "policies/policy_list.h"
+#include "report/chart_file.h"
+#include "report/json.h"
 #include "tune/settings_file.h"
 
 namespace reattend::cli {
@@ -116,14 +118,15 @@ void check_files(const Options& options) {
       {"--csv", options.csv}, {"--csv-steps", options.csv_steps}, {"--chart", options.chart}};
   for (const auto& [option, path] : files) {
     if (path.empty()) continue;
-    refuse_to_replace_by_text(path, options.force, option);
-    check_folder_of(path, option);
+    if (option == std::string_view("--chart")) {
+      check_chart_path(path, options.force, option);
+    } else {
+      refuse_to_replace_by_text(path, options.force, option);
+      check_folder_of(path, option);
+    }
     for (const auto& [other, same] : files) {
       if (option != other && path == same) fail_usage({option, "a file of its own", fmt::format("that of {}", other)});
     }
-  }
-  if (!options.chart.empty() && !options.chart.ends_with(".svg")) {
-    fail_usage({"--chart", "a name that ends in .svg", "\"" + options.chart + "\"", ""});
   }
 }
 
@@ -167,13 +170,13 @@ void run(const Options& options, const Globals& globals) {
   if (globals.json) {
     nlohmann::json json = to_json(report);
     PromptCacheOption::report(prefilled, json);
-    fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+    fmt::print("{}\n", json_text(json));
   } else {
     fmt::print("{}", to_text(report));
   }
   if (!options.csv.empty()) write_text_file(options.csv, to_csv(report), options.force);
   if (!options.csv_steps.empty()) write_text_file(options.csv_steps, steps_to_csv(report), options.force);
-  if (!options.chart.empty()) write_text_file(options.chart, to_svg(to_chart(report)), options.force);
+  if (!options.chart.empty()) write_chart(to_chart(report), options.chart, options.force);
   if (report.compared.stopped) throw Cancelled{};
 }
 
@@ -210,7 +213,7 @@ void add_compare(CLI::App& app, const Globals& globals) {
   command->add_option("--csv", options->csv, "Write a row for each policy")->type_name("FILE");
   command->add_option("--csv-steps", options->csv_steps, "Write a row for each policy and step")->type_name("FILE");
   command->add_option("--chart", options->chart, "Draw KL by generated position and against time")
-      ->type_name("FILE.svg");
+      ->type_name("FILE.svg|png");
   command->add_flag("--force", options->force, "Replace files that exist");
   add_sampler_options(*command, options->sampler);
   add_parameter_options(*command, options->given);

@@ -14,8 +14,8 @@
 #include "cli/options/model_options.h"
 #include "cli/options/next_token.h"
 #include "cli/reports/demo.h"
-#include "cli/reports/results.h"
 #include "evals/setting_meter.h"
+#include "report/json.h"
 #include "tune/settings_file.h"
 #include "tune/tune.h"
 
@@ -56,7 +56,7 @@ std::string read_text(const std::string& path) {
 size_t line_after(const std::string& text, int64_t n, size_t wanted) {
   size_t at = 0;
   for (int64_t i = 0; i < n && at < text.size(); ++at) {
-    if ((static_cast<unsigned char>(text[at]) & 0xC0) != 0x80) ++i;
+    if (begins_character(text[at])) ++i;
   }
   const size_t line = text.find('\n', at);
   return line == std::string::npos || text.size() - line < wanted ? 0 : line + 1;
@@ -200,15 +200,14 @@ void run(const Options& options, const Globals& globals) {
   globals.cancel.check();
   report.free_ms = clock.ms_per_token();
   report.tuned_text = to_utf8(tokenizer.decode(free.tokens));
-  report.sweep = to_table(report.tuned);
   report.no_picture = draw_picture(files, globals);
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 
-  write_text_file(files.report, to_markdown(report), options.force);
+  write_document(demo_document(report, true), files.report, options.force);
   if (globals.json) {
-    fmt::print("{}\n", to_json(report).dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+    fmt::print("{}\n", json_text(to_json(report), 2));
   } else {
-    fmt::print("{}", to_text(report));
+    fmt::print("\n{}", to_text(demo_document(report, false)));
   }
 }
 

@@ -15,6 +15,7 @@
 #include "cli/command.h"
 #include "cli/options/model_options.h"
 #include "engine/model/mapped_file.h"
+#include "report/json.h"
 
 namespace reattend::cli {
 namespace {
@@ -132,7 +133,7 @@ void get_model(const Globals& globals) {
   }
   if (globals.json) {
     const nlohmann::json json = {{"path", target.string()}, {"sha256", kSha256}, {"fetched", fetched}};
-    fmt::print("{}\n", json.dump());
+    fmt::print("{}\n", json_text(json));
   }
 }
 

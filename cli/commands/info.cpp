@@ -16,6 +16,8 @@
 #include "kernels/cpu/ops.h"
 #include "kernels/cpu/stream.h"
 #include "replay/cost/calibration_file.h"
+#include "report/json.h"
+#include "report/table.h"
 #include "traces/read/reader.h"
 
 namespace reattend::cli {
@@ -26,26 +28,27 @@ constexpr double kStreamSeconds = 0.5;
 /// An ordered list of facts: the same for people and for programs.
 using Facts = nlohmann::ordered_json;
 
-void print(const Facts& facts, const bool as_json) {
-  if (as_json) {
-    fmt::print("{}\n", facts.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
-    return;
-  }
+/// A fact on a line; those of an object follow its name, set in.
+Table facts_table(const Facts& facts) {
+  Table out = {.columns = {{.key = {}, .left = true}, {.key = {}, .digits = 6, .left = true,
+                                                       .notation = Notation::significant}}};
+  const auto add = [&](const std::string& name, const Facts& fact) {
+    const Cell value = fact.is_number_float() ? Cell(fact.get<double>())
+                       : fact.is_string()     ? Cell(to_line({.where = fact.get<std::string>()}))
+                       : fact.is_object()     ? Cell(std::string())
+                                              : Cell(json_text(fact));
+    out.rows.push_back({to_line({.where = name}), value});
+  };
   for (const auto& [key, value] : facts.items()) {
-    const auto text = [](const Facts& fact) {
-      return fact.is_string()         ? fact.get<std::string>()
-             : fact.is_number_float() ? fmt::format("{:.6g}", fact.get<double>())
-                                      : fact.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-    };
-    if (!value.is_object()) {
-      fmt::print("{:<22} {}\n", key, to_line({text(value), "", "", ""}));
-      continue;
-    }
-    fmt::print("{}\n", key);
-    for (const auto& [inner, fact] : value.items()) {
-      fmt::print("  {:<20} {}\n", to_line({inner, "", "", ""}), to_line({text(fact), "", "", ""}));
-    }
+    add(key, value);
+    if (!value.is_object()) continue;
+    for (const auto& [inner, fact] : value.items()) add("  " + inner, fact);
   }
+  return out;
+}
+
+void print(const Facts& facts, const bool as_json) {
+  fmt::print("{}", as_json ? json_text(facts) + "\n" : to_text(facts_table(facts)));
 }
 
 Facts about_machine(const Globals& globals) {

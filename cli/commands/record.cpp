@@ -10,6 +10,7 @@
 #include "cli/options/model_options.h"
 #include "cli/options/policy_options.h"
 #include "replay/cost/cost.h"
+#include "report/json.h"
 #include "traces/parts.h"
 #include "traces/read/reader.h"
 
@@ -96,7 +97,7 @@ void run(const Options& options, const Globals& globals) {
     if (!recording.uncalibrated.empty()) json["uncalibrated"] = recording.uncalibrated;
     if (!doubt.empty()) json["calibration_doubt"] = doubt;
     PromptCacheOption::report(recording.prefilled, json);
-    fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+    fmt::print("{}\n", json_text(json));
   } else {
     fmt::print("{}\n", text);
     std::fflush(stdout);

@@ -15,6 +15,8 @@
 #include "engine/record/nvtx.h"
 #include "kernels/cpu/stream.h"
 #include "policies/policy.h"
+#include "report/json.h"
+#include "report/table.h"
 
 namespace reattend::cli {
 namespace {
@@ -90,7 +92,7 @@ void print_json(const RunReport& report, const CachedPrefill& prefilled) {
                          {"stopped", report.stopped},
                          {"text", report.text}};
   PromptCacheOption::report(prefilled, json);
-  fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+  fmt::print("{}\n", json_text(json));
 }
 
 void print_lines(const RunReport& report, const std::string& prefill_line) {
@@ -105,21 +107,13 @@ void print_lines(const RunReport& report, const std::string& prefill_line) {
 }
 
 void list_policies(const Globals& globals) {
-  nlohmann::json list = nlohmann::json::array();
+  Table list = {.columns = {{.key = "name"}, {.key = "keeps"}, {.key = "reads"}, {.key = "memory"}, {.key = "cost"},
+                            {.key = "source"}}};
   for (const PolicyInfo& policy : policy_registry()) {
-    if (globals.json) {
-      list.push_back({{"name", policy.name},
-                      {"source", policy.source},
-                      {"keeps", policy.keeps},
-                      {"reads", policy.reads},
-                      {"memory", policy.memory},
-                      {"cost", policy.cost}});
-      continue;
-    }
-    fmt::print("{}\n  keeps   {}\n  reads   {}\n  memory  {}\n  cost    {}\n  source  {}\n", policy.name, policy.keeps,
-               policy.reads, policy.memory, policy.cost, policy.source);
+    list.rows.push_back({std::string(policy.name), std::string(policy.keeps), std::string(policy.reads),
+                         std::string(policy.memory), std::string(policy.cost), std::string(policy.source)});
   }
-  if (globals.json) fmt::print("{}\n", list.dump());
+  fmt::print("{}", globals.json ? json_text(to_json(list)) + "\n" : to_text(unfolded(list)));
 }
 
 void run(const RunOptions& options, const Globals& globals) {

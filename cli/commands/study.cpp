@@ -15,6 +15,8 @@
 #include "policies/policy_list.h"
 #include "replay/estimates.h"
 #include "replay/summary.h"
+#include "report/chart_file.h"
+#include "report/json.h"
 #include "tune/settings_file.h"
 
 namespace reattend::cli {
@@ -80,7 +82,7 @@ StudyPrompt read_prompt(const fs::path& path) {
 }
 
 void save(const Options& options, const StudyPrompt& prompt) {
-  write_text_file(file_of(options, prompt.name), to_json(prompt).dump(1) + "\n", true);
+  write_text_file(file_of(options, prompt.name), json_text(to_json(prompt), 1) + "\n", true);
 }
 
 /// Replays what the prompt does not have yet, layer by layer, so that each layer is prepared once.
@@ -252,15 +254,16 @@ void report(const Options& options, const Globals& globals) {
   for (const StudyPrompt& each : prompts) all.push_back(&each);
   const std::vector<size_t> shown = shown_estimates(options, all);
   const fs::path folder = options.out;
-  std::string text = to_markdown(all);
-  if (options.settings) text += "\n" + settings_table(all);
-  write_text_file(folder / "study.md", text, true);
-  write_text_file(folder / "scatter.svg", to_svg(scatter(all, shown)), true);
-  write_text_file(folder / "predicted.svg", to_svg(predicted_chart(all)), true);
+  const Document document = study_document(
+      all, options.settings,
+      {{"scatter.svg", "KL against estimates"}, {"predicted.svg", "Predicted against measured mass and time"}});
+  write_document(document, folder / "study.md", true);
+  write_chart(scatter(all, shown), folder / "scatter.svg", true);
+  write_chart(predicted_chart(all), folder / "predicted.svg", true);
   if (globals.json) {
-    fmt::print("{}\n", study_to_json(all).dump(1));
+    fmt::print("{}\n", json_text(study_to_json(all), 1));
   } else {
-    fmt::print("{}\nwritten to {}: study.md, scatter.svg, predicted.svg\n", text, options.out);
+    fmt::print("{}\nwritten to {}: study.md, scatter.svg, predicted.svg\n", to_text(document), options.out);
   }
 }
 

@@ -12,6 +12,8 @@
 #include "base/statistics.h"
 #include "cli/command.h"
 #include "cli/commands/trace_edit.h"
+#include "report/json.h"
+#include "report/table.h"
 #include "traces/read/check.h"
 #include "traces/read/reader.h"
 #include "traces/read/sizes.h"
@@ -20,8 +22,6 @@
 
 namespace reattend::cli {
 namespace {
-
-constexpr auto kReplace = nlohmann::json::error_handler_t::replace;
 
 std::string state_of(const TraceInfo& info) {
   return info.closed ? "closed" : info.live ? "being recorded" : "not closed (the recording was cut off)";
@@ -82,23 +82,30 @@ void show(const std::string& file, const Globals& globals) {
                                          {"full_share", full},
                                          {"ms_per_token", ms},
                                          {"datasets", datasets}};
-    fmt::print("{}\n", json.dump(-1, ' ', false, kReplace));
+    fmt::print("{}\n", json_text(json));
     return;
   }
-  fmt::print("{}\n",
-             to_line({.where = info.path.string(), .got = fmt::format("{:.1f} MB, {}", bytes / 1e6, state_of(info))}));
-  if (!info.warning.empty()) fmt::print("warning    {}\n", to_line({.where = info.warning}));
-  fmt::print("policy     {}{}\n", info.settings.summary(),
-             info.shadow ? " (observing, output is full attention's)" : "");
-  fmt::print("tokens     {} of the prompt{}, {} decoded\n", info.n_prompt,
-             info.n_skipped > 0 ? fmt::format(" (the last {} decoded before)", info.n_skipped) : "", info.n_step);
-  fmt::print("stored     {}\n", stored_text(info));
-  fmt::print("steps      {:.2f} ms (median), {:.1f} % full\n\n", ms, 100 * full);
+  Table facts = {.columns = {{.key = {}, .left = true}, {.key = {}, .left = true}}};
+  const auto add = [&](const char* name, const std::string& value) { facts.rows.push_back({std::string(name), value}); };
+  add("trace", to_line({.where = info.path.string(), .got = fmt::format("{:.1f} MB, {}", bytes / 1e6, state_of(info))}));
+  if (!info.warning.empty()) add("warning", to_line({.where = info.warning}));
+  add("policy", info.settings.summary() + (info.shadow ? " (observing, output is full attention's)" : ""));
+  add("tokens", fmt::format("{} of the prompt{}, {} decoded", info.n_prompt,
+                            info.n_skipped > 0 ? fmt::format(" (the last {} decoded before)", info.n_skipped) : "",
+                            info.n_step));
+  add("stored", stored_text(info));
+  add("steps", fmt::format("{:.2f} ms (median), {:.1f} % full", ms, 100 * full));
+  Table table = {.columns = {{.key = "dataset", .left = true},
+                             {.key = "type", .left = true},
+                             {.key = "axes", .left = true},
+                             {.key = "unit", .left = true},
+                             {.key = "description", .title = "what it holds", .left = true}}};
   for (const auto& row : datasets) {
-    fmt::print("{:<22} {:<8} [{}]\n", row["name"].get<std::string>(), row["type"].get<std::string>(),
-               row["axes"].get<std::string>());
-    fmt::print("    {} ({})\n", row["description"].get<std::string>(), row["unit"].get<std::string>());
+    table.rows.push_back({row["name"].get<std::string>(), row["type"].get<std::string>(),
+                          fmt::format("[{}]", row["axes"].get<std::string>()), row["unit"].get<std::string>(),
+                          row["description"].get<std::string>()});
   }
+  fmt::print("{}\n{}", to_text(facts), to_text(table));
 }
 
 void check(const std::string& file, int32_t n_row, const Globals& globals) {
@@ -110,7 +117,7 @@ void check(const std::string& file, int32_t n_row, const Globals& globals) {
                                          {"bytes_read", found.bytes_read},
                                          {"rows_recomputed", found.rows_recomputed},
                                          {"worst_weight_error", found.worst_weight_error}};
-    fmt::print("{}\n", json.dump(-1, ' ', false, kReplace));
+    fmt::print("{}\n", json_text(json));
   } else {
     for (const auto& line : found.problems) fmt::print("{}\n", line);
     fmt::print("{:.1f} MB read, {} rows recomputed from keys and queries: weights differ by at most {:.1e}\n",
@@ -130,7 +137,7 @@ void repair(const std::string& file, std::string target, bool force, const Globa
   }
   const int32_t n_step = repair_trace(file, target, force);
   if (globals.json) {
-    fmt::print("{}\n", nlohmann::json({{"trace", target}, {"n_step", n_step}}).dump(-1, ' ', false, kReplace));
+    fmt::print("{}\n", json_text(nlohmann::json({{"trace", target}, {"n_step", n_step}})));
   } else {
     fmt::print("{}: {} steps, opens with any HDF5 1.10 program\n", target, n_step);
   }

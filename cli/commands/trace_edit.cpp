@@ -13,14 +13,13 @@
 #include "base/thread_pool.h"
 #include "cli/options/lists.h"
 #include "cli/options/step_range.h"
+#include "report/json.h"
 #include "traces/export/perfetto.h"
 #include "traces/export/trace_tables.h"
 #include "traces/write/edit.h"
 
 namespace reattend::cli {
 namespace {
-
-constexpr auto kReplace = nlohmann::json::error_handler_t::replace;
 
 struct Options {
   std::string file, second, out, steps, layers, format = "csv";
@@ -34,7 +33,7 @@ void report(const std::vector<std::string>& files, int32_t n_step, const Globals
   if (globals.json) {
     nlohmann::ordered_json json = {{"files", files}, {"bytes", bytes}};
     if (n_step >= 0) json["n_step"] = n_step;
-    fmt::print("{}\n", json.dump(-1, ' ', false, kReplace));
+    fmt::print("{}\n", json_text(json));
     return;
   }
   for (const auto& file : files) fmt::print("{}{}", &file == files.data() ? "" : ", ", file);
@@ -91,7 +90,7 @@ void export_trace(const Options& o, const Globals& globals) {
     write_text_file(files[0], steps_to_csv(tables), o.force);
     write_text_file(files[1], heads_to_csv(tables), o.force);
   } else if (json) {
-    write_text_file(o.out, to_json(tables, trace->info()).dump(1, ' ', false, kReplace) + "\n", o.force);
+    write_text_file(o.out, json_text(to_json(tables, trace->info()), 1) + "\n", o.force);
   } else {
     WholeFile file(o.out, o.force);
     write_perfetto(

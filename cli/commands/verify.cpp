@@ -8,8 +8,9 @@
 #include "cli/command.h"
 #include "cli/commands/traced_run.h"
 #include "cli/options/policy_options.h"
-#include "cli/reports/results.h"
+#include "cli/reports/verify.h"
 #include "evals/verify.h"
+#include "report/json.h"
 #include "tune/settings_file.h"
 
 namespace reattend::cli {
@@ -22,70 +23,6 @@ struct Options {
   int32_t repeats = 3;
   bool force = false;
 };
-
-nlohmann::json number(double x) {
-  return std::isfinite(x) ? nlohmann::json(x) : nlohmann::json(nullptr);
-}
-
-nlohmann::json to_json(const Verification& v, const std::string& trace) {
-  nlohmann::json layers = nlohmann::json::array();
-  for (const LayerCheck& each : v.layers) {
-    layers.push_back({{"layer", each.layer},
-                      {"decisions_equal", each.decisions_equal},
-                      {"jaccard", each.jaccard},
-                      {"predicted_mass", number(each.predicted_mass)},
-                      {"measured_mass", number(each.measured_mass)}});
-  }
-  return {{"trace", trace},
-          {"n_prompt", v.n_prompt},
-          {"n_step", v.n_step},
-          {"settings", v.settings.to_json()},
-          {"summary", v.settings.summary()},
-          {"decisions_equal", v.decisions_equal},
-          {"predicted_full_share", v.predicted_full},
-          {"measured_full_share", v.measured_full},
-          {"jaccard", v.jaccard},
-          {"identical_sets", v.identical},
-          {"jaccard_of_step", v.jaccard_of_step},
-          {"predicted_mass", number(v.predicted.recovered)},
-          {"measured_mass", number(v.measured_mass)},
-          {"kl", number(v.measured.kl)},
-          {"kl_p95", number(v.measured.kl_p95)},
-          {"agreement", number(v.measured.agreement)},
-          {"layers", layers},
-          {"free",
-           {{"n_step", v.free.n_step},
-            {"n_common", v.free.n_common},
-            {"mass", number(v.free.mass)},
-            {"full_share", v.free.full},
-            {"positions", v.free.positions}}},
-          {"here_ms", v.here_ms},
-          {"here_full_ms", v.here_full_ms},
-          {"findings", findings(v)},
-          {"verified", reattend::to_json(v.point)}};
-}
-
-std::string to_text(const Verification& v, const std::string& trace) {
-  std::string out =
-      fmt::format("{}\n{}: {} tokens of prompt, {} steps\n\n", v.settings.summary(), trace, v.n_prompt, v.n_step);
-  const auto row = [&](const char* name, const std::string& predicted, const std::string& measured,
-                       const std::string& free) {
-    out += fmt::format("{:<28}{:>12}{:>12}{:>14}\n", name, predicted, measured, free);
-  };
-  const auto real = [](double x, int digits) { return fmt::format("{:.{}f}", x, digits); };
-  const auto time = [&](double x) { return x > 0 ? real(x, 2) : std::string("-"); };
-  row("", "predicted", "measured", "running free");
-  row("full steps, %", real(100 * v.predicted_full, 1), real(100 * v.measured_full, 1), real(100 * v.free.full, 1));
-  row("positions", real(v.predicted.positions, 1), real(v.measured.positions, 1), real(v.free.positions, 1));
-  row("recovered mass", real(v.predicted.recovered, 4), real(v.measured_mass, 4), real(v.free.mass, 4));
-  row("KL to full attention", "", real(v.measured.kl, 4), "");
-  row("top-1 agreement", "", real(v.measured.agreement, 3), "");
-  row("ms/token", time(v.point.predicted_ms), time(v.point.ms), "");
-  row("ms/token, full attention", time(v.point.predicted_full_ms), time(v.point.full_ms), "");
-  out += "\n";
-  for (const std::string& line : findings(v)) out += line + "\n";
-  return out;
-}
 
 void run(const Options& options, const Globals& globals) {
   if (options.policy.file.empty() && options.policy.policy.empty() && options.policy.given.empty()) {
@@ -115,9 +52,9 @@ void run(const Options& options, const Globals& globals) {
                                .cancel = globals.cancel});
   found.point.trace = fingerprint(*trace), found.point.model_sha256 = engine.model().sha256();
   const nlohmann::json json = to_json(found, options.trace);
-  if (!options.out.empty()) write_text_file(options.out, json.dump(1) + "\n", options.force);
+  if (!options.out.empty()) write_text_file(options.out, json_text(json, 1) + "\n", options.force);
   if (globals.json) {
-    fmt::print("{}\n", json.dump(1));
+    fmt::print("{}\n", json_text(json, 1));
   } else {
     fmt::print("{}", to_text(found, options.trace));
     if (!options.out.empty())

@@ -21,14 +21,7 @@ std::vector<Column> with(std::vector<Column> columns, const std::vector<Column>&
   return columns;
 }
 
-/// Rows of all layers together, then of each: fill(span of layers, label).
-template <class T, class Fill>
-void for_all_and_each(const std::vector<T>& layers, const Fill& fill) {
-  fill(std::span<const T>(layers), all_of());
-  for (size_t i = 0; i < layers.size(); ++i) fill(only(layers, i), number(layers[i].layer));
-}
-
-Table overlap_sheet(const AnalysisReport& report) {
+Table overlap_table(const AnalysisReport& report) {
   const AnalysisResult& result = report.result;
   Table out{
       .name = "overlap",
@@ -37,7 +30,7 @@ Table overlap_sheet(const AnalysisReport& report) {
   for (const char* part : {"mean", "min", "p05", "p50", "p95"}) {
     out.columns.push_back({fmt::format("attended_of_oracle_{}", part)});
   }
-  for_all_and_each(result.overlap, [&](std::span<const LayerOverlap> layers, const Cell& label) {
+  for_layers(result.overlap, AllLayers::first, [&](std::span<const LayerOverlap> layers, const Cell& label) {
     const bool one = layers.size() == 1;
     for (const Shown& budget : shown_budgets(report)) {
       for (const Shown& lag : shown_lags(report)) {
@@ -52,10 +45,10 @@ Table overlap_sheet(const AnalysisReport& report) {
   return out;
 }
 
-std::vector<Table> coverage_sheets(const AnalysisResult& result) {
+std::vector<Table> coverage_tables(const AnalysisResult& result) {
   Table mass{.name = "coverage", .columns = with({{"layer"}, {"K"}}, kSpreadColumns)};
   Table needed{.name = "coverage_needed", .columns = with({{"layer"}, {"share"}}, kSpreadColumns)};
-  for_all_and_each(result.coverage, [&](std::span<const LayerCoverage> layers, const Cell& label) {
+  for_layers(result.coverage, AllLayers::first, [&](std::span<const LayerCoverage> layers, const Cell& label) {
     for (size_t i = 0; i < result.request.curve.size(); ++i) {
       append(mass.rows.emplace_back(std::vector<Cell>{label, number(result.request.curve[i])}),
              coverage_spread(layers, &LayerCoverage::mass, i));
@@ -68,9 +61,9 @@ std::vector<Table> coverage_sheets(const AnalysisResult& result) {
   return {mass, needed};
 }
 
-Table cosine_sheet(const AnalysisResult& result) {
+Table cosine_table(const AnalysisResult& result) {
   Table out{.name = "cosine", .columns = with({{"layer"}, {"queries"}, {"since"}, {"stride"}}, kSpreadColumns)};
-  for_all_and_each(result.cosine, [&](std::span<const LayerCosine> layers, const Cell& label) {
+  for_layers(result.cosine, AllLayers::first, [&](std::span<const LayerCosine> layers, const Cell& label) {
     for (size_t stage = 0; stage < kStages.size(); ++stage) {
       for (size_t r = 0; r <= result.request.strides.size(); ++r) {
         append(out.rows.emplace_back(std::vector<Cell>{label, std::string(kStageNames[stage]),
@@ -91,7 +84,7 @@ const std::vector<Column> kScoreColumns = {{"threshold"},        {"n"},         
                                            {"false_alarms"},     {"refreshed"}, {"precision"}, {"recall"},
                                            {"false_alarm_rate"}, {"f1"},        {"youden"}};
 
-std::vector<Table> gate_sheets(const AnalysisReport& report) {
+std::vector<Table> gate_tables(const AnalysisReport& report) {
   const AnalysisResult& result = report.result;
   const std::vector<Column> begin = {{"layer"}, {"lag"}, {"queries"}};
   Table best{.name = "gate", .columns = with(with(begin, {{"auc"}}), kScoreColumns)};
@@ -99,7 +92,7 @@ std::vector<Table> gate_sheets(const AnalysisReport& report) {
   Table roc{.name = "gate_roc", .columns = with(begin, {{"threshold"}, {"false_alarm_rate"}, {"recall"}})};
   const double rho = result.request.rho;
   for (const Shown& lag : shown_lags(report)) {
-    for_all_and_each(result.gate[lag.index], [&](std::span<const GateCases> layers, const Cell& label) {
+    for_layers(result.gate[lag.index], AllLayers::first, [&](std::span<const GateCases> layers, const Cell& label) {
       const bool all = std::holds_alternative<std::string>(label);
       for (size_t stage = 0; stage < kStages.size(); ++stage) {
         const std::vector<Cell> head = {label, all ? lag.label : number(layers[0].lag),
@@ -129,7 +122,7 @@ std::vector<Table> gate_sheets(const AnalysisReport& report) {
   return {best, given, roc};
 }
 
-Table stride_sheet(const AnalysisResult& result) {
+Table stride_table(const AnalysisResult& result) {
   Table out{
       .name = "stride",
       .columns = {
@@ -152,10 +145,10 @@ Table stride_sheet(const AnalysisResult& result) {
   return out;
 }
 
-std::vector<Table> lost_sheets(const AnalysisReport& report) {
+std::vector<Table> lost_tables(const AnalysisReport& report) {
   const AnalysisResult& result = report.result;
   Table classes{.name = "lost", .columns = {{"layer"}, {"class"}, {"lost"}, {"wanted"}, {"events"}, {"rows"}}};
-  for_all_and_each(result.lost, [&](std::span<const LayerLost> layers, const Cell& label) {
+  for_layers(result.lost, AllLayers::first, [&](std::span<const LayerLost> layers, const Cell& label) {
     for (size_t k = 0; k < kTokenClasses.size(); ++k) {
       double mass = 0, wanted = 0;
       int64_t n_event = 0, n_row = 0;
@@ -188,7 +181,7 @@ std::vector<Table> lost_sheets(const AnalysisReport& report) {
   return {classes, tokens};
 }
 
-Table sensitivity_sheet(const AnalysisResult& result) {
+Table sensitivity_table(const AnalysisResult& result) {
   Table out{.name = "sensitivity",
             .columns = {{"layer"},
                         {"K"},
@@ -272,7 +265,7 @@ GatedRun all_layers(const std::vector<LayerStride>& layers, size_t run) {
   return out;
 }
 
-std::vector<std::string> sheet_names(Analysis what) {
+std::vector<std::string> table_names(Analysis what) {
   switch (what) {
     case Analysis::coverage:
       return {"coverage", "coverage_needed"};
@@ -285,33 +278,33 @@ std::vector<std::string> sheet_names(Analysis what) {
   }
 }
 
-std::vector<Table> stored_sheets(const AnalysisReport& report) {
+std::vector<Table> stored_tables(const AnalysisReport& report) {
   std::vector<Table> out;
-  const auto add = [&](std::vector<Table> sheets) {
-    for (Table& sheet : sheets) out.push_back(std::move(sheet));
+  const auto add = [&](std::vector<Table> tables) {
+    for (Table& table : tables) out.push_back(std::move(table));
   };
   for (const Analysis what : report.result.request.what) {
     switch (what) {
       case Analysis::overlap:
-        add({overlap_sheet(report)});
+        add({overlap_table(report)});
         break;
       case Analysis::coverage:
-        add(coverage_sheets(report.result));
+        add(coverage_tables(report.result));
         break;
       case Analysis::cosine:
-        add({cosine_sheet(report.result)});
+        add({cosine_table(report.result)});
         break;
       case Analysis::gate:
-        add(gate_sheets(report));
+        add(gate_tables(report));
         break;
       case Analysis::stride:
-        add({stride_sheet(report.result)});
+        add({stride_table(report.result)});
         break;
       case Analysis::lost:
-        add(lost_sheets(report));
+        add(lost_tables(report));
         break;
       case Analysis::sensitivity:
-        add({sensitivity_sheet(report.result)});
+        add({sensitivity_table(report.result)});
         break;
     }
   }

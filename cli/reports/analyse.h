@@ -18,14 +18,14 @@ struct AnalysisReport {
 };
 
 /// In the order of kAnalyses; no line is longer than 120 columns.
-std::vector<Table> printed_sheets(const AnalysisReport& report);
+std::vector<Table> printed_tables(const AnalysisReport& report);
 /// Those of lost tokens.
 void lost_tables(const AnalysisReport& report, std::vector<Table>& out);
 
 /// The same figures and more in records: a row for each layer and parameter, `layer` "all" where it is none alone.
-std::vector<Table> stored_sheets(const AnalysisReport& report);
-/// Names of the stored sheets of an analysis.
-std::vector<std::string> sheet_names(Analysis what);
+std::vector<Table> stored_tables(const AnalysisReport& report);
+/// Names of the stored tables of an analysis.
+std::vector<std::string> table_names(Analysis what);
 
 /// One for each analysis, named like it.
 std::vector<std::pair<std::string, Chart>> charts(const AnalysisReport& report);
@@ -56,6 +56,16 @@ inline Cell all_of() {
 template <class T>
 std::span<const T> only(const std::vector<T>& layers, size_t i) {
   return std::span(layers).subspan(i, 1);
+}
+
+/// Rows of each layer and of all of them: fill(layers, label). Records have those of all first; in what is printed they
+/// stand last, and one layer alone needs none.
+enum class AllLayers : uint8_t { first, last };
+template <class T, class Fill>
+void for_layers(const std::vector<T>& layers, AllLayers all, const Fill& fill) {
+  if (all == AllLayers::first) fill(std::span<const T>(layers), all_of());
+  for (size_t i = 0; i < layers.size(); ++i) fill(only(layers, i), number(layers[i].layer));
+  if (all == AllLayers::last && layers.size() > 1) fill(std::span<const T>(layers), all_of());
 }
 
 inline constexpr std::array<const char*, 2> kStageNames = {"pre_rope", "post_rope"};

@@ -9,13 +9,6 @@
 namespace reattend::cli {
 namespace {
 
-/// Rows of each layer, then of all together: fill(span of layers, label).
-template <class T, class Fill>
-void for_each_and_all(const std::vector<T>& layers, const Fill& fill) {
-  for (size_t i = 0; i < layers.size(); ++i) fill(only(layers, i), number(layers[i].layer));
-  if (layers.size() > 1) fill(std::span<const T>(layers), all_of());
-}
-
 void overlap_tables(const AnalysisReport& report, std::vector<Table>& out) {
   const AnalysisResult& result = report.result;
   const std::vector<Shown> lags = shown_lags(report), budgets = shown_budgets(report);
@@ -54,7 +47,7 @@ void overlap_tables(const AnalysisReport& report, std::vector<Table>& out) {
           {.title = lag.index == 0 && lag.label.index() == 3 ? "own" : text_of(lag.label), .group = group});
     }
   }
-  for_each_and_all(result.overlap, [&](std::span<const LayerOverlap> layers, const Cell& label) {
+  for_layers(result.overlap, AllLayers::last, [&](std::span<const LayerOverlap> layers, const Cell& label) {
     std::vector<Cell> overlaps = {label}, masses;
     for (const Shown& lag : lags) {
       const AgedMeans m = aged_means(layers, lag.index, 0);
@@ -90,7 +83,7 @@ void coverage_tables(const AnalysisReport& report, std::vector<Table>& out) {
     needed.columns.push_back({.title = "p95", .digits = 0, .group = group});
     needed.columns.push_back({.title = "max", .digits = 0, .group = group});
   }
-  for_each_and_all(result.coverage, [&](std::span<const LayerCoverage> layers, const Cell& label) {
+  for_layers(result.coverage, AllLayers::last, [&](std::span<const LayerCoverage> layers, const Cell& label) {
     std::vector<Cell>& row = needed.rows.emplace_back(std::vector<Cell>{label});
     for (size_t i = 0; i < result.request.levels.size(); ++i) {
       const Spread s = coverage_spread(layers, &LayerCoverage::needed, i);
@@ -134,7 +127,7 @@ void cosine_tables(const AnalysisReport& report, std::vector<Table>& out) {
       for (const char* part : {"min", "p5", "p50"})
         by_layer.columns.push_back({.title = part, .group = since(result, r)});
     }
-    for_each_and_all(result.cosine, [&](std::span<const LayerCosine> layers, const Cell& label) {
+    for_layers(result.cosine, AllLayers::last, [&](std::span<const LayerCosine> layers, const Cell& label) {
       std::vector<Cell>& row = by_layer.rows.emplace_back(std::vector<Cell>{label});
       for (size_t r = 0; r < n_reference; ++r) {
         const Spread s = cosine_spread(layers, stage, r);
@@ -214,7 +207,7 @@ void gate_tables(const AnalysisReport& report, std::vector<Table>& out) {
     }
   }
   out.push_back(std::move(given));
-  for_each_and_all(own, [&](std::span<const GateCases> layers, const Cell& label) {
+  for_layers(own, AllLayers::last, [&](std::span<const GateCases> layers, const Cell& label) {
     std::vector<Cell>& row = by_layer.rows.emplace_back(std::vector<Cell>{label});
     for (size_t stage = 0; stage < kStages.size(); ++stage) {
       const GateCurve curve = gate_curve(layers, stage, rho);
@@ -314,7 +307,7 @@ void sensitivity_tables(const AnalysisReport& report, std::vector<Table>& out) {
 
 }  // namespace
 
-std::vector<Table> printed_sheets(const AnalysisReport& report) {
+std::vector<Table> printed_tables(const AnalysisReport& report) {
   std::vector<Table> out;
   const auto add = [&](Analysis what, void (*tables)(const AnalysisReport&, std::vector<Table>&)) {
     if (report.result.request.what.contains(what)) tables(report, out);

@@ -1,10 +1,11 @@
-// What the demo found, as text for a terminal, as Markdown and as JSON.
+// What the demo found, as a document (for the terminal and for its report) and as JSON.
 #pragma once
 #include <cstdint>
 #include <string>
 
 #include <nlohmann/json_fwd.hpp>
 
+#include "report/document.h"
 #include "tune/tune.h"
 
 namespace reattend::cli {
@@ -19,14 +20,13 @@ struct DemoReport {
   double full_ms = 0;  ///< ms/token of full attention on the recorded tokens, without recording
   double free_ms = 0;  ///< of the free run under the chosen settings
   TuneResult tuned;
-  std::string sweep;  ///< the Pareto table
   std::string full_text, tuned_text;
   std::string no_picture;  ///< why there is none; empty if there is
   double seconds = 0;      ///< of the whole job
 };
 
-std::string to_text(const DemoReport& report);
-std::string to_markdown(const DemoReport& report);
+/// `sweep`: with the Pareto front, which a terminal is spared.
+Document demo_document(const DemoReport& report, bool sweep);
 nlohmann::json to_json(const DemoReport& report);
 
 }  // namespace reattend::cli

@@ -1,4 +1,4 @@
-// Figures from the scores in evals/study.h; nothing is computed twice.
+// A study's report: its tables, its words and its charts, from the scores in evals/study.h.
 #include "cli/reports/study.h"
 
 #include <algorithm>
@@ -9,22 +9,13 @@
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
-#include "base/statistics.h"
-#include "policies/policy_list.h"
 #include "replay/estimates.h"
+#include "report/json.h"
 
 namespace reattend::cli {
 namespace {
 
 using Prompts = std::vector<const StudyPrompt*>;
-
-std::string cell(double x, int digits) {
-  return std::isnan(x) ? "-" : fmt::format("{:.{}f}", x, digits);
-}
-
-nlohmann::json number(double x) {
-  return std::isfinite(x) ? nlohmann::json(x) : nlohmann::json(nullptr);
-}
 
 size_t n_measured(const StudyPrompt& prompt) {
   return static_cast<size_t>(std::count_if(prompt.points.begin(), prompt.points.end(),
@@ -54,84 +45,144 @@ Gap mass_gap(const StudyPrompt& prompt) {
   return gap_of(prompt, [](const StudyPoint& p, const StudyMeasured& m) { return p.recovered - m.recovered; });
 }
 
-std::string prompts_table(const Prompts& prompts) {
-  std::string out =
-      "| prompt | L | steps | settings | KL, least to most | mass, replay against engine: mean (most) | "
-      "ms/token, predicted here and now: mean (most) | from the trace's calibration |\n"
-      "|---|---|---|---|---|---|---|---|\n";
+TimeResidual residual(const StudyPrompt* prompt, TimesFrom from) {
+  return time_residuals({prompt}, from).back();
+}
+
+Table prompts_table(const Prompts& prompts) {
+  const std::string kl = "KL", mass = "mass, replay against engine", here = "ms/token, predicted here and now",
+                    trace = "from the trace's calibration";
+  Table out = {.columns = {{.key = "prompt", .left = true},
+                           {.key = "L"},
+                           {.key = "steps"},
+                           {.key = "settings"},
+                           {.key = {}, .title = "least", .digits = 4, .group = kl},
+                           {.key = {}, .title = "most", .group = kl},
+                           {.key = {}, .title = "mean", .digits = 4, .group = mass},
+                           {.key = {}, .title = "most", .digits = 4, .group = mass},
+                           {.key = {}, .title = "mean", .digits = 1, .group = here, .scale = 100, .unit = " %"},
+                           {.key = {}, .title = "most", .digits = 0, .group = here, .scale = 100, .unit = " %",
+                            .sign = true},
+                           {.key = {}, .title = "mean", .digits = 1, .group = trace, .scale = 100, .unit = " %"},
+                           {.key = {}, .title = "most", .digits = 0, .group = trace, .scale = 100, .unit = " %",
+                            .sign = true}}};
   for (const StudyPrompt* prompt : prompts) {
-    double least = HUGE_VAL, most = 0;
+    double least = StudyMeasured::kNone, most = least;
     for (const StudyPoint& point : prompt->points) {
-      if (point.measured) least = std::min(least, point.measured->kl), most = std::max(most, point.measured->kl);
+      if (point.measured) least = std::fmin(least, point.measured->kl), most = std::fmax(most, point.measured->kl);
     }
-    const Gap mass = mass_gap(*prompt);
-    const auto time = [&](TimesFrom from) {
-      const TimeResidual all = time_residuals({prompt}, from).back();
-      return all.n == 0 ? "-" : fmt::format("{:.1f} % ({:+.0f} %)", 100 * all.mean, 100 * all.most);
-    };
-    out += fmt::format("| {} | {} | {} | {} | {:.4f} to {:.3f} | {} ({}) | {} | {} |\n", prompt->name, prompt->n_prompt,
-                       prompt->n_step, n_measured(*prompt), most > 0 ? least : 0, most, cell(mass.mean, 4),
-                       cell(mass.most, 4), time(TimesFrom::here), time(TimesFrom::trace));
+    const Gap gap = mass_gap(*prompt);
+    std::vector<Cell>& row = out.rows.emplace_back(
+        std::vector<Cell>{prompt->name, int64_t{prompt->n_prompt}, int64_t{prompt->n_step},
+                          static_cast<int64_t>(n_measured(*prompt)), least, most, gap.mean, gap.most});
+    for (const TimesFrom from : {TimesFrom::here, TimesFrom::trace}) {
+      const TimeResidual all = residual(prompt, from);
+      row.push_back(all.n > 0 ? Cell(all.mean) : Cell()), row.push_back(all.n > 0 ? Cell(all.most) : Cell());
+    }
   }
   return out;
 }
 
-/// Empty where nothing was timed.
-std::string times_table(const Prompts& prompts) {
+/// No rows where nothing was timed.
+Table times_table(const Prompts& prompts) {
   const std::vector<TimeResidual> here = time_residuals(prompts, TimesFrom::here),
                                   trace = time_residuals(prompts, TimesFrom::trace);
-  if (here.back().n + trace.back().n == 0) return {};
-  std::string out =
-      "\nPredicted over measured ms/token, less 1. Here and now: from a calibration whose rounds ran between the timed "
-      "ones; from the trace: from what was found when it was recorded, so the machine's drift since then is in it.\n\n"
-      "| policy | timed | here and now: mean of sizes | mean | worst | at | from the trace: mean of sizes | mean | "
-      "worst "
-      "|\n|---|---|---|---|---|---|---|---|---|\n";
-  const auto percent = [](double x, bool sign) {
-    return sign ? fmt::format("{:+.1f} %", 100 * x) : fmt::format("{:.1f} %", 100 * x);
-  };
-  const auto cells = [&](const TimeResidual* of, bool where) {
-    if (of == nullptr || of->n == 0) return std::string(where ? " - | - | - | - |" : " - | - | - |");
-    return fmt::format(" {} | {} | {} |{}", percent(of->mean, false), percent(of->bias, true), percent(of->most, true),
-                       where ? " " + of->worst + " |" : "");
-  };
+  Table out = {.columns = {{.key = "policy", .left = true}, {.key = "timed"}}};
+  for (const char* const group : {"here and now", "from the trace"}) {
+    out.columns.push_back(
+        {.key = {}, .title = "mean of sizes", .digits = 1, .group = group, .scale = 100, .unit = " %"});
+    for (const char* const title : {"mean", "worst"}) {
+      out.columns.push_back(
+          {.key = {}, .title = title, .digits = 1, .group = group, .scale = 100, .unit = " %", .sign = true});
+    }
+    if (out.columns.size() == 5) out.columns.push_back({.key = {}, .title = "at", .left = true, .group = group});
+  }
+  if (here.back().n + trace.back().n == 0) return out;
   // Some prompts may have one of the two alone.
-  const std::vector<TimeResidual> rows = time_residuals(prompts, TimesFrom::any);
-  for (const TimeResidual& row : rows) {
+  for (const TimeResidual& row : time_residuals(prompts, TimesFrom::any)) {
     const auto in = [&](const std::vector<TimeResidual>& all) {
       const auto at = std::find_if(all.begin(), all.end(), [&](const auto& each) { return each.policy == row.policy; });
-      return at == all.end() ? nullptr : &*at;
+      return at == all.end() || at->n == 0 ? nullptr : &*at;
     };
-    out += fmt::format("| {} | {} |{}{}\n", row.policy.empty() ? "**all**" : row.policy, row.n, cells(in(here), true),
-                       cells(in(trace), false));
+    const TimeResidual* const now = in(here);
+    const TimeResidual* const then = in(trace);
+    const auto of = [](const TimeResidual* from, double TimeResidual::*field) {
+      return from == nullptr ? Cell() : Cell(from->*field);
+    };
+    if (row.policy.empty()) out.marked.insert(out.rows.size());
+    out.rows.push_back({row.policy.empty() ? "all" : row.policy, row.n, of(now, &TimeResidual::mean),
+                        of(now, &TimeResidual::bias), of(now, &TimeResidual::most),
+                        now == nullptr ? Cell() : Cell(now->worst), of(then, &TimeResidual::mean),
+                        of(then, &TimeResidual::bias), of(then, &TimeResidual::most)});
   }
   return out;
 }
 
-std::string estimates_table(const Prompts& prompts) {
-  std::string out = "| estimate | Spearman, mean |";
-  for (const StudyPrompt* prompt : prompts) out += fmt::format(" {} |", prompt->name);
-  out += " across prompts | Kendall, mean | KL of its choice / best |\n|---|---|";
-  for (size_t i = 0; i < prompts.size(); ++i) out += "---|";
-  out += "---|---|---|\n";
+Table estimates_table(const Prompts& prompts) {
+  Table out = {.columns = {{.key = "estimate", .left = true}, {.key = {}, .title = "Spearman, mean", .strong = true}}};
+  for (const StudyPrompt* prompt : prompts) out.columns.push_back({.key = {}, .title = prompt->name});
+  out.columns.push_back({.key = {}, .title = "across prompts"});
+  out.columns.push_back({.key = {}, .title = "Kendall, mean"});
+  out.columns.push_back({.key = {}, .title = "KL of its choice / best", .digits = 2});
   for (const EstimateScore& score : score_estimates(prompts)) {
-    out += fmt::format("| {} | **{}** |", estimates()[score.estimate].name, cell(score.mean_spearman(), 3));
-    for (const double x : score.spearman) out += fmt::format(" {} |", cell(x, 3));
-    out += fmt::format(" {} | {} | {} |\n", cell(score.across, 3), cell(score.mean_kendall(), 3),
-                       cell(score.mean_regret(), 2));
+    std::vector<Cell>& row = out.rows.emplace_back(
+        std::vector<Cell>{std::string(estimates()[score.estimate].name), score.mean_spearman()});
+    for (const double x : score.spearman) row.emplace_back(x);
+    row.insert(row.end(), {score.across, score.mean_kendall(), score.mean_regret()});
   }
   return out;
 }
 
-std::string held_out_text(const Prompts& prompts) {
-  std::string out;
-  for (const HalfJudged& each : held_out(prompts)) {
-    out += fmt::format(
-        "* Chosen on {}: `{}`; on {}: Spearman {} (worst {}), across {}, KL of its choice {} times the best's.\n",
-        fmt::join(each.chosen_on, ", "), estimates()[each.estimate].name, fmt::join(each.judged_on, ", "),
-        cell(each.score.mean_spearman(), 3), cell(each.score.worst_spearman(), 3), cell(each.score.across, 3),
-        cell(each.score.mean_regret(), 2));
+/// The setting by setting numbers of every prompt under an estimate.
+Table settings_table(const Prompts& prompts, size_t estimate) {
+  Table out = {.columns = {{.key = "prompt", .left = true},
+                           {.key = "setting", .left = true},
+                           {.key = {}, .title = std::string(estimates()[estimate].name), .digits = 4},
+                           {.key = {}, .title = "lost mass", .digits = 4},
+                           {.key = {}, .title = "mass, engine", .digits = 4},
+                           {.key = {}, .title = "KL", .digits = 4},
+                           {.key = {}, .title = "top-1"},
+                           {.key = {}, .title = "read"},
+                           {.key = {}, .title = "predicted", .digits = 2, .group = "ms/token"},
+                           {.key = {}, .title = "from the trace", .digits = 2, .group = "ms/token"},
+                           {.key = {}, .title = "measured", .digits = 2, .group = "ms/token"}}};
+  const auto time = [](double ms) { return ms > 0 ? Cell(ms) : Cell(); };
+  for (const StudyPrompt* prompt : prompts) {
+    for (const StudyPoint& point : prompt->points) {
+      if (!point.measured) continue;
+      const StudyMeasured& m = *point.measured;
+      out.rows.push_back({prompt->name, point.settings.summary(), point.estimates[estimate], 1 - point.recovered,
+                          m.recovered, m.kl, m.agreement, point.read, time(point.here_ms), time(point.predicted_ms),
+                          time(m.ms)});
+    }
   }
+  return out;
+}
+
+Text best_in_words(const Prompts& prompts, const EstimateScore& best) {
+  const KlCurve curve = fit_kl(prompts, best.estimate);
+  std::string rest = fmt::format(" ({}), mean Spearman {}, worst prompt {}, across prompts {}.",
+                                 estimates()[best.estimate].description, printed(best.mean_spearman(), 3),
+                                 printed(best.worst_spearman(), 3), printed(best.across, 3));
+  if (curve.exists()) {
+    rest += fmt::format(" KL is about {:.3g} x estimate^{:.2f}, two thirds of the points within a factor of {:.2f}.",
+                        curve.scale, curve.power, curve.spread);
+  }
+  return {{"Best within prompts: "}, {std::string(estimates()[best.estimate].name), Style::code}, {rest}};
+}
+
+Text half_in_words(const HalfJudged& each) {
+  return {{fmt::format("Chosen on {}: ", fmt::join(each.chosen_on, ", "))},
+          {std::string(estimates()[each.estimate].name), Style::code},
+          {fmt::format("; on {}: Spearman {} (worst {}), across {}, KL of its choice {} times the best's.",
+                       fmt::join(each.judged_on, ", "), printed(each.score.mean_spearman(), 3),
+                       printed(each.score.worst_spearman(), 3), printed(each.score.across, 3),
+                       printed(each.score.mean_regret(), 2))}};
+}
+
+List held_out_in_words(const Prompts& prompts) {
+  List out;
+  for (const HalfJudged& each : held_out(prompts)) out.items.push_back(half_in_words(each));
   const std::vector<HalfJudged> all = held_out_all(prompts);
   if (all.size() < 3) return out;
   std::map<size_t, int> times;
@@ -141,58 +192,52 @@ std::string held_out_text(const Prompts& prompts) {
     spearman += each.score.mean_spearman(), across += each.score.across;
     worst = std::min(worst, each.score.mean_spearman());
   }
-  std::vector<std::string> names;
-  for (const auto& [estimate, n] : times) names.push_back(fmt::format("`{}` {} times", estimates()[estimate].name, n));
+  Text& text = out.items.emplace_back(
+      Text{{fmt::format("Over all {} ways to halve the prompts the choice is ", all.size())}});
+  for (const auto& [estimate, n] : times) {
+    text.push_back({std::string(estimates()[estimate].name), Style::code});
+    text.push_back({fmt::format(" {} times, ", n)});
+  }
   const auto n = static_cast<double>(all.size());
-  out += fmt::format(
-      "* Over all {} ways to halve the prompts the choice is {}; held-out Spearman {:.3f} on average (worst half "
-      "{:.3f}), "
-      "across prompts {:.3f}.\n",
-      all.size(), fmt::join(names, ", "), spearman / n, worst, across / n);
+  text.back().text = text.back().text.substr(0, text.back().text.size() - 2);
+  text.push_back({fmt::format("; held-out Spearman {:.3f} on average (worst half {:.3f}), across prompts {:.3f}.",
+                              spearman / n, worst, across / n)});
   return out;
+}
+
+void add_estimates(Document& out, const Prompts& prompts) {
+  out.head("Estimates");
+  if (std::none_of(prompts.begin(), prompts.end(), [](const StudyPrompt* p) { return n_measured(*p) > 1; })) {
+    out.say("Fewer than two settings were measured: nothing to correlate.");
+    return;
+  }
+  out.say("Rank correlation of each estimate with the engine's KL, within each prompt and over all points at once; the "
+          "last column: KL of the setting that it picks under a time budget over the best one's (three budgets, "
+          "geometric mean).");
+  out.add(estimates_table(prompts));
+  out.add(best_in_words(prompts, score_estimates(prompts).front()));
+  if (List halves = held_out_in_words(prompts); !halves.items.empty()) out.add(std::move(halves));
 }
 
 }  // namespace
 
-std::string to_markdown(const Prompts& prompts) {
-  std::string out = prompts_table(prompts) + times_table(prompts);
-  const bool any = std::any_of(prompts.begin(), prompts.end(), [](const StudyPrompt* p) { return n_measured(*p) > 1; });
-  if (!any) return out + "\nFewer than two settings were measured: nothing to correlate.\n";
-  out +=
-      "\nRank correlation of each estimate with the engine's KL, within each prompt and over all points at once; "
-      "`KL of its choice / best`: of the setting it picks under a time budget (three budgets, geometric mean).\n\n";
-  out += estimates_table(prompts);
-  const std::vector<EstimateScore> scores = score_estimates(prompts);
-  const EstimateScore& best = scores.front();
-  const KlCurve curve = fit_kl(prompts, best.estimate);
-  out += fmt::format("\nBest within prompts: `{}` ({}), mean Spearman {}, worst prompt {}, across prompts {}.",
-                     estimates()[best.estimate].name, estimates()[best.estimate].description,
-                     cell(best.mean_spearman(), 3), cell(best.worst_spearman(), 3), cell(best.across, 3));
-  if (curve.exists()) {
-    out += fmt::format(" KL is about {:.3g} x estimate^{:.2f}, two thirds of the points within a factor of {:.2f}.",
-                       curve.scale, curve.power, curve.spread);
+Document study_document(const Prompts& prompts, bool settings, const std::vector<Picture>& pictures) {
+  Document out = {.title = "How well a replay's estimates rank settings", .blocks = {}};
+  out.head("Prompts");
+  out.add(prompts_table(prompts));
+  if (Table times = times_table(prompts); !times.rows.empty()) {
+    out.head("Times");
+    out.say("Predicted over measured ms/token, less 1. Here and now: from a calibration whose rounds ran between the "
+            "timed ones; from the trace: from what was found when it was recorded, so the machine's drift since then "
+            "is in it.");
+    out.add(std::move(times));
   }
-  return out + "\n\n" + held_out_text(prompts);
-}
-
-std::string settings_table(const Prompts& prompts) {
-  const size_t best = score_estimates(prompts).front().estimate;
-  std::string out = fmt::format(
-      "| prompt | setting | {} | lost mass | mass, engine | KL | top-1 | read | ms predicted | from the trace | ms "
-      "measured "
-      "|\n|---|---|---|---|---|---|---|---|---|---|---|\n",
-      estimates()[best].name);
-  const auto time = [](double ms) { return ms > 0 ? cell(ms, 2) : std::string("-"); };
-  for (const StudyPrompt* prompt : prompts) {
-    for (const StudyPoint& point : prompt->points) {
-      if (!point.measured) continue;
-      const StudyMeasured& m = *point.measured;
-      out += fmt::format("| {} | {} | {} | {} | {} | {:.4f} | {:.3f} | {:.3f} | {} | {} | {} |\n", prompt->name,
-                         point.settings.summary(), cell(point.estimates[best], 4), cell(1 - point.recovered, 4),
-                         cell(m.recovered, 4), m.kl, m.agreement, point.read, time(point.here_ms),
-                         time(point.predicted_ms), time(m.ms));
-    }
+  add_estimates(out, prompts);
+  if (settings) {
+    out.head("Settings");
+    out.add(settings_table(prompts, score_estimates(prompts).front().estimate));
   }
+  for (const Picture& picture : pictures) out.add(picture);
   return out;
 }
 
@@ -201,23 +246,23 @@ nlohmann::json study_to_json(const Prompts& prompts) {
   for (const StudyPrompt* prompt : prompts) all.push_back(to_json(*prompt));
   for (const EstimateScore& score : score_estimates(prompts)) {
     nlohmann::json within = nlohmann::json::object();
-    for (size_t i = 0; i < prompts.size(); ++i) within[prompts[i]->name] = number(score.spearman[i]);
+    for (size_t i = 0; i < prompts.size(); ++i) within[prompts[i]->name] = json_number(score.spearman[i]);
     scores.push_back({{"estimate", estimates()[score.estimate].name},
                       {"description", estimates()[score.estimate].description},
-                      {"spearman", number(score.mean_spearman())},
-                      {"spearman_worst", number(score.worst_spearman())},
+                      {"spearman", json_number(score.mean_spearman())},
+                      {"spearman_worst", json_number(score.worst_spearman())},
                       {"spearman_of", within},
-                      {"across", number(score.across)},
-                      {"kendall", number(score.mean_kendall())},
-                      {"regret", number(score.mean_regret())}});
+                      {"across", json_number(score.across)},
+                      {"kendall", json_number(score.mean_kendall())},
+                      {"regret", json_number(score.mean_regret())}});
   }
   for (const HalfJudged& each : held_out(prompts)) {
     halves.push_back({{"chosen_on", each.chosen_on},
                       {"judged_on", each.judged_on},
                       {"estimate", estimates()[each.estimate].name},
-                      {"spearman", number(each.score.mean_spearman())},
-                      {"across", number(each.score.across)},
-                      {"regret", number(each.score.mean_regret())}});
+                      {"spearman", json_number(each.score.mean_spearman())},
+                      {"across", json_number(each.score.across)},
+                      {"regret", json_number(each.score.mean_regret())}});
   }
   const KlCurve curve = fit_kl(prompts, score_estimates(prompts).front().estimate);
   return {{"prompts", all},
@@ -241,7 +286,7 @@ Chart scatter(const Prompts& prompts, const std::vector<size_t>& which) {
     const auto score =
         std::find_if(scores.begin(), scores.end(), [&](const EstimateScore& s) { return s.estimate == estimate; });
     Panel panel = {.title = fmt::format("{}: within {}, across {}", estimates()[estimate].name,
-                                        cell(score->mean_spearman(), 2), cell(score->across, 2)),
+                                        printed(score->mean_spearman(), 2), printed(score->across, 2)),
                    .x = {.title = std::string(estimates()[estimate].name), .log = true},
                    .y = {.title = "mean KL to full attention, nats", .log = true}};
     for (const StudyPrompt* prompt : prompts) {

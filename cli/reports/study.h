@@ -1,4 +1,4 @@
-// What a study found, as Markdown tables, as JSON and as scatter plots.
+// What a study found, as a document, as JSON and as scatter plots.
 #pragma once
 #include <string>
 #include <vector>
@@ -6,15 +6,15 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include "evals/study.h"
-#include "report/chart.h"
+#include "report/document.h"
 
 namespace reattend::cli {
 
-/// Tables: the prompts; every estimate's correlations, regret and held-out score; predicted against measured mass and
-/// time. Says in words what was reached.
-std::string to_markdown(const std::vector<const StudyPrompt*>& prompts);
-/// The setting by setting figures of every prompt under the best estimate.
-std::string settings_table(const std::vector<const StudyPrompt*>& prompts);
+/// The prompts; predicted against measured mass and time; every estimate's correlations, regret and held-out score,
+/// and in words what was reached; `settings`: also each setting's numbers under the best estimate. `pictures`: files
+/// beside the report that the charts are in.
+Document study_document(const std::vector<const StudyPrompt*>& prompts, bool settings,
+                        const std::vector<Picture>& pictures);
 nlohmann::json study_to_json(const std::vector<const StudyPrompt*>& prompts);
 /// KL against one estimate, a colour for each prompt; its name in the title.
 Chart scatter(const std::vector<const StudyPrompt*>& prompts, const std::vector<size_t>& estimates);

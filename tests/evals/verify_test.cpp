@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "engine/record/recorder.h"
+#include "cli/reports/verify.h"
 #include "evals/verify.h"
 #include "replay/cost/cost.h"
 #include "tests/engine/tiny_engine.h"
@@ -45,7 +46,7 @@ class Verify : public TinyEngine<NoLog> {
     return verify(backend_, model_, prefilled_, full, replay, {.repeats = 1, .progress = {}, .cancel = {}});
   }
   static bool says(const Verification& v, const std::string& part) {
-    const std::vector<std::string> lines = findings(v);
+    const std::vector<std::string> lines = cli::findings(v);
     return std::any_of(lines.begin(), lines.end(),
                        [&](const std::string& line) { return line.find(part) != std::string::npos; });
   }
@@ -61,7 +62,7 @@ TEST_F(Verify, AReplayOfTheEnginesOwnRunIsRightInEverything) {
   EXPECT_NEAR(v.measured_full, 1.0 / 5, 1e-12);
   EXPECT_GT(v.measured.kl, 0);
   EXPECT_GT(v.point.ms, 0);
-  EXPECT_TRUE(says(v, "Decisions: right")) << findings(v).front();
+  EXPECT_TRUE(says(v, "Decisions: right")) << cli::findings(v).front();
   EXPECT_TRUE(says(v, "Attended sets: right"));
   EXPECT_TRUE(says(v, "right within 0.001"));
 }

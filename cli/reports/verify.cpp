@@ -1,0 +1,163 @@
+// A verification's report: the engine beside the replay, in numbers and in sentences.
+#include "cli/reports/verify.h"
+
+#include <algorithm>
+#include <cmath>
+#include <span>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "report/json.h"
+#include "report/table.h"
+
+namespace reattend::cli {
+namespace {
+
+/// What was predicted, measured and seen running free, downwards.
+Table numbers_table(const Verification& v) {
+  const auto time = [](double ms) { return ms > 0 ? Cell(ms) : Cell(); };
+  return transposed({.columns = {{.key = "of"},
+                                 {.key = "full steps, %", .digits = 1, .scale = 100},
+                                 {.key = "positions", .digits = 1},
+                                 {.key = "recovered mass", .digits = 4},
+                                 {.key = "KL to full attention", .digits = 4},
+                                 {.key = "top-1 agreement"},
+                                 {.key = "ms/token", .digits = 2},
+                                 {.key = "ms/token, full attention", .digits = 2}},
+                     .rows = {{std::string("predicted"), v.predicted_full, v.predicted.positions, v.predicted.recovered,
+                               {}, {}, time(v.point.predicted_ms), time(v.point.predicted_full_ms)},
+                              {std::string("measured"), v.measured_full, v.measured.positions, v.measured_mass,
+                               v.measured.kl, v.measured.agreement, time(v.point.ms), time(v.point.full_ms)},
+                              {std::string("running free"), v.free.full, v.free.positions, v.free.mass, {}, {}, {}, {}}}});
+}
+
+/// The layer with the least of something.
+const LayerCheck& least(const Verification& v, double LayerCheck::*field) {
+  return *std::min_element(v.layers.begin(), v.layers.end(),
+                           [&](const LayerCheck& a, const LayerCheck& b) { return a.*field < b.*field; });
+}
+
+constexpr double kAll = 1 - 1e-9;  // means of ones
+
+std::string decisions_in_words(const Verification& v) {
+  if (v.decisions_equal > kAll) return "Decisions: right, every step and head was full or partial as foreseen.";
+  const LayerCheck& bad = least(v, &LayerCheck::decisions_equal);
+  return fmt::format(
+      "Decisions: {:.1f} % as foreseen; {:.1f} % of steps and heads were full where the replay had said {:.1f} %. Least "
+      "in layer {} ({:.1f} %).",
+      100 * v.decisions_equal, 100 * v.measured_full, 100 * v.predicted_full, bad.layer, 100 * bad.decisions_equal);
+}
+
+std::string sets_in_words(const Verification& v) {
+  if (v.identical > kAll) return "Attended sets: right, all of them.";
+  const LayerCheck& bad = least(v, &LayerCheck::jaccard);
+  const size_t part = std::max<size_t>(1, v.jaccard_of_step.size() / 4);
+  const auto mean = [](std::span<const double> steps) {  // [n]
+    double sum = 0;
+    for (const double each : steps) sum += each;
+    return sum / static_cast<double>(steps.size());
+  };
+  return fmt::format(
+      "Attended sets: mean Jaccard {:.3f} ({:.3f} over the first {} steps, {:.3f} over the last), {:.0f} % identical; "
+      "least alike in layer {} ({:.3f}).",
+      v.jaccard, mean(std::span(v.jaccard_of_step).first(part)), part, mean(std::span(v.jaccard_of_step).last(part)),
+      100 * v.identical, bad.layer, bad.jaccard);
+}
+
+std::string mass_in_words(const Verification& v) {
+  const double off = v.predicted.recovered - v.measured_mass;
+  return fmt::format("Recovered mass: {:.4f} foreseen, {:.4f} measured: {}.", v.predicted.recovered, v.measured_mass,
+                     std::abs(off) <= 1e-3 ? "right within 0.001"
+                     : off > 0             ? fmt::format("{:.4f} too hopeful", off)
+                                           : fmt::format("{:.4f} too cautious", -off));
+}
+
+std::string time_in_words(const Verification& v) {
+  if (v.point.ms <= 0) return "Time: not measured.";
+  if (v.point.predicted_ms <= 0) {
+    return fmt::format("Time: {:.2f} ms/token (full attention {:.2f}); the trace has no calibration to predict it.",
+                       v.point.ms, v.point.full_ms);
+  }
+  const double wrong = v.point.predicted_ms / v.point.ms - 1,
+               full_wrong = v.point.predicted_full_ms / v.point.full_ms - 1;
+  return fmt::format(
+      "Time: {:.2f} ms/token foreseen, {:.2f} measured ({:+.0f} %); full attention {:.2f} and {:.2f} ({:+.0f} %). {}",
+      v.point.predicted_ms, v.point.ms, 100 * wrong, v.point.predicted_full_ms, v.point.full_ms, 100 * full_wrong,
+      std::abs(wrong) <= 0.1 ? "Right within 10 %." : "Wrong by more than 10 %.");
+}
+
+std::string time_here_in_words(const Verification& v) {
+  return fmt::format(
+      "Time by a calibration here and now: {:.2f} ms/token ({:+.0f} %); full attention {:.2f} ({:+.0f} %). {}", v.here_ms,
+      100 * (v.here_ms / v.point.ms - 1), v.here_full_ms, 100 * (v.here_full_ms / v.point.full_ms - 1),
+      v.n_prompt < Calibrator::kFewestTokens
+          ? fmt::format("Of a prompt below {} tokens it knows weights and plain reading alone.",
+                        Calibrator::kFewestTokens)
+          : "What the trace's calibration is off beyond that is the machine, not the model.");
+}
+
+}  // namespace
+
+std::vector<std::string> findings(const Verification& v) {
+  std::vector<std::string> out = {decisions_in_words(v)};
+  if (!v.jaccard_of_step.empty() || v.identical > kAll) out.push_back(sets_in_words(v));
+  out.push_back(mass_in_words(v));
+  out.push_back(fmt::format(
+      "Quality on the recorded tokens: KL {:.4f}, top-1 agreement {:.3f}; the replay knows neither, only estimates.",
+      v.measured.kl, v.measured.agreement));
+  out.push_back(time_in_words(v));
+  if (v.here_ms > 0 && v.point.ms > 0) out.push_back(time_here_in_words(v));
+  out.push_back(fmt::format("Running free (greedy): the first {} of {} tokens are full attention's own; mass {:.4f}, "
+                            "{:.1f} % full.",
+                            v.free.n_common, v.free.n_step, v.free.mass, 100 * v.free.full));
+  return out;
+}
+
+std::string to_text(const Verification& v, const std::string& trace) {
+  std::string out =
+      fmt::format("{}\n{}: {} tokens of prompt, {} steps\n\n", v.settings.summary(), trace, v.n_prompt, v.n_step);
+  out += to_text(numbers_table(v)) + "\n";
+  for (const std::string& line : findings(v)) out += line + "\n";
+  return out;
+}
+
+nlohmann::json to_json(const Verification& v, const std::string& trace) {
+  nlohmann::json layers = nlohmann::json::array();
+  for (const LayerCheck& each : v.layers) {
+    layers.push_back({{"layer", each.layer},
+                      {"decisions_equal", each.decisions_equal},
+                      {"jaccard", each.jaccard},
+                      {"predicted_mass", json_number(each.predicted_mass)},
+                      {"measured_mass", json_number(each.measured_mass)}});
+  }
+  return {{"trace", trace},
+          {"n_prompt", v.n_prompt},
+          {"n_step", v.n_step},
+          {"settings", v.settings.to_json()},
+          {"summary", v.settings.summary()},
+          {"decisions_equal", v.decisions_equal},
+          {"predicted_full_share", v.predicted_full},
+          {"measured_full_share", v.measured_full},
+          {"jaccard", v.jaccard},
+          {"identical_sets", v.identical},
+          {"jaccard_of_step", v.jaccard_of_step},
+          {"predicted_mass", json_number(v.predicted.recovered)},
+          {"measured_mass", json_number(v.measured_mass)},
+          {"kl", json_number(v.measured.kl)},
+          {"kl_p95", json_number(v.measured.kl_p95)},
+          {"agreement", json_number(v.measured.agreement)},
+          {"layers", layers},
+          {"free",
+           {{"n_step", v.free.n_step},
+            {"n_common", v.free.n_common},
+            {"mass", json_number(v.free.mass)},
+            {"full_share", v.free.full},
+            {"positions", v.free.positions}}},
+          {"here_ms", v.here_ms},
+          {"here_full_ms", v.here_full_ms},
+          {"findings", findings(v)},
+          {"verified", reattend::to_json(v.point)}};
+}
+
+}  // namespace reattend::cli
