@@ -1,7 +1,9 @@
-// What every subcommand shares: how it joins the program and the options all of them take.
+// What a subcommand is, and the options that all of them take.
 #pragma once
-#include <CLI/CLI.hpp>
+#include <memory>
 #include <string>
+
+#include <CLI/CLI.hpp>
 
 #include "base/progress.h"
 
@@ -16,22 +18,29 @@ struct Globals {
   std::string command_line;  ///< for traces and reports; a shell takes it back
 };
 
-/// Each cli/<name>.cpp defines one: adds its subcommand, whose callback does the work or throws Error.
-void add_analyse(CLI::App& app, const Globals& globals);
-void add_bench(CLI::App& app, const Globals& globals);
-void add_calibrate(CLI::App& app, const Globals& globals);
-void add_case(CLI::App& app, const Globals& globals);
-void add_compare(CLI::App& app, const Globals& globals);
-void add_demo(CLI::App& app, const Globals& globals);
-void add_get_model(CLI::App& app, const Globals& globals);
-void add_info(CLI::App& app, const Globals& globals);
-void add_record(CLI::App& app, const Globals& globals);
-void add_replay(CLI::App& app, const Globals& globals);
-void add_run(CLI::App& app, const Globals& globals);
-void add_study(CLI::App& app, const Globals& globals);
-void add_trace(CLI::App& app, const Globals& globals);
-void add_tune(CLI::App& app, const Globals& globals);
-void add_verify(CLI::App& app, const Globals& globals);
-void add_view(CLI::App& app, const Globals& globals);
+/// A subcommand. It is defined in commands/<name>.cpp and listed in main.cpp.
+struct Command {
+  const char* name;
+  const char* summary;
+  /// Adds its options to `command`, and what is run once they are read; what is run may throw Error.
+  void (*set_up)(CLI::App& command, const Globals& globals);
+};
+
+/// A command of three things: its options, how they are given (add_options), and what is done with them (run).
+template <class Options, auto add_options, auto run>
+constexpr Command make_command(const char* name, const char* summary) {
+  return {name, summary, [](CLI::App& command, const Globals& globals) {
+            const auto options = std::make_shared<Options>();
+            add_options(&command, options);
+            command.callback([options, &globals] { run(*options, globals); });
+          }};
+}
+
+void add_command(CLI::App& to, const Command& command, const Globals& globals);
+
+extern const Command kAnalyse, kBench, kCalibrate, kCase, kCompare, kDemo, kGetModel, kInfo, kRecord, kReplay, kRun,
+    kStudy, kTrace, kTune, kVerify, kView;
+extern const Command kBenchReplay;                             // of bench
+extern const Command kTraceSlice, kTraceMerge, kTraceExport;  // of trace
 
 }  // namespace reattend::cli

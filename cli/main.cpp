@@ -21,9 +21,9 @@ namespace reattend::cli {
 namespace {
 
 /// Subcommands in the order of help: the main job, then making, reading and checking runs.
-constexpr void (*kCommands[])(CLI::App&, const Globals&) = {
-    add_demo,   add_run,       add_record, add_replay, add_analyse, add_tune,  add_compare, add_study,
-    add_verify, add_calibrate, add_trace,  add_view,   add_case,    add_bench, add_info,    add_get_model,
+constexpr const Command* kCommands[] = {
+    &kDemo,   &kRun,       &kRecord, &kReplay, &kAnalyse, &kTune,  &kCompare, &kStudy,
+    &kVerify, &kCalibrate, &kTrace,  &kView,   &kCase,    &kBench, &kInfo,    &kGetModel,
 };
 
 constexpr const char* kExamples = R"(Examples:
@@ -121,7 +121,7 @@ int run_program(const int argc, char** argv) {
   std::signal(SIGXFSZ, SIG_IGN);
   for (int i = 0; i < argc; ++i) globals.command_line += (i > 0 ? " " : "") + shell_word(argv[i]);
   add_globals(app, globals);
-  for (const auto& add : kCommands) add(app, globals);
+  for (const Command* const each : kCommands) add_command(app, *each, globals);
   refuse_empty_texts(app);
 
   try {
@@ -141,6 +141,11 @@ int run_program(const int argc, char** argv) {
 }
 
 }  // namespace
+
+void add_command(CLI::App& to, const Command& command, const Globals& globals) {
+  command.set_up(*to.add_subcommand(command.name, command.summary), globals);
+}
+
 }  // namespace reattend::cli
 
 int main(int argc, char** argv) {

@@ -7,6 +7,7 @@ packages_build="cmake ninja-build pkgconf ca-certificates python3 python3-pip
 packages_tests="libboost-context-dev libgtest-dev python3-h5py python3-numpy"
 packages_window="libgl-dev libopengl-dev libegl-dev libpng-dev libx11-dev libxrandr-dev libxinerama-dev libxcursor-dev
   libxi-dev libegl1 libegl-mesa0 libgl1-mesa-dri fonts-dejavu-core fonts-droid-fallback xvfb xauth"
+packages_charts="librsvg2-bin"  # rsvg-convert: charts as PNG
 packages_prompt="jargon-text"
 
 say() { printf '== %s\n' "$*"; }
@@ -107,7 +108,7 @@ fail_apt() {
 }
 
 install_packages() {
-  local missing all="$packages_build $packages_tests $packages_window $packages_prompt" system="this system"
+  local missing all="$packages_build $packages_tests $packages_window $packages_charts $packages_prompt" system="this system"
   [ ! -r /etc/os-release ] || system=$(. /etc/os-release && echo "$PRETTY_NAME")
   command -v apt-get >/dev/null && command -v dpkg-query >/dev/null ||
     fail "$system: unsupported distribution; use Debian 12 or a relative with apt-get"
@@ -120,7 +121,7 @@ install_packages() {
     fail "packages are missing and neither root nor sudo is at hand; as root run: apt-get install --no-install-recommends $missing"
   fi
   need_space 1500 /usr "installing packages"
-  say "installing with apt-get (needed to build, to test, to draw the window and for the demo's text): $missing"
+  say "installing with apt-get (needed to build, to test, to draw the window and charts, and for the demo's text): $missing"
   [ "$(id -u)" -eq 0 ] || sudo -v || fail "sudo was refused; as root run: apt-get install --no-install-recommends $missing"
   run_logged build/apt.log "package lists" apt_get update || fail_apt "$missing"
   # apt-get update only warns when an archive can't be reached; the install below then says so.

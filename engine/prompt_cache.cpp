@@ -194,6 +194,7 @@ void save(const fs::path& path, PromptHeader header, Backend& backend, const Pre
 CachedPrefill prefill_cached(Backend& backend, const Model& model, std::span<const int32_t> prompt,
                              const PrefillOptions& given, const PromptCacheFile& of) {
   const fs::path& path = of.path;
+  if (path.empty()) return {prefill(backend, model, prompt, given)};
   refuse_to_replace(path, true, "--prompt-cache");
   const auto begin = Clock::now();
   const PromptHeader now = header_of(backend, model);

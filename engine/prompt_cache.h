@@ -11,7 +11,7 @@ namespace reattend {
 
 /// A file that is memory between runs.
 struct PromptCacheFile {
-  std::filesystem::path path;
+  std::filesystem::path path;  ///< empty: none
   bool replace = false;  ///< what it holds may be lost to a prompt that doesn't begin with it, or to other conditions
   /// Called before anything long is computed, with why the file could not serve, or served only in part.
   std::function<void(const std::string& notice)> tell;
@@ -23,7 +23,7 @@ struct CachedPrefill : Prefilled {
   double load_seconds = 0;  ///< of seconds
 };
 
-/// prefill(), to the bit, with a file as memory between runs. What the two prompts begin with is loaded and the rest is
+/// prefill(), to the bit, with a file as memory between runs, or without one where its path is empty. What the two prompts begin with is loaded and the rest is
 /// computed. The file takes the new prompt where that loses nothing: its own is the beginning of it (and lacks, at
 /// most, what options.needs asks for). A file of a prompt that goes elsewhere, or made under other conditions (version,
 /// device, instruction set, types), stays as it is unless `replace` says otherwise. One that is damaged, of another

@@ -184,12 +184,7 @@ void run(const Options& options, const Globals& globals) {
   for (const Table& table : printed_tables(report)) fmt::print("\n{}", to_text(table));
 }
 
-}  // namespace
-
-void add_analyse(CLI::App& app, const Globals& globals) {
-  CLI::App* const command =
-      app.add_subcommand("analyse", "What a trace says: how sets age, coverage, gates, lost tokens, sensitive layers");
-  const auto options = std::make_shared<Options>();
+void add_options(CLI::App* command, const std::shared_ptr<Options>& options) {
   options->policy.initial = "recycled", options->what = "all";
   command->add_option("trace", options->trace, "Trace, best of a full-attention run")->type_name("TRACE");
   command->add_option("--what", options->what, fmt::format("Some of {}", fmt::join(kAnalyses, ",")))
@@ -235,7 +230,10 @@ void add_analyse(CLI::App& app, const Globals& globals) {
       "about\n"
       "recycled attention and take its K, S, reduce, pool and similarity from the same options. K is L/8 unless "
       "given.");
-  command->callback([options, &globals] { run(*options, globals); });
 }
+
+}  // namespace
+
+const Command kAnalyse = make_command<Options, add_options, run>("analyse", "What a trace says: how sets age, coverage, gates, lost tokens, sensitive layers");
 
 }  // namespace reattend::cli

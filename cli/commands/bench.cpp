@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "bench/peer.h"
-#include "cli/commands/bench_replay.h"
+#include "cli/command.h"
 #include "cli/options/json_file.h"
 #include "cli/options/model_options.h"
 #include "cli/reports/bench.h"
@@ -109,12 +109,7 @@ void run(Options& options, const Globals& globals) {
   finish(bench_model(bench), options, globals);
 }
 
-}  // namespace
-
-void add_bench(CLI::App& app, const Globals& globals) {
-  CLI::App* const command = app.add_subcommand(
-      "bench", "Time kernels, prefill, decode and policies, beside llama-bench if there is one; or a model's shape");
-  const auto options = std::make_shared<Options>();
+void add_options(CLI::App* command, const std::shared_ptr<Options>& options) {
   ModelBenchOptions& bench = options->bench;
   options->model.add_to(*command);
   command->add_option("--depths", bench.depths, "Positions in the cache before what is timed; 2K is 2048")
@@ -172,11 +167,22 @@ void add_bench(CLI::App& app, const Globals& globals) {
       "  reattend bench --parts kernels --kv q8\n"
       "  reattend bench replay trace.h5\n"
       "  reattend bench --shape llama-3.2-1b --type Q4_0 --context 2K,8K,32K --chart scale.svg");
-  add_bench_replay(*command, globals);
-  command->require_subcommand(0, 1);
-  command->callback([options, command, &globals] {
-    if (command->get_subcommands().empty()) run(*options, globals);
+}
+
+/// Its subcommand `replay` does without all of this.
+void set_up(CLI::App& command, const Globals& globals) {
+  const auto options = std::make_shared<Options>();
+  add_options(&command, options);
+  add_command(command, kBenchReplay, globals);
+  command.require_subcommand(0, 1);
+  command.callback([options, &command, &globals] {
+    if (command.get_subcommands().empty()) run(*options, globals);
   });
 }
+
+}  // namespace
+
+const Command kBench = {
+    "bench", "Time kernels, prefill, decode and policies, beside llama-bench if there is one; or a model's shape", set_up};
 
 }  // namespace reattend::cli

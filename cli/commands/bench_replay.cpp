@@ -1,5 +1,5 @@
 // `reattend bench replay`: how long a replay takes to answer each kind of change.
-#include "cli/commands/bench_replay.h"
+#include "cli/command.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -38,12 +38,7 @@ void run(const Options& options, const Globals& globals) {
   if (times.stopped) throw Cancelled{};
 }
 
-}  // namespace
-
-void add_bench_replay(CLI::App& bench, const Globals& globals) {
-  CLI::App* const command =
-      bench.add_subcommand("replay", "Time a replay: preparing it, then each kind of change to its settings");
-  const auto options = std::make_shared<Options>();
+void add_options(CLI::App* command, const std::shared_ptr<Options>& options) {
   command->add_option("trace", options->trace, "Trace to replay; a made-up one of SmolLM2's size if not given")
       ->type_name("TRACE");
   constexpr int32_t kMost = 1 << 20;
@@ -69,7 +64,10 @@ void add_bench_replay(CLI::App& bench, const Globals& globals) {
       "  reattend --threads 2 bench replay --context 8192\n\n"
       "Targets are for traces of SmolLM2's size (30 layers of 3 KV heads, 512 steps that end at 8K) on two idle "
       "cores.");
-  command->callback([options, &globals] { run(*options, globals); });
 }
+
+}  // namespace
+
+const Command kBenchReplay = make_command<Options, add_options, run>("replay", "Time a replay: preparing it, then each kind of change to its settings");
 
 }  // namespace reattend::cli

@@ -91,12 +91,7 @@ void run(const Options& options, const Globals& globals) {
   }
 }
 
-}  // namespace
-
-void add_calibrate(CLI::App& app, const Globals& globals) {
-  CLI::App* const command =
-      app.add_subcommand("calibrate", "Time this machine part by part: weights, streaming, kept sets, choosing");
-  const auto options = std::make_shared<Options>();
+void add_options(CLI::App* command, const std::shared_ptr<Options>& options) {
   options->model.add_to(*command);
   command->add_option("--tokens", options->tokens, "Length of the prompt that attention is timed over")
       ->type_name("N")
@@ -119,7 +114,10 @@ void add_calibrate(CLI::App& app, const Globals& globals) {
       "  reattend calibrate --list\n\n"
       "Some three seconds of short runs that differ in a part each, in turns. On a machine that does other things the\n"
       "figures are theirs too.");
-  command->callback([options, &globals] { run(*options, globals); });
 }
+
+}  // namespace
+
+const Command kCalibrate = make_command<Options, add_options, run>("calibrate", "Time this machine part by part: weights, streaming, kept sets, choosing");
 
 }  // namespace reattend::cli

@@ -342,12 +342,7 @@ void run(const Options& options, const Globals& globals) {
   if (globals.json) fmt::print("{}\n", json_text(results, 2));
 }
 
-}  // namespace
-
-void add_case(CLI::App& app, const Globals& globals) {
-  CLI::App* command =
-      app.add_subcommand("case", "Run conformance case files teacher-forced and write what they measure to HDF5");
-  const auto options = std::make_shared<Options>();
+void add_options(CLI::App* command, const std::shared_ptr<Options>& options) {
   command->add_option("cases", options->cases, "Case files (JSON: model, policy, prompt, continuation)")->required();
   command->add_option("--out", options->out, "HDF5 file to write; with several cases a folder that gets one file each")
       ->required();
@@ -361,7 +356,10 @@ void add_case(CLI::App& app, const Globals& globals) {
   command->footer(
       "Examples:\n  reattend case tests/golden/policies/tiny_recycled_s4_k16.json --out out.h5\n"
       "  reattend case a.json b.json --out folder --device reference");
-  command->callback([options, &globals] { run(*options, globals); });
 }
+
+}  // namespace
+
+const Command kCase = make_command<Options, add_options, run>("case", "Run conformance case files teacher-forced and write what they measure to HDF5");
 
 }  // namespace reattend::cli

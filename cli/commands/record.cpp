@@ -6,11 +6,13 @@
 #include "base/error.h"
 #include "base/utf8.h"
 #include "cli/command.h"
-#include "cli/commands/recording.h"
 #include "cli/options/model_options.h"
 #include "cli/options/policy_options.h"
 #include "cli/options/prompt_options.h"
 #include "cli/options/prompt_text.h"
+#include "cli/options/recording_options.h"
+#include "engine/record/nvtx.h"
+#include "engine/record/recording.h"
 #include "replay/cost/cost.h"
 #include "report/json.h"
 #include "traces/parts.h"
@@ -59,14 +61,20 @@ void run(const Options& options, const Globals& globals) {
   ThreadPool pool(globals.threads);
   Backend backend = make_backend(options.model.backend(), model, pool);
   Sampler sampler(options.sampler);
+  const StepRange steps = options.storage.range();
+  const std::unique_ptr<Observer> ranges = make_nvtx_observer();
+  std::vector<Observer*> observers;
+  if (ranges) observers.push_back(ranges.get());
   const Recording recording = record_run(backend, model, tokenizer, prompt,
                                          {.path = options.out,
                                           .force = options.force,
                                           .settings = settings,
                                           .shadow = options.shadow,
-                                          .storage = options.storage,
+                                          .stored = options.storage.parts(model.shape().n_layer),
+                                          .first_step = steps.first,
+                                          .last_step = steps.last,
                                           .n_ctx = n_ctx,
-                                          .prompt_cache = options.prompt_cache,
+                                          .prompt_cache = options.prompt_cache.cache(),
                                           .device = options.model.backend(),
                                           .values = !options.no_values,
                                           .row_sums = options.prompt_rows,
@@ -76,7 +84,8 @@ void run(const Options& options, const Globals& globals) {
                                                 const int32_t id = sampler.sample(logits);
                                                 return tokenizer.is_end(id) && !options.ignore_end ? int32_t{-1} : id;
                                               },
-                                          .command_line = globals.command_line},
+                                          .command_line = globals.command_line,
+                                          .observers = observers},
                                          pool, make_progress(globals.progress), globals.cancel);
 
   const size_t n_step = recording.run.tokens.size();
@@ -116,11 +125,7 @@ void run(const Options& options, const Globals& globals) {
   if (globals.cancel.raised()) throw Cancelled{};
 }
 
-}  // namespace
-
-void add_record(CLI::App& app, const Globals& globals) {
-  CLI::App* const command = app.add_subcommand("record", "Generate under a policy and write an HDF5 trace");
-  const auto options = std::make_shared<Options>();
+void add_options(CLI::App* command, const std::shared_ptr<Options>& options) {
   options->model.add_to(*command);
   options->prompt.add_to(*command);
   options->prompt_cache.add_to(*command);
@@ -150,7 +155,10 @@ void add_record(CLI::App& app, const Globals& globals) {
       "  reattend record --prompt-file book.txt --raw --steps 200:263 --layers 0,14 --maps dense --out close.h5\n"
       "  reattend record --prompt-file book.txt --raw --policy recycled --measure sampled:32 --out long.h5\n\n"
       "Ctrl-C ends the run; finished steps stay readable, also after a kill. Watch a trace grow with `reattend view`.");
-  command->callback([options, &globals] { run(*options, globals); });
 }
+
+}  // namespace
+
+const Command kRecord = make_command<Options, add_options, run>("record", "Generate under a policy and write an HDF5 trace");
 
 }  // namespace reattend::cli

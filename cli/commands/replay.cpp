@@ -46,12 +46,7 @@ void replay(const ReplayOptions& options, const Globals& globals) {
   }
 }
 
-}  // namespace
-
-void add_replay(CLI::App& app, const Globals& globals) {
-  CLI::App* const command =
-      app.add_subcommand("replay", "Re-simulate a policy on a trace: mass, overlap, error, predicted time");
-  const auto options = std::make_shared<ReplayOptions>();
+void add_options(CLI::App* command, const std::shared_ptr<ReplayOptions>& options) {
   options->policy.initial = "recycled";
   command->add_option("trace", options->trace, "Trace to replay")->required()->type_name("TRACE");
   options->policy.add_to(*command);
@@ -76,7 +71,10 @@ void add_replay(CLI::App& app, const Globals& globals) {
       "at\n"
       "most 64. With --from-maps, oracle masses are upper bounds; full, streaming, streaming_refresh, oracle and\n"
       "recycled on a fixed schedule are known well enough.");
-  command->callback([options, &globals] { replay(*options, globals); });
 }
+
+}  // namespace
+
+const Command kReplay = make_command<ReplayOptions, add_options, replay>("replay", "Re-simulate a policy on a trace: mass, overlap, error, predicted time");
 
 }  // namespace reattend::cli

@@ -130,12 +130,13 @@ void run(const RunOptions& options, const Globals& globals) {
 
   ThreadPool pool(globals.threads);
   Backend backend = make_backend(device, model, pool);
-  CachedPrefill prefilled = options.prompt_cache.prefill(
+  CachedPrefill prefilled = prefill_cached(
       backend, model, prompt,
       {.n_ctx = n_ctx,
        .needs = needs_of({&settings, 1}, model.shape(), static_cast<int32_t>(prompt.size())),
        .progress = make_progress(globals.progress),
-       .cancel = globals.cancel});
+       .cancel = globals.cancel},
+      options.prompt_cache.cache());
 
   RunReport report = {.model = model.path().filename().string(),
                       .policy = settings.summary(),
@@ -191,11 +192,7 @@ void run(const RunOptions& options, const Globals& globals) {
   if (report.stopped) throw Cancelled{};
 }
 
-}  // namespace
-
-void add_run(CLI::App& app, const Globals& globals) {
-  CLI::App* const command = app.add_subcommand("run", "Generate text under a policy; prints speed, bytes and a hash");
-  const auto options = std::make_shared<RunOptions>();
+void add_options(CLI::App* command, const std::shared_ptr<RunOptions>& options) {
   options->model.add_to(*command);
   options->prompt.add_to(*command);
   options->prompt_cache.add_to(*command);
@@ -214,7 +211,10 @@ void add_run(CLI::App& app, const Globals& globals) {
       "  reattend run --list-policies\n\n"
       "Text goes to stdout, numbers to stderr (with --json: all as one object to stdout). GB/s are bytes counted, not\n"
       "estimated; stream is this machine's read bandwidth, measured after the run.");
-  command->callback([options, &globals] { run(*options, globals); });
 }
+
+}  // namespace
+
+const Command kRun = make_command<RunOptions, add_options, run>("run", "Generate text under a policy; prints speed, bytes and a hash");
 
 }  // namespace reattend::cli

@@ -9,7 +9,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "cli/command.h"
-#include "cli/commands/traced_run.h"
+#include "cli/options/engine_options.h"
 #include "cli/reports/study.h"
 #include "engine/record/calibrate.h"
 #include "policies/policy_list.h"
@@ -212,7 +212,7 @@ void study_trace(const std::string& path, const Options& options, const Globals&
   if (std::all_of(prompt.points.begin(), prompt.points.end(), done)) return;
   std::vector<Settings> all;
   for (const StudyPoint& point : prompt.points) all.push_back(point.settings);
-  TracedRun run(engine_for(options, prompt.name), *trace, all, pool, progress, globals.cancel);
+  TracedRun run(engine_for(options, prompt.name).traced(), *trace, all, pool, progress, globals.cancel);
   measure_missing(prompt, options, run, info, pool, progress, globals.cancel);
 }
 
@@ -300,12 +300,7 @@ void study(const Options& options, const Globals& globals) {
   report(options, globals);
 }
 
-}  // namespace
-
-void add_study(CLI::App& app, const Globals& globals) {
-  CLI::App* const command =
-      app.add_subcommand("study", "How well each estimate of a replay ranks settings, against the engine's KL");
-  const auto options = std::make_shared<Options>();
+void add_options(CLI::App* command, const std::shared_ptr<Options>& options) {
   command->add_option("traces", options->traces, "Traces of full-attention runs; none: report what --out holds")
       ->type_name("TRACE...");
   command->add_option("--out,-o", options->out, "Folder of the results; a stopped study goes on where it was")
@@ -335,7 +330,10 @@ void add_study(CLI::App& app, const Globals& globals) {
       "each estimate is correlated with KL within each prompt and over all, and chosen on half of them for the rest.\n"
       "Between the timed runs the machine is calibrated: predicted times are held against the measured ones from that\n"
       "calibration and from the trace's. --prompt-cache takes a folder for several traces.");
-  command->callback([options, &globals] { study(*options, globals); });
 }
+
+}  // namespace
+
+const Command kStudy = make_command<Options, add_options, study>("study", "How well each estimate of a replay ranks settings, against the engine's KL");
 
 }  // namespace reattend::cli

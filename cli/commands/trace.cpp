@@ -11,7 +11,6 @@
 #include "base/error.h"
 #include "base/statistics.h"
 #include "cli/command.h"
-#include "cli/commands/trace_edit.h"
 #include "report/json.h"
 #include "report/table.h"
 #include "traces/read/check.h"
@@ -143,18 +142,17 @@ void repair(const std::string& file, std::string target, bool force, const Globa
   }
 }
 
-}  // namespace
+/// Its subcommands share their options: each reads those that it has.
+struct Options {
+  std::string file, out;
+  int32_t rows = 20;
+  bool force = false;
+};
 
-void add_trace(CLI::App& app, const Globals& globals) {
-  struct Options {
-    std::string file, out;
-    int32_t rows = 20;
-    bool force = false;
-  };
+void set_up(CLI::App& command, const Globals& globals) {
   const auto o = std::make_shared<Options>();
-  CLI::App* const command = app.add_subcommand("trace", "Look into, check, repair, cut, join and export traces");
-  command->require_subcommand(1);
-  command->footer(
+  command.require_subcommand(1);
+  command.footer(
       "Examples:\n  reattend trace info trace.h5\n  reattend trace check trace.h5 --rows 100\n"
       "  reattend trace repair trace.h5 --out whole.h5\n"
       "  reattend trace slice trace.h5 --steps 100:163 --layers 0,10-12 --out part.h5\n"
@@ -162,7 +160,7 @@ void add_trace(CLI::App& app, const Globals& globals) {
       "  reattend trace export trace.h5 --format perfetto --out trace.json\n\n"
       "Copies take their names when they are whole: an interrupted one leaves nothing behind.");
   const auto add = [&](const char* name, const char* what) {
-    CLI::App* const sub = command->add_subcommand(name, what);
+    CLI::App* const sub = command.add_subcommand(name, what);
     sub->fallthrough();
     sub->add_option("trace", o->file, "The trace")->required()->type_name("FILE");
     return sub;
@@ -177,7 +175,11 @@ void add_trace(CLI::App& app, const Globals& globals) {
       ->type_name("FILE");
   repairing->add_flag("--force", o->force, "Replace the copy if it exists");
   repairing->callback([o, &globals] { repair(o->file, o->out, o->force, globals); });
-  add_trace_edits(*command, globals);
+  for (const Command* const each : {&kTraceSlice, &kTraceMerge, &kTraceExport}) add_command(command, *each, globals);
 }
+
+}  // namespace
+
+const Command kTrace = {"trace", "Look into, check, repair, cut, join and export traces", set_up};
 
 }  // namespace reattend::cli

@@ -1,5 +1,4 @@
-// Options and reports; the work is done in traces/write and traces/export.
-#include "cli/commands/trace_edit.h"
+// `reattend trace slice`, `merge` and `export`: copies of parts, and a trace's numbers for other programs.
 
 #include <filesystem>
 #include <memory>
@@ -11,6 +10,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/thread_pool.h"
+#include "cli/command.h"
 #include "cli/options/lists.h"
 #include "cli/options/step_range.h"
 #include "report/json.h"
@@ -100,47 +100,53 @@ void export_trace(const Options& o, const Globals& globals) {
   report(files, -1, globals);
 }
 
-}  // namespace
+void add_file(CLI::App* command, const std::shared_ptr<Options>& o, const char* what) {
+  command->add_option("trace", o->file, what)->required()->type_name("FILE");
+}
 
-void add_trace_edits(CLI::App& trace, const Globals& globals) {
-  const auto o = std::make_shared<Options>();
-  const auto add = [&](const char* name, const char* what, const char* file) {
-    CLI::App* const sub = trace.add_subcommand(name, what);
-    sub->fallthrough();
-    sub->add_option("trace", o->file, file)->required()->type_name("FILE");
-    return sub;
-  };
-  const auto add_out = [&](CLI::App* sub, const char* what) {
-    sub->add_option("--out,-o", o->out, what)->required()->type_name("FILE");
-    sub->add_flag("--force", o->force, "Replace what exists");
-  };
-  CLI::App* const slicing = add("slice", "Write some steps or layers of a trace as one of its own", "The trace");
-  add_out(slicing, "The part");
-  slicing
+void add_out(CLI::App* command, const std::shared_ptr<Options>& o, const char* what) {
+  command->add_option("--out,-o", o->out, what)->required()->type_name("FILE");
+  command->add_flag("--force", o->force, "Replace what exists");
+}
+
+void add_slice(CLI::App* command, const std::shared_ptr<Options>& o) {
+  add_file(command, o, "The trace");
+  add_out(command, o, "The part");
+  command
       ->add_option("--steps", o->steps,
                    "Steps A to B, counted from 1 (A: or :B to the end or from the beginning); the tokens before them "
                    "count as prompt")
       ->type_name("A:B");
-  slicing->add_option("--layers", o->layers, "Only these, such as 0,3,10-12")->type_name("LAYERS");
-  slicing->add_flag("--no-values", o->no_values, "Leave the values out: no output error in a replay");
-  slicing->callback([o, &globals] { slice(*o, globals); });
+  command->add_option("--layers", o->layers, "Only these, such as 0,3,10-12")->type_name("LAYERS");
+  command->add_flag("--no-values", o->no_values, "Leave the values out: no output error in a replay");
+}
 
-  CLI::App* const merging = add("merge", "Join two traces of one recording that follow each other", "The first part");
-  merging->add_option("second", o->second, "The second part: its prompt is all of the first")
+void add_merge(CLI::App* command, const std::shared_ptr<Options>& o) {
+  add_file(command, o, "The first part");
+  command->add_option("second", o->second, "The second part: its prompt is all of the first")
       ->required()
       ->type_name("FILE");
-  add_out(merging, "The whole");
-  merging->callback([o, &globals] { merge(*o, globals); });
+  add_out(command, o, "The whole");
+}
 
-  CLI::App* const exporting = add("export", "Write a trace's numbers for other programs", "The trace");
-  add_out(exporting, "The file; csv writes a second one, of KV heads, with .heads in its name");
-  exporting
+void add_export(CLI::App* command, const std::shared_ptr<Options>& o) {
+  add_file(command, o, "The trace");
+  add_out(command, o, "The file; csv writes a second one, of KV heads, with .heads in its name");
+  command
       ->add_option("--format", o->format,
                    "csv (one line a step, one a KV head), json (the same numbers), perfetto (a time line for "
                    "ui.perfetto.dev)")
       ->type_name("FORMAT")
       ->capture_default_str();
-  exporting->callback([o, &globals] { export_trace(*o, globals); });
 }
+
+}  // namespace
+
+const Command kTraceSlice = make_command<Options, add_slice, slice>(
+    "slice", "Write some steps or layers of a trace as one of its own");
+const Command kTraceMerge = make_command<Options, add_merge, merge>(
+    "merge", "Join two traces of one recording that follow each other");
+const Command kTraceExport = make_command<Options, add_export, export_trace>(
+    "export", "Write a trace's numbers for other programs");
 
 }  // namespace reattend::cli

@@ -7,12 +7,13 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "cli/command.h"
-#include "cli/commands/tune_engines.h"
-#include "cli/commands/tune_inputs.h"
 #include "cli/options/calibration_option.h"
+#include "cli/options/engine_options.h"
 #include "cli/options/lists.h"
 #include "cli/options/policy_options.h"
+#include "cli/options/tune_inputs.h"
 #include "cli/reports/tune.h"
+#include "evals/tune_engines.h"
 #include "policies/policy_list.h"
 #include "replay/estimates.h"
 #include "report/json.h"
@@ -119,7 +120,7 @@ TuneResult tune_traces(const Options& options, const TuneOptions& what, const Tr
   const size_t n_tuned = options.traces.size();
   std::optional<TuneEngines> engines;
   if (!options.engine.model.empty()) {
-    engines.emplace(options.engine, traces, make_grid(what.grid, traces.front()->info()), pool, progress,
+    engines.emplace(options.engine.traced(), traces, make_grid(what.grid, traces.front()->info()), pool, progress,
                     globals.cancel);
   }
   const auto measure = [&](const Settings& settings, size_t trace) { return engines->measure(settings, trace); };
@@ -177,12 +178,7 @@ void run(const Options& options, const Globals& globals) {
   if (!globals.json) fmt::print("report in {}\n", options.report);
 }
 
-}  // namespace
-
-void add_tune(CLI::App& app, const Globals& globals) {
-  CLI::App* const command =
-      app.add_subcommand("tune", "Sweep S, K and threshold on a trace and write the best settings");
-  const auto options = std::make_shared<Options>();
+void add_options(CLI::App* command, const std::shared_ptr<Options>& options) {
   options->policy.initial = "recycled";
   command
       ->add_option("traces", options->traces,
@@ -268,7 +264,10 @@ void add_tune(CLI::App& app, const Globals& globals) {
       "prompt;\n"
       "another's is kept in FILE with the trace's name and a digest before its suffix. docs/tune.md has a worked "
       "example.");
-  command->callback([options, &globals] { run(*options, globals); });
 }
+
+}  // namespace
+
+const Command kTune = make_command<Options, add_options, run>("tune", "Sweep S, K and threshold on a trace and write the best settings");
 
 }  // namespace reattend::cli

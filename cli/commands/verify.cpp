@@ -6,7 +6,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "cli/command.h"
-#include "cli/commands/traced_run.h"
+#include "cli/options/engine_options.h"
 #include "cli/options/policy_options.h"
 #include "cli/reports/verify.h"
 #include "evals/verify.h"
@@ -41,7 +41,7 @@ void run(const Options& options, const Globals& globals) {
   options.policy.check_layers(settings, trace->info().n_layer);
   const ReplayResult replay =
       Replayer(trace, pool).run({.settings = settings, .keep_sets = true, .estimates = true}, progress, globals.cancel);
-  TracedRun engine(options.engine, *trace, {settings}, pool, progress, globals.cancel);
+  TracedRun engine(options.engine.traced(), *trace, {settings}, pool, progress, globals.cancel);
   const bool calibrates = trace->info().n_step >= Calibrator::kFewestSteps;
   Calibrator calibrator(engine.backend(), engine.model(), engine.prefilled(), pool, trace->info().n_step);
   Verification found = verify(engine.backend(), engine.model(), engine.prefilled(), engine.full(), replay,
@@ -62,12 +62,7 @@ void run(const Options& options, const Globals& globals) {
   }
 }
 
-}  // namespace
-
-void add_verify(CLI::App& app, const Globals& globals) {
-  CLI::App* const command =
-      app.add_subcommand("verify", "Run the engine under a setting: what the replay predicted beside what is measured");
-  const auto options = std::make_shared<Options>();
+void add_options(CLI::App* command, const std::shared_ptr<Options>& options) {
   command->add_option("trace", options->trace, "Trace whose tokens are run again")->required()->type_name("TRACE");
   command->add_option("--out,-o", options->out, "Write what was found, for `reattend tune --verified`")
       ->type_name("FILE");
@@ -87,7 +82,10 @@ void add_verify(CLI::App& app, const Globals& globals) {
       "The engine runs the trace's prompt and steps under the setting (its errors feed back, the replay's do not), "
       "then\n"
       "goes on freely, greedily. Says where the replay was right and where it was wrong.");
-  command->callback([options, &globals] { run(*options, globals); });
 }
+
+}  // namespace
+
+const Command kVerify = make_command<Options, add_options, run>("verify", "Run the engine under a setting: what the replay predicted beside what is measured");
 
 }  // namespace reattend::cli

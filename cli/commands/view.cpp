@@ -32,15 +32,16 @@ namespace {
   fail({viewer.string(), "a program that starts", std::strerror(errno), "build it again"});
 }
 
+void set_up(CLI::App& command, const Globals&) {
+  // All options are the window program's own, --help included.
+  command.set_help_flag();
+  command.fallthrough(false);
+  command.allow_extras();
+  command.callback([&command] { become_viewer(command.remaining()); });
+}
+
 }  // namespace
 
-void add_view(CLI::App& app, const Globals&) {
-  CLI::App* const command = app.add_subcommand("view", "Look at traces and tune on them in a window, or as a picture");
-  // All options are the window program's own, --help included.
-  command->set_help_flag();
-  command->fallthrough(false);
-  command->allow_extras();
-  command->callback([command] { become_viewer(command->remaining()); });
-}
+const Command kView = {"view", "Look at traces and tune on them in a window, or as a picture", set_up};
 
 }  // namespace reattend::cli

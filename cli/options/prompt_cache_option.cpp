@@ -1,4 +1,4 @@
-// One line for people, three numbers for programs.
+// How a prompt came about: a line for people, three numbers for programs.
 #include "cli/options/prompt_cache_option.h"
 
 #include <fmt/format.h>
@@ -19,13 +19,10 @@ void PromptCacheOption::add_to(CLI::App& app) {
       ->group("Prompt");
 }
 
-CachedPrefill PromptCacheOption::prefill(Backend& backend, const Model& model, std::span<const int32_t> prompt,
-                                         const PrefillOptions& options) const {
-  if (file.empty()) return {reattend::prefill(backend, model, prompt, options)};
-  return prefill_cached(backend, model, prompt, options,
-                        {.path = file, .replace = replace, .tell = [](const std::string& notice) {
-                           fmt::print(stderr, "reattend: {}\n", notice);
-                         }});
+PromptCacheFile PromptCacheOption::cache() const {
+  return {.path = file, .replace = replace, .tell = [](const std::string& notice) {
+            fmt::print(stderr, "reattend: {}\n", notice);
+          }};
 }
 
 std::string PromptCacheOption::line(const CachedPrefill& made) const {

@@ -14,9 +14,8 @@ struct PromptCacheOption {
   bool replace = false;
 
   void add_to(CLI::App& app);
-  /// prefill() or prefill_cached(); what the latter has to tell goes to stderr.
-  CachedPrefill prefill(Backend& backend, const Model& model, std::span<const int32_t> prompt,
-                        const PrefillOptions& options) const;
+  /// For prefill_cached(), whose notices go to stderr.
+  PromptCacheFile cache() const;
   /// "prefill  loaded 3000 tokens from FILE in 0.10 s", without a line's end.
   std::string line(const CachedPrefill& made) const;
   /// Adds prefill_s, prompt_loaded and prompt_load_s.

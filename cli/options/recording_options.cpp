@@ -57,37 +57,39 @@ void StorageOptions::add_to(CLI::App& app) {
   app.add_option("--layers", layers, "Store these layers alone, such as 0,3,10-12")->type_name("LAYERS");
 }
 
-void StorageOptions::fill(TraceHeader& header) const {
+StoredParts StorageOptions::parts(int32_t n_layer) const {
+  StoredParts out;
   constexpr int32_t kMostMap = 1 << 16, kMostEvery = 1 << 28;
   constexpr char kMaps[] = "top:M with M up to 65536, dense, binned:B or none";
   const std::optional<Choice> map = choice(maps, 0, kMostMap);
   const auto* const found = map ? std::find(kMapsNames.begin(), kMapsNames.end(), map->word) : kMapsNames.end();
   if (found == kMapsNames.end()) refuse("--maps", kMaps, maps);
-  header.maps = static_cast<Maps>(found - kMapsNames.begin());
-  const bool takes_number = header.maps == Maps::top || header.maps == Maps::binned;
+  out.maps = static_cast<Maps>(found - kMapsNames.begin());
+  const bool takes_number = out.maps == Maps::top || out.maps == Maps::binned;
   if (!takes_number && map->number > 0) refuse("--maps", kMaps, maps);
-  if (header.maps == Maps::top) header.n_map = map->number > 0 ? map->number : schema::kMapPositions;
-  if (header.maps == Maps::binned) header.map_bin = map->number > 0 ? map->number : schema::kMapBin;
+  if (out.maps == Maps::top && map->number > 0) out.n_map = map->number;
+  if (out.maps == Maps::binned && map->number > 0) out.map_bin = map->number;
 
   constexpr int32_t kSampled = 16;
   constexpr char kMeasure[] = "full, sampled:N or none";
   const std::optional<Choice> when = choice(measure, 0, kMostEvery);
   if (!when || (when->word != "sampled" && when->number > 0)) refuse("--measure", kMeasure, measure);
   if (when->word == "full") {
-    header.measure_every = 1;
+    out.measure_every = 1;
   } else if (when->word == "sampled") {
-    header.measure_every = when->number > 0 ? when->number : kSampled;
+    out.measure_every = when->number > 0 ? when->number : kSampled;
   } else if (when->word == "none") {
-    header.measure_every = 0;
-    header.maps = Maps::none;  // there is nothing to fill them with
+    out.measure_every = 0;
+    out.maps = Maps::none;  // there is nothing to fill them with
   } else {
     refuse("--measure", kMeasure, measure);
   }
 
-  header.layers = parse_layers(layers, header.n_layer);
-  std::sort(header.layers.begin(), header.layers.end());
-  header.layers.erase(std::unique(header.layers.begin(), header.layers.end()), header.layers.end());
-  if (header.layers.size() == static_cast<size_t>(header.n_layer)) header.layers.clear();
+  out.layers = parse_layers(layers, n_layer);
+  std::sort(out.layers.begin(), out.layers.end());
+  out.layers.erase(std::unique(out.layers.begin(), out.layers.end()), out.layers.end());
+  if (out.layers.size() == static_cast<size_t>(n_layer)) out.layers.clear();
+  return out;
 }
 
 }  // namespace reattend::cli

@@ -7,7 +7,7 @@
 #include <CLI/CLI.hpp>
 
 #include "cli/options/step_range.h"
-#include "traces/write/trace_header.h"
+#include "engine/record/recording.h"
 
 namespace reattend::cli {
 
@@ -17,8 +17,8 @@ struct StorageOptions {
 
   void add_to(CLI::App& app);
   StepRange range() const { return parse_steps(steps, false); }
-  /// Puts the choices into a header. Throws Error (usage) naming the option that can't be taken.
-  void fill(TraceHeader& header) const;
+  /// Throws Error (usage) naming the option that can't be taken.
+  StoredParts parts(int32_t n_layer) const;
 };
 
 }  // namespace reattend::cli

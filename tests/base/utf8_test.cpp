@@ -110,5 +110,11 @@ TEST(Utf8, CharactersAreCountedOnBytesAsTheyAre) {
   EXPECT_EQ(reach("ab", 0), std::pair(size_t{0}, int64_t{0}));
 }
 
+TEST(Visible, ALineStaysALineAndKeepsEveryCharacter) {
+  EXPECT_EQ(visible("a\nb\tc\rd\x1b[1m\x7f \u00e9"), "a\\nb\\tc\\rd\\x1b[1m\\x7f \u00e9");
+  EXPECT_EQ(visible("half \xE2\x82"), "half " + kBad);
+  EXPECT_EQ(character_count("a\u00e9\u20ac"), 3U);
+}
+
 }  // namespace
 }  // namespace reattend

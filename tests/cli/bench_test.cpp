@@ -217,7 +217,7 @@ TEST(Bench, WrongUseIsOneLineThatNamesTheOption) {
       {{"--parts", "kernels,everything"}, "everything"},
       {{"--peer", "/nowhere/llama-bench"}, "/nowhere/llama-bench"},
       {{"--json", (folder / "taken.json").string()}, "taken.json"},
-      {{"--chart", "picture.png"}, ".svg"},
+      {{"--chart", "picture.jpg"}, ".svg"},
       {{"--peer", "README.md", "--no-peer"}, "--no-peer"},
       {{"--shape", "gpt-5"}, "smollm2-135m"},
       {{"--shape", "smollm2-135m", "--type", "F32"}, "Q8_0"},

@@ -217,7 +217,15 @@ TEST_F(CalibrationCommand, AStudyHoldsTimesAgainstACalibrationOfTheSameMinutes) 
   std::filesystem::create_directory(prompts);
   const ProgramResult studied = run(both);
   ASSERT_EQ(studied.code, 0) << studied.err;
-  for (const char* part : {"here and now", "| tova | 2 |", "| full | 2 |", "| **all** | 6 |"}) {
+  const auto expect_rows = [&] {
+    std::ifstream in(out + "/study.md");
+    const std::string report(std::istreambuf_iterator<char>(in), {});
+    for (const char* part : {"here and now", "| tova | 2 |", "| full | 2 |", "| **all** | **6** |"}) {
+      EXPECT_NE(report.find(part), std::string::npos) << part << "\n" << report;
+    }
+  };
+  expect_rows();
+  for (const char* part : {"here and now", "\n* all", "across prompts", "scatter.svg"}) {
     EXPECT_NE(studied.out.find(part), std::string::npos) << part << "\n" << studied.out;
   }
   const json kept = json::parse(std::ifstream(out + "/prompt-a.json"));
@@ -230,9 +238,7 @@ TEST_F(CalibrationCommand, AStudyHoldsTimesAgainstACalibrationOfTheSameMinutes) 
   std::ofstream(out + "/prompt-b.json") << old.dump();
   const ProgramResult reported = run({"study", "--out", out});
   ASSERT_EQ(reported.code, 0) << reported.err;
-  for (const char* part : {"| tova | 2 |", "| full | 2 |", "| **all** | 6 |"}) {
-    EXPECT_NE(reported.out.find(part), std::string::npos) << part << "\n" << reported.out;
-  }
+  expect_rows();
   for (const json& point : kept["points"]) {
     EXPECT_GT(point["here_ms"], 0);
     EXPECT_GT(point["work"]["kept"], 0);

@@ -1,9 +1,9 @@
-// Weights are shared by all runs of one type of cache; prompts are dropped before memory runs out.
-#include "cli/commands/tune_engines.h"
+// Measures settings on several traces: all share the weights, and prompts are dropped before memory runs out.
+#include "evals/tune_engines.h"
 
 #include <fmt/format.h>
 
-namespace reattend::cli {
+namespace reattend {
 namespace {
 
 /// Of prefilled prompts, held together: ten of 8,192 tokens of SmolLM2 in f16. A prompt that has to leave is
@@ -19,17 +19,17 @@ int64_t bytes_of(const TraceInfo& info) {
 
 }  // namespace
 
-TuneEngines::TuneEngines(const EngineOptions& options, const std::vector<std::shared_ptr<TraceReader>>& traces,
+TuneEngines::TuneEngines(TracedModel model, const std::vector<std::shared_ptr<TraceReader>>& traces,
                          std::vector<Settings> policies, ThreadPool& pool, const ProgressFn& progress,
                          const Cancel& cancel)
-    : options_(options),
+    : model_(std::move(model)),
       traces_(traces),
       policies_(std::move(policies)),
       pool_(pool),
       progress_(progress),
       cancel_(cancel),
       benches_(traces.size()),
-      device_(open_device(options, traces.front()->info(), pool)) {}
+      device_(open_device(model_, traces.front()->info(), pool)) {}
 
 Measured TuneEngines::measure(const Settings& settings, size_t trace) {
   Bench& bench = bench_of(trace);
@@ -37,9 +37,9 @@ Measured TuneEngines::measure(const Settings& settings, size_t trace) {
   return {.kl = found.score.kl, .agreement = found.score.agreement, .ms_per_token = found.ms_per_token};
 }
 
-TuneEngines::Bench::Bench(const std::shared_ptr<TracedDevice>& device, const EngineOptions& options, TraceReader& trace,
+TuneEngines::Bench::Bench(const std::shared_ptr<TracedDevice>& device, const TracedModel& of, TraceReader& trace,
                           const std::vector<Settings>& policies, const ProgressFn& progress, const Cancel& cancel)
-    : run(device, options, trace, policies, progress, cancel),
+    : run(device, of, trace, policies, progress, cancel),
       meter(run.backend(), run.model(), run.prefilled(), run.full()) {}
 
 TuneEngines::Bench& TuneEngines::bench_of(size_t trace) {
@@ -50,25 +50,24 @@ TuneEngines::Bench& TuneEngines::bench_of(size_t trace) {
     bytes_ -= bytes_of(traces_[i]->info());
     benches_[i].reset();
   }
-  const EngineOptions options = options_of(trace);
+  const TracedModel of = model_of(trace);
   // Another trace may have been recorded with other types of cache or activations.
-  if (!serves(*device_, options, info)) device_ = open_device(options, info, pool_);
-  benches_[trace] = std::make_unique<Bench>(device_, options, *traces_[trace], policies_, progress_, cancel_);
+  if (!serves(*device_, of, info)) device_ = open_device(of, info, pool_);
+  benches_[trace] = std::make_unique<Bench>(device_, of, *traces_[trace], policies_, progress_, cancel_);
   bytes_ += bytes_of(info);
   return *benches_[trace];
 }
 
 /// A prompt cache holds one prompt: the first trace's is FILE, another's FILE with the trace's name before the suffix,
 /// and behind it what tells it from a trace of that name in another folder.
-EngineOptions TuneEngines::options_of(size_t trace) const {
-  EngineOptions out = options_;
-  std::string& file = out.prompt_cache.file;
-  if (file.empty() || trace == 0) return out;
-  const std::filesystem::path path(file);
+TracedModel TuneEngines::model_of(size_t trace) const {
+  TracedModel out = model_;
+  const std::filesystem::path path = out.prompt_cache.path;
+  if (path.empty() || trace == 0) return out;
   const std::string name = fmt::format("{}-{}-{}", path.stem().string(), traces_[trace]->info().path.stem().string(),
                                        fingerprint(*traces_[trace]).substr(0, 8));
-  file = (path.parent_path() / (name + path.extension().string())).string();
+  out.prompt_cache.path = path.parent_path() / (name + path.extension().string());
   return out;
 }
 
-}  // namespace reattend::cli
+}  // namespace reattend

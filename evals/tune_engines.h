@@ -3,17 +3,17 @@
 #include <memory>
 #include <vector>
 
-#include "cli/commands/traced_run.h"
 #include "evals/setting_meter.h"
+#include "evals/traced_run.h"
 #include "tune/tune.h"
 
-namespace reattend::cli {
+namespace reattend {
 
 class TuneEngines {
  public:
   /// `traces`: all that will be asked for; `policies`: all that may be measured. What is passed by reference must
   /// outlive this. Opens the model at once, so that one that does not fit is said before hours of sweeping.
-  TuneEngines(const EngineOptions& options, const std::vector<std::shared_ptr<TraceReader>>& traces,
+  TuneEngines(TracedModel model, const std::vector<std::shared_ptr<TraceReader>>& traces,
               std::vector<Settings> policies, ThreadPool& pool, const ProgressFn& progress, const Cancel& cancel);
 
   /// Prefills the trace's prompt where that is not at hand. A MeasureFn: later calls add rounds of timing.
@@ -22,15 +22,15 @@ class TuneEngines {
  private:
   /// A prefilled prompt, and what was measured on it.
   struct Bench {
-    Bench(const std::shared_ptr<TracedDevice>& device, const EngineOptions& options, TraceReader& trace,
+    Bench(const std::shared_ptr<TracedDevice>& device, const TracedModel& of, TraceReader& trace,
           const std::vector<Settings>& policies, const ProgressFn& progress, const Cancel& cancel);
     TracedRun run;
     SettingMeter meter;
   };
   Bench& bench_of(size_t trace);
-  EngineOptions options_of(size_t trace) const;
+  TracedModel model_of(size_t trace) const;
 
-  const EngineOptions& options_;
+  TracedModel model_;
   const std::vector<std::shared_ptr<TraceReader>>& traces_;
   std::vector<Settings> policies_;
   ThreadPool& pool_;
@@ -41,4 +41,4 @@ class TuneEngines {
   int64_t bytes_ = 0;                            ///< of the prompts held
 };
 
-}  // namespace reattend::cli
+}  // namespace reattend

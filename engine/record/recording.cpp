@@ -1,14 +1,13 @@
-// Fills the trace's header from model, device and settings, then lets the decode loop run under the recorder's eyes.
-#include "cli/commands/recording.h"
+// Fills a trace's header from model, device and settings, then runs the decode loop with a recorder.
+#include "engine/record/recording.h"
 
 #include <fmt/format.h>
 
 #include "engine/record/calibrate.h"
 #include "engine/record/lengthen.h"
-#include "engine/record/nvtx.h"
 #include "engine/record/recorder.h"
 
-namespace reattend::cli {
+namespace reattend {
 namespace {
 
 TraceHeader header_of(const Model& model, const Tokenizer& tokenizer, std::span<const int32_t> prompt,
@@ -28,9 +27,9 @@ TraceHeader header_of(const Model& model, const Tokenizer& tokenizer, std::span<
   header.shadow = options.shadow;
   header.values = options.values;
   header.row_sums = options.row_sums;
-  const StepRange steps = options.storage.range();
-  header.expected_steps = steps.last - steps.first + 1;
-  options.storage.fill(header);
+  header.expected_steps = options.last_step - options.first_step + 1;
+  header.maps = options.stored.maps, header.n_map = options.stored.n_map, header.map_bin = options.stored.map_bin;
+  header.measure_every = options.stored.measure_every, header.layers = options.stored.layers;
   for (int32_t id = 0; id < shape.n_vocab; ++id) {
     header.vocab.push_back(tokenizer.piece(id, true));
     if (tokenizer.is_end(id)) header.end_tokens.push_back(id);
@@ -45,17 +44,16 @@ Recording record_run(Backend& backend, const Model& model, const Tokenizer& toke
                      const Cancel& cancel) {
   TraceWriter writer(options.path, options.force);
   Recorder recorder(writer, header_of(model, tokenizer, prompt, options, backend, pool), model.shape(), pool);
-  const std::unique_ptr<Observer> ranges = make_nvtx_observer();
   std::vector<Observer*> observers = {&recorder};
-  if (ranges) observers.push_back(ranges.get());
+  observers.insert(observers.end(), options.observers.begin(), options.observers.end());
   PromptNeeds needs = needs_of({&options.settings, 1}, model.shape(), static_cast<int32_t>(prompt.size()));
   needs.row_sums = needs.row_sums || options.row_sums;
   Recording out{
-      .prefilled = options.prompt_cache.prefill(
+      .prefilled = prefill_cached(
           backend, model, prompt,
-          {.n_ctx = options.n_ctx, .needs = needs, .observers = observers, .progress = progress, .cancel = cancel})};
-  const StepRange steps = options.storage.range();
-  const int32_t n_skipped = steps.first - 1, n_step = steps.last - n_skipped;
+          {.n_ctx = options.n_ctx, .needs = needs, .observers = observers, .progress = progress, .cancel = cancel},
+          options.prompt_cache)};
+  const int32_t n_skipped = options.first_step - 1, n_step = options.last_step - n_skipped;
   if (n_skipped > 0) {
     lengthen(backend, model, out.prefilled,
              {.settings = options.settings,
@@ -91,4 +89,4 @@ Recording record_run(Backend& backend, const Model& model, const Tokenizer& toke
   return out;
 }
 
-}  // namespace reattend::cli
+}  // namespace reattend

@@ -1,5 +1,5 @@
 // Texts are told apart by their tokens, machines by what their calibration says.
-#include "cli/commands/tune_inputs.h"
+#include "cli/options/tune_inputs.h"
 
 #include <algorithm>
 #include <map>
@@ -7,7 +7,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
-#include "cli/commands/traced_run.h"
+#include "evals/traced_run.h"
 #include "replay/cost/cost.h"
 
 namespace reattend::cli {

@@ -1,31 +1,42 @@
-// One recorded run: prefill, calibration, decoding with a recorder; `record` and `demo` share it.
+// Makes one recorded run: prefill, calibration, decoding with a recorder.
 #pragma once
 #include <filesystem>
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
-#include "cli/options/prompt_cache_option.h"
-#include "cli/options/recording_options.h"
-#include "engine/generate.h"
+#include "engine/prompt_cache.h"
 #include "engine/text/tokenizer.h"
+#include "traces/write/trace_header.h"
 
-namespace reattend::cli {
+namespace reattend {
+
+/// Which of a run's rows and layers its trace has.
+struct StoredParts {
+  Maps maps = Maps::top;
+  int32_t n_map = schema::kMapPositions;  ///< positions of a row's map where maps are `top`
+  int32_t map_bin = schema::kMapBin;      ///< positions a bin where they are `binned`
+  int32_t measure_every = 1;              ///< rows over everything are computed at every so many steps; 0: at none
+  std::vector<int32_t> layers{};          ///< ascending; empty: all
+};
 
 struct RecordingOptions {
   std::filesystem::path path;
   bool force = false;
   Settings settings;
   bool shadow = false;
-  StorageOptions storage;  ///< its steps included
+  StoredParts stored;
+  int32_t first_step = 1, last_step = 0;  ///< counted from 1; those before the first count as prompt
   int32_t n_ctx = 0;
-  PromptCacheOption prompt_cache;
+  PromptCacheFile prompt_cache;
   BackendOptions device;
   bool values = true;    ///< without them there is no output error to replay
   bool row_sums = true;  ///< of all prompt queries: what h2o needs in a replay
   bool calibration = true;
   std::function<int32_t(int32_t t, std::span<const float> logits)> next_token;
   std::string command_line;
+  std::span<Observer* const> observers{};  ///< that watch the run beside the recorder
 };
 
 struct Recording {
@@ -41,4 +52,4 @@ Recording record_run(Backend& backend, const Model& model, const Tokenizer& toke
                      const RecordingOptions& options, ThreadPool& pool, const ProgressFn& progress,
                      const Cancel& cancel);
 
-}  // namespace reattend::cli
+}  // namespace reattend
