@@ -175,7 +175,7 @@ void attend(ThreadPool& pool, AttendScratch& scratch, const float* q, int32_t gr
     int32_t n_share = 0;
     // Large shares first, for long streams, and small ones last, for an even end.
     for (int32_t piece = 0, step = 0; piece < n; piece += step, n_left -= step, ++n_share) {
-      step = static_cast<int32_t>(std::min<int64_t>(n - piece, std::max(least, n_left / pool.n_thread())));
+      step = static_cast<int32_t>(std::min<int64_t>(n - piece, std::max(least, n_left / pool.n_at_once())));
       scratch.shares.push_back({static_cast<int32_t>(g), piece, step});
     }
     scratch.unfinished[g].store(n_share, std::memory_order_relaxed);

@@ -118,7 +118,7 @@ void matmul(ThreadPool& pool, MatmulScratch& scratch, Activations how, const flo
     for (int64_t i = 0; i < n_token_tile; ++i) prepare(i, 0);
   }
 
-  plan_tasks(scratch, products, n_token, pool.n_thread());
+  plan_tasks(scratch, products, n_token, pool.n_at_once());
   pool.run(static_cast<int64_t>(scratch.tasks.size()), [&](int64_t i, int) {
     const MatmulScratch::Task& task = scratch.tasks[static_cast<size_t>(i)];
     const Product& product = *task.product;
