@@ -13,11 +13,11 @@
 
 namespace reattend {
 
-template <class Kernels>
+template <class Ops>
 class HostSelection final : public SelectionOps {
  public:
-  using Core = HostCore<Kernels>;
-  using Real = typename Kernels::Real;
+  using Core = HostCore<Ops>;
+  using Real = typename Ops::Real;
   using Seq = HostSequence<Real>;
   using State = typename Core::Rows::State;
 
@@ -36,8 +36,8 @@ class HostSelection final : public SelectionOps {
       const int64_t at = int64_t{u} * n_head * shape.d_head;
       const int32_t begin = plan.compare.per_kv_head ? u : 0, end = plan.compare.per_kv_head ? u + 1 : shape.n_kv_head;
       const bool has_reference = c_.unit(seq, layer, begin).stamp >= 0;
-      const double cosine = compares && has_reference ? c_.kernels.similarity(now + at, c_.reference(seq, layer) + at,
-                                                                              n_head, shape.d_head, plan.compare.how)
+      const double cosine = compares && has_reference ? Ops::similarity(now + at, c_.reference(seq, layer) + at, n_head,
+                                                                        shape.d_head, plan.compare.how)
                                                       : kNan;
       for (int32_t g = begin; g < end; ++g) {
         const int32_t i = layer * shape.n_kv_head + g;
@@ -158,17 +158,16 @@ class HostSelection final : public SelectionOps {
 
   void run_attention(Seq& seq, int32_t layer, std::span<const KvBlocks> kv, std::span<const PositionSet> sets,
                      std::span<Real* const> rows) {
-    c_.kernels.attend(c_.pool, c_.query(seq, layer), c_.shape.group(), kv, sets, c_.scale, c_.heads.data(), rows,
-                      c_.rows.stride);
+    Ops::attend(c_.pool, c_.scratch, c_.query(seq, layer), c_.shape.group(), kv, sets, c_.scale, c_.heads.data(),
+                rows.data(), c_.rows.stride);
     for (const PositionSet& set : sets) c_.bytes.attend += set.size() * seq.cache->bytes_per_position();
   }
 
   /// Where the output was full attention's, a policy that learns from its own set is given its scores.
   void score_own_set(Seq& seq, int32_t layer, int32_t g) {
     const int32_t group = c_.shape.group();
-    c_.kernels.score_set(c_.query(seq, layer) + int64_t{g} * group * c_.shape.d_head, group,
-                         seq.cache->blocks(layer, g), c_.sets[g], c_.scale, c_.set_rows.begin(g, group, State::raw),
-                         c_.set_rows.stride);
+    Ops::score_set(c_.query(seq, layer) + int64_t{g} * group * c_.shape.d_head, group, seq.cache->blocks(layer, g),
+                   c_.sets[g], c_.scale, c_.set_rows.begin(g, group, State::raw), c_.set_rows.stride);
   }
 
   /// Hands attention the rank-ordered copies of kept sets that later steps will read as well, made at the first use.
@@ -246,7 +245,7 @@ class HostSelection final : public SelectionOps {
     c_.pool.run(c_.shape.n_kv_head, [&](int64_t g, int) {
       const KvBlocks keys = seq.cache->blocks(layer, static_cast<int32_t>(g));
       Real* const bounds = seq.bounds[layer * c_.shape.n_kv_head + g].data();
-      for (int32_t i = n_known; i < n_page; ++i) c_.kernels.page_bounds(keys, i * page, page, bounds + i * width);
+      for (int32_t i = n_known; i < n_page; ++i) Ops::page_bounds(keys, i * page, page, bounds + i * width);
     });
   }
 
@@ -279,7 +278,7 @@ class HostSelection final : public SelectionOps {
         const std::vector<double> wide(score, score + candidates.n);
         margin[i] = static_cast<float>(selection_margin(wide, what.keep));
       }
-      take_best<Kernels>(what, score, candidates, n - 1, kept);
+      take_best<Ops>(what, score, candidates, n - 1, kept);
     });
     for (size_t i = 0; i < choosing.size(); ++i) {
       const auto& kept = c_.unit(seq, layer, choosing[i]).order;
@@ -319,23 +318,22 @@ class HostSelection final : public SelectionOps {
       case Rank::row:
       case Rank::window:
         if (scratch.size() < n_value) scratch.resize(n_value);
-        score_rows<Kernels>(what, (what.by == Rank::row ? c_.rows : c_.set_rows).row(head), group, c_.rows.stride, n,
-                            values.data(), scratch.data());
+        score_rows<Ops>(what, (what.by == Rank::row ? c_.rows : c_.set_rows).row(head), group, c_.rows.stride, n,
+                        values.data(), scratch.data());
         break;
       case Rank::attended:
-        score_attended<Kernels>(what, set_row(seq, head), group, c_.rows.stride, c_.sets[g], values.data(), scratch);
+        score_attended<Ops>(what, set_row(seq, head), group, c_.rows.stride, c_.sets[g], values.data(), scratch);
         break;
       case Rank::sums:
-        score_sums<Kernels>(what, seq.sums.data() + c_.sums_at(seq, layer, head), seq.cache->shape().n_ctx, group,
-                            candidates, values.data(), scratch);
+        score_sums<Ops>(what, seq.sums.data() + c_.sums_at(seq, layer, head), seq.cache->shape().n_ctx, group,
+                        candidates, values.data(), scratch);
         break;
       case Rank::pages:
-        c_.kernels.page_scores(c_.query(seq, layer) + int64_t{head} * c_.shape.d_head, group, c_.shape.d_head,
-                               seq.bounds[layer * c_.shape.n_kv_head + g].data(), candidates.n, values.data());
+        Ops::page_scores(c_.query(seq, layer) + int64_t{head} * c_.shape.d_head, group, c_.shape.d_head,
+                         seq.bounds[layer * c_.shape.n_kv_head + g].data(), candidates.n, values.data());
         break;
       case Rank::vote:
-        c_.kernels.reduce_heads(c_.set_rows.row(0), group, c_.set_rows.stride, candidates.n, Reduce::mean,
-                                values.data());
+        Ops::reduce_heads(c_.set_rows.row(0), group, c_.set_rows.stride, candidates.n, Reduce::mean, values.data());
         break;
     }
     return by_position ? cut_out(candidates, values.data()) : values.data();
@@ -350,8 +348,8 @@ class HostSelection final : public SelectionOps {
     c_.set_rows.start(layer, n, n_head);
     std::fill(c_.set_rows.data.begin(), c_.set_rows.data.begin() + n_head * c_.set_rows.stride, Real{0});
     const std::vector<KvBlocks> kv = c_.blocks(seq, layer);
-    c_.kernels.sum_prompt_rows(c_.pool, queries.data() + queries.size() - window * c_.q_size(), window, n - window,
-                               c_.shape.group(), kv, c_.scale, c_.set_rows.row(0), c_.set_rows.stride);
+    Ops::sum_prompt_rows(c_.pool, c_.scratch, queries.data() + queries.size() - window * c_.q_size(), window,
+                         n - window, c_.shape.group(), kv, c_.scale, c_.set_rows.row(0), c_.set_rows.stride);
   }
 
   /// Each head's softmax over the candidates, without the usual scale, into set_rows.

@@ -7,13 +7,13 @@
 #include <utility>
 
 #include "kernels/choose.h"
-#include "kernels/cpu/select_ops.h"
+#include "kernels/cpu/ops.h"
 #include "traces/replay/work.h"
 
 namespace reattend {
 namespace {
 
-using Ops = cpu::SelectOps;
+using Ops = Cpu;
 
 /// Runs task(i) for i in [0, n): on the pool, or here where a pool's task is running already.
 template <class Task>
@@ -98,9 +98,9 @@ class Unit {
     rows_.resize(static_cast<size_t>(n_head_ * stride_));
     for_each(pool_, n_kv_, [&](int32_t g) {
       float* const rows = rows_.data() + g * group * stride_;
-      cpu::score_set(query(t) + int64_t{g} * group * prepared_.d_head(), group, prepared_.blocks(first_kv_ + g), set,
+      Cpu::score_set(query(t) + int64_t{g} * group * prepared_.d_head(), group, prepared_.blocks(first_kv_ + g), set,
                      scale, rows, stride_);
-      for (int32_t h = 0; h < group; ++h) cpu::softmax(rows + h * stride_, set.size());
+      for (int32_t h = 0; h < group; ++h) Cpu::softmax(rows + h * stride_, set.size());
     });
   }
 
@@ -111,7 +111,7 @@ class Unit {
     if (n_page <= n_known) return 0;
     bounds_.resize(static_cast<size_t>(n_page * width));
     const KvBlocks keys = prepared_.blocks(first_kv_);
-    for (int32_t i = n_known; i < n_page; ++i) cpu::page_bounds(keys, i * page, page, bounds_.data() + i * width);
+    for (int32_t i = n_known; i < n_page; ++i) Cpu::page_bounds(keys, i * page, page, bounds_.data() + i * width);
     return n_page - n_known;
   }
 
@@ -163,11 +163,11 @@ class Unit {
         break;
       case Rank::pages:
         n_paged_ = extend_bounds(what.page, what.end / what.page);
-        cpu::page_scores(query(t), n_head_, prepared_.d_head(), bounds_.data(), who.n, values_.data());
+        Cpu::page_scores(query(t), n_head_, prepared_.d_head(), bounds_.data(), who.n, values_.data());
         break;
       case Rank::vote:
         score(t, {.tail = what.begin, .end = what.end}, 1.0F);
-        cpu::reduce_heads(rows_.data(), n_head_, stride_, who.n, Reduce::mean, values_.data());
+        Cpu::reduce_heads(rows_.data(), n_head_, stride_, who.n, Reduce::mean, values_.data());
         break;
     }
     return values_.data();
