@@ -271,14 +271,12 @@ class HostSelection final : public SelectionOps {
     std::vector<float> margin(choosing.size(), kNan);
     scratch_.resize(static_cast<size_t>(c_.pool.n_thread()));
     c_.pool.run(static_cast<int64_t>(choosing.size()), [&](int64_t i, int thread) {
-      auto& kept = c_.unit(seq, layer, choosing[i]).order;
-      const Candidates candidates = candidates_of(what, {kept.data(), kept.size()});
-      const Real* const score = this->score(seq, layer, choosing[i], what, candidates, scratch_[thread]);
+      ChoiceSource source{*this, seq, layer, choosing[i], what.shared};
+      const std::span<const Real> score =
+          carry_out<Ops>(what, source, n, c_.unit(seq, layer, choosing[i]).order, scratch_[thread]);
       if (measure_) {
-        const std::vector<double> wide(score, score + candidates.n);
-        margin[i] = static_cast<float>(selection_margin(wide, what.keep));
+        margin[i] = static_cast<float>(selection_margin(std::vector<double>(score.begin(), score.end()), what.keep));
       }
-      take_best<Ops>(what, score, candidates, n - 1, kept);
     });
     for (size_t i = 0; i < choosing.size(); ++i) {
       const auto& kept = c_.unit(seq, layer, choosing[i]).order;
@@ -298,46 +296,29 @@ class HostSelection final : public SelectionOps {
     }
   }
 
-  /// Scores of a choice and what they are made from; kept between choices, for fresh memory would be cleared each time.
-  struct Scratch {
-    std::vector<Real> values, rows;
-  };
+  /// Where carry_out() finds what one kept set is chosen from: made for all KV heads at once, before.
+  struct ChoiceSource {
+    const HostSelection& self;
+    Seq& seq;
+    int32_t layer, kv_head;
+    bool shared;  ///< one set for all KV heads
 
-  /// [candidates.n], within `space.values`, which grows as needed.
-  const Real* score(Seq& seq, int32_t layer, int32_t g, const Select& what, const Candidates& candidates,
-                    Scratch& space) {
-    std::vector<Real>&values = space.values, &scratch = space.rows;
-    const int32_t group = what.shared ? c_.shape.n_head : c_.shape.group(), head = what.shared ? 0 : g * group;
-    const int32_t n = seq.cache->size();
-    const bool by_position = what.by == Rank::row || what.by == Rank::window || what.by == Rank::attended;
-    const auto n_value = static_cast<size_t>(by_position ? n : candidates.n);
-    if (values.size() < n_value) values.resize(n_value);
-    switch (what.by) {
-      case Rank::nothing:
-        break;
-      case Rank::row:
-      case Rank::window:
-        if (scratch.size() < n_value) scratch.resize(n_value);
-        score_rows<Ops>(what, (what.by == Rank::row ? c_.rows : c_.set_rows).row(head), group, c_.rows.stride, n,
-                        values.data(), scratch.data());
-        break;
-      case Rank::attended:
-        score_attended<Ops>(what, set_row(seq, head), group, c_.rows.stride, c_.sets[g], values.data(), scratch);
-        break;
-      case Rank::sums:
-        score_sums<Ops>(what, seq.sums.data() + c_.sums_at(seq, layer, head), seq.cache->shape().n_ctx, group,
-                        candidates, values.data(), scratch);
-        break;
-      case Rank::pages:
-        Ops::page_scores(c_.query(seq, layer) + int64_t{head} * c_.shape.d_head, group, c_.shape.d_head,
-                         seq.bounds[layer * c_.shape.n_kv_head + g].data(), candidates.n, values.data());
-        break;
-      case Rank::vote:
-        Ops::reduce_heads(c_.set_rows.row(0), group, c_.set_rows.stride, candidates.n, Reduce::mean, values.data());
-        break;
+    Core& core() const { return self.c_; }
+    int32_t head() const { return shared ? 0 : kv_head * core().shape.group(); }
+    int32_t n_head() const { return shared ? core().shape.n_head : core().shape.group(); }
+    int32_t d_head() const { return core().shape.d_head; }
+    std::span<const int32_t> kept() const { return core().unit(seq, layer, kv_head).order; }
+    RowsOf<Real> rows() const { return {core().rows.row(head()), core().rows.stride}; }
+    RowsOf<Real> attended_rows() const { return {self.set_row(seq, head()), core().rows.stride}; }
+    const PositionSet& attended() const { return core().sets[kv_head]; }
+    RowsOf<Real> sums() const {
+      return {seq.sums.data() + core().sums_at(seq, layer, head()), seq.cache->shape().n_ctx};
     }
-    return by_position ? cut_out(candidates, values.data()) : values.data();
-  }
+    RowsOf<Real> window_rows() const { return {core().set_rows.row(head()), core().rows.stride}; }
+    RowsOf<Real> votes() const { return {core().set_rows.row(0), core().set_rows.stride}; }
+    const Real* bounds() const { return seq.bounds[layer * core().shape.n_kv_head + kv_head].data(); }
+    const Real* query() const { return core().query(seq, layer) + int64_t{head()} * d_head(); }
+  };
 
   /// Rows of the last prompt queries, summed, into set_rows: nothing has been attended to yet.
   void window_sums(Seq& seq, int32_t layer, int32_t window) {
@@ -366,7 +347,7 @@ class HostSelection final : public SelectionOps {
 
   Core& c_;
   bool measure_ = false;
-  std::vector<Scratch> scratch_;  ///< [n_thread]
+  std::vector<ChoiceSpace<Real>> scratch_;  ///< [n_thread]
 };
 
 }  // namespace reattend
