@@ -14,6 +14,7 @@
 #include "cli/options/case_file.h"
 #include "cli/options/model_options.h"
 #include "engine/generate.h"
+#include "kernels/cpu/ops.h"
 #include "kernels/measures/row_measures.h"
 #include "traces/write/array_file.h"
 
@@ -138,7 +139,7 @@ class Examiner final : public Observer {
   std::pair<float, float> remember_queries(ModelOps& ops, Sequence& sequence, int32_t layer) {
     const auto compare = [&](std::vector<float>& before, std::vector<float> now) {
       const float c = before.empty() ? kNan
-                                     : cpu::similarity(now.data(), before.data(), shape_.n_head, shape_.d_head,
+                                     : Cpu::similarity(now.data(), before.data(), shape_.n_head, shape_.d_head,
                                                        Similarity::mean_query);
       before = std::move(now);
       return c;

@@ -55,7 +55,7 @@ std::vector<int32_t> every_position(size_t n) {
 }
 
 BackendOptions exact(const std::string& device) {
-  return {.device = device, .kv = KvType::f32, .activations = cpu::Activations::f32};
+  return {.device = device, .kv = KvType::f32, .activations = Activations::f32};
 }
 
 struct TinyCase {
