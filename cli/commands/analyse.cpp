@@ -8,11 +8,13 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/standard_streams.h"
 #include "cli/command.h"
 #include "cli/options/json_file.h"
 #include "cli/options/lists.h"
 #include "cli/options/policy_options.h"
 #include "cli/reports/analyse.h"
+#include "policies/value_text.h"
 #include "tune/settings_file.h"
 
 namespace reattend::cli {
@@ -49,8 +51,8 @@ std::set<Analysis> parse_what(const std::string& text) {
   return out;
 }
 
-/// K is an eighth of the prompt unless somebody says otherwise.
-Settings settings_of(const Options& options) {
+/// K is an eighth of the prompt unless somebody says otherwise, of one shorter than that its one position.
+Settings settings_of(const Options& options, int32_t n_prompt) {
   Settings settings = options.policy.settings();
   if (!find_parameter("K")->taken_by(settings.policy())) {
     fail_usage({.where = "--policy",
@@ -58,7 +60,10 @@ Settings settings_of(const Options& options) {
                 .got = settings.policy(),
                 .remedy = "full attention loses nothing"});
   }
-  if (options.policy.file.empty() && !options.policy.given.contains("K")) settings.set("K", std::string("L/8"));
+  if (options.policy.file.empty() && !options.policy.given.contains("K")) {
+    const std::string eighth = "L/8";
+    settings.set("K", fraction_of(eighth, n_prompt) > 0 ? Value{eighth} : Value{int64_t{1}});
+  }
   return settings;
 }
 
@@ -76,7 +81,7 @@ std::vector<int32_t> budgets_of(const std::string& text, int32_t n_prompt) {
 
 AnalysisRequest request_of(const Options& options, const TraceInfo& info) {
   AnalysisRequest out = {.what = parse_what(options.what),
-                         .settings = settings_of(options),
+                         .settings = settings_of(options, info.n_prompt),
                          .layers = parse_layers(options.layers, info.n_layer),
                          .budgets = budgets_of(options.budgets, info.n_prompt),
                          .lags = parse_counts("--lags", options.lags),
@@ -130,12 +135,12 @@ nlohmann::json to_json(const AnalysisReport& report, const std::vector<Table>& s
 }
 
 void warn(const TraceInfo& info) {
-  if (!info.warning.empty()) fmt::print(stderr, "reattend: {}: {}\n", info.path.string(), info.warning);
+  if (!info.warning.empty()) print_note("reattend: {}: {}\n", info.path.string(), info.warning);
   if (info.settings.policy() == "full" || info.shadow) return;
-  fmt::print(stderr,
-             "reattend: {}: recorded under {}, whose errors are in its queries and keys; a full-attention trace says "
-             "more\n",
-             info.path.string(), info.settings.summary());
+  print_note(
+      "reattend: {}: recorded under {}, whose errors are in its queries and keys; a full-attention trace says "
+      "more\n",
+      info.path.string(), info.settings.summary());
 }
 
 void run(const Options& options, const Globals& globals) {
@@ -173,13 +178,13 @@ void run(const Options& options, const Globals& globals) {
   if (print_json || !options.json_file.empty()) {
     const std::string text = to_json(report, sheets).dump(1, ' ', false, nlohmann::json::error_handler_t::replace);
     if (!options.json_file.empty()) write_text_file(options.json_file, text + "\n", options.force);
-    if (print_json) fmt::print("{}\n", text);
+    if (print_json) print_out("{}\n", text);
   }
   if (print_json) return;
-  fmt::print("{}: {} prompt tokens, {} steps, {} of {} layers x {} KV heads\n", report.info.path.string(),
-             report.info.n_prompt, report.info.n_step, result.request.layers.size(), report.info.n_layer,
-             report.info.n_kv_head);
-  for (const Table& sheet : printed_sheets(report)) fmt::print("\n{}", to_text(sheet));
+  print_out("{}: {} prompt tokens, {} steps, {} of {} layers x {} KV heads\n", report.info.path.string(),
+            report.info.n_prompt, report.info.n_step, result.request.layers.size(), report.info.n_layer,
+            report.info.n_kv_head);
+  for (const Table& sheet : printed_sheets(report)) print_out("\n{}", to_text(sheet));
 }
 
 }  // namespace
