@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "cli/command.h"
+#include "cli/memory_option.h"
 #include "cli/study_report.h"
 #include "cli/traced_run.h"
 #include "engine/record/calibrate.h"
@@ -26,6 +27,7 @@ struct Options {
   std::vector<std::string> traces, estimates;
   std::string out = "study", policies;
   EngineOptions engine;
+  MemoryOption memory;
   int32_t repeats = 2;
   bool no_mass = false, settings = false;
 };
@@ -200,7 +202,7 @@ void study_trace(const std::string& path, const Options& options, const Globals&
     prompt = std::move(old);
   }
   {
-    Replayer replayer(trace, pool);
+    Replayer replayer(trace, pool, options.memory.bytes());
     replay_missing(prompt, settings_for(options, info), replayer, progress, globals.cancel);
   }
   save(options, prompt);
@@ -322,6 +324,7 @@ void add_study(CLI::App& app, const Globals& globals) {
   command->add_flag("--no-mass", options->no_mass, "Do not measure recovered mass in the engine (most of the work)");
   command->add_flag("--settings", options->settings, "Also print every setting of every prompt");
   options->engine.add_to(*command);
+  options->memory.add_to(*command);
   options->engine.prompt_cache.add_to(*command);
   command->footer(
       "Examples:\n"
