@@ -120,6 +120,19 @@ int complain_usage(const CLI::App& app, const CLI::ParseError& error) {
   return complain(fmt::format("{}; see `{} --help`", message, help), static_cast<int>(ExitCode::usage));
 }
 
+/// What would help the command that ran: an option that it has.
+std::string out_of_memory(const CLI::App& app) {
+  for (const CLI::App* const command : app.get_subcommands()) {
+    if (command->get_option_no_throw("--memory") != nullptr) {
+      return "out of memory; give a smaller --memory, or fewer --threads";
+    }
+    if (command->get_option_no_throw("--ctx") != nullptr) {
+      return "out of memory; use a shorter prompt (--ctx), fewer threads, or a machine with more";
+    }
+  }
+  return "out of memory; close other programs, or use a machine with more";
+}
+
 int run_program(const int argc, char** argv) {
   CLI::App app("Recycled attention: run models under cache policies, record, replay, tune and view.", "reattend");
   app.set_version_flag("--version", "reattend " REATTEND_VERSION, "Print the version");
@@ -142,6 +155,8 @@ int run_program(const int argc, char** argv) {
     std::ostringstream text;  // of --help or --version
     app.exit(error, text, text);
     write_out(text.str());
+  } catch (const std::bad_alloc&) {
+    return complain(out_of_memory(app), static_cast<int>(ExitCode::failed));
   }
   flush_out();
   return static_cast<int>(ExitCode::ok);
@@ -162,8 +177,7 @@ int main(int argc, char** argv) {
   } catch (const Cancelled&) {
     return cli::complain("stopped", cli::kStopped);
   } catch (const std::bad_alloc&) {
-    return cli::complain("out of memory; use a shorter prompt (--ctx), fewer threads, or a machine with more",
-                         static_cast<int>(ExitCode::failed));
+    return cli::complain("out of memory", static_cast<int>(ExitCode::failed));
   } catch (const std::exception& error) {
     return cli::complain(error.what(), static_cast<int>(ExitCode::failed));
   }

@@ -14,7 +14,6 @@
 #include "base/standard_streams.h"
 #include "viz/app.h"
 #include "viz/offscreen.h"
-#include "viz/trace_source.h"
 #include "viz/window.h"
 
 namespace reattend::viz {
@@ -25,6 +24,7 @@ struct Options {
   std::filesystem::path screenshot, settings;
   std::string size = "1600x900";
   int layer = -1, head = -1, step = -1, position = -1, threads = 0, frames = 0;
+  double memory_gb = 2;
   bool light = false, force = false;
 };
 
@@ -49,8 +49,21 @@ void add_options(CLI::App& app, Options& options) {
   app.add_option("--threads", options.threads,
                  "Threads to re-simulate with; 0: as many as the processors that may be used")
       ->check(CLI::Range(0, 1024));
+  app.add_option("--memory", options.memory_gb,
+                 "GB that the window may hold of a trace; what does not fit is computed anew")
+      ->type_name("GB")
+      ->check(CLI::Range(0.001, 1e6))
+      ->capture_default_str();
   app.add_option("--frames", options.frames, "Close the window after this many frames")->check(CLI::Range(1, kMost));
   app.footer(kExamples);
+}
+
+std::shared_ptr<ReplaySource> open_trace(const std::filesystem::path& path) {
+  return make_replay_source(TraceReader::open(path));
+}
+
+Means means_of(const Options& options) {
+  return {.n_thread = options.threads, .memory = static_cast<int64_t>(options.memory_gb * 1e9)};
 }
 
 std::pair<int32_t, int32_t> parse_size(const std::string& text) {
@@ -109,7 +122,7 @@ void show_window(const Options& options, const Settings& settings) {
   const std::string layout = layout_file();
   const UiContexts contexts(system.scale());
   if (!layout.empty()) ImGui::GetIO().IniFilename = layout.c_str();
-  App app(trace_source(options.threads), &WindowSystem::wake);
+  App app(open_trace, &WindowSystem::wake, means_of(options));
   start(app, options, settings);
   Window window;
   window.run(app, options.frames);
@@ -127,7 +140,8 @@ void run(const Options& options) {
   if (options.screenshot.empty()) return show_window(options, settings);
   check_png_path(options.screenshot, options.force);
   const UiContexts contexts(1);
-  App app(trace_source(options.threads), [] {});
+  App app(
+      open_trace, [] {}, means_of(options));
   start(app, options, settings);
   take_screenshot(app, options);
 }

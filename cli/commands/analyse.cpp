@@ -12,6 +12,7 @@
 #include "cli/command.h"
 #include "cli/options/json_file.h"
 #include "cli/options/lists.h"
+#include "cli/options/memory_option.h"
 #include "cli/options/policy_options.h"
 #include "cli/reports/analyse.h"
 #include "policies/value_text.h"
@@ -25,6 +26,7 @@ namespace fs = std::filesystem;
 struct Options {
   std::string trace, what, layers, budgets, lags, strides, thresholds, json_file, csv, chart;
   PolicyOptions policy;
+  MemoryOption memory;
   double rho = 0.9, above = 0.01;
   int64_t top = 20;
   bool json = false, stale_alone = false, force = false;
@@ -158,7 +160,8 @@ void run(const Options& options, const Globals& globals) {
   const std::vector<fs::path> chart = files_in(options.chart, "--chart", chart_names, options.force);
 
   ThreadPool pool(globals.threads);
-  Replayer replayer(trace, pool, 0);  // every layer is looked at once, so none need be kept
+  Replayer replayer(trace, pool, options.memory.bytes());
+  replayer.keep_one_layer();  // each is looked at once
   warn(replayer.info());
   const StepData recorded = trace->steps();
   const AnalysisResult result =
@@ -227,6 +230,7 @@ void add_analyse(CLI::App& app, const Globals& globals) {
   command->add_option("--chart", options->chart, "Draw each analysis as SVG into this folder")->type_name("FOLDER");
   command->add_flag("--force", options->force, "Replace files that exist");
   options->policy.add_to(*command);
+  options->memory.add_to(*command);
   command->footer(
       "Examples:\n"
       "  reattend analyse trace.h5\n"

@@ -10,6 +10,7 @@
 #include "base/standard_streams.h"
 #include "cli/command.h"
 #include "cli/commands/traced_run.h"
+#include "cli/options/memory_option.h"
 #include "cli/reports/study.h"
 #include "engine/record/calibrate.h"
 #include "policies/policy_list.h"
@@ -26,6 +27,7 @@ struct Options {
   std::vector<std::string> traces, estimates;
   std::string out = "study", policies;
   EngineOptions engine;
+  MemoryOption memory;
   int32_t repeats = 2;
   bool no_mass = false, settings = false;
 };
@@ -201,7 +203,7 @@ void study_trace(const std::string& path, const Options& options, const Globals&
     prompt = std::move(old);
   }
   {
-    Replayer replayer(trace, pool);
+    Replayer replayer(trace, pool, options.memory.bytes());
     replay_missing(prompt, settings_for(options, info), replayer, progress, globals.cancel);
   }
   save(options, prompt);
@@ -325,6 +327,7 @@ void add_study(CLI::App& app, const Globals& globals) {
   command->add_flag("--no-mass", options->no_mass, "Do not measure recovered mass in the engine (most of the work)");
   command->add_flag("--settings", options->settings, "Also print every setting of every prompt");
   options->engine.add_to(*command);
+  options->memory.add_to(*command);
   options->engine.prompt_cache.add_to(*command);
   command->footer(
       "Examples:\n"

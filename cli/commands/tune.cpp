@@ -12,6 +12,7 @@
 #include "cli/commands/tune_inputs.h"
 #include "cli/options/calibration_option.h"
 #include "cli/options/lists.h"
+#include "cli/options/memory_option.h"
 #include "cli/options/policy_options.h"
 #include "cli/reports/results.h"
 #include "cli/reports/tune.h"
@@ -30,6 +31,7 @@ struct Options {
   int measure = 3, schedules = TuneOptions().n_schedule;
   TuneBounds bounds;
   PolicyOptions policy;
+  MemoryOption memory;
   EngineOptions engine;
   CalibrationOption calibration;
 };
@@ -105,11 +107,10 @@ void warn_of(const TraceInfo& info, bool tuned_on) {
 
 /// Each trace's share of the memory that one would have.
 std::vector<std::unique_ptr<Replayer>> make_replayers(std::span<const std::shared_ptr<TraceReader>> traces,  // [n]
-                                                      ThreadPool& pool) {
-  constexpr int64_t kBytes = int64_t{2} << 30;
+                                                      ThreadPool& pool, int64_t memory) {
   std::vector<std::unique_ptr<Replayer>> replayers;
   for (const std::shared_ptr<TraceReader>& trace : traces) {
-    replayers.push_back(std::make_unique<Replayer>(trace, pool, kBytes / static_cast<int64_t>(traces.size())));
+    replayers.push_back(std::make_unique<Replayer>(trace, pool, memory / static_cast<int64_t>(traces.size())));
   }
   return replayers;
 }
@@ -125,13 +126,14 @@ TuneResult tune_traces(const Options& options, const TuneOptions& what, const Tr
     engines.emplace(options.engine, traces, make_grid(what.grid, n_prompt), pool, progress, globals.cancel);
   }
   const auto measure = [&](const Settings& settings, size_t trace) { return engines->measure(settings, trace); };
-  std::vector<std::unique_ptr<Replayer>> replayers = make_replayers(std::span(traces).first(n_tuned), pool);
+  std::vector<std::unique_ptr<Replayer>> replayers =
+      make_replayers(std::span(traces).first(n_tuned), pool, options.memory.bytes());
   std::vector<Replayer*> tuned_on;
   for (const std::unique_ptr<Replayer>& each : replayers) tuned_on.push_back(each.get());
   TuneResult result = tune(tuned_on, what, engines ? MeasureFn(measure) : MeasureFn(), progress, globals.cancel);
   replayers.clear();
   for (size_t i = n_tuned; i < traces.size(); ++i) {
-    Replayer replayer(traces[i], pool);
+    Replayer replayer(traces[i], pool, options.memory.bytes());
     std::function<Measured(const Settings&)> measure_there;
     if (engines) measure_there = [&](const Settings& settings) { return measure(settings, i); };
     const auto& other = what.calibrations;
@@ -216,6 +218,7 @@ void add_tune(CLI::App& app, const Globals& globals) {
   command->add_option("--estimate", options->estimate, "What settings are ranked by [the tuner's in docs/study.md]")
       ->type_name("NAME");
   options->calibration.add_to(*command);
+  options->memory.add_to(*command);
   command
       ->add_option(
           "--verified", options->verified,

@@ -8,6 +8,7 @@
 #include "base/standard_streams.h"
 #include "cli/command.h"
 #include "cli/commands/traced_run.h"
+#include "cli/options/memory_option.h"
 #include "cli/options/policy_options.h"
 #include "cli/reports/results.h"
 #include "evals/verify.h"
@@ -19,6 +20,7 @@ namespace {
 struct Options {
   std::string trace, out;
   PolicyOptions policy;
+  MemoryOption memory;
   EngineOptions engine;
   int32_t repeats = 3;
   bool force = false;
@@ -104,7 +106,8 @@ void run(const Options& options, const Globals& globals) {
   if (!trace->info().warning.empty()) print_note("reattend: {}: {}\n", options.trace, trace->info().warning);
   options.policy.check_layers(settings, trace->info().n_layer);
   const ReplayResult replay =
-      Replayer(trace, pool).run({.settings = settings, .keep_sets = true, .estimates = true}, progress, globals.cancel);
+      Replayer(trace, pool, options.memory.bytes())
+          .run({.settings = settings, .keep_sets = true, .estimates = true}, progress, globals.cancel);
   TracedRun engine(options.engine, *trace, {settings}, pool, progress, globals.cancel);
   const bool calibrates = trace->info().n_step >= Calibrator::kFewestSteps;
   Calibrator calibrator(engine.backend(), engine.model(), engine.prefilled(), pool, trace->info().n_step);
@@ -143,6 +146,7 @@ void add_verify(CLI::App& app, const Globals& globals) {
   options->engine.add_to(*command);
   options->engine.prompt_cache.add_to(*command);
   options->policy.add_to(*command);
+  options->memory.add_to(*command);
   command->footer(
       "Examples:\n"
       "  reattend verify trace.h5 --settings reattend.toml\n"
