@@ -57,7 +57,7 @@ TEST_F(Program, MakesAPictureOfATraceFile) {
   const ProgramResult result = view({trace, "--screenshot", png, "--size", "1000x600", "--layer", "1", "--light"});
   EXPECT_EQ(result.code, 0) << result.err;
   EXPECT_EQ(read_all(png).substr(1, 3), "PNG");
-  expect_complaint({trace, "--screenshot", png}, 1, "--force");
+  expect_complaint({trace, "--screenshot", png}, 2, "--force");
 }
 
 TEST_F(Program, WhatIsNoTraceIsOneLineAndNoPicture) {
