@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/standard_streams.h"
 #include "cli/analyse_report.h"
 #include "cli/command.h"
 #include "cli/json_file.h"
@@ -130,12 +131,12 @@ nlohmann::json to_json(const AnalysisReport& report, const std::vector<Sheet>& s
 }
 
 void warn(const TraceInfo& info) {
-  if (!info.warning.empty()) fmt::print(stderr, "reattend: {}: {}\n", info.path.string(), info.warning);
+  if (!info.warning.empty()) print_note("reattend: {}: {}\n", info.path.string(), info.warning);
   if (info.settings.policy() == "full" || info.shadow) return;
-  fmt::print(stderr,
-             "reattend: {}: recorded under {}, whose errors are in its queries and keys; a full-attention trace says "
-             "more\n",
-             info.path.string(), info.settings.summary());
+  print_note(
+      "reattend: {}: recorded under {}, whose errors are in its queries and keys; a full-attention trace says "
+      "more\n",
+      info.path.string(), info.settings.summary());
 }
 
 void run(const Options& options, const Globals& globals) {
@@ -173,13 +174,13 @@ void run(const Options& options, const Globals& globals) {
   if (print_json || !options.json_file.empty()) {
     const std::string text = to_json(report, sheets).dump(1, ' ', false, nlohmann::json::error_handler_t::replace);
     if (!options.json_file.empty()) write_text_file(options.json_file, text + "\n", options.force);
-    if (print_json) fmt::print("{}\n", text);
+    if (print_json) print_out("{}\n", text);
   }
   if (print_json) return;
-  fmt::print("{}: {} prompt tokens, {} steps, {} of {} layers x {} KV heads\n", report.info.path.string(),
-             report.info.n_prompt, report.info.n_step, result.request.layers.size(), report.info.n_layer,
-             report.info.n_kv_head);
-  for (const Sheet& sheet : printed_sheets(report)) fmt::print("\n{}", to_table(sheet));
+  print_out("{}: {} prompt tokens, {} steps, {} of {} layers x {} KV heads\n", report.info.path.string(),
+            report.info.n_prompt, report.info.n_step, result.request.layers.size(), report.info.n_layer,
+            report.info.n_kv_head);
+  for (const Sheet& sheet : printed_sheets(report)) print_out("\n{}", to_table(sheet));
 }
 
 }  // namespace

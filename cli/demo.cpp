@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/standard_streams.h"
 #include "base/subprocess.h"
 #include "cli/command.h"
 #include "cli/demo_report.h"
@@ -99,7 +100,7 @@ struct Files {
 };
 
 void say(const Globals& globals, const std::string& line) {
-  if (!globals.json) fmt::print(stderr, "{}\n", line);
+  if (!globals.json) print_note("{}\n", line);
 }
 
 /// The front end's picture of the trace under the chosen settings; says why where there is none.
@@ -205,9 +206,9 @@ void run(const Options& options, const Globals& globals) {
 
   write_text_file(files.report, to_markdown(report), options.force);
   if (globals.json) {
-    fmt::print("{}\n", to_json(report).dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+    print_out("{}\n", to_json(report).dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
   } else {
-    fmt::print("{}", to_text(report));
+    print_out("{}", to_text(report));
   }
 }
 

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/standard_streams.h"
 #include "cli/command.h"
 #include "cli/model_options.h"
 #include "engine/model/gguf.h"
@@ -28,7 +29,7 @@ using Facts = nlohmann::ordered_json;
 
 void print(const Facts& facts, const bool as_json) {
   if (as_json) {
-    fmt::print("{}\n", facts.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+    print_out("{}\n", facts.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
     return;
   }
   for (const auto& [key, value] : facts.items()) {
@@ -38,12 +39,12 @@ void print(const Facts& facts, const bool as_json) {
                                       : fact.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
     };
     if (!value.is_object()) {
-      fmt::print("{:<22} {}\n", key, to_line({text(value), "", "", ""}));
+      print_out("{:<22} {}\n", key, to_line({text(value), "", "", ""}));
       continue;
     }
-    fmt::print("{}\n", key);
+    print_out("{}\n", key);
     for (const auto& [inner, fact] : value.items()) {
-      fmt::print("  {:<20} {}\n", to_line({inner, "", "", ""}), to_line({text(fact), "", "", ""}));
+      print_out("  {:<20} {}\n", to_line({inner, "", "", ""}), to_line({text(fact), "", "", ""}));
     }
   }
 }

@@ -1,17 +1,16 @@
 // The program `reattend`: a table of subcommands, and the one place where errors become exit codes.
-#include <cerrno>
-#include <csignal>
-#include <cstdio>
-#include <cstring>
 #include <exception>
 #include <new>
+#include <sstream>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <fmt/format.h>
 
 #include "base/error.h"
 #include "base/progress.h"
+#include "base/standard_streams.h"
 #include "base/subprocess.h"
 #include "cli/command.h"
 
@@ -69,9 +68,13 @@ void add_globals(CLI::App& app, Globals& globals) {
       ->type_name("STYLE");
 }
 
-/// One line on stderr; messages of libraries may have several.
-int complain(const std::string& message, const int code) {
-  fmt::print(stderr, "reattend: {}\n", to_line({message, "", "", ""}));
+/// One line on stderr; messages of libraries may have several. Where there is no memory for it, the code must do.
+int complain(const std::string_view message, const int code) noexcept {
+  try {
+    print_note("reattend: {}\n", to_line({std::string(message), "", "", ""}));
+  } catch (const std::exception&) {
+    write_note("reattend: out of memory\n");
+  }
   return code;
 }
 
@@ -95,8 +98,6 @@ int run_program(const int argc, char** argv) {
   app.fallthrough();  // global options may stand after the subcommand
   Globals globals;
   globals.cancel = cancel_on_signals();
-  // A file-size limit shall be an error of a write, as a full disk is, and not the end of the process.
-  std::signal(SIGXFSZ, SIG_IGN);
   for (int i = 0; i < argc; ++i) globals.command_line += (i > 0 ? " " : "") + shell_word(argv[i]);
   add_globals(app, globals);
   for (const auto& add : kCommands) add(app, globals);
@@ -104,17 +105,16 @@ int run_program(const int argc, char** argv) {
   try {
     app.parse(argc, argv);
     if (app.get_subcommands().empty()) {
-      fmt::print(stderr, "reattend: expected a command; see `reattend --help`\n");
-      return static_cast<int>(ExitCode::usage);
+      return complain("expected a command; see `reattend --help`", static_cast<int>(ExitCode::usage));
     }
-    if (std::fflush(stdout) != 0) {
-      fail({"standard output", "room to write", std::strerror(errno), "the numbers above may be cut off"});
-    }
-    return static_cast<int>(ExitCode::ok);
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
-    return complain_usage(app, error);
+    if (error.get_exit_code() != 0) return complain_usage(app, error);
+    std::ostringstream text;  // of --help or --version
+    app.exit(error, text, text);
+    write_out(text.str());
   }
+  flush_out();
+  return static_cast<int>(ExitCode::ok);
 }
 
 }  // namespace
@@ -122,8 +122,11 @@ int run_program(const int argc, char** argv) {
 
 int main(int argc, char** argv) {
   using namespace reattend;
+  prepare_standard_streams();
   try {
     return cli::run_program(argc, argv);
+  } catch (const ReaderGone&) {
+    end_without_reader();
   } catch (const Error& error) {
     return cli::complain(error.what(), static_cast<int>(error.code()));
   } catch (const Cancelled&) {

@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/standard_streams.h"
 
 namespace reattend::cli {
 namespace {
@@ -167,8 +168,7 @@ int32_t ModelOptions::n_ctx(const ModelShape& shape, const int64_t n_prompt, con
           "shorten the prompt, ask for fewer --steps" + std::string(ctx > 0 ? ", or raise --ctx" : ", or give --ctx")});
   }
   if (ctx > shape.n_ctx_train) {
-    fmt::print(stderr,
-               "reattend: warning: --ctx {} is beyond the {} positions the model was trained for; expect worse text\n",
+    print_note("reattend: warning: --ctx {} is beyond the {} positions the model was trained for; expect worse text\n",
                ctx, shape.n_ctx_train);
   }
   return static_cast<int32_t>(n_prompt + n_step);

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/standard_streams.h"
 #include "cli/command.h"
 #include "cli/model_options.h"
 #include "cli/policy_options.h"
@@ -44,7 +45,7 @@ std::string calibration_doubt(const std::string& path, double ms) {
 void run(const Options& options, const Globals& globals) {
   const Settings settings = options.policy.settings();
   if (const std::string parts = parts_beside(options.out); !parts.empty()) {
-    fmt::print(stderr, "reattend: {}: {}\n", options.out, parts);
+    print_note("reattend: {}: {}\n", options.out, parts);
   }
   const Model model = Model::open(find_model(options.model.model));
   options.policy.check_layers(settings, model.shape().n_layer);
@@ -95,18 +96,18 @@ void run(const Options& options, const Globals& globals) {
     if (!recording.uncalibrated.empty()) json["uncalibrated"] = recording.uncalibrated;
     if (!doubt.empty()) json["calibration_doubt"] = doubt;
     PromptCacheOption::report(recording.prefilled, json);
-    fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+    print_out("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
   } else {
-    fmt::print("{}\n", text);
-    std::fflush(stdout);
-    fmt::print(stderr,
-               "\n{}\nrecord   {} steps under {}  {:.2f} ms/token, {:.2f} with what recording adds (+{:.0f} %)\n"
-               "trace    {}  {:.1f} MB{}\n",
-               options.prompt_cache.line(recording.prefilled), n_step, settings.summary(), ms, wall_ms,
-               ms > 0 ? 100 * (wall_ms / ms - 1) : 0, options.out, static_cast<double>(bytes) / 1e6,
-               globals.cancel.raised() ? "  (stopped early; finished steps are in it)" : "");
-    if (!recording.uncalibrated.empty()) fmt::print(stderr, "calibration  {}\n", recording.uncalibrated);
-    if (!doubt.empty()) fmt::print(stderr, "calibration  {}\n", doubt);
+    print_out("{}\n", text);
+    flush_out();
+    print_note(
+        "\n{}\nrecord   {} steps under {}  {:.2f} ms/token, {:.2f} with what recording adds (+{:.0f} %)\n"
+        "trace    {}  {:.1f} MB{}\n",
+        options.prompt_cache.line(recording.prefilled), n_step, settings.summary(), ms, wall_ms,
+        ms > 0 ? 100 * (wall_ms / ms - 1) : 0, options.out, static_cast<double>(bytes) / 1e6,
+        globals.cancel.raised() ? "  (stopped early; finished steps are in it)" : "");
+    if (!recording.uncalibrated.empty()) print_note("calibration  {}\n", recording.uncalibrated);
+    if (!doubt.empty()) print_note("calibration  {}\n", doubt);
   }
   if (globals.cancel.raised()) throw Cancelled{};
 }

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "base/standard_streams.h"
 #include "cli/calibration_option.h"
 #include "cli/command.h"
 #include "cli/lists.h"
@@ -29,7 +30,7 @@ void replay(const ReplayOptions& options, const Globals& globals) {
   Replayer replayer(trace, pool);
   TraceInfo info = replayer.info();
   info.calibration = times.calibration;
-  if (!info.warning.empty()) fmt::print(stderr, "reattend: {}: {}\n", options.trace, info.warning);
+  if (!info.warning.empty()) print_note("reattend: {}: {}\n", options.trace, info.warning);
   const ReplayRequest request = {.settings = settings,
                                  .layers = parse_layers(options.layers, info.n_layer),
                                  .output_error = !options.no_output_error,
@@ -39,9 +40,9 @@ void replay(const ReplayOptions& options, const Globals& globals) {
   if (globals.json) {
     nlohmann::json json = to_json(result, info);
     json["times"] = times.json;
-    fmt::print("{}\n", json.dump(2));
+    print_out("{}\n", json.dump(2));
   } else {
-    fmt::print("{}times: {}\n", to_table(result, info), times.text);
+    print_out("{}times: {}\n", to_table(result, info), times.text);
   }
 }
 

@@ -1,11 +1,11 @@
 // `reattend run`: generates text under a policy and prints the numbers that can't flatter.
-#include <cstdio>
 #include <string>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/standard_streams.h"
 #include "cli/command.h"
 #include "cli/model_options.h"
 #include "cli/policy_options.h"
@@ -89,18 +89,18 @@ void print_json(const RunReport& report, const CachedPrefill& prefilled) {
                          {"stopped", report.stopped},
                          {"text", report.text}};
   PromptCacheOption::report(prefilled, json);
-  fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+  print_out("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 
 void print_lines(const RunReport& report, const std::string& prefill_line) {
-  fmt::print(stderr, "\n{}\n", prefill_line);
+  print_note("\n{}\n", prefill_line);
   const std::string stream =
       report.stream_gbps > 0 ? fmt::format(" ({:.0f} % of stream {:.1f})", 100 * report.of_stream(), report.stream_gbps)
                              : std::string();
-  fmt::print(stderr, "decode   {} tokens  {:.1f} tok/s  {:.2f} ms/token  {:.1f} GB/s{}  recycled {:.0f} %  #{:016x}\n",
+  print_note("decode   {} tokens  {:.1f} tok/s  {:.2f} ms/token  {:.1f} GB/s{}  recycled {:.0f} %  #{:016x}\n",
              report.n_step, report.tokens_per_second(), report.ms_per_token(), report.gbps(), stream,
              100 * report.partial, report.logits_hash);
-  fmt::print(stderr, "policy   {}  {:.0f} positions attended to per step and head\n", report.policy, report.positions);
+  print_note("policy   {}  {:.0f} positions attended to per step and head\n", report.policy, report.positions);
 }
 
 void list_policies(const Globals& globals) {
@@ -115,10 +115,10 @@ void list_policies(const Globals& globals) {
                       {"cost", policy.cost}});
       continue;
     }
-    fmt::print("{}\n  keeps   {}\n  reads   {}\n  memory  {}\n  cost    {}\n  source  {}\n", policy.name, policy.keeps,
-               policy.reads, policy.memory, policy.cost, policy.source);
+    print_out("{}\n  keeps   {}\n  reads   {}\n  memory  {}\n  cost    {}\n  source  {}\n", policy.name, policy.keeps,
+              policy.reads, policy.memory, policy.cost, policy.source);
   }
-  if (globals.json) fmt::print("{}\n", list.dump());
+  if (globals.json) print_out("{}\n", list.dump());
 }
 
 void run(const RunOptions& options, const Globals& globals) {
@@ -149,8 +149,8 @@ void run(const RunOptions& options, const Globals& globals) {
   const auto show = [&report, &globals](const std::string& text) {
     report.text += text;
     if (globals.json) return;
-    fmt::print("{}", text);
-    std::fflush(stdout);
+    print_out("{}", text);
+    flush_out();
   };
   StepCounter counter;
   std::vector<Observer*> observers = {&counter};
@@ -185,8 +185,8 @@ void run(const RunOptions& options, const Globals& globals) {
   if (globals.json) {
     print_json(report, prefilled);
   } else {
-    fmt::print("\n");
-    std::fflush(stdout);
+    print_out("\n");
+    flush_out();
     print_lines(report, options.prompt_cache.line(prefilled));
   }
   if (report.stopped) throw Cancelled{};

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/standard_streams.h"
 #include "cli/command.h"
 #include "cli/study_report.h"
 #include "cli/traced_run.h"
@@ -63,7 +64,7 @@ std::vector<Settings> settings_for(const Options& options, const TraceInfo& info
       out.push_back(each);
     } catch (const Error& error) {
       if (chosen) throw Error(fmt::format("{}: {}", each.summary(), error.what()), error.code());
-      fmt::print(stderr, "reattend: left out: {}: {}\n", each.summary(), error.what());
+      print_note("reattend: left out: {}: {}\n", each.summary(), error.what());
     }
   }
   if (out.empty()) fail_usage({"--policies", "at least one setting besides full", "none", ""});
@@ -183,7 +184,7 @@ void study_trace(const std::string& path, const Options& options, const Globals&
   ThreadPool pool(globals.threads);
   const std::shared_ptr<TraceReader> trace = TraceReader::open(path);
   const TraceInfo& info = trace->info();
-  if (!info.warning.empty()) fmt::print(stderr, "reattend: {}: {}\n", path, info.warning);
+  if (!info.warning.empty()) print_note("reattend: {}: {}\n", path, info.warning);
   StudyPrompt prompt = {.name = fs::path(path).stem().string(),
                         .trace = path,
                         .fingerprint = fingerprint(*trace),
@@ -258,9 +259,9 @@ void report(const Options& options, const Globals& globals) {
   write_text_file(folder / "scatter.svg", to_svg(scatter(all, shown)), true);
   write_text_file(folder / "predicted.svg", to_svg(predicted_chart(all)), true);
   if (globals.json) {
-    fmt::print("{}\n", study_to_json(all).dump(1));
+    print_out("{}\n", study_to_json(all).dump(1));
   } else {
-    fmt::print("{}\nwritten to {}: study.md, scatter.svg, predicted.svg\n", text, options.out);
+    print_out("{}\nwritten to {}: study.md, scatter.svg, predicted.svg\n", text, options.out);
   }
 }
 
@@ -290,8 +291,7 @@ void study(const Options& options, const Globals& globals) {
   try {
     for (const std::string& path : options.traces) study_trace(path, options, globals, progress);
   } catch (const Cancelled&) {
-    fmt::print(stderr, "reattend: stopped; what was measured is in {} and the same command goes on from there\n",
-               options.out);
+    print_note("reattend: stopped; what was measured is in {} and the same command goes on from there\n", options.out);
     throw;
   }
   report(options, globals);

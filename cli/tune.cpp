@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/standard_streams.h"
 #include "cli/calibration_option.h"
 #include "cli/command.h"
 #include "cli/lists.h"
@@ -94,12 +95,12 @@ void write_report(const Options& options, const TuneResult& result, bool on_pape
 
 void warn_of(const TraceInfo& info, bool tuned_on) {
   const std::string path = info.path.string();
-  if (!info.warning.empty()) fmt::print(stderr, "reattend: {}: {}\n", path, info.warning);
+  if (!info.warning.empty()) print_note("reattend: {}: {}\n", path, info.warning);
   if (!tuned_on || info.settings.policy() == "full" || info.shadow) return;
-  fmt::print(stderr,
-             "reattend: {}: recorded under {}, whose errors are in its queries and keys; a full-attention trace tunes "
-             "better\n",
-             path, info.settings.summary());
+  print_note(
+      "reattend: {}: recorded under {}, whose errors are in its queries and keys; a full-attention trace tunes "
+      "better\n",
+      path, info.settings.summary());
 }
 
 /// Each trace's share of the memory that one would have.
@@ -168,13 +169,13 @@ void run(const Options& options, const Globals& globals) {
     json["times"] = times.json;
     json["settings_file"] = options.out;
     if (!options.report.empty()) json["report"] = options.report;
-    fmt::print("{}\n", json.dump(2));
+    print_out("{}\n", json.dump(2));
   } else {
-    fmt::print("{}times: {}\nwritten to {}\n", to_table(result), result.times_from, options.out);
+    print_out("{}times: {}\nwritten to {}\n", to_table(result), result.times_from, options.out);
   }
   if (options.report.empty()) return;
   write_report(options, result, times.on_paper, globals);  // last: what was found has been printed if this fails
-  if (!globals.json) fmt::print("report in {}\n", options.report);
+  if (!globals.json) print_out("report in {}\n", options.report);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/standard_streams.h"
 #include "cli/command.h"
 #include "cli/policy_options.h"
 #include "cli/traced_run.h"
@@ -100,7 +101,7 @@ void run(const Options& options, const Globals& globals) {
   ThreadPool pool(globals.threads);
   const ProgressFn progress = make_progress(globals.progress);
   const std::shared_ptr<TraceReader> trace = TraceReader::open(options.trace);
-  if (!trace->info().warning.empty()) fmt::print(stderr, "reattend: {}: {}\n", options.trace, trace->info().warning);
+  if (!trace->info().warning.empty()) print_note("reattend: {}: {}\n", options.trace, trace->info().warning);
   options.policy.check_layers(settings, trace->info().n_layer);
   const ReplayResult replay =
       Replayer(trace, pool).run({.settings = settings, .keep_sets = true, .estimates = true}, progress, globals.cancel);
@@ -117,11 +118,11 @@ void run(const Options& options, const Globals& globals) {
   const nlohmann::json json = to_json(found, options.trace);
   if (!options.out.empty()) write_text_file(options.out, json.dump(1) + "\n", options.force);
   if (globals.json) {
-    fmt::print("{}\n", json.dump(1));
+    print_out("{}\n", json.dump(1));
   } else {
-    fmt::print("{}", to_text(found, options.trace));
+    print_out("{}", to_text(found, options.trace));
     if (!options.out.empty())
-      fmt::print("written to {}; `reattend tune --verified {}` uses it\n", options.out, options.out);
+      print_out("written to {}; `reattend tune --verified {}` uses it\n", options.out, options.out);
   }
 }
 

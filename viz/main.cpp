@@ -2,6 +2,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <sstream>
 #include <thread>
 
 #include <fmt/format.h>
@@ -9,6 +10,7 @@
 #include <CLI/CLI.hpp>
 
 #include "base/error.h"
+#include "base/standard_streams.h"
 #include "viz/app.h"
 #include "viz/offscreen.h"
 #include "viz/trace_source.h"
@@ -80,7 +82,7 @@ void take_screenshot(App& app, const Options& options) {
   }
   if (!app.session().replay_error().empty()) throw Error(app.session().replay_error());
   write_png(host.read(), options.screenshot, options.force);
-  fmt::print("{}\n", options.screenshot.string());
+  print_out("{}\n", options.screenshot.string());
 }
 
 /// Where the window's layout is remembered; empty where there is no place for it.
@@ -133,21 +135,31 @@ void run(const Options& options) {
 
 int main(int argc, char** argv) {
   using namespace reattend;
+  prepare_standard_streams();
   CLI::App app("Looks at recorded decodes and tunes cache policies on them.", "reattend-view");
   app.set_version_flag("--version", "reattend-view " REATTEND_VERSION);
   viz::Options options;
   viz::add_options(app, options);
   const auto complain = [](const std::string& line, ExitCode code) {
-    fmt::print(stderr, "reattend-view: {}\n", line);
+    print_note("reattend-view: {}\n", line);
     return static_cast<int>(code);
   };
   try {
-    app.parse(argc, argv);
-    viz::run(options);
-    return 0;
-  } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);
-    return complain(std::string(error.what()) + "; see `reattend-view --help`", ExitCode::usage);
+    try {
+      app.parse(argc, argv);
+      viz::run(options);
+    } catch (const CLI::ParseError& error) {
+      if (error.get_exit_code() != 0) {
+        return complain(std::string(error.what()) + "; see `reattend-view --help`", ExitCode::usage);
+      }
+      std::ostringstream text;  // of --help or --version
+      app.exit(error, text, text);
+      write_out(text.str());
+    }
+    flush_out();
+    return static_cast<int>(ExitCode::ok);
+  } catch (const ReaderGone&) {
+    end_without_reader();
   } catch (const Error& error) {
     return complain(error.what(), error.code());
   } catch (const std::exception& error) {
