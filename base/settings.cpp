@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <fstream>
 #include <set>
 #include <sstream>
 
@@ -13,13 +12,14 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "base/value_text.h"
 
 namespace reattend {
 namespace {
 
 /// A settings file is a page of text; anything longer is another file.
-constexpr std::uintmax_t kMostBytes = 1 << 20;
+constexpr size_t kMostBytes = 1 << 20;
 
 /// The names that the parameter table knows; `full` takes no parameter.
 std::set<std::string_view> policy_names() {
@@ -273,25 +273,11 @@ nlohmann::json Settings::to_json() const {
 }
 
 Settings Settings::from_toml_file(const std::filesystem::path& path) {
-  std::error_code error;
-  const std::uintmax_t size = std::filesystem::file_size(path, error);
-  if (error || !std::filesystem::is_regular_file(path)) {
-    fail({.where = path.string(),
-          .expected = "a settings file",
-          .got = error ? error.message() : "something else",
-          .remedy = "`reattend tune` writes one"});
-  }
-  if (size > kMostBytes) {
-    fail({.where = path.string(),
-          .expected = fmt::format("a settings file of at most {} bytes", kMostBytes),
-          .got = fmt::format("{} bytes", size),
-          .remedy = {}});
-  }
-  std::string text(size, '\0');
-  std::ifstream file(path, std::ios::binary);
-  file.read(text.data(), static_cast<std::streamsize>(size));
-  if (!file) fail({.where = path.string(), .expected = "a readable file", .got = "a read error", .remedy = {}});
-  return from_toml(text, path.string());
+  const Complaint wanted = {.where = path.string(),
+                            .expected = fmt::format("a settings file of at most {} bytes", kMostBytes),
+                            .got = {},
+                            .remedy = "`reattend tune` writes one"};
+  return from_toml(read_text(path, wanted, kMostBytes), path.string());
 }
 
 Settings Settings::from_toml(std::string_view text, const std::string& where) {

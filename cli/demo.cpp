@@ -38,19 +38,6 @@ constexpr const char* kIntroduction = "Here is a part of a longer work:\n\n";
 constexpr const char* kQuestion =
     "\n\nCan you write a short story about a programmer that uses some of the words above?";
 
-std::string read_text(const std::string& path) {
-  std::error_code ignored;
-  std::ifstream file(path, std::ios::binary);
-  if (!file || fs::is_directory(path, ignored)) {
-    fail({.where = path,
-          .expected = "a text file that can be read",
-          .got = file ? "a folder" : "none",
-          .remedy = "give one with --text"});
-  }
-  const std::string bytes(std::istreambuf_iterator<char>(file), {});
-  return to_utf8(bytes);
-}
-
 /// Byte offset of the first line that begins at or after character `n`; the beginning where the text is too short to
 /// leave a prompt's worth behind it.
 size_t line_after(const std::string& text, int64_t n, size_t wanted) {
@@ -133,9 +120,12 @@ void run(const Options& options, const Globals& globals) {
   fs::create_directories(options.out, made);
   if (made) fail({.where = options.out, .expected = "a folder that can be made", .got = made.message()});
 
+  constexpr size_t kLongestText = size_t{1} << 30;
+  const std::string text = read_text(
+      options.text, {.where = options.text, .expected = "a text file", .remedy = "give one with --text"}, kLongestText);
   const Model model = Model::open(find_model(options.model.model));
   const Tokenizer tokenizer(model.file());
-  const std::vector<int32_t> prompt = make_prompt(tokenizer, read_text(options.text), options);
+  const std::vector<int32_t> prompt = make_prompt(tokenizer, to_utf8(text), options);
   const int32_t n_ctx = options.model.n_ctx(model.shape(), static_cast<int64_t>(prompt.size()), options.steps);
   ThreadPool pool(globals.threads);
   Backend backend = make_backend(options.model.backend(), model, pool);

@@ -1,5 +1,7 @@
 // `reattend info`: what a model file, a trace or this machine is.
 #include <array>
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -117,6 +119,7 @@ enum class FileKind { model, trace, unknown };
 FileKind kind_of(const std::filesystem::path& path) {
   std::array<char, 8> magic{};
   std::ifstream in(path, std::ios::binary);
+  if (!in) fail({path.string(), "a readable file", std::strerror(errno), ""});
   in.read(magic.data(), magic.size());
   const std::string_view bytes(magic.data(), static_cast<size_t>(in.gcount()));
   if (bytes.starts_with("GGUF")) return FileKind::model;

@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -76,8 +75,9 @@ fs::path file_of(const Options& options, const std::string& name) {
 }
 
 StudyPrompt read_prompt(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return study_prompt_from_json(nlohmann::json::parse(in, nullptr, false), path.string());
+  constexpr size_t kMostBytes = size_t{1} << 28;
+  const std::string text = read_text(path, {.where = path.string(), .expected = "a study's results"}, kMostBytes);
+  return study_prompt_from_json(nlohmann::json::parse(text, nullptr, false), path.string());
 }
 
 void save(const Options& options, const StudyPrompt& prompt) {
@@ -286,6 +286,9 @@ void study(const Options& options, const Globals& globals) {
           .expected = "a folder",
           .got = made ? made.message() : "a file",
           .remedy = ""});
+  }
+  for (const std::string& path : options.traces) {
+    refuse_to_replace_by_text(file_of(options, fs::path(path).stem().string()), true);
   }
   const ProgressFn progress = make_progress(globals.progress);
   try {
