@@ -187,7 +187,12 @@ int64_t Settings::count(std::string_view key, int layer, int64_t n_prompt) const
   const Value value = at_layer(get(key), layer);
   if (const auto* fraction = std::get_if<std::string>(&value)) {
     if (*fraction == "auto") throw Error(fmt::format("settings: {} follows from other parameters", key));
-    return std::max<int64_t>(1, n_prompt / std::stoll(fraction->substr(2)));
+    const int64_t n = fraction_of(*fraction, n_prompt);
+    if (n > 0) return n;
+    fail_usage({.where = std::string(key),
+                .expected = fmt::format("a fraction of the prompt that is at least 1 of its {} tokens", n_prompt),
+                .got = fmt::format("{}, which is 0", *fraction),
+                .remedy = "give a larger fraction, a number, or a longer prompt"});
   }
   return std::get<int64_t>(value);
 }

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/standard_streams.h"
+#include "base/value_text.h"
 #include "cli/analyse_report.h"
 #include "cli/command.h"
 #include "cli/json_file.h"
@@ -50,8 +51,8 @@ std::set<Analysis> parse_what(const std::string& text) {
   return out;
 }
 
-/// K is an eighth of the prompt unless somebody says otherwise.
-Settings settings_of(const Options& options) {
+/// K is an eighth of the prompt unless somebody says otherwise, of one shorter than that its one position.
+Settings settings_of(const Options& options, int32_t n_prompt) {
   Settings settings = options.policy.settings();
   if (!find_parameter("K")->taken_by(settings.policy())) {
     fail_usage({.where = "--policy",
@@ -59,7 +60,10 @@ Settings settings_of(const Options& options) {
                 .got = settings.policy(),
                 .remedy = "full attention loses nothing"});
   }
-  if (options.policy.file.empty() && !options.policy.given.contains("K")) settings.set("K", std::string("L/8"));
+  if (options.policy.file.empty() && !options.policy.given.contains("K")) {
+    const std::string eighth = "L/8";
+    settings.set("K", fraction_of(eighth, n_prompt) > 0 ? Value{eighth} : Value{int64_t{1}});
+  }
   return settings;
 }
 
@@ -77,7 +81,7 @@ std::vector<int32_t> budgets_of(const std::string& text, int32_t n_prompt) {
 
 AnalysisRequest request_of(const Options& options, const TraceInfo& info) {
   AnalysisRequest out = {.what = parse_what(options.what),
-                         .settings = settings_of(options),
+                         .settings = settings_of(options, info.n_prompt),
                          .layers = parse_layers(options.layers, info.n_layer),
                          .budgets = budgets_of(options.budgets, info.n_prompt),
                          .lags = parse_counts("--lags", options.lags),

@@ -120,8 +120,9 @@ TuneResult tune_traces(const Options& options, const TuneOptions& what, const Tr
   const size_t n_tuned = options.traces.size();
   std::optional<TuneEngines> engines;
   if (!options.engine.model.empty()) {
-    engines.emplace(options.engine, traces, make_grid(what.grid, traces.front()->info()), pool, progress,
-                    globals.cancel);
+    int32_t n_prompt = traces.front()->info().n_prompt;
+    for (const auto& each : traces) n_prompt = std::min(n_prompt, each->info().n_prompt);
+    engines.emplace(options.engine, traces, make_grid(what.grid, n_prompt), pool, progress, globals.cancel);
   }
   const auto measure = [&](const Settings& settings, size_t trace) { return engines->measure(settings, trace); };
   std::vector<std::unique_ptr<Replayer>> replayers = make_replayers(std::span(traces).first(n_tuned), pool);
