@@ -77,6 +77,10 @@ void run(const Options& options, const Globals& globals) {
                                          pool, make_progress(globals.progress), globals.cancel);
 
   const size_t n_step = recording.run.tokens.size();
+  const StepRange steps = options.storage.range();
+  const auto n_asked = static_cast<size_t>(steps.last - steps.first + 1);
+  const bool ended = n_step < n_asked && !globals.cancel.raised();
+  const std::string end = fmt::format("the model ended its text after {} of {} steps", n_step, n_asked);
   const auto per_step = [&](double seconds) { return n_step > 0 ? seconds * 1e3 / static_cast<double>(n_step) : 0; };
   const double ms = per_step(recording.run.seconds), wall_ms = per_step(recording.run.wall_seconds);
   const uintmax_t bytes = std::filesystem::file_size(options.out);
@@ -92,6 +96,7 @@ void run(const Options& options, const Globals& globals) {
                            {"wall_ms_per_token", wall_ms},
                            {"logits_hash", fmt::format("{:016x}", recording.run.logits_hash)},
                            {"stopped", globals.cancel.raised()},
+                           {"ended", ended},
                            {"text", text}};
     if (!recording.uncalibrated.empty()) json["uncalibrated"] = recording.uncalibrated;
     if (!doubt.empty()) json["calibration_doubt"] = doubt;
@@ -110,6 +115,14 @@ void run(const Options& options, const Globals& globals) {
     if (!doubt.empty()) print_note("calibration  {}\n", doubt);
   }
   if (globals.cancel.raised()) throw Cancelled{};
+  if (!ended) return;
+  if (n_step == 0) {
+    fail({.where = options.out,
+          .expected = "at least one decode step",
+          .got = "none: " + end,
+          .remedy = "--ignore-end goes on; the trace holds the prompt alone"});
+  }
+  print_note("reattend: {}: {}; --ignore-end goes on\n", options.out, end);
 }
 
 }  // namespace

@@ -58,6 +58,7 @@ struct RunReport {
   double stream_gbps = 0;  ///< 0: not measured
   uint64_t logits_hash = 0;
   bool stopped = false;
+  bool ended = false;  ///< the model's own end came before the last step asked for
 
   double tokens_per_second() const { return decode_seconds > 0 ? static_cast<double>(n_step) / decode_seconds : 0; }
   double ms_per_token() const { return n_step > 0 ? decode_seconds * 1e3 / static_cast<double>(n_step) : 0; }
@@ -87,6 +88,7 @@ void print_json(const RunReport& report, const CachedPrefill& prefilled) {
                          {"positions", report.positions},
                          {"logits_hash", fmt::format("{:016x}", report.logits_hash)},
                          {"stopped", report.stopped},
+                         {"ended", report.ended},
                          {"text", report.text}};
   PromptCacheOption::report(prefilled, json);
   print_out("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
@@ -100,6 +102,7 @@ void print_lines(const RunReport& report, const std::string& prefill_line) {
   print_note("decode   {} tokens  {:.1f} tok/s  {:.2f} ms/token  {:.1f} GB/s{}  recycled {:.0f} %  #{:016x}\n",
              report.n_step, report.tokens_per_second(), report.ms_per_token(), report.gbps(), stream,
              100 * report.partial, report.logits_hash);
+  if (report.ended) print_note("end      the model's own, after {} tokens; --ignore-end goes on\n", report.n_step);
   print_note("policy   {}  {:.0f} positions attended to per step and head\n", report.policy, report.positions);
 }
 
@@ -180,6 +183,7 @@ void run(const RunOptions& options, const Globals& globals) {
   report.positions = counter.positions();
   report.logits_hash = generated.logits_hash;
   report.stopped = globals.cancel.raised();
+  report.ended = report.n_step < options.steps && !report.stopped;
   prefilled.sequence.reset(), backend = {};  // the stream is measured with 256 MB, which need not come on top
   if (!report.stopped) report.stream_gbps = cpu::stream_gbps(pool, kStreamSeconds).best;
   if (globals.json) {

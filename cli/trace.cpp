@@ -120,7 +120,7 @@ void check(const std::string& file, int32_t n_row, const Globals& globals) {
   if (found.problems.empty()) return;
   fail({.where = file,
         .expected = "a sound trace",
-        .got = fmt::format("{} problems", found.problems.size()),
+        .got = fmt::format("{} problem{}", found.problems.size(), found.problems.size() == 1 ? "" : "s"),
         .remedy = "a recording that was cut off: `reattend trace repair`; otherwise record again"});
 }
 

@@ -25,11 +25,11 @@ Model open_model(const EngineOptions& options, const TraceInfo& info) {
   Model model = Model::open(find_model(options.model.empty() ? std::string(kDefaultModel) : options.model));
   const std::string recorded = info.attribute("model_sha256");
   if (!recorded.empty() && recorded != model.sha256()) {
-    fail({.where = info.path.string(),
-          .expected = fmt::format("a trace of {}", model.path().string()),
-          .got =
-              fmt::format("one of another file ({}, SHA-256 {}...)", info.attribute("model"), recorded.substr(0, 12)),
-          .remedy = "name the model it was recorded with by --model"});
+    fail(
+        {.where = info.path.string(),
+         .expected = fmt::format("a trace of {}", model.path().string()),
+         .got = fmt::format("one of another file ({}, SHA-256 {}...)", info.attribute("model"), recorded.substr(0, 12)),
+         .remedy = "name the model it was recorded with by --model"});
   }
   return model;
 }
@@ -37,12 +37,7 @@ Model open_model(const EngineOptions& options, const TraceInfo& info) {
 CachedPrefill prefill_trace(const EngineOptions& options, TraceReader& trace, const std::vector<Settings>& policies,
                             Backend& backend, const Model& model, const ProgressFn& progress, const Cancel& cancel) {
   const TraceInfo& info = trace.info();
-  if (info.n_step < 1) {
-    fail({.where = info.path.string(),
-          .expected = "at least one decode step",
-          .got = "none",
-          .remedy = "record with --steps 1 or more"});
-  }
+  check_has_steps(info);
   std::vector<int32_t> prompt = trace.tokens();
   prompt.resize(static_cast<size_t>(info.n_prompt));
   return options.prompt_cache.prefill(backend, model, prompt,

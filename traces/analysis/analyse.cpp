@@ -147,12 +147,7 @@ int32_t own_lag(const Settings& recycled, int32_t layer, std::span<const int32_t
 AnalysisResult analyse(Replayer& replayer, const StepData& recorded, const AnalysisRequest& request,
                        ThreadPool& threads, const ProgressFn& progress, const Cancel& cancel) {
   const TraceInfo& info = replayer.info();
-  if (info.n_step == 0) {
-    fail({.where = info.path.string(),
-          .expected = "at least one decode step",
-          .got = "none",
-          .remedy = "record with --steps 1 or more"});
-  }
+  check_has_steps(info);
   AnalysisResult out{.request = request, .recycled = recycled_of(request.settings)};
   fill_in(out.request, info);
   out.recycled.check_against_model(info.n_layer);

@@ -207,12 +207,7 @@ ReplayResult Replayer::run(const ReplayRequest& request, const ProgressFn& progr
                            const LayerFn& on_layer) {
   State& state = *state_;
   const TraceInfo& info = state.info;
-  if (info.n_step == 0) {
-    fail({.where = info.path.string(),
-          .expected = "at least one decode step",
-          .got = "none",
-          .remedy = "record with --steps 1 or more"});
-  }
+  check_has_steps(info);
   const std::unique_ptr<Policy> policy = make_policy(request.settings, state.shape());
   state.check_needs(*policy, request.settings);
   const std::vector<int32_t> layers = state.layers_of(request);
