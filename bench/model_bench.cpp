@@ -7,7 +7,9 @@
 #include <optional>
 
 #include "base/error.h"
+#include "base/standard_streams.h"
 #include "bench/peer.h"
+#include "kernels/cpu/ops.h"
 #include "kernels/cpu/stream.h"
 #include "policies/policy_list.h"
 
@@ -157,9 +159,9 @@ class Bench {
     check(options, model_.shape());
     backend_ = make_backend(options.backend, model_, pool_);
     report_ = {.model = model_.path().filename().string(),
-               .cpu = std::string(cpu::target_name()),
+               .cpu = std::string(Cpu::target_name()),
                .kv = std::string(name_of(options.backend.kv)),
-               .activations = options.backend.activations == cpu::Activations::q8 ? "q8" : "f32",
+               .activations = std::string(name_of(options.backend.activations)),
                .peer = options.peer,
                .threads = pool_.n_thread(),
                .repeats = options.repeats};

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/standard_streams.h"
 #include "bench/peer.h"
 #include "cli/command.h"
 #include "cli/options/json_file.h"
@@ -78,9 +79,9 @@ void finish(const Report& report, const Options& options, const Globals& globals
   if (!options.json_file.empty()) write_text_file(options.json_file, json + "\n", options.force);
   if (!options.chart.empty()) write_chart(to_chart(report), options.chart, options.force);
   if (globals.json || (options.json && options.json_file.empty())) {
-    fmt::print("{}\n", json);
+    print_out("{}\n", json);
   } else {
-    fmt::print("{}", to_text(report));
+    print_out("{}", to_text(report));
   }
   if (report.stopped) throw Cancelled{};
   if constexpr (requires { report.peer_failure; }) {
@@ -104,7 +105,7 @@ void run(Options& options, const Globals& globals) {
   }
   ModelBenchOptions& bench = options.bench;
   bench.model = find_model(options.model.model), bench.backend = options.model.backend(), bench.ctx = options.model.ctx;
-  bench.tell = [](const std::string& notice) { fmt::print(stderr, "reattend: {}\n", notice); };
+  bench.tell = [](const std::string& notice) { print_note("reattend: {}\n", notice); };
   bench.threads = globals.threads, bench.progress = make_progress(globals.progress), bench.cancel = globals.cancel;
   finish(bench_model(bench), options, globals);
 }

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/standard_streams.h"
 #include "cli/command.h"
 #include "cli/options/model_options.h"
 #include "cli/reports/calibrate.h"
@@ -44,10 +45,10 @@ std::string unlike(const TraceInfo& info, const Model& model, const std::string&
 void list_gpus(const Globals& globals) {
   const Table gpus = gpus_table();
   if (globals.json) {
-    fmt::print("{}\n", json_text({{"measured", false}, {"share", kPaperShare}, {gpus.name, to_json(gpus)}}, 1));
+    print_out("{}\n", json_text({{"measured", false}, {"share", kPaperShare}, {gpus.name, to_json(gpus)}}, 1));
     return;
   }
-  fmt::print(
+  print_out(
       "By their data sheets, for `--on-paper`; nothing here was measured.\n\n{}\nTimes on paper are bytes over {:.0f} % of "
       "that rate, without launches and choosing.\n",
       to_text(gpus), 100 * kPaperShare);
@@ -80,14 +81,14 @@ void run(const Options& options, const Globals& globals) {
   if (!options.out.empty()) write_text_file(options.out, json_text(json, 1) + "\n", options.force);
   if (globals.json) {
     if (!options.trace.empty()) json["in_trace"] = to_json(recorded.calibration), json["in_trace_is"] = warning;
-    fmt::print("{}\n", json_text(json, 1));
+    print_out("{}\n", json_text(json, 1));
   } else {
-    fmt::print("{}, {} threads, {} tokens\n{}", model.path().filename().string(), pool.n_thread(), options.tokens,
+    print_out("{}, {} threads, {} tokens\n{}", model.path().filename().string(), pool.n_thread(), options.tokens,
                to_text(calibration_table(found, options.trace.empty() ? nullptr : &recorded.calibration)));
-    if (!options.trace.empty()) fmt::print("in trace: {}\n", options.trace);
-    if (!warning.empty()) fmt::print("in trace: {}\n", warning);
+    if (!options.trace.empty()) print_out("in trace: {}\n", options.trace);
+    if (!warning.empty()) print_out("in trace: {}\n", warning);
     if (!options.out.empty())
-      fmt::print("written to {}; `reattend tune` and `replay --calibration {}` use it\n", options.out, options.out);
+      print_out("written to {}; `reattend tune` and `replay --calibration {}` use it\n", options.out, options.out);
   }
 }
 

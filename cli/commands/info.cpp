@@ -1,6 +1,8 @@
 // `reattend info`: what a model file, a trace or this machine is.
 #include <algorithm>
 #include <array>
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -10,6 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/standard_streams.h"
 #include "cli/command.h"
 #include "cli/options/model_options.h"
 #include "engine/model/gguf.h"
@@ -50,12 +53,12 @@ Table facts_table(const Facts& facts) {
 }
 
 void print(const Facts& facts, const bool as_json) {
-  fmt::print("{}", as_json ? json_text(facts) + "\n" : to_text(facts_table(facts)));
+  print_out("{}", as_json ? json_text(facts) + "\n" : to_text(facts_table(facts)));
 }
 
 Facts about_machine(const Globals& globals) {
   ThreadPool pool(globals.threads);
-  return {{"cpu target", cpu::target_name()},
+  return {{"cpu target", Cpu::target_name()},
           {"threads", pool.n_thread()},
           {"stream GB/s", cpu::stream_gbps(pool, kStreamSeconds).best},
           {"model store", model_store().string()}};
@@ -159,6 +162,7 @@ enum class FileKind { model, trace, unknown };
 FileKind kind_of(const std::filesystem::path& path) {
   std::array<char, 8> magic{};
   std::ifstream in(path, std::ios::binary);
+  if (!in) fail({path.string(), "a readable file", std::strerror(errno), ""});
   in.read(magic.data(), magic.size());
   const std::string_view bytes(magic.data(), static_cast<size_t>(in.gcount()));
   if (bytes.starts_with("GGUF")) return FileKind::model;

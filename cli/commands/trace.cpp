@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/standard_streams.h"
 #include "base/statistics.h"
 #include "cli/command.h"
 #include "report/json.h"
@@ -81,7 +82,7 @@ void show(const std::string& file, const Globals& globals) {
                                          {"full_share", full},
                                          {"ms_per_token", ms},
                                          {"datasets", datasets}};
-    fmt::print("{}\n", json_text(json));
+    print_out("{}\n", json_text(json));
     return;
   }
   Table facts = {.columns = {{.key = {}, .left = true}, {.key = {}, .left = true}}};
@@ -104,7 +105,7 @@ void show(const std::string& file, const Globals& globals) {
                           fmt::format("[{}]", row["axes"].get<std::string>()), row["unit"].get<std::string>(),
                           row["description"].get<std::string>()});
   }
-  fmt::print("{}\n{}", to_text(facts), to_text(table));
+  print_out("{}\n{}", to_text(facts), to_text(table));
 }
 
 void check(const std::string& file, int32_t n_row, const Globals& globals) {
@@ -116,16 +117,16 @@ void check(const std::string& file, int32_t n_row, const Globals& globals) {
                                          {"bytes_read", found.bytes_read},
                                          {"rows_recomputed", found.rows_recomputed},
                                          {"worst_weight_error", found.worst_weight_error}};
-    fmt::print("{}\n", json_text(json));
+    print_out("{}\n", json_text(json));
   } else {
-    for (const auto& line : found.problems) fmt::print("{}\n", line);
-    fmt::print("{:.1f} MB read, {} rows recomputed from keys and queries: weights differ by at most {:.1e}\n",
-               static_cast<double>(found.bytes_read) / 1e6, found.rows_recomputed, found.worst_weight_error);
+    for (const auto& line : found.problems) print_out("{}\n", line);
+    print_out("{:.1f} MB read, {} rows recomputed from keys and queries: weights differ by at most {:.1e}\n",
+              static_cast<double>(found.bytes_read) / 1e6, found.rows_recomputed, found.worst_weight_error);
   }
   if (found.problems.empty()) return;
   fail({.where = file,
         .expected = "a sound trace",
-        .got = fmt::format("{} problems", found.problems.size()),
+        .got = fmt::format("{} problem{}", found.problems.size(), found.problems.size() == 1 ? "" : "s"),
         .remedy = "a recording that was cut off: `reattend trace repair`; otherwise record again"});
 }
 
@@ -136,9 +137,9 @@ void repair(const std::string& file, std::string target, bool force, const Globa
   }
   const int32_t n_step = repair_trace(file, target, force);
   if (globals.json) {
-    fmt::print("{}\n", json_text(nlohmann::json({{"trace", target}, {"n_step", n_step}})));
+    print_out("{}\n", json_text(nlohmann::json({{"trace", target}, {"n_step", n_step}})));
   } else {
-    fmt::print("{}: {} steps, opens with any HDF5 1.10 program\n", target, n_step);
+    print_out("{}: {} steps, opens with any HDF5 1.10 program\n", target, n_step);
   }
 }
 

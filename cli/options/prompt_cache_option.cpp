@@ -1,5 +1,6 @@
 // How a prompt came about: a line for people, three numbers for programs.
 #include "cli/options/prompt_cache_option.h"
+#include "base/standard_streams.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -21,7 +22,7 @@ void PromptCacheOption::add_to(CLI::App& app) {
 
 PromptCacheFile PromptCacheOption::cache() const {
   return {.path = file, .replace = replace, .tell = [](const std::string& notice) {
-            fmt::print(stderr, "reattend: {}\n", notice);
+            print_note("reattend: {}\n", notice);
           }};
 }
 

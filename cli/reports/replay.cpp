@@ -2,6 +2,7 @@
 #include "cli/reports/replay.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
 #include "replay/cost/cost.h"
@@ -73,6 +74,10 @@ std::string to_text(const ReplayResult& result, const TraceInfo& info) {
   if (total.ms_per_token > 0) {
     text += fmt::format("\npredicted: {:.3f} ms per token, full attention {:.3f}, speed-up {:.2f}\n",
                         total.ms_per_token, total.ms_per_token_full, total.ms_per_token_full / total.ms_per_token);
+    if (!total.assumed_rates.empty()) {
+      text += fmt::format("a guess: the calibration did not measure {}; simpler rates, or none, stand in\n",
+                          fmt::join(total.assumed_rates, ", "));
+    }
   } else {
     text += fmt::format("\nno time predicted: {}\n", is_calibrated(info.calibration) ? "not all layers were replayed"
                                                                                      : "the trace has no calibration");
@@ -88,6 +93,7 @@ nlohmann::json to_json(const ReplayResult& result, const TraceInfo& info) {
   const auto ms = [](double x) { return x > 0 ? json_number(x) : nullptr; };
   total["ms_per_token"] = ms(result.total.ms_per_token);
   total["ms_per_token_full"] = ms(result.total.ms_per_token_full);
+  total["assumed_rates"] = result.total.assumed_rates;
   return {{"trace", info.path.string()},
           {"n_prompt", info.n_prompt},
           {"n_step", info.n_step},
