@@ -56,10 +56,14 @@ std::vector<Found> measured_numbers() {
 /// The columns of a setting's numbers, and their cells in the same order.
 class Numbers {
  public:
-  Numbers(const TuneResult& tuned, bool with_measured) : with_measured_(with_measured && any_measured(tuned)) {
+  enum class Choose { all, costs_and_damage };  ///< the latter without stride and positions
+  Numbers(const TuneResult& tuned, bool with_measured, Choose choose = Choose::all)
+      : with_measured_(with_measured && any_measured(tuned)) {
     for (Predicted& each : predicted_numbers(unit(tuned))) {
-      const bool known = each.of != &PointNumbers::predicted_kl || tuned.prediction.curve.exists();
-      if (known && !each.column.hidden) predicted_.push_back(std::move(each));
+      const bool unknown = each.of == &PointNumbers::predicted_kl && !tuned.prediction.curve.exists();
+      const bool is_work = each.of == &PointNumbers::effective_stride || each.of == &PointNumbers::positions;
+      if (unknown || each.column.hidden || (is_work && choose == Choose::costs_and_damage)) continue;
+      predicted_.push_back(std::move(each));
     }
     for (Found& each : measured_numbers()) {
       if (each.of != &Measured::ms_per_token || !tuned.other_machine) found_.push_back(std::move(each));
@@ -158,14 +162,13 @@ Table traces_table(const TuneResult& tuned) {
                .columns = {{.key = "trace", .left = true},
                            {.key = "role", .left = true},
                            {.key = "n_prompt", .title = "prompt"},
-                           {.key = "n_step", .title = "steps"},
-                           {.key = "full_cost", .title = "full attention", .digits = 2, .group = "predicted"}}};
-  const Numbers numbers(tuned, true);
+                           {.key = "full_cost", .title = "full", .digits = 2, .group = "predicted"}}};
+  const Numbers numbers(tuned, true, Numbers::Choose::costs_and_damage);
   numbers.add_columns(out);
   const std::vector<std::string> names = trace_names(tuned);
   const auto add = [&](const std::string& name, const TunedTrace& trace, const PointNumbers& on, const char* role) {
     std::vector<Cell>& row = out.rows.emplace_back(std::vector<Cell>{
-        name, std::string(role), int64_t{trace.info.n_prompt}, int64_t{trace.info.n_step}, trace.full_cost});
+        name, std::string(role), int64_t{trace.info.n_prompt}, trace.full_cost});
     numbers.add_cells(row, on);
   };
   const size_t n = tuned.traces.size();
