@@ -13,8 +13,8 @@ namespace reattend::cli {
 struct Globals {
   bool json = false;  ///< numbers as JSON on stdout
   ProgressStyle progress = ProgressStyle::automatic;
-  int threads = 0;  ///< 0: all usable processors
-  Cancel cancel;    ///< raised by SIGINT and SIGTERM
+  int threads = 0;           ///< 0: all usable processors
+  Cancel cancel;             ///< raised by SIGINT and SIGTERM
   std::string command_line;  ///< for traces and reports; a shell takes it back
 };
 
@@ -40,7 +40,7 @@ void add_command(CLI::App& to, const Command& command, const Globals& globals);
 
 extern const Command kAnalyse, kBench, kCalibrate, kCase, kCompare, kDemo, kGetModel, kInfo, kRecord, kReplay, kRun,
     kStudy, kTrace, kTune, kVerify, kView;
-extern const Command kBenchReplay;                             // of bench
+extern const Command kBenchReplay;                            // of bench
 extern const Command kTraceSlice, kTraceMerge, kTraceExport;  // of trace
 
 }  // namespace reattend::cli

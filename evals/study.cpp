@@ -103,9 +103,9 @@ nlohmann::json to_json(const StudyPrompt& prompt) {
       values[std::string(estimates()[i].name)] = json_number(point.estimates[i]);
     }
     nlohmann::json json = {
-        {"settings", point.settings.to_json()}, {"summary", point.settings.summary()}, {"estimates", values},
+        {"settings", point.settings.to_json()},      {"summary", point.settings.summary()}, {"estimates", values},
         {"recovered", json_number(point.recovered)}, {"predicted_ms", point.predicted_ms},  {"here_ms", point.here_ms},
-        {"work", work_to_json(point.work)},     {"read", json_number(point.read)}};
+        {"work", work_to_json(point.work)},          {"read", json_number(point.read)}};
     if (point.measured) {
       const StudyMeasured& m = *point.measured;
       json["measured"] = {{"kl", json_number(m.kl)},

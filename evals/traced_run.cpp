@@ -74,8 +74,8 @@ bool serves(const TracedDevice& device, const TracedModel& of, const TraceInfo& 
   return device.backend.kv == wanted.kv && device.backend.activations == wanted.activations;
 }
 
-TracedRun::TracedRun(const TracedModel& of, TraceReader& trace, const std::vector<Settings>& policies,
-                     ThreadPool& pool, const ProgressFn& progress, const Cancel& cancel)
+TracedRun::TracedRun(const TracedModel& of, TraceReader& trace, const std::vector<Settings>& policies, ThreadPool& pool,
+                     const ProgressFn& progress, const Cancel& cancel)
     : TracedRun(open_device(of, trace.info(), pool), of, trace, policies, progress, cancel) {}
 
 TracedRun::TracedRun(std::shared_ptr<TracedDevice> device, const TracedModel& of, TraceReader& trace,

@@ -2,7 +2,6 @@
 #include "report/chart_file.h"
 
 #include <fstream>
-#include <iterator>
 
 #include <fmt/format.h>
 
@@ -21,11 +20,6 @@ constexpr const char* kRemedy = "install the package librsvg2-bin, or name the c
 
 bool is_png(const fs::path& path) {
   return path.extension() == ".png";
-}
-
-std::string bytes_of(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
 }
 
 /// Another file than a picture is not replaced, whatever `force` says.
@@ -52,7 +46,8 @@ std::string to_png(const Chart& chart, const Cancel& cancel) {
                                   .remedy = kRemedy},
                                  cancel);
   cancel.check();
-  std::string bytes = bytes_of(png);
+  constexpr size_t kMostBytes = size_t{1} << 28;
+  std::string bytes = read_text(png, {.where = kRenderer, .expected = "a PNG of the chart"}, kMostBytes);
   if (status != 0 || !bytes.starts_with("\x89PNG")) {
     fail({.where = kRenderer,
           .expected = "a PNG of the chart",

@@ -85,7 +85,9 @@ Table transposed(const Table& table, const std::string& corner) {
 }
 
 Table unfolded(const Table& table) {
-  Table out = {.name = table.name, .title = table.title, .columns = {{.key = {}, .left = true}, {.key = {}, .left = true}, {.key = {}, .left = true}}};
+  Table out = {.name = table.name,
+               .title = table.title,
+               .columns = {{.key = {}, .left = true}, {.key = {}, .left = true}, {.key = {}, .left = true}}};
   for (const std::vector<Cell>& row : table.rows) {
     std::string name = printed(row[0], table.columns[0]);
     for (size_t c = 1; c < table.columns.size(); ++c) {

@@ -31,9 +31,9 @@ struct Column {
   std::string unit = {};   ///< behind each number, for people: " %"
   bool sign = false;       ///< "+3" for people
   Notation notation = Notation::fixed;
-  bool strong = false;     ///< set apart in documents: what was measured beside what was predicted
-  bool hidden = false;     ///< for programs alone
-  bool quoted = false;     ///< its texts stand in quotes in CSV whether they must or not
+  bool strong = false;  ///< set apart in documents: what was measured beside what was predicted
+  bool hidden = false;  ///< for programs alone
+  bool quoted = false;  ///< its texts stand in quotes in CSV whether they must or not
 };
 
 struct Table {

@@ -160,7 +160,7 @@ class Layout {
   }
 
   const std::set<size_t>& marked_;
-  std::vector<const Column*> columns_;           ///< those that are shown
+  std::vector<const Column*> columns_;     ///< those that are shown
   std::vector<std::vector<Lines>> texts_;  ///< [columns] heading, then rows
   std::vector<size_t> widths_;
   size_t n_name_ = 0;

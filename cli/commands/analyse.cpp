@@ -187,8 +187,8 @@ void run(const Options& options, const Globals& globals) {
   }
   if (print_json) return;
   print_out("{}: {} prompt tokens, {} steps, {} of {} layers x {} KV heads\n", report.info.path.string(),
-             report.info.n_prompt, report.info.n_step, result.request.layers.size(), report.info.n_layer,
-             report.info.n_kv_head);
+            report.info.n_prompt, report.info.n_step, result.request.layers.size(), report.info.n_layer,
+            report.info.n_kv_head);
   for (const Table& table : printed_tables(report)) print_out("\n{}", to_text(table));
 }
 
@@ -243,6 +243,7 @@ void add_options(CLI::App* command, const std::shared_ptr<Options>& options) {
 
 }  // namespace
 
-const Command kAnalyse = make_command<Options, add_options, run>("analyse", "What a trace says: how sets age, coverage, gates, lost tokens, sensitive layers");
+const Command kAnalyse = make_command<Options, add_options, run>(
+    "analyse", "What a trace says: how sets age, coverage, gates, lost tokens, sensitive layers");
 
 }  // namespace reattend::cli

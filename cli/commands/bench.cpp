@@ -184,6 +184,7 @@ void set_up(CLI::App& command, const Globals& globals) {
 }  // namespace
 
 const Command kBench = {
-    "bench", "Time kernels, prefill, decode and policies, beside llama-bench if there is one; or a model's shape", set_up};
+    "bench", "Time kernels, prefill, decode and policies, beside llama-bench if there is one; or a model's shape",
+    set_up};
 
 }  // namespace reattend::cli

@@ -69,6 +69,7 @@ void add_options(CLI::App* command, const std::shared_ptr<Options>& options) {
 
 }  // namespace
 
-const Command kBenchReplay = make_command<Options, add_options, run>("replay", "Time a replay: preparing it, then each kind of change to its settings");
+const Command kBenchReplay = make_command<Options, add_options, run>(
+    "replay", "Time a replay: preparing it, then each kind of change to its settings");
 
 }  // namespace reattend::cli

@@ -49,8 +49,8 @@ void list_gpus(const Globals& globals) {
     return;
   }
   print_out(
-      "By their data sheets, for `--on-paper`; nothing here was measured.\n\n{}\nTimes on paper are bytes over {:.0f} % of "
-      "that rate, without launches and choosing.\n",
+      "By their data sheets, for `--on-paper`; nothing here was measured.\n\n{}\nTimes on paper are bytes over "
+      "{:.0f} % of that rate, without launches and choosing.\n",
       to_text(gpus), 100 * kPaperShare);
 }
 
@@ -84,7 +84,7 @@ void run(const Options& options, const Globals& globals) {
     print_out("{}\n", json_text(json, 1));
   } else {
     print_out("{}, {} threads, {} tokens\n{}", model.path().filename().string(), pool.n_thread(), options.tokens,
-               to_text(calibration_table(found, options.trace.empty() ? nullptr : &recorded.calibration)));
+              to_text(calibration_table(found, options.trace.empty() ? nullptr : &recorded.calibration)));
     if (!options.trace.empty()) print_out("in trace: {}\n", options.trace);
     if (!warning.empty()) print_out("in trace: {}\n", warning);
     if (!options.out.empty())
@@ -119,6 +119,7 @@ void add_options(CLI::App* command, const std::shared_ptr<Options>& options) {
 
 }  // namespace
 
-const Command kCalibrate = make_command<Options, add_options, run>("calibrate", "Time this machine part by part: weights, streaming, kept sets, choosing");
+const Command kCalibrate = make_command<Options, add_options, run>(
+    "calibrate", "Time this machine part by part: weights, streaming, kept sets, choosing");
 
 }  // namespace reattend::cli

@@ -362,6 +362,7 @@ void add_options(CLI::App* command, const std::shared_ptr<Options>& options) {
 
 }  // namespace
 
-const Command kCase = make_command<Options, add_options, run>("case", "Run conformance case files teacher-forced and write what they measure to HDF5");
+const Command kCase = make_command<Options, add_options, run>(
+    "case", "Run conformance case files teacher-forced and write what they measure to HDF5");
 
 }  // namespace reattend::cli

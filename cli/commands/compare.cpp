@@ -227,6 +227,7 @@ void add_options(CLI::App* command, const std::shared_ptr<Options>& options) {
 
 }  // namespace
 
-const Command kCompare = make_command<Options, add_options, run>("compare", "Policies beside full attention on one continuation: KL, mass, time");
+const Command kCompare = make_command<Options, add_options, run>(
+    "compare", "Policies beside full attention on one continuation: KL, mass, time");
 
 }  // namespace reattend::cli

@@ -11,7 +11,6 @@
 #include "base/subprocess.h"
 #include "base/utf8.h"
 #include "cli/command.h"
-#include "base/utf8.h"
 #include "cli/options/model_options.h"
 #include "cli/options/next_token.h"
 #include "cli/options/prompt_text.h"
@@ -246,6 +245,7 @@ void add_options(CLI::App* command, const std::shared_ptr<Options>& options) {
 
 }  // namespace
 
-const Command kDemo = make_command<Options, add_options, run>("demo", "The whole job on one text: record, tune, measure, run, report");
+const Command kDemo =
+    make_command<Options, add_options, run>("demo", "The whole job on one text: record, tune, measure, run, report");
 
 }  // namespace reattend::cli

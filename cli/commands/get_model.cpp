@@ -149,6 +149,7 @@ void add_options(CLI::App* command, const std::shared_ptr<Options>&) {
 
 }  // namespace
 
-const Command kGetModel = make_command<Options, add_options, get_model>("get-model", "Get the default model (94 MB) and check it");
+const Command kGetModel =
+    make_command<Options, add_options, get_model>("get-model", "Get the default model (94 MB) and check it");
 
 }  // namespace reattend::cli

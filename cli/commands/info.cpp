@@ -35,8 +35,8 @@ using Facts = nlohmann::ordered_json;
 
 /// A fact on a line; those of an object follow its name, set in.
 Table facts_table(const Facts& facts) {
-  Table out = {.columns = {{.key = {}, .left = true}, {.key = {}, .digits = 6, .left = true,
-                                                       .notation = Notation::significant}}};
+  Table out = {.columns = {{.key = {}, .left = true},
+                           {.key = {}, .digits = 6, .left = true, .notation = Notation::significant}}};
   const auto add = [&](const std::string& name, const Facts& fact) {
     const Cell value = fact.is_number_float() ? Cell(fact.get<double>())
                        : fact.is_string()     ? Cell(to_line({.where = fact.get<std::string>()}))

@@ -173,6 +173,7 @@ void add_options(CLI::App* command, const std::shared_ptr<Options>& options) {
 
 }  // namespace
 
-const Command kRecord = make_command<Options, add_options, run>("record", "Generate under a policy and write an HDF5 trace");
+const Command kRecord =
+    make_command<Options, add_options, run>("record", "Generate under a policy and write an HDF5 trace");
 
 }  // namespace reattend::cli

@@ -79,6 +79,7 @@ void add_options(CLI::App* command, const std::shared_ptr<ReplayOptions>& option
 
 }  // namespace
 
-const Command kReplay = make_command<ReplayOptions, add_options, replay>("replay", "Re-simulate a policy on a trace: mass, overlap, error, predicted time");
+const Command kReplay = make_command<ReplayOptions, add_options, replay>(
+    "replay", "Re-simulate a policy on a trace: mass, overlap, error, predicted time");
 
 }  // namespace reattend::cli

@@ -112,8 +112,9 @@ void print_lines(const RunReport& report, const std::string& prefill_line) {
 }
 
 void list_policies(const Globals& globals) {
-  Table list = {.columns = {{.key = "name"}, {.key = "keeps"}, {.key = "reads"}, {.key = "memory"}, {.key = "cost"},
-                            {.key = "source"}}};
+  Table list = {
+      .columns = {
+          {.key = "name"}, {.key = "keeps"}, {.key = "reads"}, {.key = "memory"}, {.key = "cost"}, {.key = "source"}}};
   for (const PolicyInfo& policy : policy_registry()) {
     list.rows.push_back({std::string(policy.name), std::string(policy.keeps), std::string(policy.reads),
                          std::string(policy.memory), std::string(policy.cost), std::string(policy.source)});
@@ -133,13 +134,13 @@ void run(const RunOptions& options, const Globals& globals) {
 
   ThreadPool pool(globals.threads);
   Backend backend = make_backend(device, model, pool);
-  CachedPrefill prefilled = prefill_cached(
-      backend, model, prompt,
-      {.n_ctx = n_ctx,
-       .needs = needs_of({&settings, 1}, model.shape(), static_cast<int32_t>(prompt.size())),
-       .progress = make_progress(globals.progress),
-       .cancel = globals.cancel},
-      options.prompt_cache.cache());
+  CachedPrefill prefilled =
+      prefill_cached(backend, model, prompt,
+                     {.n_ctx = n_ctx,
+                      .needs = needs_of({&settings, 1}, model.shape(), static_cast<int32_t>(prompt.size())),
+                      .progress = make_progress(globals.progress),
+                      .cancel = globals.cancel},
+                     options.prompt_cache.cache());
 
   RunReport report = {.model = model.path().filename().string(),
                       .policy = settings.summary(),
@@ -219,6 +220,7 @@ void add_options(CLI::App* command, const std::shared_ptr<RunOptions>& options) 
 
 }  // namespace
 
-const Command kRun = make_command<RunOptions, add_options, run>("run", "Generate text under a policy; prints speed, bytes and a hash");
+const Command kRun =
+    make_command<RunOptions, add_options, run>("run", "Generate text under a policy; prints speed, bytes and a hash");
 
 }  // namespace reattend::cli

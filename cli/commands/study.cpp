@@ -340,6 +340,7 @@ void add_options(CLI::App* command, const std::shared_ptr<Options>& options) {
 
 }  // namespace
 
-const Command kStudy = make_command<Options, add_options, study>("study", "How well each estimate of a replay ranks settings, against the engine's KL");
+const Command kStudy = make_command<Options, add_options, study>(
+    "study", "How well each estimate of a replay ranks settings, against the engine's KL");
 
 }  // namespace reattend::cli

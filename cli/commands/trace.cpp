@@ -86,13 +86,16 @@ void show(const std::string& file, const Globals& globals) {
     return;
   }
   Table facts = {.columns = {{.key = {}, .left = true}, {.key = {}, .left = true}}};
-  const auto add = [&](const char* name, const std::string& value) { facts.rows.push_back({std::string(name), value}); };
-  add("trace", to_line({.where = info.path.string(), .got = fmt::format("{:.1f} MB, {}", bytes / 1e6, state_of(info))}));
+  const auto add = [&](const char* name, const std::string& value) {
+    facts.rows.push_back({std::string(name), value});
+  };
+  add("trace",
+      to_line({.where = info.path.string(), .got = fmt::format("{:.1f} MB, {}", bytes / 1e6, state_of(info))}));
   if (!info.warning.empty()) add("warning", to_line({.where = info.warning}));
   add("policy", info.settings.summary() + (info.shadow ? " (observing, output is full attention's)" : ""));
-  add("tokens", fmt::format("{} of the prompt{}, {} decoded", info.n_prompt,
-                            info.n_skipped > 0 ? fmt::format(" (the last {} decoded before)", info.n_skipped) : "",
-                            info.n_step));
+  add("tokens",
+      fmt::format("{} of the prompt{}, {} decoded", info.n_prompt,
+                  info.n_skipped > 0 ? fmt::format(" (the last {} decoded before)", info.n_skipped) : "", info.n_step));
   add("stored", stored_text(info));
   add("steps", fmt::format("{:.2f} ms (median), {:.1f} % full", ms, 100 * full));
   Table table = {.columns = {{.key = "dataset", .left = true},

@@ -143,11 +143,11 @@ void add_export(CLI::App* command, const std::shared_ptr<Options>& o) {
 
 }  // namespace
 
-const Command kTraceSlice = make_command<Options, add_slice, slice>(
-    "slice", "Write some steps or layers of a trace as one of its own");
-const Command kTraceMerge = make_command<Options, add_merge, merge>(
-    "merge", "Join two traces of one recording that follow each other");
-const Command kTraceExport = make_command<Options, add_export, export_trace>(
-    "export", "Write a trace's numbers for other programs");
+const Command kTraceSlice =
+    make_command<Options, add_slice, slice>("slice", "Write some steps or layers of a trace as one of its own");
+const Command kTraceMerge =
+    make_command<Options, add_merge, merge>("merge", "Join two traces of one recording that follow each other");
+const Command kTraceExport =
+    make_command<Options, add_export, export_trace>("export", "Write a trace's numbers for other programs");
 
 }  // namespace reattend::cli

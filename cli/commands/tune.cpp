@@ -273,6 +273,7 @@ void add_options(CLI::App* command, const std::shared_ptr<Options>& options) {
 
 }  // namespace
 
-const Command kTune = make_command<Options, add_options, run>("tune", "Sweep S, K and threshold on a trace and write the best settings");
+const Command kTune =
+    make_command<Options, add_options, run>("tune", "Sweep S, K and threshold on a trace and write the best settings");
 
 }  // namespace reattend::cli

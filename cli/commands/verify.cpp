@@ -91,6 +91,7 @@ void add_options(CLI::App* command, const std::shared_ptr<Options>& options) {
 
 }  // namespace
 
-const Command kVerify = make_command<Options, add_options, run>("verify", "Run the engine under a setting: what the replay predicted beside what is measured");
+const Command kVerify = make_command<Options, add_options, run>(
+    "verify", "Run the engine under a setting: what the replay predicted beside what is measured");
 
 }  // namespace reattend::cli

@@ -52,8 +52,7 @@ Table rows_table(const ModelBench& found) {
     const double rate = median(row.tok_per_s), peer = peer_rate(row);
     const bool decode = row.work == "decode";  // prefill is not bound by memory
     out.rows.push_back({row.work, row.policy, row.depth, rate, peer, rate / peer, row.bytes,
-                        decode ? Cell(row.bytes) : Cell(), row.macs,
-                        decode ? rate * row.bytes / 1e7 / stream : kNone});
+                        decode ? Cell(row.bytes) : Cell(), row.macs, decode ? rate * row.bytes / 1e7 / stream : kNone});
   }
   return out;
 }
@@ -67,8 +66,8 @@ Table kernels_table(const ModelBench& found) {
                            {.key = "gmac_per_s", .title = "GMAC/s", .digits = 0}}};
   for (const KernelTime& each : found.kernels) {
     const double rate = or_none(each.bytes / each.seconds / 1e9);
-    out.rows.push_back({each.name, each.seconds * 1e3, rate, 100 * rate / stream,
-                        or_none(each.macs / each.seconds / 1e9)});
+    out.rows.push_back(
+        {each.name, each.seconds * 1e3, rate, 100 * rate / stream, or_none(each.macs / each.seconds / 1e9)});
   }
   return out;
 }
@@ -121,7 +120,8 @@ nlohmann::json to_json(const PolicyCost& cost, int64_t depth) {
 
 std::string to_text(const ModelBench& found) {
   std::string out = fmt::format(
-      "{}, {} threads, {} kernels, {} cache, {} activations\nstream {:.1f} GB/s (median pass {:.1f}), peak {:.0f} (f32) "
+      "{}, {} threads, {} kernels, {} cache, {} activations\nstream {:.1f} GB/s (median pass {:.1f}), peak {:.0f} "
+      "(f32) "
       "and {:.0f} (int8) GMAC/s\n",
       found.model, found.threads, found.cpu, found.kv, found.activations, median(found.stream),
       median(found.usual_stream), found.peak.f32_gmacs, found.peak.int8_gmacs);

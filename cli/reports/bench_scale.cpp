@@ -28,9 +28,19 @@ Table points_table(const ScaleBench& found) {
                            {.key = "bytes_select", .title = "select", .digits = 1, .group = read, .scale = 1e-6}}};
   for (const ScalePoint& point : found.points) {
     const double predicted = point.predicted_ms(stream);
-    out.rows.push_back({point.settings.summary(), std::string("decode"), point.context, point.ms, 1e3 / point.ms,
-                        found.full_ms(point) / point.ms, {}, {}, predicted, 100 * predicted / point.ms,
-                        point.bytes.weights, point.bytes.attend, point.bytes.select});
+    out.rows.push_back({point.settings.summary(),
+                        std::string("decode"),
+                        point.context,
+                        point.ms,
+                        1e3 / point.ms,
+                        found.full_ms(point) / point.ms,
+                        {},
+                        {},
+                        predicted,
+                        100 * predicted / point.ms,
+                        point.bytes.weights,
+                        point.bytes.attend,
+                        point.bytes.select});
   }
   return out;
 }
@@ -49,7 +59,8 @@ std::string skipped_text(const ScaleBench& found) {
 std::string to_text(const ScaleBench& found) {
   if (found.points.empty()) return skipped_text(found);
   std::string out = fmt::format(
-      "{} in {} ({:.2f} GB of random weights), {} cache of random keys and values ({:.0f} KB a position)\n{} threads, {} "
+      "{} in {} ({:.2f} GB of random weights), {} cache of random keys and values ({:.0f} KB a position)\n{} threads, "
+      "{} "
       "kernels, stream {:.1f} GB/s; medians of {} in turns\n\n",
       found.shape, found.type, static_cast<double>(found.weight_bytes) / 1e9, found.kv,
       static_cast<double>(found.position_bytes) / 1e3, found.threads, found.cpu, median(found.stream),

@@ -86,29 +86,28 @@ std::vector<Bucket> buckets_of(const CompareReport& report) {
 /// A row for each policy: what is printed, and what CSV and JSON hold beside it.
 Table policies_table(const CompareReport& report, const std::vector<Figures>& all) {
   const std::string kl = "KL to full attention", read = "MB read a step";
-  Table out = {
-      .columns = {{.key = {}, .title = "policy", .left = true},
-                  {.key = "policy", .hidden = true},
-                  {.key = "settings", .hidden = true, .quoted = true},
-                  {.key = "n_prompt", .hidden = true},
-                  {.key = "n_step", .hidden = true},
-                  {.key = "kl", .title = "mean", .digits = 4, .group = kl, .notation = Notation::small},
-                  {.key = "kl_p95", .title = "p95", .digits = 4, .group = kl, .notation = Notation::small},
-                  {.key = "kl_max", .title = "max", .digits = 4, .group = kl, .notation = Notation::small},
-                  {.key = "agreement", .title = "top-1"},
-                  {.key = "nll", .title = "NLL"},
-                  {.key = "perplexity_ratio", .title = "ppl x"},
-                  {.key = "recovered", .title = "mass"},
-                  {.key = "oracle", .hidden = true},
-                  {.key = "positions", .digits = 0},
-                  {.key = "positions_share", .title = "of all", .digits = 1, .scale = 100, .unit = " %"},
-                  {.key = "full_share", .hidden = true},
-                  {.key = "bytes_weights", .hidden = true},
-                  {.key = "bytes_attend", .title = "attend", .digits = 2, .group = read, .scale = 1e-6},
-                  {.key = "bytes_select", .title = "select", .digits = 2, .group = read, .scale = 1e-6},
-                  {.key = "ms_per_token", .title = "ms/token", .digits = 2},
-                  {.key = "tokens_per_s", .title = "tok/s", .digits = 0},
-                  {.key = "speed_up", .title = "speed-up", .digits = 2}}};
+  Table out = {.columns = {{.key = {}, .title = "policy", .left = true},
+                           {.key = "policy", .hidden = true},
+                           {.key = "settings", .hidden = true, .quoted = true},
+                           {.key = "n_prompt", .hidden = true},
+                           {.key = "n_step", .hidden = true},
+                           {.key = "kl", .title = "mean", .digits = 4, .group = kl, .notation = Notation::small},
+                           {.key = "kl_p95", .title = "p95", .digits = 4, .group = kl, .notation = Notation::small},
+                           {.key = "kl_max", .title = "max", .digits = 4, .group = kl, .notation = Notation::small},
+                           {.key = "agreement", .title = "top-1"},
+                           {.key = "nll", .title = "NLL"},
+                           {.key = "perplexity_ratio", .title = "ppl x"},
+                           {.key = "recovered", .title = "mass"},
+                           {.key = "oracle", .hidden = true},
+                           {.key = "positions", .digits = 0},
+                           {.key = "positions_share", .title = "of all", .digits = 1, .scale = 100, .unit = " %"},
+                           {.key = "full_share", .hidden = true},
+                           {.key = "bytes_weights", .hidden = true},
+                           {.key = "bytes_attend", .title = "attend", .digits = 2, .group = read, .scale = 1e-6},
+                           {.key = "bytes_select", .title = "select", .digits = 2, .group = read, .scale = 1e-6},
+                           {.key = "ms_per_token", .title = "ms/token", .digits = 2},
+                           {.key = "tokens_per_s", .title = "tok/s", .digits = 0},
+                           {.key = "speed_up", .title = "speed-up", .digits = 2}}};
   for (size_t i = 0; i < all.size(); ++i) {
     const Figures& f = all[i];
     const Settings& settings = report.compared.policies[i].settings;
@@ -270,9 +269,9 @@ Chart to_chart(const CompareReport& report) {
   const std::string budget = common_budget_of(report);
   return {.title = fmt::format("{}: policies beside full attention, context {}{}", report.model, report.n_prompt,
                                budget.empty() ? "" : ", K = " + budget),
-          .subtitle = fmt::format(
-              "{} steps along {}; {} on {} threads{}", report.n_step, report.along, report.device, report.threads,
-              timed ? fmt::format(", timed in turns, {}", plural(report.repeats, "round")) : ""),
+          .subtitle = fmt::format("{} steps along {}; {} on {} threads{}", report.n_step, report.along, report.device,
+                                  report.threads,
+                                  timed ? fmt::format(", timed in turns, {}", plural(report.repeats, "round")) : ""),
           .panels = {along, cost}};
 }
 

@@ -44,11 +44,11 @@ Table files_table(const DemoReport& report) {
 Document demo_document(const DemoReport& report, bool sweep) {
   const TunePoint& best = report.tuned.best();
   Document out = {.title = "Recycled attention on one prompt", .blocks = {}};
-  out.add(Text{{fmt::format("{}, {} threads: a prompt of {} tokens from ", report.model, report.threads,
-                            report.n_prompt)},
-               {report.text, Style::code},
-               {fmt::format(" with a question at its end, {} steps. Prefill took {:.1f} s, the whole job {:.0f} s.",
-                            report.n_step, report.prefill_seconds, report.seconds)}});
+  out.add(
+      Text{{fmt::format("{}, {} threads: a prompt of {} tokens from ", report.model, report.threads, report.n_prompt)},
+           {report.text, Style::code},
+           {fmt::format(" with a question at its end, {} steps. Prefill took {:.1f} s, the whole job {:.0f} s.",
+                        report.n_step, report.prefill_seconds, report.seconds)}});
   out.head("Chosen");
   out.add(Text{{name_of(best), Style::code}});
   out.say(report.tuned.reason);

@@ -12,21 +12,11 @@ namespace reattend::cli {
 namespace {
 
 std::vector<Cell> row_of(Cell layer, const ReplaySummary& s) {
-  return {std::move(layer),
-          s.recovered,
-          s.recovered_upper,
-          s.oracle,
-          s.normalised,
-          s.lost,
-          s.overlap,
-          s.jaccard,
-          s.output_error_mean,
-          s.output_error_p95,
-          s.effective_stride,
-          s.positions,
-          s.bytes_attend,
-          s.bytes_select,
-          s.bytes_attend + s.bytes_select};
+  return {std::move(layer),   s.recovered,        s.recovered_upper,
+          s.oracle,           s.normalised,       s.lost,
+          s.overlap,          s.jaccard,          s.output_error_mean,
+          s.output_error_p95, s.effective_stride, s.positions,
+          s.bytes_attend,     s.bytes_select,     s.bytes_attend + s.bytes_select};
 }
 
 }  // namespace

@@ -52,20 +52,19 @@ TimeResidual residual(const StudyPrompt* prompt, TimesFrom from) {
 Table prompts_table(const Prompts& prompts) {
   const std::string kl = "KL", mass = "mass, replay against engine", here = "ms/token, predicted here and now",
                     trace = "from the trace's calibration";
-  Table out = {.columns = {{.key = "prompt", .left = true},
-                           {.key = "L"},
-                           {.key = "steps"},
-                           {.key = "settings"},
-                           {.key = {}, .title = "least", .digits = 4, .group = kl},
-                           {.key = {}, .title = "most", .group = kl},
-                           {.key = {}, .title = "mean", .digits = 4, .group = mass},
-                           {.key = {}, .title = "most", .digits = 4, .group = mass},
-                           {.key = {}, .title = "mean", .digits = 1, .group = here, .scale = 100, .unit = " %"},
-                           {.key = {}, .title = "most", .digits = 0, .group = here, .scale = 100, .unit = " %",
-                            .sign = true},
-                           {.key = {}, .title = "mean", .digits = 1, .group = trace, .scale = 100, .unit = " %"},
-                           {.key = {}, .title = "most", .digits = 0, .group = trace, .scale = 100, .unit = " %",
-                            .sign = true}}};
+  Table out = {
+      .columns = {{.key = "prompt", .left = true},
+                  {.key = "L"},
+                  {.key = "steps"},
+                  {.key = "settings"},
+                  {.key = {}, .title = "least", .digits = 4, .group = kl},
+                  {.key = {}, .title = "most", .group = kl},
+                  {.key = {}, .title = "mean", .digits = 4, .group = mass},
+                  {.key = {}, .title = "most", .digits = 4, .group = mass},
+                  {.key = {}, .title = "mean", .digits = 1, .group = here, .scale = 100, .unit = " %"},
+                  {.key = {}, .title = "most", .digits = 0, .group = here, .scale = 100, .unit = " %", .sign = true},
+                  {.key = {}, .title = "mean", .digits = 1, .group = trace, .scale = 100, .unit = " %"},
+                  {.key = {}, .title = "most", .digits = 0, .group = trace, .scale = 100, .unit = " %", .sign = true}}};
   for (const StudyPrompt* prompt : prompts) {
     double least = StudyMeasured::kNone, most = least;
     for (const StudyPoint& point : prompt->points) {
@@ -125,8 +124,8 @@ Table estimates_table(const Prompts& prompts) {
   out.columns.push_back({.key = {}, .title = "Kendall, mean"});
   out.columns.push_back({.key = {}, .title = "KL of its choice / best", .digits = 2});
   for (const EstimateScore& score : score_estimates(prompts)) {
-    std::vector<Cell>& row = out.rows.emplace_back(
-        std::vector<Cell>{std::string(estimates()[score.estimate].name), score.mean_spearman()});
+    std::vector<Cell>& row =
+        out.rows.emplace_back(std::vector<Cell>{std::string(estimates()[score.estimate].name), score.mean_spearman()});
     for (const double x : score.spearman) row.emplace_back(x);
     row.insert(row.end(), {score.across, score.mean_kendall(), score.mean_regret()});
   }
@@ -192,8 +191,8 @@ List held_out_in_words(const Prompts& prompts) {
     spearman += each.score.mean_spearman(), across += each.score.across;
     worst = std::min(worst, each.score.mean_spearman());
   }
-  Text& text = out.items.emplace_back(
-      Text{{fmt::format("Over all {} ways to halve the prompts the choice is ", all.size())}});
+  Text& text =
+      out.items.emplace_back(Text{{fmt::format("Over all {} ways to halve the prompts the choice is ", all.size())}});
   for (const auto& [estimate, n] : times) {
     text.push_back({std::string(estimates()[estimate].name), Style::code});
     text.push_back({fmt::format(" {} times, ", n)});
@@ -211,9 +210,10 @@ void add_estimates(Document& out, const Prompts& prompts) {
     out.say("Fewer than two settings were measured: nothing to correlate.");
     return;
   }
-  out.say("Rank correlation of each estimate with the engine's KL, within each prompt and over all points at once; the "
-          "last column: KL of the setting that it picks under a time budget over the best one's (three budgets, "
-          "geometric mean).");
+  out.say(
+      "Rank correlation of each estimate with the engine's KL, within each prompt and over all points at once; the "
+      "last column: KL of the setting that it picks under a time budget over the best one's (three budgets, "
+      "geometric mean).");
   out.add(estimates_table(prompts));
   out.add(best_in_words(prompts, score_estimates(prompts).front()));
   if (List halves = held_out_in_words(prompts); !halves.items.empty()) out.add(std::move(halves));
@@ -227,9 +227,10 @@ Document study_document(const Prompts& prompts, bool settings, const std::vector
   out.add(prompts_table(prompts));
   if (Table times = times_table(prompts); !times.rows.empty()) {
     out.head("Times");
-    out.say("Predicted over measured ms/token, less 1. Here and now: from a calibration whose rounds ran between the "
-            "timed ones; from the trace: from what was found when it was recorded, so the machine's drift since then "
-            "is in it.");
+    out.say(
+        "Predicted over measured ms/token, less 1. Here and now: from a calibration whose rounds ran between the "
+        "timed ones; from the trace: from what was found when it was recorded, so the machine's drift since then "
+        "is in it.");
     out.add(std::move(times));
   }
   add_estimates(out, prompts);

@@ -24,9 +24,8 @@ nlohmann::json to_json(const HeldOutTrace& held, const TuneResult& tuned) {
   nlohmann::json json = to_json(static_cast<const TunedTrace&>(held));
   json.update(cli::to_json(held.numbers));
   const Gap gap = gap_of(held, tuned);
-  json["gap"] = {{"of", gap.of},
-                 {"to_worst_tuned_on", json_number(gap.to_tuned)},
-                 {"to_bound", json_number(gap.to_bound)}};
+  json["gap"] = {
+      {"of", gap.of}, {"to_worst_tuned_on", json_number(gap.to_tuned)}, {"to_bound", json_number(gap.to_bound)}};
   const std::optional<bool> keeps = keeps_bounds(held, tuned);
   json["keeps_bounds"] = keeps ? nlohmann::json(*keeps) : nlohmann::json(nullptr);
   if (held.numbers.measured) json["keeps_max_kl"] = held.numbers.measured->kl <= tuned.bounds.max_kl;
@@ -80,9 +79,9 @@ std::string to_text(const TuneResult& tuned) {
                       tuned.calibrated ? "ms" : "MB", several ? ", mean" : "");
   text += to_text(front_table(tuned, Names::brief, false));
   if (any_measured(tuned)) text += "\n" + to_text(measured_table(tuned, Names::brief));
-  text += fmt::format("\nestimate: {} ({}); {}\n", tuned.prediction.estimate,
-                      find_estimate(tuned.prediction.estimate)->description,
-                      tuned.prediction.curve.exists() ? "KL is predicted from it" : "no KL is predicted for this model");
+  text += fmt::format(
+      "\nestimate: {} ({}); {}\n", tuned.prediction.estimate, find_estimate(tuned.prediction.estimate)->description,
+      tuned.prediction.curve.exists() ? "KL is predicted from it" : "no KL is predicted for this model");
   text += fmt::format("\n* {}\n{}\n", name_of(tuned.best()), tuned.reason);
   const Table schedule = schedule_table(tuned.best().settings);
   if (!schedule.rows.empty()) text += "\n" + to_text(schedule) + "\n";

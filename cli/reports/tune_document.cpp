@@ -77,8 +77,9 @@ class Writer {
       least = std::min(least, k), most = std::max(most, k);
     }
     if (least != most) return fmt::format("{} to {} here", thousands(least), thousands(most));
-    return several() ? thousands(least) + " here"
-                     : fmt::format("{} of the prompt's {}", thousands(least), thousands(tuned_.traces.front().info.n_prompt));
+    return several()
+               ? thousands(least) + " here"
+               : fmt::format("{} of the prompt's {}", thousands(least), thousands(tuned_.traces.front().info.n_prompt));
   }
 
   std::string in_words(const Settings& settings) const {
@@ -145,8 +146,8 @@ class Writer {
     const std::string trace = shell_word(tuned_.traces.front().info.path.string()),
                       settings = shell_word(report_.settings_file);
     out_.add(Verbatim{{fmt::format("reattend run --settings {} --prompt-file YOUR.txt", settings),
-                  fmt::format("reattend verify {} --settings {} --out verified.json", trace, settings),
-                  fmt::format("reattend view {} --settings {}", trace, settings)}});
+                       fmt::format("reattend verify {} --settings {} --out verified.json", trace, settings),
+                       fmt::format("reattend view {} --settings {}", trace, settings)}});
     out_.add(rich(
         "The first runs the model under the setting; the second runs the trace's text in the engine and says where the "
         "replay was wrong (`reattend tune --verified verified.json` learns from it); the third shows what is kept."));
@@ -165,7 +166,8 @@ class Writer {
     }
     if (figures.empty()) return;
     out_.head("What the sweep shows");
-    out_.say("Damage falls as more positions are kept, and as they are chosen anew more often; both cost time. Damage is "
+    out_.say(
+        "Damage falls as more positions are kept, and as they are chosen anew more often; both cost time. Damage is "
         "shown "
         "of settings that were replayed on all layers, cost of all.");
     for (Figure& figure : figures) out_.add(std::move(figure));

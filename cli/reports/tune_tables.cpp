@@ -30,18 +30,18 @@ const char* unit(const TuneResult& tuned) {
 
 std::vector<Predicted> predicted_numbers(const std::string& cost) {
   const std::string group = "predicted";
-  return {{{.key = "cost", .title = cost, .digits = 2, .group = group}, &PointNumbers::cost},
-          {{.key = "speed_up", .title = "speed-up", .digits = 2, .group = group}, &PointNumbers::speed_up},
-          {{.key = "predicted_kl", .title = "KL", .digits = 4, .group = group}, &PointNumbers::predicted_kl},
-          {{.key = "estimate", .group = group}, &PointNumbers::estimate},
-          {{.key = "lost", .title = "lost mass", .digits = 4, .group = group}, &PointNumbers::lost},
-          {{.key = "output_error_mean", .digits = 4, .group = group, .hidden = true}, &PointNumbers::output_error_mean},
-          {{.key = "output_error_p95", .digits = 4, .group = group, .hidden = true}, &PointNumbers::output_error_p95},
-          {{.key = "recovered", .digits = 4, .group = group, .hidden = true}, &PointNumbers::recovered},
-          {{.key = "normalised", .digits = 4, .group = group, .hidden = true}, &PointNumbers::normalised},
-          {{.key = "effective_stride", .title = "stride", .digits = 1, .group = group},
-           &PointNumbers::effective_stride},
-          {{.key = "positions", .digits = 0, .group = group}, &PointNumbers::positions}};
+  return {
+      {{.key = "cost", .title = cost, .digits = 2, .group = group}, &PointNumbers::cost},
+      {{.key = "speed_up", .title = "speed-up", .digits = 2, .group = group}, &PointNumbers::speed_up},
+      {{.key = "predicted_kl", .title = "KL", .digits = 4, .group = group}, &PointNumbers::predicted_kl},
+      {{.key = "estimate", .group = group}, &PointNumbers::estimate},
+      {{.key = "lost", .title = "lost mass", .digits = 4, .group = group}, &PointNumbers::lost},
+      {{.key = "output_error_mean", .digits = 4, .group = group, .hidden = true}, &PointNumbers::output_error_mean},
+      {{.key = "output_error_p95", .digits = 4, .group = group, .hidden = true}, &PointNumbers::output_error_p95},
+      {{.key = "recovered", .digits = 4, .group = group, .hidden = true}, &PointNumbers::recovered},
+      {{.key = "normalised", .digits = 4, .group = group, .hidden = true}, &PointNumbers::normalised},
+      {{.key = "effective_stride", .title = "stride", .digits = 1, .group = group}, &PointNumbers::effective_stride},
+      {{.key = "positions", .digits = 0, .group = group}, &PointNumbers::positions}};
 }
 
 std::vector<Found> measured_numbers() {
@@ -149,8 +149,8 @@ Table measured_table(const TuneResult& tuned, Names names) {
     const TunePoint& point = tuned.points[i];
     if (!point.measured) continue;
     if (i == tuned.chosen) out.marked.insert(out.rows.size());
-    std::vector<Cell>& row = out.rows.emplace_back(std::vector<Cell>{
-        name_in(tuned, i, names), point.output_error_p95, point.lost, point.predicted_kl, point.cost});
+    std::vector<Cell>& row = out.rows.emplace_back(std::vector<Cell>{name_in(tuned, i, names), point.output_error_p95,
+                                                                     point.lost, point.predicted_kl, point.cost});
     for (const Found& each : measured_numbers()) row.emplace_back((*point.measured).*each.of);
   }
   return out;
@@ -167,8 +167,8 @@ Table traces_table(const TuneResult& tuned) {
   numbers.add_columns(out);
   const std::vector<std::string> names = trace_names(tuned);
   const auto add = [&](const std::string& name, const TunedTrace& trace, const PointNumbers& on, const char* role) {
-    std::vector<Cell>& row = out.rows.emplace_back(std::vector<Cell>{
-        name, std::string(role), int64_t{trace.info.n_prompt}, trace.full_cost});
+    std::vector<Cell>& row = out.rows.emplace_back(
+        std::vector<Cell>{name, std::string(role), int64_t{trace.info.n_prompt}, trace.full_cost});
     numbers.add_cells(row, on);
   };
   const size_t n = tuned.traces.size();
@@ -202,15 +202,36 @@ Table choice_table(const TuneResult& tuned) {
                            {.key = "output error, 95th percentile", .digits = 4, .hidden = !tuned.has_values},
                            {.key = "positions attended to", .digits = 0},
                            {.key = "steps per full step", .digits = 1}}};
-  out.rows = {
-      {std::string("predicted"), best.cost, tuned.full_cost, best.speed_up, best.predicted_kl, {}, best.lost,
-       best.output_error_p95, best.positions, best.effective_stride},
-      {std::string("measured"), found(&Measured::ms_per_token), beside_full ? Cell(m->full_ms) : Cell(),
-       beside_full ? Cell(m->full_ms / m->ms_per_token) : Cell(), found(&Measured::kl), found(&Measured::agreement), {},
-       {}, {}, {}},
-      {std::string("bound"), limit("<=", bounds.max_ms), {}, {}, kl_bound ? limit("<=", bounds.max_kl) : Cell(),
-       limit(">=", bounds.min_agreement, 100), limit("<=", bounds.max_lost_mass), limit("<=", bounds.max_output_error),
-       {}, {}}};
+  out.rows = {{std::string("predicted"),
+               best.cost,
+               tuned.full_cost,
+               best.speed_up,
+               best.predicted_kl,
+               {},
+               best.lost,
+               best.output_error_p95,
+               best.positions,
+               best.effective_stride},
+              {std::string("measured"),
+               found(&Measured::ms_per_token),
+               beside_full ? Cell(m->full_ms) : Cell(),
+               beside_full ? Cell(m->full_ms / m->ms_per_token) : Cell(),
+               found(&Measured::kl),
+               found(&Measured::agreement),
+               {},
+               {},
+               {},
+               {}},
+              {std::string("bound"),
+               limit("<=", bounds.max_ms),
+               {},
+               {},
+               kl_bound ? limit("<=", bounds.max_kl) : Cell(),
+               limit(">=", bounds.min_agreement, 100),
+               limit("<=", bounds.max_lost_mass),
+               limit("<=", bounds.max_output_error),
+               {},
+               {}}};
   out = transposed(out);
   out.columns[2].strong = true;
   return out;

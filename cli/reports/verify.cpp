@@ -17,19 +17,26 @@ namespace {
 /// What was predicted, measured and seen running free, downwards.
 Table numbers_table(const Verification& v) {
   const auto time = [](double ms) { return ms > 0 ? Cell(ms) : Cell(); };
-  return transposed({.columns = {{.key = "of"},
-                                 {.key = "full steps, %", .digits = 1, .scale = 100},
-                                 {.key = "positions", .digits = 1},
-                                 {.key = "recovered mass", .digits = 4},
-                                 {.key = "KL to full attention", .digits = 4},
-                                 {.key = "top-1 agreement"},
-                                 {.key = "ms/token", .digits = 2},
-                                 {.key = "ms/token, full attention", .digits = 2}},
-                     .rows = {{std::string("predicted"), v.predicted_full, v.predicted.positions, v.predicted.recovered,
-                               {}, {}, time(v.point.predicted_ms), time(v.point.predicted_full_ms)},
-                              {std::string("measured"), v.measured_full, v.measured.positions, v.measured_mass,
-                               v.measured.kl, v.measured.agreement, time(v.point.ms), time(v.point.full_ms)},
-                              {std::string("running free"), v.free.full, v.free.positions, v.free.mass, {}, {}, {}, {}}}});
+  return transposed(
+      {.columns = {{.key = "of"},
+                   {.key = "full steps, %", .digits = 1, .scale = 100},
+                   {.key = "positions", .digits = 1},
+                   {.key = "recovered mass", .digits = 4},
+                   {.key = "KL to full attention", .digits = 4},
+                   {.key = "top-1 agreement"},
+                   {.key = "ms/token", .digits = 2},
+                   {.key = "ms/token, full attention", .digits = 2}},
+       .rows = {{std::string("predicted"),
+                 v.predicted_full,
+                 v.predicted.positions,
+                 v.predicted.recovered,
+                 {},
+                 {},
+                 time(v.point.predicted_ms),
+                 time(v.point.predicted_full_ms)},
+                {std::string("measured"), v.measured_full, v.measured.positions, v.measured_mass, v.measured.kl,
+                 v.measured.agreement, time(v.point.ms), time(v.point.full_ms)},
+                {std::string("running free"), v.free.full, v.free.positions, v.free.mass, {}, {}, {}, {}}}});
 }
 
 /// The layer with the least of something.
@@ -44,7 +51,8 @@ std::string decisions_in_words(const Verification& v) {
   if (v.decisions_equal > kAll) return "Decisions: right, every step and head was full or partial as foreseen.";
   const LayerCheck& bad = least(v, &LayerCheck::decisions_equal);
   return fmt::format(
-      "Decisions: {:.1f} % as foreseen; {:.1f} % of steps and heads were full where the replay had said {:.1f} %. Least "
+      "Decisions: {:.1f} % as foreseen; {:.1f} % of steps and heads were full where the replay had said {:.1f} %. "
+      "Least "
       "in layer {} ({:.1f} %).",
       100 * v.decisions_equal, 100 * v.measured_full, 100 * v.predicted_full, bad.layer, 100 * bad.decisions_equal);
 }
@@ -89,8 +97,8 @@ std::string time_in_words(const Verification& v) {
 
 std::string time_here_in_words(const Verification& v) {
   return fmt::format(
-      "Time by a calibration here and now: {:.2f} ms/token ({:+.0f} %); full attention {:.2f} ({:+.0f} %). {}", v.here_ms,
-      100 * (v.here_ms / v.point.ms - 1), v.here_full_ms, 100 * (v.here_full_ms / v.point.full_ms - 1),
+      "Time by a calibration here and now: {:.2f} ms/token ({:+.0f} %); full attention {:.2f} ({:+.0f} %). {}",
+      v.here_ms, 100 * (v.here_ms / v.point.ms - 1), v.here_full_ms, 100 * (v.here_full_ms / v.point.full_ms - 1),
       v.n_prompt < Calibrator::kFewestTokens
           ? fmt::format("Of a prompt below {} tokens it knows weights and plain reading alone.",
                         Calibrator::kFewestTokens)
@@ -108,9 +116,10 @@ std::vector<std::string> findings(const Verification& v) {
       v.measured.kl, v.measured.agreement));
   out.push_back(time_in_words(v));
   if (v.here_ms > 0 && v.point.ms > 0) out.push_back(time_here_in_words(v));
-  out.push_back(fmt::format("Running free (greedy): the first {} of {} tokens are full attention's own; mass {:.4f}, "
-                            "{:.1f} % full.",
-                            v.free.n_common, v.free.n_step, v.free.mass, 100 * v.free.full));
+  out.push_back(
+      fmt::format("Running free (greedy): the first {} of {} tokens are full attention's own; mass {:.4f}, "
+                  "{:.1f} % full.",
+                  v.free.n_common, v.free.n_step, v.free.mass, 100 * v.free.full));
   return out;
 }
 

@@ -8,8 +8,8 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
-#include "engine/record/recorder.h"
 #include "cli/reports/verify.h"
+#include "engine/record/recorder.h"
 #include "evals/verify.h"
 #include "replay/cost/cost.h"
 #include "tests/engine/tiny_engine.h"

@@ -18,7 +18,9 @@ namespace fs = std::filesystem;
 
 Chart line() {
   return {.title = "KL against time",
-          .panels = {{.title = "all", .x = {.title = "ms"}, .y = {.title = "KL"},
+          .panels = {{.title = "all",
+                      .x = {.title = "ms"},
+                      .y = {.title = "KL"},
                       .series = {{.name = "a", .x = {1, 2}, .y = {3, 4}}}}},
           .width = 600};
 }

@@ -43,11 +43,9 @@ TEST(Table, PeopleReadRoundedNumbersInColumnsAndProgramsAllOfThem) {
             "\"h2o, \"\"heavy\"\"\",4.1e-07,0.125,500000,-0.5\n"
             "none,,inf,,1.25\n");
   const nlohmann::json json = nlohmann::json::parse(to_json(policies()).dump());
-  EXPECT_EQ(json[1], nlohmann::json({{"policy", "h2o, \"heavy\""},
-                                     {"kl", 4.1e-7},
-                                     {"share", 0.125},
-                                     {"bytes", 500000},
-                                     {"off", -0.5}}));
+  EXPECT_EQ(json[1],
+            nlohmann::json(
+                {{"policy", "h2o, \"heavy\""}, {"kl", 4.1e-7}, {"share", 0.125}, {"bytes", 500000}, {"off", -0.5}}));
   for (const char* const key : {"kl", "share", "bytes"}) EXPECT_TRUE(json[2][key].is_null()) << key;
 }
 
@@ -101,12 +99,12 @@ TEST(Table, LongTextsAreBrokenIntoLinesBesideTheirName) {
 }
 
 TEST(Table, TurnedItsColumnsAreRowsWithTheirDigits) {
-  Table table = {.columns = {{.key = "of"},
-                             {.key = "full steps, %", .digits = 1, .scale = 100},
-                             {.key = "KL", .digits = 4},
-                             {.key = "hash", .hidden = true}},
-                 .rows = {{std::string("predicted"), 0.0625, {}, int64_t{7}},
-                          {std::string("measured"), 0.125, 0.25, int64_t{8}}}};
+  Table table = {
+      .columns = {{.key = "of"},
+                  {.key = "full steps, %", .digits = 1, .scale = 100},
+                  {.key = "KL", .digits = 4},
+                  {.key = "hash", .hidden = true}},
+      .rows = {{std::string("predicted"), 0.0625, {}, int64_t{7}}, {std::string("measured"), 0.125, 0.25, int64_t{8}}}};
   EXPECT_EQ(to_text(transposed(table)),
             "               predicted  measured\n"
             "full steps, %        6.2      12.5\n"

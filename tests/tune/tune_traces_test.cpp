@@ -177,7 +177,8 @@ TEST_F(HeldOut, WithoutTheValuesThatSettingsAreRankedByItIsRefused) {
   check_held_out(longer_->info(), tuned_on, options_);
   const TuneResult result = validated();
   EXPECT_FALSE(keeps_bounds(result.held_out.front(), result).has_value());
-  EXPECT_NE(cli::to_text(result).find("is unknown, for the trace has no values"), std::string::npos) << cli::to_text(result);
+  EXPECT_NE(cli::to_text(result).find("is unknown, for the trace has no values"), std::string::npos)
+      << cli::to_text(result);
   EXPECT_EQ(settings_file(result).find("nan"), std::string::npos);
 }
 
