@@ -132,7 +132,7 @@ nlohmann::json to_json(const AnalysisReport& report, const std::vector<Table>& s
                         {"rho", request.rho},
                         {"gate_mass", request.gate_set == OldSet::stale ? "stale" : "attended"},
                         {"wanted_above", request.lost.above}};
-  for (const Table& sheet : sheets) out[sheet.name] = cli::to_json(sheet);
+  for (const Table& sheet : sheets) out[sheet.name] = reattend::to_json(sheet);
   return out;
 }
 
