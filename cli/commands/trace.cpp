@@ -52,7 +52,7 @@ void show(const std::string& file, const Globals& globals) {
   nlohmann::ordered_json datasets = nlohmann::ordered_json::array();
   for (const auto& row : schema::kDatasets) {
     if (!trace->has(row)) continue;
-    std::vector<hsize_t> shape;
+    std::vector<hdf5::Extent> shape;
     std::string axes;
     for (int i = 0; i < row.rank(); ++i) {
       const schema::Dim dim = row.shape[static_cast<size_t>(i)];

@@ -61,7 +61,7 @@ void refuse_single_values(const Options& options) {
     if (given == options.policy.given.end()) continue;
     fail_usage({.where = fmt::format("--{}", find_parameter(key)->flag),
                 .expected = fmt::format("{}: a sweep tries several", list),
-                .got = to_text(given->second),
+                .got = reattend::to_text(given->second),
                 .remedy = "`reattend replay` shows a single setting"});
   }
 }
