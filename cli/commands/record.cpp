@@ -9,6 +9,7 @@
 #include "cli/command.h"
 #include "cli/options/model_options.h"
 #include "cli/options/policy_options.h"
+#include "cli/options/prompt_cache_option.h"
 #include "cli/options/prompt_options.h"
 #include "cli/options/prompt_text.h"
 #include "cli/options/recording_options.h"
@@ -57,12 +58,11 @@ void run(const Options& options, const Globals& globals) {
   options.policy.check_layers(settings, model.shape().n_layer);
   const Tokenizer tokenizer = open_tokenizer(model.file());
   const std::vector<int32_t> prompt = options.prompt.split(tokenizer, globals.json).prompt;
-  const int32_t n_ctx =
-      options.model.n_ctx(model.shape(), static_cast<int64_t>(prompt.size()), options.storage.range().last);
+  const StepRange steps = options.storage.range();
+  const int32_t n_ctx = options.model.n_ctx(model.shape(), static_cast<int64_t>(prompt.size()), steps.last);
   ThreadPool pool(globals.threads);
   Backend backend = make_backend(options.model.backend(), model, pool);
   Sampler sampler(options.sampler);
-  const StepRange steps = options.storage.range();
   const std::unique_ptr<Observer> ranges = make_nvtx_observer();
   std::vector<Observer*> observers;
   if (ranges) observers.push_back(ranges.get());
@@ -90,7 +90,6 @@ void run(const Options& options, const Globals& globals) {
                                          pool, make_progress(globals.progress), globals.cancel);
 
   const size_t n_step = recording.run.tokens.size();
-  const StepRange steps = options.storage.range();
   const auto n_asked = static_cast<size_t>(steps.last - steps.first + 1);
   const bool ended = n_step < n_asked && !globals.cancel.raised();
   const std::string end = fmt::format("the model ended its text after {} of {} steps", n_step, n_asked);
