@@ -45,7 +45,7 @@ std::string unlike(const TraceInfo& info, const Model& model, const std::string&
 void list_gpus(const Globals& globals) {
   const Table gpus = gpus_table();
   if (globals.json) {
-    print_out("{}\n", json_text({{"measured", false}, {"share", kPaperShare}, {gpus.name, to_json(gpus)}}, 1));
+    print_out("{}\n", json_text(nlohmann::json{{"measured", false}, {"share", kPaperShare}, {gpus.name, to_json(gpus)}}, 1));
     return;
   }
   print_out(
