@@ -89,8 +89,8 @@ class Session {
   void mark_attention(const RowMatrix& rows);
   void make_layer_maps();
 
-  Settings initial_settings_{"recycled"};
-  Settings settings_{"recycled"};
+  Settings initial_settings_{kDefaultPolicy};
+  Settings settings_{kDefaultPolicy};
   Selection selection_, start_{-1, -1, -1, -1};
   std::filesystem::path path_;
   std::string open_error_, replay_error_;
