@@ -7,12 +7,14 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "traces/element.h"
 
 namespace reattend::hdf5 {
+static_assert(std::is_same_v<hsize_t, Extent>);
 
 /// Keeps HDF5 from printing its error stack (the setting belongs to a thread), from loading plug-ins that a file names,
 /// and from flushing at exit what could not be written before. Cheap; every entry of reader and writer calls it first.

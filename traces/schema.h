@@ -173,7 +173,7 @@ constexpr const Dataset& dataset(Id id) {
   return kDatasets[static_cast<size_t>(id)];
 }
 
-using Extents = std::array<hsize_t, 4>;
+using Extents = std::array<hdf5::Extent, 4>;
 
 /// What the dimensions of one trace amount to.
 struct Sizes {
@@ -182,14 +182,14 @@ struct Sizes {
   int64_t n_prompt = 0, n_vocab = 0, text_bytes = 0, n_map = 0, n_column = 0, n_overlap = 0;
   int64_t n_step = 0;
 
-  constexpr hsize_t of(Dim dim) const {
+  constexpr hdf5::Extent of(Dim dim) const {
     const int64_t n[] = {
         1,          n_layer,          n_head,     n_kv_head,
         d_head,     d_head / 2,       n_prompt,   n_prompt < kPromptQueries ? n_prompt : kPromptQueries,
         n_vocab,    n_vocab + 1,      text_bytes, kTop,
         n_map,      n_column,         n_overlap,  n_step,
         n_step + 1, n_prompt + n_step};
-    return static_cast<hsize_t>(n[static_cast<size_t>(dim)]);
+    return static_cast<hdf5::Extent>(n[static_cast<size_t>(dim)]);
   }
   /// 1 beyond the rank.
   constexpr Extents shape(const Dataset& row) const {
