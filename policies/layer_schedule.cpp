@@ -34,9 +34,7 @@ Value list_of(std::span<const Settings> layers, const Parameter& parameter) {  /
 }
 
 [[noreturn]] void refuse_to_differ(std::string_view key) {
-  fail({.where = "schedule by layer",
-        .expected = fmt::format("one value of {} in all layers", key),
-        .got = "several"});
+  fail({.where = "schedule by layer", .expected = fmt::format("one value of {} in all layers", key), .got = "several"});
 }
 
 }  // namespace

@@ -103,10 +103,10 @@ void check_taken(const ParameterValues& values, const std::vector<Settings>& pol
                     [&](const Settings& each) { return each.takes(parameter.key); })) {
       continue;
     }
-    fail_usage({.where = fmt::format("--{}", parameter.flag),
-                .expected =
-                    fmt::format("a policy in the list that takes it ({})", fmt::join(takers_of(parameter), ", ")),
-                .got = "none"});
+    fail_usage(
+        {.where = fmt::format("--{}", parameter.flag),
+         .expected = fmt::format("a policy in the list that takes it ({})", fmt::join(takers_of(parameter), ", ")),
+         .got = "none"});
   }
 }
 

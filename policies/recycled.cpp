@@ -80,12 +80,13 @@ constexpr Parameter kSchedule = {
     .tried = kSchedules,
     .help = "fixed: every due step is full; query: a due step is full where the query has moved away"};
 
-constexpr Parameter kSimilarityReduce = {.key = "similarity_reduce",
-                                         .flag = "similarity-reduce",
-                                         .type = ParamType::choice,
-                                         .initial = "mean_query",
-                                         .choices = kSimilarityNames,
-                                         .help = "cosine of the mean queries, or mean or minimum of the heads' cosines"};
+constexpr Parameter kSimilarityReduce = {
+    .key = "similarity_reduce",
+    .flag = "similarity-reduce",
+    .type = ParamType::choice,
+    .initial = "mean_query",
+    .choices = kSimilarityNames,
+    .help = "cosine of the mean queries, or mean or minimum of the heads' cosines"};
 
 constexpr std::string_view kGranularities[] = {"layer", "kv_head"};
 constexpr Parameter kGranularity = {.key = "granularity",

@@ -268,8 +268,8 @@ std::string Settings::summary(std::initializer_list<std::string_view> without) c
   for (const PolicyParameter& taken : info().parameters) {
     const Parameter& parameter = *taken.parameter;
     if (std::find(without.begin(), without.end(), parameter.key) != without.end()) continue;
-    const bool made_to_decide = taken.when.parameter != nullptr && is_set(taken.when.parameter->key) &&
-                                decides(parameter.key);
+    const bool made_to_decide =
+        taken.when.parameter != nullptr && is_set(taken.when.parameter->key) && decides(parameter.key);
     const bool shown = made_to_decide || parameter.key == "S" || (parameter.key == "K" && !is_auto("K"));
     if (!is_set(parameter.key) && !shown) continue;
     text += fmt::format(" {}={}", parameter.key, short_text(parameter, get(parameter.key)));

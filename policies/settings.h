@@ -60,8 +60,8 @@ class Settings {
   /// Lists must have n_layer entries, layer indices must exist: throws Error (usage) otherwise.
   void check_against_model(int n_layer) const;
 
-  /// "recycled S=16 K=512 schedule=query threshold=0.85": only what differs from the defaults, plus S, K and what such a
-  /// value makes decide, as the threshold here. Of lists for many layers the ends alone: "K=L/64..L/2 by layer".
+  /// "recycled S=16 K=512 schedule=query threshold=0.85": only what differs from the defaults, plus S, K and what such
+  /// a value makes decide, as the threshold here. Of lists for many layers the ends alone: "K=L/64..L/2 by layer".
   /// `without`: keys that it leaves out.
   std::string summary(std::initializer_list<std::string_view> without = {}) const;
 

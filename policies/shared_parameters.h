@@ -45,8 +45,9 @@ inline constexpr Parameter kThreshold = {
     .per_layer = true,
     .tried = kTriedThresholds,
     .unit = "cosine",
-    .help = "recycled with schedule=query: a due step stays partial when the similarity is above this; tokenselect: the "
-            "last selection serves while it is not below; above 1 nothing stays"};
+    .help =
+        "recycled with schedule=query: a due step stays partial when the similarity is above this; tokenselect: the "
+        "last selection serves while it is not below; above 1 nothing stays"};
 
 inline constexpr Parameter kReduce = {.key = "reduce",
                                       .flag = "reduce",

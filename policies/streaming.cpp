@@ -44,13 +44,12 @@ class Streaming final : public Policy {
 };
 
 constexpr std::string_view kRotations[] = {"absolute", "cache"};
-constexpr Parameter kRotate = {
-    .key = "rotate",
-    .flag = "rotate",
-    .type = ParamType::choice,
-    .initial = "absolute",
-    .choices = kRotations,
-    .help = "keys at their absolute positions, or rotated again by their rank in the set"};
+constexpr Parameter kRotate = {.key = "rotate",
+                               .flag = "rotate",
+                               .type = ParamType::choice,
+                               .initial = "absolute",
+                               .choices = kRotations,
+                               .help = "keys at their absolute positions, or rotated again by their rank in the set"};
 
 }  // namespace
 

@@ -85,12 +85,12 @@ class TokenSelect final : public Policy {
 constexpr Parameter part(std::string_view key, std::string_view flag, std::string_view help) {
   return {.key = key, .flag = flag, .initial = "auto", .allows_auto = true, .unit = "positions", .help = help};
 }
-constexpr Parameter kInit = part("n_init", "n-init",
-                                 "first positions that are always attended to; auto: 128, or K/16 where K is given");
-constexpr Parameter kLocal = part("n_local", "n-local",
-                                  "last positions that are always attended to; auto: 512, or 7K/16 where K is given");
-constexpr Parameter kMiddle = part("k", "n-middle",
-                                   "positions selected between those; auto: 2048, or the rest of K where K is given");
+constexpr Parameter kInit =
+    part("n_init", "n-init", "first positions that are always attended to; auto: 128, or K/16 where K is given");
+constexpr Parameter kLocal =
+    part("n_local", "n-local", "last positions that are always attended to; auto: 512, or 7K/16 where K is given");
+constexpr Parameter kMiddle =
+    part("k", "n-middle", "positions selected between those; auto: 2048, or the rest of K where K is given");
 
 constexpr std::string_view kSwitch[] = {"on", "off"};
 constexpr Parameter kSelectionCache = {.key = "selection_cache",

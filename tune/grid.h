@@ -14,8 +14,8 @@ namespace reattend {
 using ValueLists = std::map<std::string, std::vector<Value>, std::less<>>;
 
 /// Every combination of the values that parameters of one policy are tried at. What a parameter is tried at is its list
-/// here, otherwise what it says itself (Parameter::tried); one that has neither keeps its value. A threshold varies only
-/// where it decides (on recycled's query schedule).
+/// here, otherwise what it says itself (Parameter::tried); one that has neither keeps its value. A threshold varies
+/// only where it decides (on recycled's query schedule).
 struct TuneGrid {
   Settings base = Settings(kDefaultPolicy);
   ValueLists tried;
@@ -28,8 +28,8 @@ struct GridSettings {
   std::vector<std::string> left_out;  ///< a line for each that a policy refuses for one of the traces, with the reason
 };
 
-/// All settings of the grid, largest budgets first. Throws Error (usage) for a policy of which nothing varies, a list of
-/// a parameter that it does not take or that decides in no setting, and where no setting fits the traces.
+/// All settings of the grid, largest budgets first. Throws Error (usage) for a policy of which nothing varies, a list
+/// of a parameter that it does not take or that decides in no setting, and where no setting fits the traces.
 GridSettings make_grid(const TuneGrid& grid, std::span<const TraceInfo* const> traces);  // [n_trace]
 
 /// What a layer may get in a schedule by layer: as the grid, but parameters that have to be the same in all layers stay

@@ -53,7 +53,7 @@ void sweep_grid(Sweep& sweep, const TuneOptions& options, TuneResult& result) {
 /// What is known before the sweep.
 TuneResult start(const Sweep& sweep, const TuneOptions& options) {
   TuneResult result;
-  result.policy = options.grid.base.policy();
+  result.policy = &options.grid.base.info();
   result.traces = sweep.traces();
   result.full_cost = sweep.full_cost();
   result.calibrated = sweep.calibrated();

@@ -94,11 +94,11 @@ struct HeldOutTrace : TunedTrace {
 };
 
 struct TuneResult {
-  std::string policy;                 ///< that was swept
-  std::vector<std::string> left_out;  ///< a line for each setting of the sweep that does not fit the traces
-  std::string times_from;         ///< which machine times are predicted for, in words; empty where nobody said
-  std::vector<TunePoint> points;  ///< by cost, fastest first
-  size_t chosen = 0;              ///< index into points
+  const PolicyInfo* policy = nullptr;  ///< that was swept
+  std::vector<std::string> left_out;   ///< a line for each setting of the sweep that does not fit the traces
+  std::string times_from;              ///< which machine times are predicted for, in words; empty where nobody said
+  std::vector<TunePoint> points;       ///< by cost, fastest first
+  size_t chosen = 0;                   ///< index into points
   std::vector<TunedTrace> traces;
   std::vector<HeldOutTrace> held_out;  ///< hold_out() adds to them
   double full_cost = 0;                ///< mean over the traces

@@ -39,10 +39,9 @@ class Examiner final : public Observer {
  public:
   Examiner(const ModelShape& shape, const Settings& settings, int32_t n_prompt)
       : shape_(shape),
-        policy_(make_policy(settings, {.n_layer = shape.n_layer,
-                                       .n_head = shape.n_head,
-                                       .n_kv_head = shape.n_kv_head,
-                                       .n_prompt = n_prompt})),
+        policy_(make_policy(
+            settings,
+            {.n_layer = shape.n_layer, .n_head = shape.n_head, .n_kv_head = shape.n_kv_head, .n_prompt = n_prompt})),
         evicts_(policy_->plan(0, 1).branch.after.from_kept),
         n_prompt_(n_prompt),
         before_pre_(shape.n_layer),
@@ -91,9 +90,8 @@ class Examiner final : public Observer {
       arrays_.full.push_back(head.full ? 1 : 0);
       arrays_.cos.push_back(head.cosine);
       // What a policy evicts after a step is shown with the next; its first choice is step 0's, as everybody's.
-      arrays_.margin.push_back(evicts_ && step.t > 1
-                                   ? late_margin_[i]
-                                   : std::fmin(head.margin_before, evicts_ ? kNan : head.margin_after));
+      arrays_.margin.push_back(
+          evicts_ && step.t > 1 ? late_margin_[i] : std::fmin(head.margin_before, evicts_ ? kNan : head.margin_after));
       late_margin_[i] = head.margin_after;
     }
     arrays_.logits.insert(arrays_.logits.end(), step.logits.begin(), step.logits.end());

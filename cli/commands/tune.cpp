@@ -49,7 +49,8 @@ void add_sweep(TuneGrid& grid, const std::string& text) {
   if (parameter == nullptr || equals == text.npos || equals + 1 == text.size()) {
     std::vector<std::string_view> keys;
     for (const PolicyParameter& each : grid.base.info().parameters) keys.push_back(each.parameter->key);
-    fail_usage({"--sweep", fmt::format("KEY=V,V,.. of a parameter of {} ({})", grid.base.policy(), fmt::join(keys, ", ")),
+    fail_usage({"--sweep",
+                fmt::format("KEY=V,V,.. of a parameter of {} ({})", grid.base.policy(), fmt::join(keys, ", ")),
                 "\"" + text + "\""});
   }
   add_list(grid, *parameter, parse_each(*parameter, fmt::format("sweep {}", parameter->key), text.substr(equals + 1)));
@@ -211,8 +212,7 @@ void run(const Options& options, const Globals& globals) {
 }  // namespace
 
 void add_tune(CLI::App& app, const Globals& globals) {
-  CLI::App* const command =
-      app.add_subcommand("tune", "Sweep a policy's settings on a trace and write the best ones");
+  CLI::App* const command = app.add_subcommand("tune", "Sweep a policy's settings on a trace and write the best ones");
   const auto options = std::make_shared<Options>();
   options->policy.initial = kDefaultPolicy, options->policy.sweeps = true;
   command
@@ -262,9 +262,10 @@ void add_tune(CLI::App& app, const Globals& globals) {
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
   command
-      ->add_option("--schedules", options->schedules,
-                   "Schedules that give each layer a budget and, where the policy has one, a stride of its own, tried at most; "
-                   "0: none")
+      ->add_option(
+          "--schedules", options->schedules,
+          "Schedules that give each layer a budget and, where the policy has one, a stride of its own, tried at most; "
+          "0: none")
       ->type_name("N")
       ->check(CLI::Range(0, 1000))
       ->capture_default_str();
@@ -300,7 +301,8 @@ void add_tune(CLI::App& app, const Globals& globals) {
       "  reattend tune trace.h5 --budgets 256,512,1024 --strides 8,16 --pool 15 --json\n"
       "  reattend tune trace.h5 --policy snapkv --sweep window=16,32,64 --out snapkv.toml\n\n"
       "The policy is `recycled` unless another is given, whose options --policy NAME --help lists. They hold for the\n"
-      "whole sweep; --schedule restricts it to fixed or gated settings. The front is over predicted time, the estimate and\n"
+      "whole sweep; --schedule restricts it to fixed or gated settings. The front is over predicted time, the estimate "
+      "and\n"
       "lost mass; mass alone ranks settings wrongly.\n"
       "With --model the fastest candidates are run in the engine; without it the KL is a prediction, and the result\n"
       "says how far it may be off.\n"

@@ -14,8 +14,8 @@ void add_parameter_options(CLI::App& app, std::map<std::string, Value>& given);
 
 /// --policy, --settings and one option per parameter. Must stay where it is once add_to() was called.
 struct PolicyOptions {
-  std::string policy;                  ///< --policy; empty: the file's, or `initial`
-  std::string file;                    ///< --settings
+  std::string policy;  ///< --policy; empty: the file's, or `initial`
+  std::string file;    ///< --settings
   /// Policy when neither option is given.
   std::string initial{kFullAttention};
   /// For a command that tries several values of what a tuner tries: help shows the parameters of one policy, `initial`

@@ -59,10 +59,11 @@ std::string tune_row(const TunePoint& point, bool chosen) {
   const auto column = [&](const char* key) {
     return settings.takes(key) && !settings.is_auto(key) ? ends_text(settings.get(key)) : std::string();
   };
-  std::string row = fmt::format(
-      "{:1} {:>6} {:>9}  {:13}{}{}{}{}{}{}{}  {:6}", chosen ? "*" : "", column("S"), column("K"), kind_of(point), cell(point.cost, 9, 3), cell(point.speed_up, 9, 2),
-      cell(point.lost, 9, 4), cell(point.estimate, 9, 4), cell(point.predicted_kl, 9, 4),
-      cell(point.effective_stride, 8, 2), cell(point.positions, 10, 1), point.within_bounds ? "yes" : "no");
+  std::string row =
+      fmt::format("{:1} {:>6} {:>9}  {:13}{}{}{}{}{}{}{}  {:6}", chosen ? "*" : "", column("S"), column("K"),
+                  kind_of(point), cell(point.cost, 9, 3), cell(point.speed_up, 9, 2), cell(point.lost, 9, 4),
+                  cell(point.estimate, 9, 4), cell(point.predicted_kl, 9, 4), cell(point.effective_stride, 8, 2),
+                  cell(point.positions, 10, 1), point.within_bounds ? "yes" : "no");
   if (point.measured) row += measured_cells(*point.measured);
   return row + "\n";
 }

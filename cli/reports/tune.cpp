@@ -103,7 +103,7 @@ class Writer {
   /// In the registry's words: what is said of recycled attention in more detail below.
   std::string policy_in_words(const Settings& settings) const {
     const PolicyInfo& info = settings.info();
-    std::string text = settings.policy() == tuned_.policy ? "" : "A policy that was tried beside the sweep. ";
+    std::string text = &settings.info() == tuned_.policy ? "" : "A policy that was tried beside the sweep. ";
     text += fmt::format("It keeps: {}. It reads: {}.", info.keeps, info.reads);
     if (!settings.takes("K") || settings.is_auto("K")) return text;
     const Value& budget = settings.get("K");

@@ -38,7 +38,7 @@ std::string cost_title(const TuneResult& tuned) {
 
 /// Short enough to stand beside a point.
 std::string label(const Settings& settings, const TuneResult& tuned) {
-  if (settings.policy() != tuned.policy) return settings.policy();
+  if (&settings.info() != tuned.policy) return settings.policy();
   std::string text;
   for (const char* const key : {"S", "K"}) {
     if (!settings.takes(key) || settings.is_auto(key)) continue;
@@ -55,7 +55,7 @@ void add(Series& series, double x, double y, const std::string& name = {}) {
 /// A setting of the sweep with one budget for all layers, in which a threshold decides or none does.
 bool is_swept(const TunePoint& point, const TuneResult& tuned, bool gated) {
   const LayerSchedule schedule(point.settings);
-  return point.settings.policy() == tuned.policy && point.settings.takes("K") && !schedule.by_layer() &&
+  return &point.settings.info() == tuned.policy && point.settings.takes("K") && !schedule.by_layer() &&
          schedule.gate(0).has_value() == gated;
 }
 
@@ -68,7 +68,7 @@ std::string rest_of(const Settings& settings) {
 bool rest_differs(const TuneResult& tuned) {
   std::set<std::string> rests;
   for (const TunePoint& point : tuned.points) {
-    if (point.settings.policy() == tuned.policy) rests.insert(rest_of(point.settings));
+    if (&point.settings.info() == tuned.policy) rests.insert(rest_of(point.settings));
   }
   return rests.size() > 1;
 }
@@ -192,7 +192,7 @@ Chart front_chart(const TuneResult& tuned) {
 Chart sweep_chart(const TuneResult& tuned, bool gated) {
   const Damage damage = damage_of(tuned);
   const double stride = usual_stride(tuned);
-  const bool strides = find_policy(tuned.policy)->takes("S"), named = rest_differs(tuned);
+  const bool strides = tuned.policy->takes("S"), named = rest_differs(tuned);
   Lines by_budget, by_step;
   for (const TunePoint& point : tuned.points) {
     if (!is_swept(point, tuned, gated)) continue;
@@ -211,8 +211,10 @@ Chart sweep_chart(const TuneResult& tuned, bool gated) {
       by_step.add(0, name + rest, budget, point.cost);
     }
   }
-  const bool scheduled = find_policy(tuned.policy)->takes("schedule");
-  Chart chart = {.title = !scheduled ? "The sweep" : gated ? "The sweep: query schedule" : "The sweep: fixed schedule",
+  const bool scheduled = tuned.policy->takes("schedule");
+  Chart chart = {.title = !scheduled ? "The sweep"
+                          : gated    ? "The sweep: query schedule"
+                                     : "The sweep: fixed schedule",
                  .subtitle = sweep_subtitle(gated, strides, stride),
                  .panels = {},
                  .width = kFigureWidth};
@@ -226,12 +228,13 @@ Chart sweep_chart(const TuneResult& tuned, bool gated) {
   }
   if (by_step.size() > 0) {
     const char* const title = gated ? "threshold" : strides ? "S, steps between full ones" : "K, positions kept";
-    chart.panels.push_back(
-        {.title = fmt::format("cost against {}", gated ? "threshold" : strides ? "stride" : "budget"),
-         .x = {.title = title, .log = !gated},
-         .y = {.title = cost_title(tuned)},
-         .series = by_step.series(),
-         .levels = {{tuned.full_cost, "full attention"}}});
+    chart.panels.push_back({.title = fmt::format("cost against {}", gated     ? "threshold"
+                                                                    : strides ? "stride"
+                                                                              : "budget"),
+                            .x = {.title = title, .log = !gated},
+                            .y = {.title = cost_title(tuned)},
+                            .series = by_step.series(),
+                            .levels = {{tuned.full_cost, "full attention"}}});
   }
   return chart;
 }
