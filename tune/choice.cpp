@@ -52,7 +52,7 @@ class Choice {
   /// Nothing is faster.
   void keep_full() {
     std::vector<TunePoint>& points = result_.points;
-    const auto is_full = [](const TunePoint& each) { return each.whole && each.settings == Settings("full"); };
+    const auto is_full = [](const TunePoint& each) { return each.whole && each.settings.is_full(); };
     auto at = std::find_if(points.begin(), points.end(), is_full);
     if (at == points.end()) {
       const auto dearer = [&](const TunePoint& each) { return each.cost > result_.full_cost; };

@@ -10,7 +10,7 @@
 #include <fmt/ranges.h>
 
 #include "base/error.h"
-#include "policies/value_text.h"
+#include "policies/layer_schedule.h"
 #include "replay/cost/cost.h"
 
 namespace reattend {
@@ -67,11 +67,6 @@ double largest(std::initializer_list<double> ratios) {
 /// nan where there is nothing to divide by.
 double ratio(double a, double b) {
   return b > 0 ? a / b : std::nan("");
-}
-
-bool is_by_layer(const Settings& settings) {
-  if (settings.policy() != "recycled") return false;
-  return list_size(settings.get("S")) || list_size(settings.get("K")) || list_size(settings.get("threshold"));
 }
 
 }  // namespace
@@ -158,6 +153,12 @@ std::string bounds_in_words(const TuneResult& result, bool measured) {
   return fmt::format("{}", fmt::join(parts, ", "));
 }
 
+std::vector<const TraceInfo*> infos_of(std::span<const TunedTrace> traces) {  // [n_trace]
+  std::vector<const TraceInfo*> infos;
+  for (const TunedTrace& each : traces) infos.push_back(&each.info);
+  return infos;
+}
+
 void merge(std::vector<TunePoint>& points, std::vector<TunePoint> newer) {
   for (TunePoint& point : newer) {
     const auto same = [&](const TunePoint& other) { return other.settings == point.settings; };
@@ -172,7 +173,7 @@ void finish_points(TuneResult& result) {
                    [](const TunePoint& a, const TunePoint& b) { return a.cost < b.cost; });
   int n_schedule = 0;
   for (TunePoint& point : points) {
-    if (is_by_layer(point.settings)) point.schedule = ++n_schedule;
+    if (LayerSchedule(point.settings).by_layer()) point.schedule = ++n_schedule;
     point.within_bounds = point.whole && hardest_predicted(point, result).most <= 1;
     const auto beats = [&](const TunePoint& other) { return other.whole && dominates(other, point); };
     point.on_front = point.whole && std::none_of(points.begin(), points.end(), beats);
@@ -191,7 +192,7 @@ TunePoint full_point(const TuneResult& result) {
                             .positions = full_work(info).run / info.n_layer / info.n_kv_head});
   }
   static_cast<PointNumbers&>(point) = over_traces(point.traces, result.full_cost);
-  point.settings = Settings("full");
+  point.settings = Settings();
   point.whole = point.within_bounds = point.on_front = true;
   return point;
 }

@@ -39,7 +39,9 @@ std::vector<Settings> most_promising(const std::vector<TunePoint>& points, size_
 
 /// Screening: an order is all that some of the layers are good for, and all that is needed to drop most of the grid.
 void sweep_grid(Sweep& sweep, const TuneOptions& options, TuneResult& result) {
-  std::vector<Settings> grid = make_grid(options.grid, sweep.shortest_prompt());
+  GridSettings tried = make_grid(options.grid, infos_of(result.traces));
+  std::vector<Settings> grid = std::move(tried.settings);
+  result.left_out = std::move(tried.left_out);
   const std::vector<int32_t> all = sweep.all_layers(), some = sweep.screen_layers(options.n_screen_layer);
   if (some.size() < all.size() && static_cast<int>(grid.size()) > options.n_whole) {
     merge(result.points, sweep.evaluate(grid, some, "sweep on some layers"));
@@ -51,6 +53,7 @@ void sweep_grid(Sweep& sweep, const TuneOptions& options, TuneResult& result) {
 /// What is known before the sweep.
 TuneResult start(const Sweep& sweep, const TuneOptions& options) {
   TuneResult result;
+  result.policy = &options.grid.base.info();
   result.traces = sweep.traces();
   result.full_cost = sweep.full_cost();
   result.calibrated = sweep.calibrated();

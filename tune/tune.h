@@ -8,34 +8,11 @@
 #include <vector>
 
 #include "replay/replay.h"
+#include "tune/grid.h"
 #include "tune/prediction.h"
 #include "tune/schedule.h"
 
 namespace reattend {
-
-/// What the sweep tries: every budget with every stride, on the fixed schedule and on the query schedule with every
-/// threshold. Empty lists mean sensible ones for the trace's size.
-struct TuneGrid {
-  Settings base = Settings("recycled");  ///< whatever is not swept (pool, reduce, ...)
-  std::vector<Value> budgets;            ///< counts or fractions
-  std::vector<Value> strides;            ///< of the fixed schedule
-  std::vector<Value> gate_strides;       ///< of the query schedule
-  std::vector<double> thresholds;
-  bool fixed = true, gated = true;  ///< which schedules are tried
-  std::vector<Settings> more;       ///< tried as they stand beside the grid, of any policy
-};
-
-template <class T>
-const std::vector<T>& or_default(const std::vector<T>& given, const std::vector<T>& otherwise) {
-  return given.empty() ? otherwise : given;
-}
-
-/// The given budgets, or of `otherwise`, which nobody wrote, those that keep something of a prompt of n_prompt tokens.
-std::vector<Value> budgets_for(const std::vector<Value>& given, const std::vector<Value>& otherwise, int32_t n_prompt);
-
-/// All settings of the grid for prompts of n_prompt tokens or more, largest budgets first. Throws Error (usage) for a
-/// base that does not take S, K and a schedule.
-std::vector<Settings> make_grid(const TuneGrid& grid, int32_t n_prompt);
 
 /// Each holds on every trace. Where KL can be predicted it is the bound, and the first two are off unless given;
 /// otherwise they default to kMaxOutputError and kMaxLostMass.
@@ -117,9 +94,11 @@ struct HeldOutTrace : TunedTrace {
 };
 
 struct TuneResult {
-  std::string times_from;         ///< which machine times are predicted for, in words; empty where nobody said
-  std::vector<TunePoint> points;  ///< by cost, fastest first
-  size_t chosen = 0;              ///< index into points
+  const PolicyInfo* policy = nullptr;  ///< that was swept
+  std::vector<std::string> left_out;   ///< a line for each setting of the sweep that does not fit the traces
+  std::string times_from;              ///< which machine times are predicted for, in words; empty where nobody said
+  std::vector<TunePoint> points;       ///< by cost, fastest first
+  size_t chosen = 0;                   ///< index into points
   std::vector<TunedTrace> traces;
   std::vector<HeldOutTrace> held_out;  ///< hold_out() adds to them
   double full_cost = 0;                ///< mean over the traces

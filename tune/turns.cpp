@@ -10,8 +10,8 @@ std::vector<Measured> measure_in_turns(std::span<const Settings> settings,  // [
                                        bool timed, const std::function<Measured(const Settings&)>& measure,
                                        const std::function<void(const Settings&, size_t done, size_t of)>& tell,
                                        const Cancel& cancel) {
-  const Settings full("full");
-  const auto is_timed_anyway = [&](const Settings& each) { return timed && each == full; };
+  const Settings full;
+  const auto is_timed_anyway = [&](const Settings& each) { return timed && each.is_full(); };
   const auto n_anyway = static_cast<size_t>(std::count_if(settings.begin(), settings.end(), is_timed_anyway));
   const size_t n_round = timed ? kMeasureRounds : 1, per_round = settings.size() - n_anyway + (timed ? 1 : 0);
   std::vector<Measured> found(settings.size());

@@ -126,13 +126,18 @@ void check(const BenchOptions& options, const ModelShape& shape) {
   }
 }
 
+/// Every step is full, scores and selects.
+Settings scoring_policy(const BenchOptions& options) {
+  Settings settings("recycled");
+  settings.set("K", options.budget), settings.set("S", int64_t{1});
+  return settings;
+}
+
 /// full, every other policy, and recycled with a refresh at every step: the full step that scores. What does not fit
 /// the model or the prompt is left out.
 std::vector<Settings> costed_policies(const BenchOptions& options, const ModelShape& shape, int64_t depth) {
   std::vector<Settings> policies = all_policies({{"K", options.budget}, {"S", options.stride}});
-  Settings scoring("recycled");
-  scoring.set("K", options.budget), scoring.set("S", int64_t{1});
-  policies.insert(policies.begin(), {Settings("full"), scoring});
+  policies.insert(policies.begin(), {Settings("full"), scoring_policy(options)});
   std::erase_if(policies, [&](const Settings& each) {
     try {
       make_policy(each, {.n_layer = shape.n_layer,
@@ -266,7 +271,7 @@ class Bench {
                                       .repeats = static_cast<int32_t>(options_.repeats),
                                       .progress = progress_,
                                       .cancel = cancel_});
-    report_.cost_depth = depth;
+    report_.cost_depth = depth, report_.scoring = scoring_policy(options_);
   }
 
   const BenchOptions& options_;

@@ -17,6 +17,7 @@
 #include "engine/generate.h"
 #include "kernels/cpu/ops.h"
 #include "kernels/measures/row_measures.h"
+#include "replay/plans.h"
 #include "traces/write/array_file.h"
 
 namespace reattend::cli {
@@ -40,8 +41,10 @@ class Examiner final : public Observer {
  public:
   Examiner(const ModelShape& shape, const Settings& settings, int32_t n_prompt)
       : shape_(shape),
-        settings_(settings),
-        keeps_set_(settings.policy() == "recycled"),
+        policy_(make_policy(
+            settings,
+            {.n_layer = shape.n_layer, .n_head = shape.n_head, .n_kv_head = shape.n_kv_head, .n_prompt = n_prompt})),
+        evicts_(policy_->plan(0, 1).branch.after.from_kept),
         n_prompt_(n_prompt),
         before_pre_(shape.n_layer),
         before_post_(shape.n_layer),
@@ -69,10 +72,10 @@ class Examiner final : public Observer {
       arrays_.set_positions.insert(arrays_.set_positions.end(), set.begin(), set.end());
       arrays_.set_offsets.push_back(static_cast<int32_t>(arrays_.set_positions.size()));
       Overlap overlap{kNan, kNan};
-      if (keeps_set_) {
+      // A kept set that a row's ranking made is held against the ranking of this row.
+      if (const Select ranking = policy_->prompt(layer); is_from_ranking(ranking, n_prompt_)) {
         const std::vector<int32_t> kept = read_positions(ops, sequence, Item::kept, layer, g, n);
-        overlap = measure_overlap(scores_of(rows, shape_.group(), reduce(), pool()),
-                                  static_cast<int32_t>(settings_.count("K", layer, n_prompt_)), kept);
+        overlap = measure_overlap(scores_of(rows, shape_.group(), ranking.reduce, ranking.pool), ranking.keep, kept);
       }
       arrays_.overlap.push_back(static_cast<float>(overlap.overlap));
       arrays_.jaccard.push_back(static_cast<float>(overlap.jaccard));
@@ -88,10 +91,9 @@ class Examiner final : public Observer {
       const HeadLog& head = step.heads[i];
       arrays_.full.push_back(head.full ? 1 : 0);
       arrays_.cos.push_back(head.cosine);
-      // What TOVA drops after a step is shown with the next; its first choice is step 0's, as everybody's.
-      const bool late = settings_.policy() == "tova";
-      arrays_.margin.push_back(late && step.t > 1 ? late_margin_[i]
-                                                  : std::fmin(head.margin_before, late ? kNan : head.margin_after));
+      // What a policy evicts after a step is shown with the next; its first choice is step 0's, as everybody's.
+      arrays_.margin.push_back(
+          evicts_ && step.t > 1 ? late_margin_[i] : std::fmin(head.margin_before, evicts_ ? kNan : head.margin_after));
       late_margin_[i] = head.margin_after;
     }
     arrays_.logits.insert(arrays_.logits.end(), step.logits.begin(), step.logits.end());
@@ -100,12 +102,6 @@ class Examiner final : public Observer {
   const Arrays& arrays() const { return arrays_; }
 
  private:
-  Reduce reduce() const {
-    const std::string& name = settings_.choice("reduce");
-    return name == "max" ? Reduce::max : name == "mean" ? Reduce::mean : Reduce::first;
-  }
-  int32_t pool() const { return static_cast<int32_t>(settings_.count("pool", 0, n_prompt_)); }
-
   std::vector<float> read_row(ModelOps& ops, Sequence& sequence, int32_t layer, int32_t g) {
     row_.resize(std::max(row_.size(), static_cast<size_t>(shape_.group()) * (n_prompt_ + 1 + steps_room())));
     const int64_t n = ops.read(sequence, Item::row, layer, g, 0, 0, std::as_writable_bytes(std::span(row_)));
@@ -150,8 +146,8 @@ class Examiner final : public Observer {
   }
 
   const ModelShape& shape_;
-  const Settings& settings_;
-  bool keeps_set_;
+  std::unique_ptr<Policy> policy_;
+  bool evicts_;  ///< each step drops a position from the kept set
   int32_t n_prompt_;
   std::vector<std::vector<float>> before_pre_, before_post_;  ///< [n_layer][n_head * d_head]
   std::vector<float> late_margin_;                            ///< [n_layer * n_kv_head]
@@ -323,7 +319,7 @@ void run(const Options& options, const Globals& globals) {
                           run_case(backend, model, one, prefilled, Settings("full"), false, progress, globals.cancel))
                  .first;
       }
-      const bool is_full = one.settings.policy() == "full";
+      const bool is_full = one.settings.is_full();
       const Arrays mine =
           is_full ? at->second
                   : run_case(backend, model, one, prefilled, one.settings, options.shadow, progress, globals.cancel);

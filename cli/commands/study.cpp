@@ -53,7 +53,7 @@ std::vector<Settings> settings_for(const Options& options, const TraceInfo& info
       .n_layer = info.n_layer, .n_head = info.n_head, .n_kv_head = info.n_kv_head, .n_prompt = info.n_prompt};
   std::vector<Settings> out;
   for (const Settings& each : all) {
-    if (std::find(out.begin(), out.end(), each) != out.end() || each.policy() == "full") continue;
+    if (std::find(out.begin(), out.end(), each) != out.end() || each.is_full()) continue;
     try {
       const std::unique_ptr<Policy> policy = make_policy(each, shape);
       if (policy->needs().row_sums && !info.has_prompt_row_sums) {

@@ -35,7 +35,7 @@ std::string common_budget_of(const CompareReport& report) {
   const std::vector<Settings> all = settings_of(report);
   const std::string budget = common_budget(all);
   if (!budget.starts_with("L/")) return budget;
-  const auto one = std::find_if(all.begin(), all.end(), [](const Settings& each) { return each.policy() != "full"; });
+  const auto one = std::find_if(all.begin(), all.end(), [](const Settings& each) { return !each.is_full(); });
   return fmt::format("{} ({})", budget, one->count("K", 0, report.n_prompt));
 }
 

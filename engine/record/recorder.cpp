@@ -74,7 +74,7 @@ schema::Reason reason_of(const Plan& plan, bool full, bool dense) {
 
 /// Layers that the settings make always full.
 std::vector<int64_t> dense_layers(const Settings& settings) {
-  if (!find_parameter("dense_layers")->taken_by(settings.policy())) return {};
+  if (!settings.takes("dense_layers")) return {};
   return settings.layers("dense_layers");
 }
 
@@ -275,7 +275,7 @@ TraceHeader& Recorder::header() {
 }
 
 bool Recorder::measures() const {
-  return state_->header.measure_every > 0 || state_->header.settings.policy() != "full";
+  return state_->header.measure_every > 0 || !state_->header.settings.is_full();
 }
 
 void Recorder::begin(ModelOps& ops, Sequence& sequence, const StepView& step) {

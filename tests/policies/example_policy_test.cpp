@@ -3,9 +3,11 @@
 
 #include <algorithm>
 
+#include "base/error.h"
 #include "engine/record/recorder.h"
 #include "replay/replay.h"
 #include "tests/support/scratch_folder.h"
+#include "tune/grid.h"
 
 namespace reattend {
 namespace {
@@ -58,7 +60,27 @@ Settings anchored(int64_t budget) {
   settings.set("K", budget);
   settings.set("S", int64_t{10});
   settings.set("sinks", int64_t{3});
+  settings.set("latest", int64_t{5});
   return settings;
+}
+
+TEST(ExamplePolicy, ItsParametersAreItsOwnAndStandInTheTable) {
+  ASSERT_NE(find_parameter("latest"), nullptr);
+  EXPECT_EQ(takers_of(*find_parameter("latest")), std::vector<std::string_view>{"anchored"});
+  EXPECT_EQ(Settings("anchored").summary(), "anchored S=10 K=64");
+  EXPECT_EQ(Settings("anchored").count("sinks", 0, 100), 8) << "its own default";
+  EXPECT_EQ(Settings("streaming").count("sinks", 0, 100), 4) << "the others' stays";
+  EXPECT_THROW(Settings("anchored").set("rotate", std::string("cache")), Error) << "not taken and then ignored";
+}
+
+TEST(ExamplePolicy, IsSweptAlongWhatItsParametersSay) {
+  const TraceInfo info = {.n_layer = 2, .n_head = 2, .n_kv_head = 1, .d_head = 8, .n_prompt = 1000, .n_step = 8};
+  const TraceInfo* const traces[] = {&info};
+  const GridSettings grid = make_grid({.base = Settings("anchored")}, traces);
+  EXPECT_EQ(grid.settings.size(), 5U * 6U * 2U);  // K, S, latest
+  EXPECT_TRUE(std::any_of(grid.settings.begin(), grid.settings.end(), [](const Settings& each) {
+    return each.count("latest", 0, 1000) == 32 && each.count("S", 0, 1000) == 2;
+  }));
 }
 
 TEST(ExamplePolicy, KeepsItsAnchorsAndRefreshesTheRest) {

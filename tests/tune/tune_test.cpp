@@ -191,14 +191,13 @@ TEST_F(Tune, CancellationStopsTheSweep) {
 TEST_F(Tune, TheDefaultGridIsSizedToThePromptAndWholeBasesAreKept) {
   TuneGrid grid;
   grid.base.set("pool", int64_t{15});
-  const std::vector<Settings> all = make_grid(grid, run_->info().n_prompt);
+  const TraceInfo* const traces[] = {&run_->info()};
+  const std::vector<Settings> all = make_grid(grid, traces).settings;
   EXPECT_GT(all.size(), 50U);
   for (size_t i = 1; i < all.size(); ++i) EXPECT_GE(all[i - 1].count("K", 0, 128), all[i].count("K", 0, 128));
   EXPECT_EQ(all.front().count("K", 0, 128), 64);
   EXPECT_EQ(all.back().count("K", 0, 128), 4);
   for (const Settings& settings : all) EXPECT_EQ(settings.count("pool", 0, 128), 15);
-  grid.base = Settings("streaming");
-  EXPECT_THROW(make_grid(grid, run_->info().n_prompt), Error);
 }
 
 TEST_F(Tune, TheSettingsFileIsReadBackAndHoldsItsEvidence) {
@@ -216,7 +215,7 @@ TEST_F(Tune, TheSettingsFileIsReadBackAndHoldsItsEvidence) {
 TEST_F(Tune, SchedulesByLayerWhoseNamesLookAlikeHaveNumbers) {
   run_ = std::make_shared<HandMade>(HandMadeShape{.n_layer = 8, .n_prompt = 160, .n_step = 24}, 11);
   run_->info().calibration = {.weights_ms = 1e-3, .stream_gbps = 40, .attend_stream_gbps = 20, .score_gbps = 15};
-  options_.grid.budgets = {std::string("L/2"), std::string("L/4"), std::string("L/16")};
+  options_.grid.tried["K"] = {std::string("L/2"), std::string("L/4"), std::string("L/16")};
   options_.n_schedule = 9;
   const TuneResult result = tuned();
   const nlohmann::json json = to_json(result);

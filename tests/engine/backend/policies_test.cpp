@@ -20,11 +20,11 @@ using testing::kPrompt, testing::kSteps, testing::make;
 std::vector<Settings> all_with(int64_t budget) {
   std::vector<Settings> all;
   for (const PolicyInfo& info : policy_registry()) {
-    Settings settings{std::string(info.name)};
-    if (!find_parameter("K")->taken_by(info.name)) continue;
+    Settings settings(info.name);
+    if (!info.takes("K")) continue;
     settings.set("K", budget);
-    if (find_parameter("window")->taken_by(info.name)) settings.set("window", std::min<int64_t>(8, budget));
-    if (info.name == "quest") settings.set("dense_layers", std::vector<int64_t>{});
+    if (info.takes("window")) settings.set("window", std::min<int64_t>(8, budget));
+    if (info.takes("dense_layers")) settings.set("dense_layers", std::vector<int64_t>{});
     all.push_back(settings);
   }
   return all;
