@@ -40,11 +40,6 @@ double Sweep::cost(const TraceInfo& info, const StepWork& work) const {
   return is_calibrated(info.calibration) ? predict_ms(info, work) : std::numeric_limits<double>::quiet_NaN();
 }
 
-int32_t Sweep::shortest_prompt() const {
-  const auto shorter = [](const TunedTrace& a, const TunedTrace& b) { return a.info.n_prompt < b.info.n_prompt; };
-  return std::min_element(traces_.begin(), traces_.end(), shorter)->info.n_prompt;
-}
-
 std::vector<int32_t> Sweep::all_layers() const {
   std::vector<int32_t> all(static_cast<size_t>(traces_.front().info.n_layer));
   std::iota(all.begin(), all.end(), 0);

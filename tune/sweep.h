@@ -27,8 +27,6 @@ class Sweep {
 
   /// Parallel to the replayers, with the calibration that times are predicted with, and what full attention costs.
   const std::vector<TunedTrace>& traces() const { return traces_; }
-  /// Of the traces, in tokens.
-  int32_t shortest_prompt() const;
   double full_cost() const { return full_cost_; }  ///< mean
   bool calibrated() const { return calibrated_; }
   const Prediction& prediction() const { return prediction_; }
