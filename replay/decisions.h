@@ -24,7 +24,7 @@ struct Decisions {
   std::vector<Decision> steps;             ///< [T][n_kv_head], index t - 1
   std::vector<std::vector<int32_t>> kept;  ///< [T + 1][n_unit] by the step that chose them; of KeptFrom::lists alone
   int32_t n_unit = 0;                      ///< n_kv_head, or 1 where all KV heads keep the same
-  ReplayWork work;
+  CountedWork work;
 
   const std::vector<int32_t>& kept_of(int32_t kv_head, int32_t step) const {
     return kept[static_cast<size_t>(step) * n_unit + (n_unit == 1 ? 0 : kv_head)];

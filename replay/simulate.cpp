@@ -81,7 +81,7 @@ class Unit {
     if (way.after.chooses()) choose(way.after, t, set, kept);
   }
 
-  ReplayWork work;
+  CountedWork work;
 
  private:
   int32_t first_head() const { return first_kv_ * prepared_.group(); }
@@ -220,7 +220,7 @@ Decisions walk(const LayerPlans& plans, PreparedLayer& prepared, const PromptDat
       unit.step(t, std::span(all.steps).subspan(static_cast<size_t>(t - 1) * n_kv, n_kv), kept_at(t));
     }
   });
-  for (const Unit& unit : units) all.work.add(unit.work);
+  for (const Unit& unit : units) all.work += unit.work;
   return all;
 }
 

@@ -42,7 +42,7 @@ class Sweep {
   TunePoint mix(const Settings& settings, const Replayed& menu, const LayerPicks& picks) const;
 
  private:
-  double cost(const TraceInfo& info, const StepWork& work) const;
+  double cost(const TraceInfo& info, const CountedWork& work) const;
   PointNumbers numbers_of(size_t trace, std::span<const LayerReplay> layers) const;  // [those evaluated]
 
   std::vector<Replayer*> replayers_;
