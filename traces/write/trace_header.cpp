@@ -1,4 +1,5 @@
 // A header's extents and root attributes.
+#include "traces/write/attributes.h"
 #include "traces/write/trace_header.h"
 
 #include <algorithm>

@@ -44,7 +44,5 @@ struct TraceHeader {
 };
 
 schema::Sizes sizes_of(const TraceHeader& header);
-/// Writes every attribute of the format to the root of a new file.
-void write_attributes(hid_t root, const TraceHeader& header, const schema::Sizes& sizes);
 
 }  // namespace reattend

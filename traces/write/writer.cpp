@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "traces/hdf5.h"
 #include "traces/schema.h"
+#include "traces/write/attributes.h"
 #include "traces/write/new_file.h"
 
 namespace reattend {
