@@ -12,10 +12,11 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
-#include "policies/params.h"
+#include "base/processors.h"
 #include "base/progress.h"
 #include "base/subprocess.h"
 #include "cli/command.h"
+#include "policies/params.h"
 
 namespace reattend::cli {
 namespace {
@@ -50,11 +51,13 @@ void add_globals(CLI::App& app, Globals& globals) {
          [&globals](const int n) {
            constexpr int kMost = 1024;
            if (n < 0 || n > kMost) {
-             fail_usage({"--threads", fmt::format("0 (all hardware threads) to {}", kMost), std::to_string(n), ""});
+             fail_usage({"--threads", fmt::format("0 (all usable processors) to {}", kMost), std::to_string(n), ""});
            }
+           if (const std::string warning = too_many_threads(n, processors()); !warning.empty())
+             fmt::print(stderr, "reattend: warning: {}\n", warning);
            globals.threads = n;
          },
-         "Threads to compute with; 0: all hardware threads")
+         "Threads to compute with; 0: as many as the processors that may be used (CPU affinity and quota)")
       ->type_name("N");
   app.add_option_function<std::string>(
          "--progress",

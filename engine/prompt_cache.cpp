@@ -10,6 +10,8 @@
 
 #include "base/error.h"
 #include "engine/cache/prompt_file.h"
+#include "kernels/cpu/ops.h"
+#include "traces/schema.h"
 
 namespace reattend {
 namespace {
@@ -26,9 +28,8 @@ int64_t row_bytes(const Backend& backend, const Model& model) {
 }
 
 std::string made_by(const Backend& backend) {
-  return "reattend " REATTEND_VERSION " on " + backend.name + " (" + std::string(cpu::target_name()) + ", cache " +
-         std::string(name_of(backend.kv)) + ", activations " +
-         (backend.activations == cpu::Activations::q8 ? "q8" : "f32") + ")";
+  return "reattend " REATTEND_VERSION " on " + backend.name + " (" + std::string(Cpu::target_name()) + ", cache " +
+         std::string(name_of(backend.kv)) + ", activations " + std::string(name_of(backend.activations)) + ")";
 }
 
 PromptHeader header_of(const Backend& backend, const Model& model) {

@@ -72,7 +72,7 @@ class KnownRanking {
     for (size_t i = 0; i < row.positions.size(); ++i) {
       if (row.positions[i] < n) weights[static_cast<size_t>(row.positions[i])] = row.weights[i];
     }
-    cpu::max_pool(weights.data(), n, pool_, pooled_.data());
+    Cpu::max_pool(weights.data(), n, pool_, pooled_.data());
     for (int32_t p = 0; p < n; ++p) {
       if (pooled_[static_cast<size_t>(p)] > 0) order_.push_back(p);
     }

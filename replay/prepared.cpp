@@ -16,7 +16,7 @@
 #include "base/error.h"
 #include "kernels/attn_state.h"
 #include "kernels/choose.h"
-#include "kernels/cpu/select_ops.h"
+#include "kernels/cpu/ops.h"
 #include "kernels/measures/row_sums.h"
 
 namespace reattend {
@@ -132,10 +132,10 @@ std::vector<float> PreparedLayer::full_row(int32_t kv_head, int32_t t) const {
     return mean;
   }
   std::vector<float> scores(static_cast<size_t>(group()) * n);
-  cpu::score_run(query(t) + int64_t{kv_head} * group() * d_head(), group(), blocks(kv_head), n, scale_, scores.data(),
+  Cpu::score_run(query(t) + int64_t{kv_head} * group() * d_head(), group(), blocks(kv_head), n, scale_, scores.data(),
                  n);
-  for (int32_t h = 0; h < group(); ++h) cpu::softmax(scores.data() + int64_t{h} * n, n);
-  cpu::reduce_heads(scores.data(), group(), n, n, Reduce::mean, mean.data());
+  for (int32_t h = 0; h < group(); ++h) Cpu::softmax(scores.data() + int64_t{h} * n, n);
+  Cpu::reduce_heads(scores.data(), group(), n, n, Reduce::mean, mean.data());
   return mean;
 }
 
@@ -157,7 +157,7 @@ float PreparedLayer::compare(const Comparison& how, int32_t kv_head, int32_t t, 
   const int64_t first = how.per_kv_head ? int64_t{kv_head} * group() * d_head() : 0;
   const float* now = (post ? query(t) : query_pre(t)) + first;
   const float* then = (post ? query(reference) : query_pre(reference)) + first;
-  const float cosine = cpu::similarity(now, then, how.per_kv_head ? group() : n_head(), d_head(), how.how);
+  const float cosine = Cpu::similarity(now, then, how.per_kv_head ? group() : n_head(), d_head(), how.how);
   known = {.reference = reference, .how = kind, .cosine = cosine};
   return cosine;
 }
@@ -223,8 +223,8 @@ std::vector<float> PreparedLayer::window_rows(const std::vector<float>& queries,
   std::vector<KvBlocks> kv;
   for (int32_t g = 0; g < n_kv_head(); ++g) kv.push_back(blocks(g));
   const int64_t n_query = int64_t{window} * n_head() * d_head();
-  const auto scratch = cpu::make_attend_scratch();
-  cpu::sum_prompt_rows(pool, *scratch, queries.data() + (static_cast<int64_t>(queries.size()) - n_query), window,
+  Cpu::Scratch scratch;
+  Cpu::sum_prompt_rows(pool, scratch, queries.data() + (static_cast<int64_t>(queries.size()) - n_query), window,
                        n_row(0) - window, group(), kv, scale_, sums.data(), window_stride());
   return sums;
 }
@@ -244,9 +244,9 @@ void PreparedLayer::prepare_prompt(const Select& by, const std::vector<float>& q
   std::vector<float> score(static_cast<size_t>(n)), scratch(static_cast<size_t>(n));
   std::vector<int32_t> best(static_cast<size_t>(by.end));
   for (int32_t g = 0; g < n_kv_head(); ++g) {
-    score_rows<cpu::SelectOps>(by, rows.data() + g * group() * window_stride(), group(), window_stride(), n,
-                               score.data(), scratch.data());
-    cpu::top_k(score.data(), by.end, by.end, best.data());
+    score_rows<Cpu>(by, rows.data() + g * group() * window_stride(), group(), window_stride(), n, score.data(),
+                    scratch.data());
+    Cpu::top_k(score.data(), by.end, by.end, best.data());
     prompt_ranking.lists.set(g, best.data(), by.end);
   }
   prompt_choice_ = by;
@@ -264,7 +264,7 @@ void PreparedLayer::attend_all(int32_t kv_head, int32_t t, Scratch& s) {
   s.m.resize(n_state), s.d.resize(n_state), s.o.resize(s.total_o.size());
   for (int32_t piece = 0; piece < n_piece(n); ++piece) {
     float *const m = s.m.data() + piece * group(), *const d_sum = s.d.data() + piece * group();
-    cpu::attend_piece(q, group(), blocks(kv_head), everything_up_to(n), piece, scale_, m, d_sum, s.o.data(),
+    Cpu::attend_piece(q, group(), blocks(kv_head), everything_up_to(n), piece, scale_, m, d_sum, s.o.data(),
                       s.rows.data(), stride);
     for (int32_t h = 0; h < group(); ++h) {
       const std::span<float> into(s.total_o.data() + h * d, d);
@@ -272,7 +272,7 @@ void PreparedLayer::attend_all(int32_t kv_head, int32_t t, Scratch& s) {
     }
   }
   for (int32_t h = 0; h < group(); ++h) {
-    cpu::finish_row(s.rows.data() + h * stride, n, s.m.data() + h, s.d.data() + h, group());
+    Cpu::finish_row(s.rows.data() + h * stride, n, s.m.data() + h, s.d.data() + h, group());
   }
   float* out = outputs_.data() + (int64_t{t} * n_head() + int64_t{kv_head} * group()) * d;
   for (int32_t i = 0; i < group() * d; ++i) out[i] = s.total_o[i] / s.total_d[i / d];
@@ -285,16 +285,16 @@ void PreparedLayer::prepare_step(int32_t kv_head, int32_t t, const Pass& pass, S
   if (pass.masses) {
     const int32_t k = std::min(best_.depth(), n);
     s.best.resize(static_cast<size_t>(k));
-    cpu::top_k(s.mean.data(), n, k, s.best.data());
+    Cpu::top_k(s.mean.data(), n, k, s.best.data());
     best_.set(unit(kv_head, t), mass_row(kv_head, t), s.best.data(), k);
   }
   if (pass.ranks) {
     const int32_t k = std::min(ranking.lists.depth(), n);
     s.reduced.resize(n), s.pooled.resize(n), s.best.resize(static_cast<size_t>(k));
     const int64_t stride = static_cast<int64_t>(s.rows.size()) / group();
-    cpu::reduce_heads(s.rows.data(), group(), stride, n, wanted_.reduce, s.reduced.data());
-    cpu::max_pool(s.reduced.data(), n, wanted_.pool, s.pooled.data());
-    cpu::top_k(s.pooled.data(), n, k, s.best.data());
+    Cpu::reduce_heads(s.rows.data(), group(), stride, n, wanted_.reduce, s.reduced.data());
+    Cpu::max_pool(s.reduced.data(), n, wanted_.pool, s.pooled.data());
+    Cpu::top_k(s.pooled.data(), n, k, s.best.data());
     ranking.lists.set(unit(kv_head, t), s.best.data(), k);
     const auto current = std::find(s.best.begin(), s.best.end(), position(t));
     current_[static_cast<size_t>(unit(kv_head, t))] =
@@ -311,10 +311,10 @@ void PreparedLayer::score_step(int32_t kv_head, int32_t t, const Pass& pass, Scr
     attend_all(kv_head, t, s);
   } else {
     const float* q = query(t) + int64_t{kv_head} * group() * d_head();
-    cpu::score_run(q, group(), blocks(kv_head), n, scale_, s.rows.data(), stride);
-    for (int32_t h = 0; h < group(); ++h) cpu::softmax(s.rows.data() + h * stride, n);
+    Cpu::score_run(q, group(), blocks(kv_head), n, scale_, s.rows.data(), stride);
+    for (int32_t h = 0; h < group(); ++h) Cpu::softmax(s.rows.data() + h * stride, n);
   }
-  cpu::reduce_heads(s.rows.data(), group(), stride, n, Reduce::mean, s.mean.data());
+  Cpu::reduce_heads(s.rows.data(), group(), stride, n, Reduce::mean, s.mean.data());
   const double mass = run_sum(s.mean.data(), 0, n);
   if (!(mass > 0.5 && mass < 2)) {
     fail({.where = fmt::format("step {}, KV head {}", t, kv_head),

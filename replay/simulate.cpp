@@ -7,13 +7,11 @@
 #include <utility>
 
 #include "kernels/choose.h"
-#include "kernels/cpu/select_ops.h"
+#include "kernels/cpu/ops.h"
 #include "replay/work.h"
 
 namespace reattend {
 namespace {
-
-using Ops = cpu::SelectOps;
 
 /// Runs task(i) for i in [0, n): on the pool, or here where a pool's task is running already.
 template <class Task>
@@ -98,9 +96,9 @@ class Unit {
     rows_.resize(static_cast<size_t>(n_head_ * stride_));
     for_each(pool_, n_kv_, [&](int32_t g) {
       float* const rows = rows_.data() + g * group * stride_;
-      cpu::score_set(query(t) + int64_t{g} * group * prepared_.d_head(), group, prepared_.blocks(first_kv_ + g), set,
+      Cpu::score_set(query(t) + int64_t{g} * group * prepared_.d_head(), group, prepared_.blocks(first_kv_ + g), set,
                      scale, rows, stride_);
-      for (int32_t h = 0; h < group; ++h) cpu::softmax(rows + h * stride_, set.size());
+      for (int32_t h = 0; h < group; ++h) Cpu::softmax(rows + h * stride_, set.size());
     });
   }
 
@@ -111,23 +109,27 @@ class Unit {
     if (n_page <= n_known) return 0;
     bounds_.resize(static_cast<size_t>(n_page * width));
     const KvBlocks keys = prepared_.blocks(first_kv_);
-    for (int32_t i = n_known; i < n_page; ++i) cpu::page_bounds(keys, i * page, page, bounds_.data() + i * width);
+    for (int32_t i = n_known; i < n_page; ++i) Cpu::page_bounds(keys, i * page, page, bounds_.data() + i * width);
     return n_page - n_known;
   }
 
   /// `attended`: what this step has attended to so far. The new set goes to `kept`.
   void choose(const Select& what, int32_t t, const PositionSet& attended, std::vector<int32_t>& kept) {
     const int32_t n = prepared_.n_row(t);
-    const Candidates who = candidates_of(what, *kept_);
+    int32_t n_candidate = 0;
     std::vector<int32_t> chosen;
     if (is_from_ranking(what, n)) {
+      const Candidates who = candidates_of(what, *kept_);
+      n_candidate = who.n;
       std::vector<int32_t> best(static_cast<size_t>(std::min(what.keep, n)));
       prepared_.ranking.lists.copy(prepared_.unit(first_kv_, t), static_cast<int32_t>(best.size()), best.data());
       keep_best(what, best, who, n - 1, chosen);
     } else {
-      take_best<Ops>(what, scores(what, t, who, attended), who, n - 1, chosen);
+      ChoiceSource source{*this, what, t, attended};
+      n_candidate = static_cast<int32_t>(carry_out<Cpu>(what, source, n, chosen, space_).size());
     }
-    for (int32_t g = 0; g < n_kv_; ++g) count_choice(work, what, who.n, keys_read(what, n, who.n, attended));
+    for (int32_t g = 0; g < n_kv_; ++g)
+      count_choice(work, what, n_candidate, keys_read(what, n, n_candidate, attended));
     kept = std::move(chosen);
     kept_ = &kept, kept_step_ = t, packed_ = false;
   }
@@ -139,39 +141,32 @@ class Unit {
     return what.by == Rank::pages ? std::exchange(n_paged_, 0) * what.page : 0;
   }
 
-  /// [who.n] scores of the candidates.
-  const float* scores(const Select& what, int32_t t, const Candidates& who, const PositionSet& attended) {
-    const int32_t n = prepared_.n_row(t);
-    values_.resize(static_cast<size_t>(stride_));
-    switch (what.by) {
-      case Rank::nothing:
-        break;
-      case Rank::row:
-      case Rank::window: {
-        const bool sums_rows = what.by == Rank::window;
-        if (!sums_rows) score(t, everything_up_to(n), prepared_.scale());
-        scratch_.resize(static_cast<size_t>(n));
-        score_rows<Ops>(what, sums_rows ? window_rows_ : rows_.data(), n_head_, sums_rows ? window_stride_ : stride_, n,
-                        values_.data(), scratch_.data());
-        return cut_out(who, values_.data());
-      }
-      case Rank::attended:
-        score_attended<Ops>(what, rows_.data(), n_head_, stride_, attended, values_.data(), scratch_);
-        return cut_out(who, values_.data());
-      case Rank::sums:
-        score_sums<Ops>(what, sums_.data(), stride_, n_head_, who, values_.data(), scratch_);
-        break;
-      case Rank::pages:
-        n_paged_ = extend_bounds(what.page, what.end / what.page);
-        cpu::page_scores(query(t), n_head_, prepared_.d_head(), bounds_.data(), who.n, values_.data());
-        break;
-      case Rank::vote:
-        score(t, {.tail = what.begin, .end = what.end}, 1.0F);
-        cpu::reduce_heads(rows_.data(), n_head_, stride_, who.n, Reduce::mean, values_.data());
-        break;
+  /// Where carry_out() finds what a choice is made from: made here, when it is asked for.
+  struct ChoiceSource {
+    Unit& unit;
+    const Select& what;
+    int32_t t;
+    const PositionSet& set;  ///< what this step has attended to so far
+
+    int32_t n_head() const { return unit.n_head_; }
+    int32_t d_head() const { return unit.prepared_.d_head(); }
+    std::span<const int32_t> kept() const { return *unit.kept_; }
+    RowsOf<float> scored(const PositionSet& over, float scale) const {
+      unit.score(t, over, scale);
+      return {unit.rows_.data(), unit.stride_};
     }
-    return values_.data();
-  }
+    RowsOf<float> rows() const { return scored(everything_up_to(unit.prepared_.n_row(t)), unit.prepared_.scale()); }
+    RowsOf<float> attended_rows() const { return {unit.rows_.data(), unit.stride_}; }  // scored for the step
+    const PositionSet& attended() const { return set; }
+    RowsOf<float> sums() const { return {unit.sums_.data(), unit.stride_}; }
+    RowsOf<float> window_rows() const { return {unit.window_rows_, unit.window_stride_}; }
+    RowsOf<float> votes() const { return scored({.tail = what.begin, .end = what.end}, 1.0F); }
+    const float* bounds() const {
+      unit.n_paged_ = unit.extend_bounds(what.page, what.end / what.page);
+      return unit.bounds_.data();
+    }
+    const float* query() const { return unit.query(t); }
+  };
 
   const LayerPlans& plans_;
   PreparedLayer& prepared_;
@@ -184,11 +179,11 @@ class Unit {
   bool packed_ = false;
   const float* window_rows_ = nullptr;  ///< [n_head_][window_stride_]
   int64_t window_stride_ = 0;
-  int32_t n_paged_ = 0;                  ///< pages whose keys were read since the last choice
-  std::vector<float> sums_;              ///< [n_head_][stride_] by position
-  std::vector<float> bounds_;            ///< [n_page][2][d_head]
-  std::vector<float> rows_;              ///< [n_head_][stride_] in the set's order
-  std::vector<float> values_, scratch_;  ///< scores
+  int32_t n_paged_ = 0;        ///< pages whose keys were read since the last choice
+  std::vector<float> sums_;    ///< [n_head_][stride_] by position
+  std::vector<float> bounds_;  ///< [n_page][2][d_head]
+  std::vector<float> rows_;    ///< [n_head_][stride_] in the set's order
+  ChoiceSpace<float> space_;
 };
 
 }  // namespace

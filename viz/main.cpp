@@ -9,6 +9,7 @@
 #include <CLI/CLI.hpp>
 
 #include "base/error.h"
+#include "base/processors.h"
 #include "viz/app.h"
 #include "viz/offscreen.h"
 #include "viz/trace_source.h"
@@ -43,7 +44,8 @@ void add_options(CLI::App& app, Options& options) {
                  "Write a picture of the window to this PNG file; needs no display");
   app.add_option("--size", options.size, "Size of the picture, WIDTHxHEIGHT")->capture_default_str();
   app.add_flag("--force", options.force, "Overwrite an existing picture");
-  app.add_option("--threads", options.threads, "Threads to re-simulate with; 0: all hardware threads")
+  app.add_option("--threads", options.threads,
+                 "Threads to re-simulate with; 0: as many as the processors that may be used")
       ->check(CLI::Range(0, 1024));
   app.add_option("--frames", options.frames, "Close the window after this many frames")->check(CLI::Range(1, kMost));
   app.footer(kExamples);
@@ -143,6 +145,8 @@ int main(int argc, char** argv) {
   };
   try {
     app.parse(argc, argv);
+    if (const std::string warning = too_many_threads(options.threads, processors()); !warning.empty())
+      fmt::print(stderr, "reattend-view: warning: {}\n", warning);
     viz::run(options);
     return 0;
   } catch (const CLI::ParseError& error) {

@@ -4,7 +4,7 @@
 
 namespace reattend::viz {
 
-/// Opens a trace file with TraceReader and replays it with Replayer on n_thread threads (0: all hardware threads).
+/// Opens a trace file with TraceReader and replays it with Replayer on n_thread threads (0: all usable processors).
 OpenSource trace_source(int n_thread = 0);
 
 }  // namespace reattend::viz

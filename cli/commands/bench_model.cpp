@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/rounds.h"
 #include "bench/peer.h"
+#include "kernels/cpu/ops.h"
 #include "kernels/cpu/stream.h"
 #include "policies/policy_list.h"
 
@@ -155,7 +156,7 @@ class Bench {
     check(options, model_.shape());
     backend_ = make_backend(options.model.backend(), model_, pool_);
     report_ = {.model = model_.path().filename().string(),
-               .cpu = std::string(cpu::target_name()),
+               .cpu = std::string(Cpu::target_name()),
                .kv = options.model.kv,
                .activations = options.model.activations,
                .peer = options.peer,

@@ -61,6 +61,12 @@ size_t line_after(const std::string& text, int64_t n, size_t wanted) {
 
 /// The passage and the question in the model's chat template: about n_token tokens, cut at a line's end.
 std::vector<int32_t> make_prompt(const Tokenizer& tokenizer, const std::string& text, const Options& options) {
+  if (!tokenizer.has_chat()) {
+    fail({.where = "--model",
+          .expected = "one with a chat template that this program knows, for the demo asks a question",
+          .got = options.model.model,
+          .remedy = "take the default model, or `reattend record --raw` and `reattend tune`"});
+  }
   constexpr size_t kBytesPerToken = 8;  // more than prose has, so that the piece taken is long enough
   const auto wanted = static_cast<size_t>(options.tokens) * kBytesPerToken;
   const std::string piece = text.substr(line_after(text, options.offset, wanted), wanted);

@@ -52,7 +52,7 @@ void print(const Facts& facts, const bool as_json) {
 
 Facts about_machine(const Globals& globals) {
   ThreadPool pool(globals.threads);
-  return {{"cpu target", cpu::target_name()},
+  return {{"cpu target", Cpu::target_name()},
           {"threads", pool.n_thread()},
           {"stream GB/s", cpu::stream_gbps(pool, kStreamSeconds).best},
           {"model store", model_store().string()}};

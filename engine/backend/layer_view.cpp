@@ -17,7 +17,7 @@ void KvRows::append_to(std::vector<std::byte>& out, KvType as) const {
   const auto from = static_cast<size_t>(row_bytes(type, d_head)), to = static_cast<size_t>(row_bytes(as, d_head));
   std::vector<float> row(static_cast<size_t>(d_head));
   for (size_t at = 0; at < bytes.size(); at += from) {
-    cpu::load_kv(bytes.data() + at, d_head, type, row.data());
+    Cpu::load_kv(bytes.data() + at, d_head, type, row.data());
     const auto* const first = reinterpret_cast<const std::byte*>(row.data());
     out.insert(out.end(), first, first + to);
   }

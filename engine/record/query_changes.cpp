@@ -19,7 +19,7 @@ QueryChanges::Cosines QueryChanges::next(const LayerView& view) {
 float QueryChanges::change(std::vector<float>& before, std::span<const float> now) const {
   const float cosine =
       before.empty() ? std::numeric_limits<float>::quiet_NaN()
-                     : cpu::similarity(now.data(), before.data(), shape_.n_head, shape_.d_head, Similarity::mean_query);
+                     : Cpu::similarity(now.data(), before.data(), shape_.n_head, shape_.d_head, Similarity::mean_query);
   before.assign(now.begin(), now.end());
   return cosine;
 }

@@ -42,7 +42,7 @@ class Prediction {
   void set(std::span<const float> logits) {
     logits_.assign(logits.begin(), logits.end());
     weights_ = logits_;
-    cpu::softmax(weights_.data(), static_cast<int64_t>(weights_.size()));
+    Cpu::softmax(weights_.data(), static_cast<int64_t>(weights_.size()));
     const auto best = std::max_element(logits_.begin(), logits_.end()) - logits_.begin();
     shift_ = static_cast<double>(logits_[best]) - std::log(static_cast<double>(weights_[best]));
   }
@@ -50,7 +50,7 @@ class Prediction {
   TopTokens top() const {
     TopTokens top{.ids = std::vector<int32_t>(schema::kTop, -1),
                   .logprobs = std::vector<float>(schema::kTop, -std::numeric_limits<float>::infinity())};
-    const int32_t n = cpu::top_k(logits_.data(), static_cast<int32_t>(logits_.size()), schema::kTop, top.ids.data());
+    const int32_t n = Cpu::top_k(logits_.data(), static_cast<int32_t>(logits_.size()), schema::kTop, top.ids.data());
     double rest = 1;
     for (int32_t i = 0; i < n; ++i) {
       top.logprobs[i] = log_probability(top.ids[i]);

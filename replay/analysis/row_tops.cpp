@@ -30,13 +30,13 @@ RowTops::RowTops(const PreparedLayer& layer, Reduce reduce, int32_t pool, int32_
     } else {
       const int64_t stride = (int64_t{n} + 63) / 64 * 64;
       s.rows.resize(static_cast<size_t>(group * stride));
-      cpu::score_run(layer.query(t) + int64_t{g} * group * layer.d_head(), group, layer.blocks(g), n, layer.scale(),
+      Cpu::score_run(layer.query(t) + int64_t{g} * group * layer.d_head(), group, layer.blocks(g), n, layer.scale(),
                      s.rows.data(), stride);
-      for (int32_t h = 0; h < group; ++h) cpu::softmax(s.rows.data() + h * stride, n);
-      cpu::reduce_heads(s.rows.data(), group, stride, n, reduce, s.reduced.data());
+      for (int32_t h = 0; h < group; ++h) Cpu::softmax(s.rows.data() + h * stride, n);
+      Cpu::reduce_heads(s.rows.data(), group, stride, n, reduce, s.reduced.data());
     }
-    cpu::max_pool(s.reduced.data(), n, pool, s.pooled.data());
-    cpu::top_k(s.pooled.data(), n, size(t), positions_.data() + static_cast<size_t>(i) * depth_);
+    Cpu::max_pool(s.reduced.data(), n, pool, s.pooled.data());
+    Cpu::top_k(s.pooled.data(), n, size(t), positions_.data() + static_cast<size_t>(i) * depth_);
   });
 }
 
@@ -44,7 +44,7 @@ void best_masses(const float* row, int32_t n, int32_t most, MassScratch& scratch
   const int32_t k = std::min(most, n);
   scratch.order.resize(static_cast<size_t>(k));
   scratch.mass.assign(static_cast<size_t>(k) + 1, 0);
-  cpu::top_k(row, n, k, scratch.order.data());
+  Cpu::top_k(row, n, k, scratch.order.data());
   for (int32_t i = 0; i < k; ++i) {
     scratch.mass[static_cast<size_t>(i) + 1] = scratch.mass[static_cast<size_t>(i)] + row[scratch.order[i]];
   }

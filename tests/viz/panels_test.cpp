@@ -1,7 +1,11 @@
 // A person drags, clicks and types in the real panels; what changes must be what they meant.
+#include <cmath>
 #include <fstream>
+#include <set>
 
 #include <gtest/gtest.h>
+#include <implot.h>
+#include <implot_internal.h>
 
 #include "base/error.h"
 #include "gui_host.h"
@@ -229,6 +233,43 @@ TEST_F(Panels, SavedSettingsReadBackAndAreNotOverwrittenUnasked) {
     ctx->ItemClick("//Tune/save settings");
     ctx->ItemClick("//$FOCUSED/overwrite");
     EXPECT_EQ(Settings::from_toml_file(file), session().settings());
+  });
+}
+
+/// Labels of every axis with this title in all plots, checked to be whole numbers where they stand, none twice.
+int check_whole_ticks(const char* title) {
+  int n_axis = 0;
+  ImPlotContext& plots = *ImPlot::GetCurrentContext();
+  for (int i = 0; i < plots.Plots.GetBufSize(); ++i) {
+    ImPlotPlot* const plot = plots.Plots.GetByIndex(i);
+    for (ImPlotAxis& axis : plot->Axes) {
+      if (!axis.Enabled || !axis.HasLabel() || std::string(plot->GetAxisLabel(axis)) != title) continue;
+      ++n_axis;
+      std::set<std::string> labels;
+      EXPECT_GE(axis.Ticker.TickCount(), 1) << title << " " << axis.Range.Min << " to " << axis.Range.Max;
+      for (int t = 0; t < axis.Ticker.TickCount(); ++t) {
+        const ImPlotTick& tick = axis.Ticker.Ticks[t];
+        EXPECT_EQ(tick.PlotPos, std::round(tick.PlotPos)) << title;
+        EXPECT_EQ(std::stod(axis.Ticker.GetText(t)), tick.PlotPos) << title;
+        EXPECT_TRUE(labels.insert(axis.Ticker.GetText(t)).second) << title << " " << axis.Ticker.GetText(t);
+      }
+    }
+  }
+  return n_axis;
+}
+
+// Who looks for an exact step zooms in until few are in view: "0 1 2 2 2 3 4" is no help then.
+TEST_F(Panels, AxesOfWholeNumbersAreLabelledOnceEachAtAnyZoom) {
+  run([this](ImGuiTestContext* ctx) {
+    for (const double size : {4.0, 5.0, 6.0, 11.0, 39.0, 1e9}) {
+      const auto part = [size](double low, double high) { return Limits{low, std::min(high, low + size)}; };
+      app().view().steps = app().view().heat_steps = part(0.5, shape.n_step + 0.5);
+      app().view().heat_positions = part(-0.5, shape.n_prompt + shape.n_step - 0.5);
+      ctx->Yield(3);
+      EXPECT_EQ(check_whole_ticks("step"), 2);
+      EXPECT_EQ(check_whole_ticks("position"), 1);
+      EXPECT_EQ(check_whole_ticks("layer"), 1);
+    }
   });
 }
 

@@ -50,6 +50,7 @@ void Timeline::set_up_steps(const Session& session, SharedView& view, ImPlotAxis
   const int32_t n_step = session.trace()->info.n_step;
   ImPlot::SetupAxis(ImAxis_X1, nullptr, flags);
   ImPlot::SetupAxisLinks(ImAxis_X1, &view.steps.low, &view.steps.high);
+  set_up_whole_ticks(ImAxis_X1, view.steps, ImGui::GetContentRegionAvail().x);
   const Limits all = cells(1, n_step);
   ImPlot::SetupAxisLimitsConstraints(ImAxis_X1, all.low, all.high);
   ImPlot::SetupAxisZoomConstraints(ImAxis_X1, std::min(4.0, all.high - all.low), all.high - all.low);
@@ -120,7 +121,7 @@ void Timeline::draw_layer_map(Session& session, SharedView& view, float height) 
   set_up_steps(session, view, ImPlotAxisFlags_NoTickLabels | ImPlotAxisFlags_NoGridLines | ImPlotAxisFlags_NoTickMarks);
   ImPlot::SetupAxis(ImAxis_Y1, "layer", ImPlotAxisFlags_Invert | ImPlotAxisFlags_Lock | ImPlotAxisFlags_NoGridLines);
   ImPlot::SetupAxisLimits(ImAxis_Y1, -0.5, info.n_layer - 0.5, ImPlotCond_Always);
-  ImPlot::SetupAxisFormat(ImAxis_Y1, "%.0f");
+  set_up_whole_ticks(ImAxis_Y1, cells(0, info.n_layer - 1), height);
 
   const HeatMatrix matrix = session.layer_map(measure_);
   const ImVec2 corner = ImPlot::GetPlotPos(), size = ImPlot::GetPlotSize();
@@ -268,7 +269,6 @@ void Timeline::draw_measures(Session& session, SharedView& view, float height) {
   if (!ImPlot::BeginPlot("##measures", ImVec2(-1, height), ImPlotFlags_NoTitle | ImPlotFlags_NoMouseText)) return;
   set_up_steps(session, view, 0);
   ImPlot::SetupAxis(ImAxis_X1, "step");
-  ImPlot::SetupAxisFormat(ImAxis_X1, "%.0f");
   ImPlot::SetupAxis(ImAxis_Y1, "share");
   ImPlot::SetupAxisFormat(ImAxis_Y1, "%.2f");
   ImPlot::SetupAxisLinks(ImAxis_Y1, &shares_.low, &shares_.high);
