@@ -11,6 +11,8 @@
 namespace reattend {
 namespace {
 
+constexpr uint64_t kHashSeed = 0xcbf29ce484222325ULL;  // FNV-1a's own
+
 void check_needs(const PromptNeeds& needs, const PromptNeeds& holds, const std::string& policy) {
   if (needs.row_sums && !holds.row_sums) {
     fail({.where = "policy " + policy,
@@ -95,6 +97,7 @@ class Decoder {
             .bytes = ops_.take_bytes_read()};
   }
 
+  int32_t n_prompt() const { return n_prompt_; }
   ObserverList& observers() { return observers_; }
   std::span<const float> logits() const { return logits_; }
 
@@ -118,11 +121,12 @@ class Decoder {
   std::vector<float> logits_;   ///< [n_vocab] of the last step
 };
 
+/// Throws Error for logits that are no numbers: observers see no step without a prediction.
 void add(const StepView& step, Generated& to) {
+  to.logits_hash = hash_logits(step.logits, step.p, to.logits_hash);
   to.tokens.push_back(step.token);
   to.seconds += step.seconds;
   to.bytes += step.bytes;
-  to.logits_hash = hash_logits(step.logits, to.logits_hash);
 }
 
 }  // namespace
@@ -130,7 +134,7 @@ void add(const StepView& step, Generated& to) {
 Generated generate(Backend& backend, const Model& model, Sequence& sequence, const Prefilled& prefilled,
                    const GenerateOptions& options) {
   Decoder decoder(backend, model, sequence, prefilled, options);
-  Generated out{.logits_hash = hash_logits(prefilled.logits, kLogitsHashSeed)};
+  Generated out{.logits_hash = hash_logits(prefilled.logits, decoder.n_prompt() - 1, kHashSeed)};
   decoder.begin(prefilled);
 
   const auto begin = std::chrono::steady_clock::now();

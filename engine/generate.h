@@ -28,7 +28,8 @@ struct Generated {
   uint64_t logits_hash = 0;  ///< of the bits of every step's logits
 };
 /// Continues `sequence` (usually a fork of a Prefilled's) from position n_prompt. Throws Error where the policy needs
-/// more of the prompt than was kept when it was prefilled.
+/// more of the prompt than was kept when it was prefilled, and where a step's logits are NaN: observers then have seen
+/// the steps before it, but no end().
 Generated generate(Backend& backend, const Model& model, Sequence& sequence, const Prefilled& prefilled,
                    const GenerateOptions& options);
 

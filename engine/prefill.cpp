@@ -7,6 +7,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "engine/logits.h"
 
 namespace reattend {
 
@@ -87,6 +88,7 @@ Prefilled prefill(Backend& backend, const Model& model, std::span<const int32_t>
                 .logits = std::vector<float>(shape.n_vocab)};
   out.seconds = extend(backend, model, *out.sequence, prompt, 0, options);
   ops.logits(*out.sequence, -1, out.logits);
+  check_logits(out.logits, n_prompt - 1);
   return out;
 }
 
