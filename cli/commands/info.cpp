@@ -1,5 +1,8 @@
 // `reattend info`: what a model file, a trace or this machine is.
+#include <algorithm>
 #include <array>
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -9,10 +12,12 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/standard_streams.h"
 #include "cli/command.h"
 #include "cli/options/model_options.h"
 #include "engine/model/gguf.h"
 #include "engine/model/model.h"
+#include "engine/text/tokenizer.h"
 #include "kernels/cpu/ops.h"
 #include "kernels/cpu/stream.h"
 #include "replay/cost/calibration_file.h"
@@ -28,7 +33,7 @@ using Facts = nlohmann::ordered_json;
 
 void print(const Facts& facts, const bool as_json) {
   if (as_json) {
-    fmt::print("{}\n", facts.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+    print_out("{}\n", facts.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
     return;
   }
   for (const auto& [key, value] : facts.items()) {
@@ -38,22 +43,50 @@ void print(const Facts& facts, const bool as_json) {
                                       : fact.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
     };
     if (!value.is_object()) {
-      fmt::print("{:<22} {}\n", key, to_line({text(value), "", "", ""}));
+      print_out("{:<22} {}\n", key, to_line({text(value), "", "", ""}));
       continue;
     }
-    fmt::print("{}\n", key);
+    print_out("{}\n", key);
     for (const auto& [inner, fact] : value.items()) {
-      fmt::print("  {:<20} {}\n", to_line({inner, "", "", ""}), to_line({text(fact), "", "", ""}));
+      print_out("  {:<20} {}\n", to_line({inner, "", "", ""}), to_line({text(fact), "", "", ""}));
     }
   }
 }
 
 Facts about_machine(const Globals& globals) {
   ThreadPool pool(globals.threads);
-  return {{"cpu target", cpu::target_name()},
+  return {{"cpu target", Cpu::target_name()},
           {"threads", pool.n_thread()},
           {"stream GB/s", cpu::stream_gbps(pool, kStreamSeconds).best},
           {"model store", model_store().string()}};
+}
+
+/// What text becomes tokens by; why it can't, where it can't.
+Facts about_tokenizer(const Gguf& file) {
+  Facts facts = {{"model", file.string_or("tokenizer.ggml.model", "none")}};
+  try {
+    const Tokenizer tokenizer(file);
+    facts["pre-tokenizer"] = file.string_or("tokenizer.ggml.pre", "default (assumed)");
+    std::vector<int32_t> bos;
+    tokenizer.add_bos(bos);
+    facts["put before prompts"] = bos.empty() ? "nothing" : tokenizer.piece(bos.front(), true);
+    facts["chat template"] = tokenizer.has_chat()                  ? "known"
+                             : file.has("tokenizer.chat_template") ? "not known: use --raw"
+                                                                   : "none: use --raw";
+    for (size_t i = 0; i < tokenizer.guesses().size(); ++i) {
+      facts[fmt::format("warning {}", i + 1)] = tokenizer.guesses()[i];
+    }
+  } catch (const Error& error) {
+    facts["refused"] = error.what();
+  }
+  return facts;
+}
+
+/// The smallest and the largest of what angles are divided by, where they are divided.
+std::string factors_text(const std::vector<float>& factors) {
+  if (factors.empty()) return "none";
+  const auto [low, high] = std::minmax_element(factors.begin(), factors.end());
+  return *low == *high ? fmt::format("{}", *low) : fmt::format("{} to {}", *low, *high);
 }
 
 Facts about_model(const std::filesystem::path& path) {
@@ -78,14 +111,24 @@ Facts about_model(const std::filesystem::path& path) {
     cache[std::string(name_of(type))] =
         fmt::format("{} bytes", 2 * row_bytes(type, shape.d_head) * shape.n_layer * shape.n_kv_head);
   }
-  return {{"model", path.string()},       {"sha256", model.sha256()},
-          {"name", shape.name},           {"architecture", shape.architecture},
-          {"layers", shape.n_layer},      {"query heads", shape.n_head},
-          {"KV heads", shape.n_kv_head},  {"head width", shape.d_head},
-          {"model width", shape.d_model}, {"feed-forward width", shape.d_ffn},
-          {"vocabulary", shape.n_vocab},  {"context", shape.n_ctx_train},
-          {"RoPE base", shape.rope.base}, {"RoPE layout", shape.rope.layout == RopeLayout::pairs ? "pairs" : "halves"},
-          {"cache per position", cache},  {"tensors", types}};
+  return {{"model", path.string()},
+          {"sha256", model.sha256()},
+          {"name", shape.name},
+          {"architecture", shape.architecture},
+          {"layers", shape.n_layer},
+          {"query heads", shape.n_head},
+          {"KV heads", shape.n_kv_head},
+          {"head width", shape.d_head},
+          {"model width", shape.d_model},
+          {"feed-forward width", shape.d_ffn},
+          {"vocabulary", shape.n_vocab},
+          {"context", shape.n_ctx_train},
+          {"RoPE base", shape.rope.base},
+          {"RoPE layout", shape.rope.layout == RopeLayout::pairs ? "pairs" : "halves"},
+          {"RoPE factors", factors_text(shape.rope.factors)},
+          {"tokenizer", about_tokenizer(model.file())},
+          {"cache per position", cache},
+          {"tensors", types}};
 }
 
 Facts about_trace(const std::filesystem::path& path) {
@@ -116,6 +159,7 @@ enum class FileKind { model, trace, unknown };
 FileKind kind_of(const std::filesystem::path& path) {
   std::array<char, 8> magic{};
   std::ifstream in(path, std::ios::binary);
+  if (!in) fail({path.string(), "a readable file", std::strerror(errno), ""});
   in.read(magic.data(), magic.size());
   const std::string_view bytes(magic.data(), static_cast<size_t>(in.gcount()));
   if (bytes.starts_with("GGUF")) return FileKind::model;

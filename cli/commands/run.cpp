@@ -1,16 +1,18 @@
 // `reattend run`: generates text under a policy and prints the numbers that can't flatter.
-#include <cstdio>
 #include <string>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/standard_streams.h"
 #include "base/utf8.h"
 #include "cli/command.h"
 #include "cli/options/model_options.h"
 #include "cli/options/policy_options.h"
 #include "cli/options/prompt_cache_option.h"
+#include "cli/options/prompt_options.h"
+#include "cli/options/prompt_text.h"
 #include "engine/generate.h"
 #include "engine/record/nvtx.h"
 #include "kernels/cpu/stream.h"
@@ -59,6 +61,7 @@ struct RunReport {
   double stream_gbps = 0;  ///< 0: not measured
   uint64_t logits_hash = 0;
   bool stopped = false;
+  bool ended = false;  ///< the model's own end came before the last step asked for
 
   double tokens_per_second() const { return decode_seconds > 0 ? static_cast<double>(n_step) / decode_seconds : 0; }
   double ms_per_token() const { return n_step > 0 ? decode_seconds * 1e3 / static_cast<double>(n_step) : 0; }
@@ -69,7 +72,7 @@ struct RunReport {
   double of_stream() const { return stream_gbps > 0 ? gbps() / stream_gbps : 0; }
 };
 
-void print_json(const RunReport& report, const CachedPrefill& prefilled) {
+nlohmann::json to_json(const RunReport& report, const CachedPrefill& prefilled) {
   nlohmann::json json = {{"model", report.model},
                          {"policy", report.policy},
                          {"threads", report.threads},
@@ -88,20 +91,22 @@ void print_json(const RunReport& report, const CachedPrefill& prefilled) {
                          {"positions", report.positions},
                          {"logits_hash", fmt::format("{:016x}", report.logits_hash)},
                          {"stopped", report.stopped},
+                         {"ended", report.ended},
                          {"text", report.text}};
   PromptCacheOption::report(prefilled, json);
-  fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+  return json;
 }
 
 void print_lines(const RunReport& report, const std::string& prefill_line) {
-  fmt::print(stderr, "\n{}\n", prefill_line);
+  print_note("\n{}\n", prefill_line);
   const std::string stream =
       report.stream_gbps > 0 ? fmt::format(" ({:.0f} % of stream {:.1f})", 100 * report.of_stream(), report.stream_gbps)
                              : std::string();
-  fmt::print(stderr, "decode   {} tokens  {:.1f} tok/s  {:.2f} ms/token  {:.1f} GB/s{}  recycled {:.0f} %  #{:016x}\n",
+  print_note("decode   {} tokens  {:.1f} tok/s  {:.2f} ms/token  {:.1f} GB/s{}  recycled {:.0f} %  #{:016x}\n",
              report.n_step, report.tokens_per_second(), report.ms_per_token(), report.gbps(), stream,
              100 * report.partial, report.logits_hash);
-  fmt::print(stderr, "policy   {}  {:.0f} positions attended to per step and head\n", report.policy, report.positions);
+  if (report.ended) print_note("end      the model's own, after {} tokens; --ignore-end goes on\n", report.n_step);
+  print_note("policy   {}  {:.0f} positions attended to per step and head\n", report.policy, report.positions);
 }
 
 void list_policies(const Globals& globals) {
@@ -116,10 +121,10 @@ void list_policies(const Globals& globals) {
                       {"cost", policy.cost}});
       continue;
     }
-    fmt::print("{}\n  keeps   {}\n  reads   {}\n  memory  {}\n  cost    {}\n  source  {}\n", policy.name, policy.keeps,
-               policy.reads, policy.memory, policy.cost, policy.source);
+    print_out("{}\n  keeps   {}\n  reads   {}\n  memory  {}\n  cost    {}\n  source  {}\n", policy.name, policy.keeps,
+              policy.reads, policy.memory, policy.cost, policy.source);
   }
-  if (globals.json) fmt::print("{}\n", list.dump());
+  if (globals.json) print_out("{}\n", list.dump());
 }
 
 void run(const RunOptions& options, const Globals& globals) {
@@ -128,8 +133,8 @@ void run(const RunOptions& options, const Globals& globals) {
   const BackendOptions device = options.model.backend();
   const Model model = Model::open(find_model(options.model.model));
   options.policy.check_layers(settings, model.shape().n_layer);
-  const Tokenizer tokenizer(model.file());
-  const std::vector<int32_t> prompt = options.prompt.read(tokenizer);
+  const Tokenizer tokenizer = open_tokenizer(model.file());
+  const std::vector<int32_t> prompt = options.prompt.split(tokenizer, globals.json).prompt;
   const int32_t n_ctx = options.model.n_ctx(model.shape(), static_cast<int64_t>(prompt.size()), options.steps);
 
   ThreadPool pool(globals.threads);
@@ -150,8 +155,8 @@ void run(const RunOptions& options, const Globals& globals) {
   const auto show = [&report, &globals](const std::string& text) {
     report.text += text;
     if (globals.json) return;
-    fmt::print("{}", text);
-    std::fflush(stdout);
+    print_out("{}", text);
+    flush_out();
   };
   StepCounter counter;
   std::vector<Observer*> observers = {&counter};
@@ -181,13 +186,16 @@ void run(const RunOptions& options, const Globals& globals) {
   report.positions = counter.positions();
   report.logits_hash = generated.logits_hash;
   report.stopped = globals.cancel.raised();
+  report.ended = report.n_step < options.steps && !report.stopped;
   prefilled.sequence.reset(), backend = {};  // the stream is measured with 256 MB, which need not come on top
   if (!report.stopped) report.stream_gbps = cpu::stream_gbps(pool, kStreamSeconds).best;
   if (globals.json) {
-    print_json(report, prefilled);
+    nlohmann::json json = to_json(report, prefilled);
+    options.prompt.report(tokenizer, prompt, json);
+    print_out("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
   } else {
-    fmt::print("\n");
-    std::fflush(stdout);
+    print_out("\n");
+    flush_out();
     print_lines(report, options.prompt_cache.line(prefilled));
   }
   if (report.stopped) throw Cancelled{};
@@ -212,6 +220,7 @@ void add_run(CLI::App& app, const Globals& globals) {
       "  reattend run --prompt \"Why is the sky blue?\"\n"
       "  reattend run --prompt-file book.txt --raw --steps 256 --policy recycled --stride 16 --budget 512\n"
       "  reattend run --prompt \"Tell me a story.\" --temperature 0.8 --top-p 0.95 --seed 7\n"
+      "  reattend run --prompt \"What is <|im_end|> for?\" --show-tokens --steps 0\n"
       "  reattend run --list-policies\n\n"
       "Text goes to stdout, numbers to stderr (with --json: all as one object to stdout). GB/s are bytes counted, not\n"
       "estimated; stream is this machine's read bandwidth, measured after the run.");
