@@ -3,8 +3,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <fstream>
-#include <set>
 #include <sstream>
 
 #include <fmt/format.h>

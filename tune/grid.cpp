@@ -29,9 +29,15 @@ constexpr std::string_view kMenuThresholds[] = {"0.7", "0.8", "0.9"};
 
 using Texts = std::span<const std::string_view>;
 
-std::vector<Value> values_of(const Parameter& parameter, Texts texts) {
+/// Without fractions that are 0 of a prompt of n_prompt tokens: nobody wrote them. 1 where none is left.
+std::vector<Value> values_of(const Parameter& parameter, Texts texts, int32_t n_prompt) {
   std::vector<Value> values;
-  for (const std::string_view text : texts) values.push_back(parse_value(parameter, text));
+  for (const std::string_view text : texts) {
+    Value value = parse_value(parameter, text);
+    const auto* const fraction = parameter.allows_fraction ? std::get_if<std::string>(&value) : nullptr;
+    if (fraction == nullptr || fraction_of(*fraction, n_prompt) > 0) values.push_back(std::move(value));
+  }
+  if (values.empty()) values.emplace_back(int64_t{1});
   return values;
 }
 
@@ -57,8 +63,10 @@ int order_of(const Parameter& parameter) {
 
 class Combinations {
  public:
-  Combinations(const TuneGrid& grid, Texts (*otherwise)(const Parameter&, const Settings&))
-      : grid_(grid), otherwise_(otherwise) {
+  Combinations(const TuneGrid& grid, std::span<const TraceInfo* const> traces,  // [n_trace]
+               Texts (*otherwise)(const Parameter&, const Settings&))
+      : grid_(grid), otherwise_(otherwise), n_prompt_(traces.front()->n_prompt) {
+    for (const TraceInfo* const each : traces) n_prompt_ = std::min(n_prompt_, each->n_prompt);
     for (const PolicyParameter& each : grid.base.info().parameters) {
       const Parameter& parameter = *each.parameter;
       if (grid.tried.contains(parameter.key) || !parameter.tried.empty()) axes_.push_back(&each);
@@ -69,6 +77,7 @@ class Combinations {
   }
 
   const std::vector<const PolicyParameter*>& axes() const { return axes_; }
+  int32_t shortest_prompt() const { return n_prompt_; }
 
   /// `is_fixed`: parameters that stay at the first of their values.
   std::vector<Settings> make(const std::function<bool(const Parameter&)>& is_fixed) {
@@ -109,11 +118,12 @@ class Combinations {
       used_.insert(given->first);
       return given->second;
     }
-    return values_of(parameter, otherwise_(parameter, at));
+    return values_of(parameter, otherwise_(parameter, at), n_prompt_);
   }
 
   const TuneGrid& grid_;
   Texts (*otherwise_)(const Parameter&, const Settings&);
+  int32_t n_prompt_;  ///< of the shortest trace
   std::function<bool(const Parameter&)> is_fixed_;
   std::vector<const PolicyParameter*> axes_;
   std::vector<Settings> out_;
@@ -181,18 +191,18 @@ void refuse_unused_lists(const TuneGrid& grid, const Combinations& made) {
 
 GridSettings make_grid(const TuneGrid& grid, std::span<const TraceInfo* const> traces) {  // [n_trace]
   refuse_lists_of_others(grid);
-  Combinations combinations(grid, tried_at);
+  Combinations combinations(grid, traces, tried_at);
   if (combinations.axes().empty()) refuse_policy_without_axes(grid.base);
   GridSettings out = {.settings = combinations.make([](const Parameter&) { return false; })};
   refuse_unused_lists(grid, combinations);
-  leave_out_misfits(out, traces);
-  if (out.settings.empty()) fail_usage({"tune", "a setting that fits the traces", out.left_out.front()});
   if (grid.base.takes(kBudget.key) && !out.settings.front().is_auto(kBudget.key)) {
-    const int32_t n_prompt = traces.front()->n_prompt;
+    const int32_t n_prompt = combinations.shortest_prompt();  // of which a budget that somebody gave may be 0: refused
     std::stable_sort(out.settings.begin(), out.settings.end(), [&](const Settings& a, const Settings& b) {
       return a.count(kBudget.key, 0, n_prompt) > b.count(kBudget.key, 0, n_prompt);
     });
   }
+  leave_out_misfits(out, traces);
+  if (out.settings.empty()) fail_usage({"tune", "a setting that fits the traces", out.left_out.front()});
   for (const Settings& each : grid.more) {
     if (std::find(out.settings.begin(), out.settings.end(), each) == out.settings.end()) out.settings.push_back(each);
   }
@@ -200,7 +210,7 @@ GridSettings make_grid(const TuneGrid& grid, std::span<const TraceInfo* const> t
 }
 
 GridSettings schedule_menu(const TuneGrid& grid, std::span<const TraceInfo* const> traces) {  // [n_trace]
-  Combinations combinations(grid, menu_at);
+  Combinations combinations(grid, traces, menu_at);
   const PolicyInfo& policy = grid.base.info();
   const auto is_fixed = [&](const Parameter& parameter) { return !may_differ_by_layer(policy, parameter); };
   const std::vector<const PolicyParameter*>& axes = combinations.axes();

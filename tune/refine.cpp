@@ -23,10 +23,10 @@ bool within(const TunePoint& point, const TuneResult& result) {
 
 void add_schedules(Sweep& sweep, const TuneOptions& options, TuneResult& result) {
   if (options.n_schedule < 1 || !result.has_values) return;
-  const GridSettings tried = schedule_menu(options.grid, infos_of(result.traces));
-  const std::vector<Settings>& menu = tried.settings;
+  const GridSettings layer_items = schedule_menu(options.grid, infos_of(result.traces));
+  const std::vector<Settings>& menu = layer_items.settings;
   if (menu.size() < 2) return;
-  for (const std::string& line : tried.left_out) {
+  for (const std::string& line : layer_items.left_out) {
     if (std::find(result.left_out.begin(), result.left_out.end(), line) == result.left_out.end()) {
       result.left_out.push_back(line);
     }

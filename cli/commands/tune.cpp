@@ -196,7 +196,7 @@ void run(const Options& options, const Globals& globals) {
   what.calibrations = times.calibrations, what.other_machine = times.other_machine;
   TuneResult result = tune_traces(options, what, traces, pool, globals);
   result.times_from = times.text;
-  for (const std::string& line : result.left_out) fmt::print(stderr, "reattend: left out: {}\n", line);
+  for (const std::string& line : result.left_out) print_note("reattend: left out: {}\n", line);
   write_text_file(options.out, settings_file(result), options.force);
   if (globals.json) {
     nlohmann::json json = reattend::to_json(result);

@@ -58,7 +58,6 @@ std::span<const T> only(const std::vector<T>& layers, size_t i) {
   return std::span(layers).subspan(i, 1);
 }
 
-inline constexpr std::array<const char*, 2> kStageNames = {"pre_rope", "post_rope"};
 inline constexpr std::array<const char*, 2> kStageTitles = {"before RoPE", "after RoPE"};
 
 /// Layers' replays under one threshold, added up.
