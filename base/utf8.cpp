@@ -26,6 +26,15 @@ Utf8Char first_utf8_char(std::string_view text) {
   return {Utf8Status::ok, length, codepoint};
 }
 
+Utf8Prefix first_utf8_chars(std::string_view text, int64_t n) {
+  Utf8Prefix out = {0, 0};
+  while (out.bytes < text.size() && out.characters < n) {
+    out.bytes += first_utf8_char(text.substr(out.bytes)).length;
+    ++out.characters;
+  }
+  return out;
+}
+
 std::string Utf8Stream::push(std::string_view bytes) {
   pending_ += bytes;
   std::string out;

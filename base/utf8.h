@@ -23,6 +23,14 @@ struct Utf8Char {
 /// text: at least one byte.
 Utf8Char first_utf8_char(std::string_view text);
 
+/// How far the first n characters reach, an invalid or incomplete sequence counting as one; fewer characters where the
+/// text ends before.
+struct Utf8Prefix {
+  size_t bytes;
+  int64_t characters;
+};
+Utf8Prefix first_utf8_chars(std::string_view text, int64_t n);
+
 /// U+FFFD in UTF-8.
 inline constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
 

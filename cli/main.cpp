@@ -1,4 +1,5 @@
 // The program `reattend`: a table of subcommands, and the one place where errors become exit codes.
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -11,6 +12,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "policies/params.h"
 #include "base/progress.h"
 #include "base/subprocess.h"
 #include "cli/command.h"
@@ -69,6 +71,26 @@ void add_globals(CLI::App& app, Globals& globals) {
       ->type_name("STYLE");
 }
 
+/// Options to which an empty text means something: messages, and lists of layers that may be none.
+bool takes_empty(const CLI::Option& option) {
+  if (option.check_lname("prompt") || option.check_lname("system")) return true;
+  return std::any_of(parameters().begin(), parameters().end(), [&](const Parameter& parameter) {
+    return parameter.type == ParamType::layer_list && option.check_lname(std::string(parameter.flag));
+  });
+}
+
+/// An option that was given nothing (a variable of a script that is not set) would be as if it had not been given.
+void refuse_empty_texts(CLI::App& app) {
+  for (CLI::Option* const option : app.get_options()) {
+    if (option->get_expected_min() == 0 || takes_empty(*option)) continue;
+    option->check([name = option->get_name()](const std::string& text) {
+      if (text.empty()) fail_usage({name, "a value", "an empty text", "give it one, or leave the option out"});
+      return std::string();
+    });
+  }
+  for (CLI::App* const command : app.get_subcommands({})) refuse_empty_texts(*command);
+}
+
 /// One line on stderr; messages of libraries may have several.
 int complain(const std::string& message, const int code) {
   fmt::print(stderr, "reattend: {}\n", to_line({message, "", "", ""}));
@@ -100,6 +122,7 @@ int run_program(const int argc, char** argv) {
   for (int i = 0; i < argc; ++i) globals.command_line += (i > 0 ? " " : "") + shell_word(argv[i]);
   add_globals(app, globals);
   for (const auto& add : kCommands) add(app, globals);
+  refuse_empty_texts(app);
 
   try {
     app.parse(argc, argv);

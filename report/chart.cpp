@@ -10,7 +10,7 @@
 #include "report/chart_panel.h"
 #include "report/markup.h"
 
-namespace reattend::report {
+namespace reattend {
 namespace {
 
 constexpr double kMargin = 16, kGap = 28, kTitle = 17;
@@ -70,4 +70,4 @@ std::string to_svg_element(const Chart& chart, const std::string& id) {
          body + "</svg>\n";
 }
 
-}  // namespace reattend::report
+}  // namespace reattend

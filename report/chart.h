@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-namespace reattend::report {
+namespace reattend {
 
 struct Axis {
   std::string title;
@@ -73,4 +73,4 @@ std::string tick_label(double value);
 /// Width in pixels of a line of text, rather too much than too little.
 double text_width(std::string_view text, double size);
 
-}  // namespace reattend::report
+}  // namespace reattend

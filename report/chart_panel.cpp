@@ -9,7 +9,7 @@
 
 #include "report/markup.h"
 
-namespace reattend::report {
+namespace reattend {
 namespace {
 
 constexpr double kSmall = 11, kPanelTitle = 13;
@@ -333,4 +333,4 @@ std::string panel_elements(const Panel& panel, const Styles& styles, const std::
   return PanelWriter(panel, styles, id, width, left, top, right).write();
 }
 
-}  // namespace reattend::report
+}  // namespace reattend

@@ -6,7 +6,7 @@
 
 #include "report/chart.h"
 
-namespace reattend::report {
+namespace reattend {
 
 inline constexpr double kPlotHeight = 380;  ///< of a panel with its titles
 inline constexpr double kPlotText = 12;     ///< size of axis titles and legend
@@ -45,4 +45,4 @@ std::string stroke(size_t style);
 std::string panel_elements(const Panel& panel, const Styles& styles, const std::string& id, double width, double left,
                            double top, double right);
 
-}  // namespace reattend::report
+}  // namespace reattend

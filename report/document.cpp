@@ -6,7 +6,7 @@
 #include "base/error.h"
 #include "base/files.h"
 
-namespace reattend::report {
+namespace reattend {
 namespace {
 
 namespace fs = std::filesystem;
@@ -65,4 +65,4 @@ std::vector<fs::path> write_document(const Document& document, const fs::path& p
   return written;
 }
 
-}  // namespace reattend::report
+}  // namespace reattend

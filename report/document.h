@@ -9,7 +9,7 @@
 #include "report/chart.h"
 #include "report/table.h"
 
-namespace reattend::report {
+namespace reattend {
 
 enum class Style { plain, strong, code };
 struct Span {
@@ -67,4 +67,4 @@ std::vector<std::filesystem::path> document_files(const std::filesystem::path& p
 std::vector<std::filesystem::path> write_document(const Document& document, const std::filesystem::path& path,
                                                   bool force);
 
-}  // namespace reattend::report
+}  // namespace reattend

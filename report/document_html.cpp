@@ -4,7 +4,7 @@
 #include "report/document.h"
 #include "report/markup.h"
 
-namespace reattend::report {
+namespace reattend {
 namespace {
 
 /// Light and dark as the reader's system is set; on paper always light. Figures carry their own light colours, which
@@ -150,4 +150,4 @@ std::string to_html(const Document& document) {
          writer.out + "</body>\n</html>\n";
 }
 
-}  // namespace reattend::report
+}  // namespace reattend

@@ -5,7 +5,7 @@
 
 #include "report/document.h"
 
-namespace reattend::report {
+namespace reattend {
 namespace {
 
 bool is_word(char c) {
@@ -118,4 +118,4 @@ std::string to_markdown(const Document& document, const std::string& stem) {
   return writer.out;
 }
 
-}  // namespace reattend::report
+}  // namespace reattend

@@ -6,7 +6,7 @@
 #include "base/utf8.h"
 #include "report/chart.h"
 
-namespace reattend::report {
+namespace reattend {
 
 std::string escaped(std::string_view text) {
   std::string out;
@@ -58,4 +58,4 @@ std::vector<std::string> wrapped(const std::string& text, double size, double ro
   return lines;
 }
 
-}  // namespace reattend::report
+}  // namespace reattend

@@ -4,7 +4,7 @@
 #include <string_view>
 #include <vector>
 
-namespace reattend::report {
+namespace reattend {
 
 /// Text between tags or in double quotes: markup is escaped, what XML does not allow is replaced.
 std::string escaped(std::string_view text);
@@ -16,4 +16,4 @@ std::string text_line(double x, double y, std::string_view text, double size, co
 /// Words in lines that fit.
 std::vector<std::string> wrapped(const std::string& text, double size, double room);
 
-}  // namespace reattend::report
+}  // namespace reattend

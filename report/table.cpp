@@ -9,7 +9,7 @@
 
 #include "base/utf8.h"
 
-namespace reattend::report {
+namespace reattend {
 namespace {
 
 std::string padded(const std::string& text, size_t width, bool left) {
@@ -221,4 +221,4 @@ nlohmann::json to_json(const Table& table) {
   return out;
 }
 
-}  // namespace reattend::report
+}  // namespace reattend

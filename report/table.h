@@ -7,7 +7,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 
-namespace reattend::report {
+namespace reattend {
 
 /// Nothing, a count, a number or a text. Numbers that are none (nan) are "-", empty and null; an infinity, as an
 /// effective stride has it where nothing is refreshed, is "never", inf and null.
@@ -43,4 +43,4 @@ std::string to_csv(const Table& table);
 /// An object for each row.
 nlohmann::json to_json(const Table& table);
 
-}  // namespace reattend::report
+}  // namespace reattend

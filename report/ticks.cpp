@@ -6,7 +6,7 @@
 
 #include "report/chart.h"
 
-namespace reattend::report {
+namespace reattend {
 namespace {
 
 constexpr double kRound[] = {1, 2, 5};
@@ -101,4 +101,4 @@ double text_width(std::string_view text, double size) {
   return width * size;
 }
 
-}  // namespace reattend::report
+}  // namespace reattend

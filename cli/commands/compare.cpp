@@ -11,6 +11,8 @@
 #include "cli/options/next_token.h"
 #include "cli/options/policy_options.h"
 #include "cli/options/prompt_cache_option.h"
+#include "cli/options/prompt_options.h"
+#include "cli/options/prompt_text.h"
 #include "cli/reports/compare.h"
 #include "evals/compare.h"
 #include "policies/policy_list.h"
@@ -95,10 +97,8 @@ Continuation read_continuation(const Options& options, const Tokenizer& tokenize
       fail_usage({"--continuation", "no --context, whose text goes on by itself", "both", "leave one of them out"});
     }
     where = "--continuation " + options.continuation, out.from = options.continuation;
-    out.tokens = tokenizer.encode(read_text_file("--continuation", options.continuation), true);
-    // A model that wants its text to begin with a token gets that token with the prompt.
-    out.tokens.erase(out.tokens.begin(),
-                     out.tokens.begin() + static_cast<std::ptrdiff_t>(tokenizer.encode("", true).size()));
+    out.tokens =
+        options.prompt.encode_raw(tokenizer, take_text(read_text_file("--continuation", options.continuation), where));
   }
   const auto needed = static_cast<size_t>(options.steps) + 1;
   if (out.tokens.size() < needed) {
@@ -133,8 +133,8 @@ void run(const Options& options, const Globals& globals) {
   const BackendOptions device = options.model.backend();
   const Model model = Model::open(find_model(options.model.model));
   const ModelShape& shape = model.shape();
-  const Tokenizer tokenizer(model.file());
-  PromptOptions::Split text = options.prompt.split(tokenizer);
+  const Tokenizer tokenizer = open_tokenizer(model.file());
+  PromptOptions::Split text = options.prompt.split(tokenizer, globals.json);
   const Continuation continuation = read_continuation(options, tokenizer, std::move(text.rest));
   const auto n_prompt = static_cast<int32_t>(text.prompt.size());
   const int32_t n_ctx = options.model.n_ctx(shape, n_prompt, options.steps);
@@ -167,6 +167,7 @@ void run(const Options& options, const Globals& globals) {
   if (globals.json) {
     nlohmann::json json = to_json(report);
     PromptCacheOption::report(prefilled, json);
+    options.prompt.report(tokenizer, text.prompt, json);
     fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
   } else {
     fmt::print("{}", to_text(report));

@@ -10,9 +10,11 @@
 #include "base/subprocess.h"
 #include "base/utf8.h"
 #include "cli/command.h"
+#include "base/utf8.h"
 #include "cli/commands/recording.h"
 #include "cli/options/model_options.h"
 #include "cli/options/next_token.h"
+#include "cli/options/prompt_text.h"
 #include "cli/reports/demo.h"
 #include "cli/reports/results.h"
 #include "evals/setting_meter.h"
@@ -47,18 +49,13 @@ std::string read_text(const std::string& path) {
           .got = file ? "a folder" : "none",
           .remedy = "give one with --text"});
   }
-  const std::string bytes(std::istreambuf_iterator<char>(file), {});
-  return to_utf8(bytes);
+  return take_text({std::istreambuf_iterator<char>(file), {}}, path);
 }
 
 /// Byte offset of the first line that begins at or after character `n`; the beginning where the text is too short to
 /// leave a prompt's worth behind it.
 size_t line_after(const std::string& text, int64_t n, size_t wanted) {
-  size_t at = 0;
-  for (int64_t i = 0; i < n && at < text.size(); ++at) {
-    if ((static_cast<unsigned char>(text[at]) & 0xC0) != 0x80) ++i;
-  }
-  const size_t line = text.find('\n', at);
+  const size_t line = text.find('\n', first_utf8_chars(text, n).bytes);
   return line == std::string::npos || text.size() - line < wanted ? 0 : line + 1;
 }
 
@@ -69,7 +66,9 @@ std::vector<int32_t> make_prompt(const Tokenizer& tokenizer, const std::string& 
   const std::string piece = text.substr(line_after(text, options.offset, wanted), wanted);
   const auto compose = [&](const std::string& passage) {
     const Tokenizer::Message message = {.role = "user", .content = kIntroduction + passage + kQuestion};
-    return tokenizer.encode(tokenizer.chat({&message, 1}, true), true);
+    std::vector<int32_t> ids = tokenizer.encode(tokenizer.chat({&message, 1}, true));
+    tokenizer.add_bos(ids);
+    return ids;
   };
   const auto frame = static_cast<int64_t>(compose("").size());
   std::vector<int32_t> ids = tokenizer.encode(piece, false);
@@ -134,7 +133,7 @@ void run(const Options& options, const Globals& globals) {
   if (made) fail({.where = options.out, .expected = "a folder that can be made", .got = made.message()});
 
   const Model model = Model::open(find_model(options.model.model));
-  const Tokenizer tokenizer(model.file());
+  const Tokenizer tokenizer = open_tokenizer(model.file());
   const std::vector<int32_t> prompt = make_prompt(tokenizer, read_text(options.text), options);
   const int32_t n_ctx = options.model.n_ctx(model.shape(), static_cast<int64_t>(prompt.size()), options.steps);
   ThreadPool pool(globals.threads);

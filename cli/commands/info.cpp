@@ -1,4 +1,5 @@
 // `reattend info`: what a model file, a trace or this machine is.
+#include <algorithm>
 #include <array>
 #include <filesystem>
 #include <fstream>
@@ -13,6 +14,7 @@
 #include "cli/options/model_options.h"
 #include "engine/model/gguf.h"
 #include "engine/model/model.h"
+#include "engine/text/tokenizer.h"
 #include "kernels/cpu/ops.h"
 #include "kernels/cpu/stream.h"
 #include "replay/cost/calibration_file.h"
@@ -56,6 +58,34 @@ Facts about_machine(const Globals& globals) {
           {"model store", model_store().string()}};
 }
 
+/// What text becomes tokens by; why it can't, where it can't.
+Facts about_tokenizer(const Gguf& file) {
+  Facts facts = {{"model", file.string_or("tokenizer.ggml.model", "none")}};
+  try {
+    const Tokenizer tokenizer(file);
+    facts["pre-tokenizer"] = file.string_or("tokenizer.ggml.pre", "default (assumed)");
+    std::vector<int32_t> bos;
+    tokenizer.add_bos(bos);
+    facts["put before prompts"] = bos.empty() ? "nothing" : tokenizer.piece(bos.front(), true);
+    facts["chat template"] = tokenizer.has_chat()                  ? "known"
+                             : file.has("tokenizer.chat_template") ? "not known: use --raw"
+                                                                   : "none: use --raw";
+    for (size_t i = 0; i < tokenizer.guesses().size(); ++i) {
+      facts[fmt::format("warning {}", i + 1)] = tokenizer.guesses()[i];
+    }
+  } catch (const Error& error) {
+    facts["refused"] = error.what();
+  }
+  return facts;
+}
+
+/// The smallest and the largest of what angles are divided by, where they are divided.
+std::string factors_text(const std::vector<float>& factors) {
+  if (factors.empty()) return "none";
+  const auto [low, high] = std::minmax_element(factors.begin(), factors.end());
+  return *low == *high ? fmt::format("{}", *low) : fmt::format("{} to {}", *low, *high);
+}
+
 Facts about_model(const std::filesystem::path& path) {
   const Model model = Model::open(path);
   const ModelShape& shape = model.shape();
@@ -78,14 +108,24 @@ Facts about_model(const std::filesystem::path& path) {
     cache[std::string(name_of(type))] =
         fmt::format("{} bytes", 2 * row_bytes(type, shape.d_head) * shape.n_layer * shape.n_kv_head);
   }
-  return {{"model", path.string()},       {"sha256", model.sha256()},
-          {"name", shape.name},           {"architecture", shape.architecture},
-          {"layers", shape.n_layer},      {"query heads", shape.n_head},
-          {"KV heads", shape.n_kv_head},  {"head width", shape.d_head},
-          {"model width", shape.d_model}, {"feed-forward width", shape.d_ffn},
-          {"vocabulary", shape.n_vocab},  {"context", shape.n_ctx_train},
-          {"RoPE base", shape.rope.base}, {"RoPE layout", shape.rope.layout == RopeLayout::pairs ? "pairs" : "halves"},
-          {"cache per position", cache},  {"tensors", types}};
+  return {{"model", path.string()},
+          {"sha256", model.sha256()},
+          {"name", shape.name},
+          {"architecture", shape.architecture},
+          {"layers", shape.n_layer},
+          {"query heads", shape.n_head},
+          {"KV heads", shape.n_kv_head},
+          {"head width", shape.d_head},
+          {"model width", shape.d_model},
+          {"feed-forward width", shape.d_ffn},
+          {"vocabulary", shape.n_vocab},
+          {"context", shape.n_ctx_train},
+          {"RoPE base", shape.rope.base},
+          {"RoPE layout", shape.rope.layout == RopeLayout::pairs ? "pairs" : "halves"},
+          {"RoPE factors", factors_text(shape.rope.factors)},
+          {"tokenizer", about_tokenizer(model.file())},
+          {"cache per position", cache},
+          {"tensors", types}};
 }
 
 Facts about_trace(const std::filesystem::path& path) {

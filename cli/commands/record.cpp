@@ -9,6 +9,8 @@
 #include "cli/commands/recording.h"
 #include "cli/options/model_options.h"
 #include "cli/options/policy_options.h"
+#include "cli/options/prompt_options.h"
+#include "cli/options/prompt_text.h"
 #include "replay/cost/cost.h"
 #include "traces/parts.h"
 #include "traces/read/reader.h"
@@ -49,8 +51,8 @@ void run(const Options& options, const Globals& globals) {
   }
   const Model model = Model::open(find_model(options.model.model));
   options.policy.check_layers(settings, model.shape().n_layer);
-  const Tokenizer tokenizer(model.file());
-  const std::vector<int32_t> prompt = options.prompt.read(tokenizer);
+  const Tokenizer tokenizer = open_tokenizer(model.file());
+  const std::vector<int32_t> prompt = options.prompt.split(tokenizer, globals.json).prompt;
   const int32_t n_ctx =
       options.model.n_ctx(model.shape(), static_cast<int64_t>(prompt.size()), options.storage.range().last);
   ThreadPool pool(globals.threads);
@@ -96,6 +98,7 @@ void run(const Options& options, const Globals& globals) {
     if (!recording.uncalibrated.empty()) json["uncalibrated"] = recording.uncalibrated;
     if (!doubt.empty()) json["calibration_doubt"] = doubt;
     PromptCacheOption::report(recording.prefilled, json);
+    options.prompt.report(tokenizer, prompt, json);
     fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
   } else {
     fmt::print("{}\n", text);

@@ -11,6 +11,8 @@
 #include "cli/options/model_options.h"
 #include "cli/options/policy_options.h"
 #include "cli/options/prompt_cache_option.h"
+#include "cli/options/prompt_options.h"
+#include "cli/options/prompt_text.h"
 #include "engine/generate.h"
 #include "engine/record/nvtx.h"
 #include "kernels/cpu/stream.h"
@@ -69,7 +71,7 @@ struct RunReport {
   double of_stream() const { return stream_gbps > 0 ? gbps() / stream_gbps : 0; }
 };
 
-void print_json(const RunReport& report, const CachedPrefill& prefilled) {
+nlohmann::json to_json(const RunReport& report, const CachedPrefill& prefilled) {
   nlohmann::json json = {{"model", report.model},
                          {"policy", report.policy},
                          {"threads", report.threads},
@@ -90,7 +92,7 @@ void print_json(const RunReport& report, const CachedPrefill& prefilled) {
                          {"stopped", report.stopped},
                          {"text", report.text}};
   PromptCacheOption::report(prefilled, json);
-  fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+  return json;
 }
 
 void print_lines(const RunReport& report, const std::string& prefill_line) {
@@ -128,8 +130,8 @@ void run(const RunOptions& options, const Globals& globals) {
   const BackendOptions device = options.model.backend();
   const Model model = Model::open(find_model(options.model.model));
   options.policy.check_layers(settings, model.shape().n_layer);
-  const Tokenizer tokenizer(model.file());
-  const std::vector<int32_t> prompt = options.prompt.read(tokenizer);
+  const Tokenizer tokenizer = open_tokenizer(model.file());
+  const std::vector<int32_t> prompt = options.prompt.split(tokenizer, globals.json).prompt;
   const int32_t n_ctx = options.model.n_ctx(model.shape(), static_cast<int64_t>(prompt.size()), options.steps);
 
   ThreadPool pool(globals.threads);
@@ -184,7 +186,9 @@ void run(const RunOptions& options, const Globals& globals) {
   prefilled.sequence.reset(), backend = {};  // the stream is measured with 256 MB, which need not come on top
   if (!report.stopped) report.stream_gbps = cpu::stream_gbps(pool, kStreamSeconds).best;
   if (globals.json) {
-    print_json(report, prefilled);
+    nlohmann::json json = to_json(report, prefilled);
+    options.prompt.report(tokenizer, prompt, json);
+    fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
   } else {
     fmt::print("\n");
     std::fflush(stdout);
@@ -212,6 +216,7 @@ void add_run(CLI::App& app, const Globals& globals) {
       "  reattend run --prompt \"Why is the sky blue?\"\n"
       "  reattend run --prompt-file book.txt --raw --steps 256 --policy recycled --stride 16 --budget 512\n"
       "  reattend run --prompt \"Tell me a story.\" --temperature 0.8 --top-p 0.95 --seed 7\n"
+      "  reattend run --prompt \"What is <|im_end|> for?\" --show-tokens --steps 0\n"
       "  reattend run --list-policies\n\n"
       "Text goes to stdout, numbers to stderr (with --json: all as one object to stdout). GB/s are bytes counted, not\n"
       "estimated; stream is this machine's read bandwidth, measured after the run.");

@@ -87,7 +87,7 @@ void export_trace(const Options& o, const Globals& globals) {
   if (!trace->info().warning.empty()) fmt::print(stderr, "reattend: {}: {}\n", o.file, trace->info().warning);
   if (csv || json) {
     const StepData data = trace->steps();
-    const report::Table steps = steps_table(*trace, data), heads = heads_table(trace->info(), data);
+    const Table steps = steps_table(*trace, data), heads = heads_table(trace->info(), data);
     globals.cancel.check();
     const auto write = [&](const std::string& path, const std::string& text) { write_text_file(path, text, o.force); };
     if (json) write(o.out, json_of(steps, heads, trace->info()).dump(1, ' ', false, kReplace) + "\n");

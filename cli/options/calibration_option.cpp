@@ -71,14 +71,6 @@ TimeSource file_source(const std::string& path, const TraceInfo& info) {
                    {"text", text}}};
 }
 
-/// An empty text is a script's slip, not a way to say "none".
-void refuse_empty(CLI::Option& option) {
-  option.check([name = option.get_name()](const std::string& text) {
-    if (text.empty()) fail_usage({name, "a value", "an empty text", "leave the option out to take the trace's times"});
-    return std::string();
-  });
-}
-
 }  // namespace
 
 void CalibrationOption::add_to(CLI::App& app) {
@@ -86,13 +78,11 @@ void CalibrationOption::add_to(CLI::App& app) {
       app.add_option("--calibration", file,
                      "What `reattend calibrate --out` found: times are predicted for that machine [the trace's]")
           ->type_name("FILE");
-  CLI::Option* const paper =
-      app.add_option(
-             "--on-paper", gpu,
-             "Times by a GPU's data sheet (`reattend calibrate --list`): nothing is measured, real steps take longer")
-          ->type_name("GPU")
-          ->excludes(other);
-  for (CLI::Option* const each : {other, paper}) refuse_empty(*each);
+  app.add_option(
+         "--on-paper", gpu,
+         "Times by a GPU's data sheet (`reattend calibrate --list`): nothing is measured, real steps take longer")
+      ->type_name("GPU")
+      ->excludes(other);
 }
 
 void CalibrationOption::check() const {

@@ -1,17 +1,16 @@
-// Options of model, device, prompt and sampler, and their checks.
+// Options of model, device and sampler, and their checks.
 #include "cli/options/model_options.h"
 
 #include <cmath>
 #include <cstdlib>
 #include <fstream>
-#include <iterator>
 #include <limits>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/utf8.h"
+#include "cli/options/warn.h"
 
 namespace reattend::cli {
 namespace {
@@ -20,47 +19,6 @@ namespace fs = std::filesystem;
 
 /// Texts beyond this are not prompts: a million tokens of English are 5 MB.
 constexpr uintmax_t kLongestPrompt = uintmax_t{64} << 20;
-
-/// [1, 2, 3] or an object with that list as "prompt" or "ids" (case files have the first).
-std::vector<int32_t> read_ids(const std::string& path, const int32_t n_vocab) {
-  const std::string where = "--prompt-tokens " + path;
-  const nlohmann::json json = nlohmann::json::parse(read_text_file("--prompt-tokens", path), nullptr, false);
-  const nlohmann::json* list = &json;
-  if (json.is_object()) {
-    for (const char* key : {"prompt", "ids"}) {
-      if (json.contains(key)) {
-        list = &json[key];
-        break;
-      }
-    }
-  }
-  if (!list->is_array()) {
-    fail({where, "a JSON list of token ids, or an object with one as \"prompt\" or \"ids\"",
-          json.is_discarded() ? "a file that is not JSON" : json.type_name(), ""});
-  }
-  std::vector<int32_t> ids;
-  ids.reserve(list->size());
-  for (const nlohmann::json& id : *list) {
-    const bool fits = id.is_number_integer() && id.get<int64_t>() >= 0 && id.get<int64_t>() < n_vocab;
-    if (!fits) {
-      fail({fmt::format("{}: entry {}", where, ids.size()), fmt::format("a token id in [0, {})", n_vocab), id.dump(),
-            ""});
-    }
-    ids.push_back(id.get<int32_t>());
-  }
-  return ids;
-}
-
-/// A text behind its first n characters. Bytes that are no UTF-8 are replaced and count as one.
-std::string without_first(const std::string& bytes, const int64_t n, const std::string& where) {
-  const std::string text = to_utf8(bytes);
-  int64_t begun = 0;
-  for (size_t at = 0; at < text.size(); ++at) {
-    begun += (static_cast<unsigned char>(text[at]) & 0xC0) != 0x80 ? 1 : 0;
-    if (begun > n) return text.substr(at);
-  }
-  fail({"--skip-chars", fmt::format("less than the {} characters of {}", begun, where), std::to_string(n), ""});
-}
 
 template <class T>
 T one_of(const std::string& option, const std::string& value, const std::string& first, T first_value,
@@ -168,9 +126,8 @@ int32_t ModelOptions::n_ctx(const ModelShape& shape, const int64_t n_prompt, con
           "shorten the prompt, ask for fewer --steps" + std::string(ctx > 0 ? ", or raise --ctx" : ", or give --ctx")});
   }
   if (ctx > shape.n_ctx_train) {
-    fmt::print(stderr,
-               "reattend: warning: --ctx {} is beyond the {} positions the model was trained for; expect worse text\n",
-               ctx, shape.n_ctx_train);
+    warn(fmt::format("--ctx {} is beyond the {} positions the model was trained for; expect worse text", ctx,
+                     shape.n_ctx_train));
   }
   return static_cast<int32_t>(n_prompt + n_step);
 }
@@ -191,79 +148,6 @@ std::string read_text_file(const std::string& option, const std::string& path) {
     }
   }
   return text;
-}
-
-void PromptOptions::add_to(CLI::App& app) {
-  const std::string group = "Prompt";
-  CLI::Option* const text_option =
-      app.add_option("--prompt", text, "The prompt itself")->type_name("TEXT")->group(group);
-  CLI::Option* const file_option =
-      app.add_option("--prompt-file", file, "A file with the prompt's text")->type_name("FILE")->group(group);
-  CLI::Option* const tokens_option =
-      app.add_option("--prompt-tokens", tokens, "A JSON file with the prompt's token ids")
-          ->type_name("FILE")
-          ->group(group);
-  file_option->excludes(text_option);
-  tokens_option->excludes(text_option)->excludes(file_option);
-  app.add_option("--system", system, "System message of the chat")->type_name("TEXT")->group(group);
-  CLI::Option* const chat_option =
-      app.add_flag("--chat", chat, "Put the prompt into the model's chat template (the default)")->group(group);
-  app.add_flag("--raw", raw, "Continue the prompt's text as it stands")->excludes(chat_option)->group(group);
-  app.add_option("--skip-chars", skip_chars, "Leave out that many characters at the text's beginning")
-      ->type_name("N")
-      ->check(CLI::Range(0, 1 << 30))
-      ->group(group);
-  app.add_option("--context", context, "Only the first N tokens are the prompt (with --raw or --prompt-tokens)")
-      ->type_name("N")
-      ->check(CLI::Range(1, 1 << 30))
-      ->group(group);
-  text_option_ = text_option;
-}
-
-PromptOptions::Split PromptOptions::split(const Tokenizer& tokenizer) const {
-  if (context > 0 && !raw && tokens.empty()) {
-    fail_usage({"--context", "--raw or --prompt-tokens: a chat can't be cut", "a chat prompt", "add --raw"});
-  }
-  if (skip_chars > 0 && !tokens.empty()) {
-    fail_usage({"--skip-chars", "a prompt that is text", "--prompt-tokens", "leave one of them out"});
-  }
-  std::vector<int32_t> ids = read_all(tokenizer);
-  if (context == 0) return {std::move(ids), {}};
-  if (static_cast<int64_t>(ids.size()) < context) {
-    fail({"--context", fmt::format("at most {} (the text's tokens)", ids.size()), std::to_string(context),
-          "give a longer text, or skip less of it"});
-  }
-  const auto end = ids.begin() + static_cast<std::ptrdiff_t>(context);
-  return {{ids.begin(), end}, {end, ids.end()}};
-}
-
-std::vector<int32_t> PromptOptions::read_all(const Tokenizer& tokenizer) const {
-  const bool given = text_option_ != nullptr && text_option_->count() > 0;
-  if (!given && file.empty() && tokens.empty()) {
-    fail_usage({"prompt", "--prompt, --prompt-file or --prompt-tokens", "none of them", ""});
-  }
-  if (raw && !system.empty())
-    fail_usage({"--system", "a chat prompt", "--raw, which has no messages", "leave one of them out"});
-  const std::string where = given ? "--prompt" : !file.empty() ? "--prompt-file " + file : "--prompt-tokens " + tokens;
-  const auto fail_empty = [&where] { fail_usage({where, "a prompt of at least one token", "an empty one", ""}); };
-  std::vector<int32_t> ids;
-  if (!tokens.empty()) {
-    ids = read_ids(tokens, tokenizer.n_vocab());
-  } else {
-    std::string prompt = given ? text : read_text_file("--prompt-file", file);
-    if (prompt.empty()) fail_empty();
-    if (skip_chars > 0 || context > 0) prompt = without_first(prompt, skip_chars, where);
-    if (raw) {
-      ids = tokenizer.encode(prompt, true);
-    } else {
-      std::vector<Tokenizer::Message> messages;
-      if (!system.empty()) messages.push_back({"system", system});
-      messages.push_back({"user", prompt});
-      ids = tokenizer.encode(tokenizer.chat(messages, true), true);
-    }
-  }
-  if (ids.empty()) fail_empty();
-  return ids;
 }
 
 void add_sampler_options(CLI::App& app, SamplerOptions& options) {

@@ -1,4 +1,4 @@
-// Which model, on which device, with which prompt: the options that `run` and `record` share.
+// Which model, on which device, how to sample: the options of commands that run a model.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -11,7 +11,6 @@
 #include "engine/backend/backend.h"
 #include "engine/model/model.h"
 #include "engine/text/sampler.h"
-#include "engine/text/tokenizer.h"
 
 namespace reattend::cli {
 
@@ -36,29 +35,6 @@ struct ModelOptions {
   /// The cache's size for a prompt of n_prompt tokens and n_step steps. Throws Error when they do not fit; warns on
   /// stderr when --ctx goes beyond what the model was trained for.
   int32_t n_ctx(const ModelShape& shape, int64_t n_prompt, int64_t n_step) const;
-};
-
-/// The prompt: exactly one of text, file of text, file of token ids, or the part of it that the options cut out.
-struct PromptOptions {
-  std::string text, file, tokens, system;
-  bool chat = false, raw = false;
-  int64_t skip_chars = 0;  ///< characters of the text that are left out at its beginning
-  int64_t context = 0;     ///< tokens that are the prompt; 0: all
-
-  void add_to(CLI::App& app);
-  /// Text is put into the model's chat template unless --raw is given. Special tokens written out in it are parsed.
-  /// Throws Error for an empty prompt, an unreadable file, ids outside the vocabulary, a text that is shorter than
-  /// what is to be cut out of it.
-  std::vector<int32_t> read(const Tokenizer& tokenizer) const { return split(tokenizer).prompt; }
-  /// The prompt and, with --context, the tokens that follow it in its text.
-  struct Split {
-    std::vector<int32_t> prompt, rest;
-  };
-  Split split(const Tokenizer& tokenizer) const;
-
- private:
-  std::vector<int32_t> read_all(const Tokenizer& tokenizer) const;
-  const CLI::Option* text_option_ = nullptr;
 };
 
 /// A whole text file's content. `option` names it in errors: unreadable, a folder, longer than any prompt.

@@ -12,9 +12,6 @@
 namespace reattend::cli {
 namespace {
 
-using report::Cell;
-using report::Table;
-
 std::vector<Measure> measures_where(const TraceInfo& info, bool (*wanted)(const Measure&)) {
   std::vector<Measure> out = measures_of(info);
   std::erase_if(out, [&](const Measure& each) { return !wanted(each); });

@@ -11,15 +11,15 @@
 namespace reattend::cli {
 
 /// Means over the stored layers' KV heads.
-report::Table steps_table(TraceReader& trace, const StepData& steps);
+Table steps_table(TraceReader& trace, const StepData& steps);
 /// Means over the steps, of the stored layers.
-report::Table heads_table(const TraceInfo& info, const StepData& steps);
+Table heads_table(const TraceInfo& info, const StepData& steps);
 /// Means over steps and KV heads: of all these layers, then of each.
-report::Table layers_table(const TraceInfo& info, const StepData& steps, std::span<const int32_t> layers);
+Table layers_table(const TraceInfo& info, const StepData& steps, std::span<const int32_t> layers);
 
 /// A line stays a line: raw bytes of tokens are written as in JSON.
-std::string csv_of(report::Table table);
+std::string csv_of(Table table);
 /// Both tables of a trace, beside what it is.
-nlohmann::ordered_json json_of(const report::Table& steps, const report::Table& heads, const TraceInfo& info);
+nlohmann::ordered_json json_of(const Table& steps, const Table& heads, const TraceInfo& info);
 
 }  // namespace reattend::cli

@@ -1,4 +1,4 @@
-// Reads GGUF version 3 with one bounds-checked cursor; nothing is allocated before the file proves that it holds it.
+// Reads GGUF with one bounds-checked cursor; nothing is allocated before the file proves that it holds it.
 #include "engine/model/gguf.h"
 
 #include <bit>
@@ -6,6 +6,8 @@
 #include <cstring>
 #include <limits>
 #include <utility>
+
+#include <fmt/format.h>
 
 #include "engine/model/gguf_parser.h"
 
@@ -124,6 +126,24 @@ double Gguf::real(std::string_view key) const {
 
 double Gguf::real_or(std::string_view key, double missing) const {
   return has(key) ? real(key) : missing;
+}
+
+std::optional<double> Gguf::number(std::string_view key) const {
+  const GgufValue& found = value(key, "a number");
+  if (is_integer(found.type)) return static_cast<double>(load_integer(found.type, found.bytes, 0));
+  if (found.type == GgufType::f32) return load<float>(found.bytes, 0);
+  if (found.type == GgufType::f64) return load<double>(found.bytes, 0);
+  if (found.type == GgufType::boolean) return load<uint8_t>(found.bytes, 0);
+  return std::nullopt;
+}
+
+std::string Gguf::text_of(std::string_view key) const {
+  const GgufValue& found = value(key, "a value");
+  if (found.type == GgufType::string) return "\"" + std::string(string(key)) + "\"";
+  if (found.type == GgufType::boolean) return boolean_or(key, false) ? "true" : "false";
+  if (is_integer(found.type)) return std::to_string(load_integer(found.type, found.bytes, 0));
+  const auto x = number(key);
+  return x ? fmt::format("{}", *x) : describe(found);
 }
 
 bool Gguf::boolean_or(std::string_view key, bool missing) const {

@@ -1,10 +1,11 @@
-// A GGUF version 3 file: typed metadata and tensor views, every number checked against the file's size.
+// A GGUF file (version 2 or 3): typed metadata and tensor views, every number checked against the file's size.
 #pragma once
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -54,6 +55,10 @@ class Gguf {
   double real(std::string_view key) const;
   double real_or(std::string_view key, double missing) const;
   bool boolean_or(std::string_view key, bool missing) const;
+  /// A plain integer, real number or bool (0 or 1); nothing for text and arrays.
+  std::optional<double> number(std::string_view key) const;
+  /// Any value in words for a message: a number, a text, "an array of 3 u32".
+  std::string text_of(std::string_view key) const;
   std::string_view string(std::string_view key) const;
   std::string_view string_or(std::string_view key, std::string_view missing) const;
   /// Arrays. Throw Error when the key is missing or the elements are of another type.

@@ -9,7 +9,8 @@ namespace reattend {
 namespace {
 
 constexpr std::string_view kMagic = "GGUF";
-constexpr uint32_t kVersion = 3;
+/// Version 2 differs from 3 in nothing but that all its files are little-endian; 1 has 32-bit counts.
+constexpr uint32_t kVersion = 3, kOldestVersion = 2;
 constexpr uint64_t kLongestKey = 65535, kLongestTensorName = 64;  // limits of the format
 /// The least bytes an entry can take: lengths, types and offsets without any text.
 constexpr uint64_t kLeastKeyBytes = 8 + 4 + 1, kLeastTensorBytes = 8 + 4 + 8 + 4 + 8;
@@ -76,22 +77,52 @@ std::string_view GgufParser::string(const std::string& what) {
   return {reinterpret_cast<const char*>(text.data()), text.size()};
 }
 
+void GgufParser::refuse_magic(std::string_view got) const {
+  struct Other {
+    std::string_view magic;
+    const char *is, *remedy;
+  };
+  constexpr const char* kConvert = "convert the original model to GGUF with a current converter";
+  constexpr Other kOthers[] = {
+      {"FUGG", "a big-endian GGUF file", "convert the model for little-endian machines"},
+      {"lmgg", "a GGML file, which came before GGUF", kConvert},
+      {"fmgg", "a GGML file, which came before GGUF", kConvert},
+      {"tjgg", "a GGML file, which came before GGUF", kConvert},
+      {"algg", "a GGML adapter, which came before GGUF", kConvert},
+      {"PK\x03\x04", "a ZIP archive, as PyTorch's checkpoints are", kConvert},
+      {"vers", "a text file, perhaps git-lfs's pointer to the model", "fetch the file itself: git lfs pull"},
+      {"<!DO", "a web page", "download the file itself"},
+      {"<htm", "a web page", "download the file itself"},
+  };
+  for (const Other& other : kOthers) {
+    if (got == other.magic) refuse("magic number", "GGUF", other.is, other.remedy);
+  }
+  refuse("magic number", "GGUF", "\"" + std::string(got) + "\"", "this is no GGUF model");
+}
+
+void GgufParser::refuse_byte_order(const char* what) const {
+  refuse(std::string("byte order (") + what + ")", "little-endian", "big-endian",
+         "convert the model for little-endian machines");
+}
+
 void GgufParser::header() {
   const auto magic = take(kMagic.size(), "magic number");
-  if (std::memcmp(magic.data(), kMagic.data(), kMagic.size()) != 0) {
-    std::string got;
-    for (const std::byte b : magic) got += static_cast<char>(b);
-    refuse("magic number", "GGUF", "\"" + got + "\"", "this is no GGUF model");
-  }
+  const std::string_view got(reinterpret_cast<const char*>(magic.data()), magic.size());
+  if (got != kMagic) refuse_magic(got);
   const auto version = number<uint32_t>("version");
-  if (version == __builtin_bswap32(kVersion)) {
-    refuse("byte order", "little-endian", "big-endian", "convert the model for little-endian machines");
-  }
-  if (version != kVersion) {
-    refuse("version", "GGUF version 3", std::to_string(version), "convert the model with a current converter");
+  const uint32_t swapped = __builtin_bswap32(version);
+  if (version > kVersion && swapped >= 1 && swapped <= kVersion) refuse_byte_order("version");
+  if (version < kOldestVersion || version > kVersion) {
+    refuse("version", "GGUF version 2 or 3", std::to_string(version), "convert the model with a current converter");
   }
   n_tensor_ = number<uint64_t>("tensor count");
   n_key_ = number<uint64_t>("metadata count");
+  const auto fit = [this](uint64_t n_tensor, uint64_t n_key) {
+    return n_tensor <= left() / kLeastTensorBytes && n_key <= left() / kLeastKeyBytes;
+  };
+  if (!fit(n_tensor_, n_key_) && fit(__builtin_bswap64(n_tensor_), __builtin_bswap64(n_key_))) {
+    refuse_byte_order("counts");
+  }
   const auto check = [this](const char* what, uint64_t count, uint64_t least_bytes) {
     if (count > left() / least_bytes) {
       refuse(what, "at most " + std::to_string(left() / least_bytes) + ", for which the file has room",

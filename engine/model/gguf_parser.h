@@ -34,6 +34,9 @@ class GgufParser {
   GgufValue value(std::string_view key);
   GgufTensor tensor(uint64_t index, uint64_t& offset);
   void place(std::vector<GgufTensor>& tensors, const std::vector<uint64_t>& offsets, uint64_t alignment) const;
+  /// What else the file may be by its first four bytes.
+  [[noreturn]] void refuse_magic(std::string_view got) const;
+  [[noreturn]] void refuse_byte_order(const char* what) const;
   [[noreturn]] void refuse(const std::string& what, const std::string& expected, const std::string& got,
                            const std::string& remedy = "") const;
 

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/sha256.h"
 #include "engine/model/gguf.h"
+#include "engine/model/model_keys.h"
 
 namespace reattend {
 namespace {
@@ -69,26 +70,6 @@ class TensorTaker {
   std::set<std::string_view> taken_;
 };
 
-/// Features that other llama-like models switch on by metadata.
-void refuse_unknown_features(const Gguf& file, int32_t n_ctx) {
-  const auto refuse = [&](std::string_view key, const std::string& expected, const std::string& got) {
-    fail({file.name() + ": " + std::string(key), expected, got, "this program can't run the model exactly"});
-  };
-  const std::string_view scaling = file.string_or("llama.rope.scaling.type", "none");
-  if (scaling != "none") refuse("llama.rope.scaling.type", "none", std::string(scaling));
-  if (const double scale = file.real_or("llama.rope.scale_linear", 1); scale != 1) {
-    refuse("llama.rope.scale_linear", "1", std::to_string(scale));
-  }
-  const int64_t n_expert = file.integer_or("llama.expert_count", 0, INT64_MAX, 0);
-  if (n_expert != 0) refuse("llama.expert_count", "a dense model (0)", std::to_string(n_expert));
-  const int64_t window = file.integer_or("llama.attention.sliding_window", 0, INT64_MAX, 0);
-  if (window != 0 && window < n_ctx) {
-    refuse("llama.attention.sliding_window", "full attention over the context of " + std::to_string(n_ctx),
-           std::to_string(window));
-  }
-  if (!file.boolean_or("llama.attention.causal", true)) refuse("llama.attention.causal", "true", "false");
-}
-
 ModelShape read_shape(const Gguf& file) {
   ModelShape shape;
   shape.architecture = file.string("general.architecture");
@@ -141,7 +122,7 @@ ModelShape read_shape(const Gguf& file) {
   if (shape.rope.base < 1) {
     fail({file.name() + ": llama.rope.freq_base", "at least 1", std::to_string(shape.rope.base), ""});
   }
-  refuse_unknown_features(file, shape.n_ctx_train);
+  refuse_unapplied_keys(file, shape);
   return shape;
 }
 
@@ -166,12 +147,25 @@ int32_t vocabulary_size(const Gguf& file) {
   return static_cast<int32_t>(n);
 }
 
-/// llama.cpp's rope_freqs: what the angle of each pair is divided by.
-std::vector<float> read_factors(const TensorView& view, const std::string& where) {
-  std::vector<float> factors(static_cast<size_t>(view.n_col));
-  std::memcpy(factors.data(), view.bytes.data(), view.bytes.size());
-  for (const float factor : factors) {
-    if (!std::isfinite(factor) || factor <= 0) fail({where, "positive factors", std::to_string(factor), ""});
+/// What the angle of each pair is divided by: llama.cpp's rope_freqs, if the file has them, times the scale of
+/// positions. Empty for all ones.
+std::vector<float> read_factors(const Gguf& file, const ModelShape& shape, TensorTaker& take) {
+  const double scale = position_scale(file, shape);
+  std::vector<float> factors;
+  if (take.has("rope_freqs.weight")) {
+    const TensorView view = take.vector("rope_freqs.weight", shape.d_head / 2);
+    factors.resize(static_cast<size_t>(view.n_col));
+    std::memcpy(factors.data(), view.bytes.data(), view.bytes.size());
+  } else if (scale != 1) {
+    factors.assign(static_cast<size_t>(shape.d_head / 2), 1.0F);
+  }
+  for (float& factor : factors) {
+    const float given = factor;
+    factor = static_cast<float>(static_cast<double>(given) * scale);
+    if (!std::isfinite(factor) || factor <= 0) {
+      fail({file.name() + ": factors of the rotation (rope_freqs.weight, rope.scaling.factor)", "positive factors",
+            std::to_string(given) + " times " + std::to_string(scale), ""});
+    }
   }
   return factors;
 }
@@ -194,6 +188,7 @@ Model Model::from(Gguf file) {
   model.file_ = std::make_unique<Gguf>(std::move(file));
   const Gguf& from = *model.file_;
   model.path_ = from.name();
+  refuse_parts_of_models(from);
   ModelShape& shape = model.shape_;
   shape = read_shape(from);
   shape.n_vocab = vocabulary_size(from);
@@ -204,10 +199,7 @@ Model Model::from(Gguf file) {
   model.output_norm_ = take.vector("output_norm.weight", shape.d_model);
   const bool tied = !take.has("output.weight");
   model.output_ = tied ? model.token_embd_ : take.matrix("output.weight", shape.n_vocab, shape.d_model);
-  if (take.has("rope_freqs.weight")) {
-    const std::string where = from.name() + ": tensor rope_freqs.weight";
-    shape.rope.factors = read_factors(take.vector("rope_freqs.weight", shape.d_head / 2), where);
-  }
+  shape.rope.factors = read_factors(from, shape, take);
   for (int32_t i = 0; i < shape.n_layer; ++i) {
     const std::string block = "blk." + std::to_string(i) + ".";
     const auto name = [&](const char* part) { return block + part + ".weight"; };

@@ -45,14 +45,19 @@ std::optional<ChatMl> recognise_chatml(std::string_view jinja) {
   return out;
 }
 
-std::string ChatMl::render(std::span<const Tokenizer::Message> messages, bool add_generation_prompt) const {
-  std::string out;
-  const auto add = [&out](const std::string& role, const std::string& content) {
-    out += "<|im_start|>" + role + "\n" + content + "<|im_end|>\n";
-  };
-  if (!messages.empty() && messages.front().role != "system" && !default_system.empty()) add("system", default_system);
-  for (const Tokenizer::Message& message : messages) add(message.role, message.content);
-  if (add_generation_prompt) out += "<|im_start|>assistant\n";
+MarkedText ChatMl::render(std::span<const Tokenizer::Message> messages, bool add_generation_prompt) const {
+  MarkedText out;
+  if (!messages.empty() && messages.front().role != "system" && !default_system.empty()) {
+    out.add_marks("<|im_start|>system\n" + default_system + "<|im_end|>\n");
+  }
+  for (const Tokenizer::Message& message : messages) {
+    out.add_marks("<|im_start|>");
+    out.add_plain(message.role);
+    out.add_marks("\n");
+    out.add_plain(message.content);
+    out.add_marks("<|im_end|>\n");
+  }
+  if (add_generation_prompt) out.add_marks("<|im_start|>assistant\n");
   return out;
 }
 

@@ -13,7 +13,7 @@ namespace reattend {
 struct ChatMl {
   std::string default_system;  ///< put first when the messages don't begin with a system message; empty: nothing
 
-  std::string render(std::span<const Tokenizer::Message> messages, bool add_generation_prompt) const;
+  MarkedText render(std::span<const Tokenizer::Message> messages, bool add_generation_prompt) const;
 };
 
 /// Recognises the ChatML templates of SmolLM2, Qwen2 and the plain one, whatever their default system message is.

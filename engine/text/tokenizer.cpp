@@ -66,6 +66,7 @@ struct Tokenizer::State {
   std::optional<PreTokenizer> pre_tokenizer;
   bool whole_words = false;
   int32_t bos = -1;  ///< put first; -1: not asked for
+  std::vector<std::string> guesses;
   bool has_template = false;
   std::optional<ChatMl> chatml;
 
@@ -77,6 +78,10 @@ struct Tokenizer::State {
     }
     const PreTokenizerKind& kind =
         find_pre_tokenizer(gguf.string_or("tokenizer.ggml.pre", "default"), file + ": tokenizer.ggml.pre");
+    if (!gguf.has("tokenizer.ggml.pre")) {
+      guess("tokenizer.ggml.pre", "the name of a pre-tokenizer", "no such key",
+            "\"default\" is assumed and tokens may be wrong: convert the model with a current converter");
+    }
     pre_tokenizer.emplace(kind);
     whole_words = kind.whole_words;
     read_tokens(gguf);
@@ -86,10 +91,14 @@ struct Tokenizer::State {
     if (has_template) chatml = recognise_chatml(gguf.string("tokenizer.chat_template"));
   }
 
+  void guess(const char* key, const char* expected, const char* got, const char* assumed) {
+    guesses.push_back(to_line({file + ": " + key, expected, got, assumed}));
+  }
   void read_tokens(const Gguf& gguf);
   void read_merges(const Gguf& gguf);
   void read_special_ids(const Gguf& gguf, bool bos_by_default);
   void encode_words(std::string_view text, std::vector<int32_t>& out) const;
+  std::vector<int32_t> encode(std::string_view text, std::span<const MarkedText::Range> marks) const;
 };
 
 void Tokenizer::State::read_tokens(const Gguf& gguf) {
@@ -98,7 +107,12 @@ void Tokenizer::State::read_tokens(const Gguf& gguf) {
     fail({file + ": tokenizer.ggml.tokens", "1 to 2147483647 tokens", std::to_string(texts.size()), ""});
   }
   std::vector<int64_t> kinds(texts.size(), static_cast<int64_t>(Kind::normal));
-  if (gguf.has("tokenizer.ggml.token_type")) kinds = gguf.integers("tokenizer.ggml.token_type");
+  if (gguf.has("tokenizer.ggml.token_type")) {
+    kinds = gguf.integers("tokenizer.ggml.token_type");
+  } else {
+    guess("tokenizer.ggml.token_type", "the tokens' types", "no such key",
+          "every token is taken as text, none as a special token");
+  }
   if (kinds.size() != texts.size()) {
     fail({file + ": tokenizer.ggml.token_type", std::to_string(texts.size()) + " types, one a token",
           std::to_string(kinds.size()), ""});
@@ -167,7 +181,12 @@ void Tokenizer::State::read_special_ids(const Gguf& gguf, bool bos_by_default) {
   if (gguf.boolean_or("tokenizer.ggml.add_bos_token", bos_by_default)) {
     bos = static_cast<int32_t>(gguf.integer("tokenizer.ggml.bos_token_id", 0, last));
   }
-  for (const char* key : {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"}) {
+  if (gguf.boolean_or("tokenizer.ggml.add_eos_token", false)) {
+    guess("tokenizer.ggml.add_eos_token", "false for a model that goes on with its prompt", "true",
+          "no end token is put behind prompts");
+  }
+  for (const char* key :
+       {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"}) {
     if (gguf.has(key)) ends.push_back(static_cast<int32_t>(gguf.integer(key, 0, last)));
   }
   // Files name one end at most two; models of the same families stop at these as well.
@@ -175,6 +194,10 @@ void Tokenizer::State::read_special_ids(const Gguf& gguf, bool bos_by_default) {
     for (const std::string_view name : {"<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>"}) {
       if (tokens[id].bytes == name) ends.push_back(id);
     }
+  }
+  if (ends.empty()) {
+    guess("tokenizer.ggml.eos_token_id", "a token that ends the text", "no such key",
+          "no token is one, so that text always has as many tokens as were asked for");
   }
 }
 
@@ -197,40 +220,81 @@ int32_t Tokenizer::n_vocab() const {
   return static_cast<int32_t>(state_->tokens.size());
 }
 
-std::vector<int32_t> Tokenizer::encode(std::string_view text, bool parse_special) const {
+std::vector<int32_t> Tokenizer::State::encode(std::string_view text, std::span<const MarkedText::Range> marks) const {
   if (text.size() > kLongestText) fail({"text", "at most 1 GiB", std::to_string(text.size()) + " bytes", ""});
+  const auto marked = [&](size_t begin, size_t end) {
+    const auto next = std::upper_bound(marks.begin(), marks.end(), begin,
+                                       [](size_t at, const MarkedText::Range& mark) { return at < mark.begin; });
+    return next != marks.begin() && end <= std::prev(next)->end;
+  };
   /// Text that is still to be encoded, or (id >= 0) a token that was found by its name.
   struct Part {
     std::string_view text;
     int32_t id;
   };
   std::vector<Part> parts = {{text, -1}}, next;
-  for (const int32_t id : state_->specials) {
-    const State::Token& token = state_->tokens[id];
+  for (const int32_t id : specials) {
+    const Token& token = tokens[id];
     // User-defined tokens are part of the language, the others of the protocol around it.
-    if (!parse_special && token.kind != Kind::user_defined) continue;
+    const bool everywhere = token.kind == Kind::user_defined;
+    if (!everywhere && marks.empty()) continue;
     next.clear();
     for (const Part& part : parts) {
       std::string_view rest = part.text;
-      for (size_t at; part.id < 0 && (at = rest.find(token.bytes)) != std::string_view::npos;) {
+      for (size_t from = 0, at; part.id < 0 && (at = rest.find(token.bytes, from)) != std::string_view::npos;) {
+        const auto begin = static_cast<size_t>(rest.data() - text.data()) + at;
+        if (!everywhere && !marked(begin, begin + token.bytes.size())) {
+          from = at + 1;
+          continue;
+        }
         if (at > 0) next.push_back({rest.substr(0, at), -1});
         next.push_back({{}, id});
         rest.remove_prefix(at + token.bytes.size());
+        from = 0;
       }
       if (part.id >= 0 || !rest.empty()) next.push_back({rest, part.id});
     }
     parts.swap(next);
   }
   std::vector<int32_t> out;
-  if (state_->bos >= 0) out.push_back(state_->bos);
   for (const Part& part : parts) {
     if (part.id >= 0) {
       out.push_back(part.id);
     } else {
-      state_->encode_words(part.text, out);
+      encode_words(part.text, out);
     }
   }
   return out;
+}
+
+void MarkedText::add_marks(std::string_view more) {
+  if (more.empty()) return;
+  if (!marks.empty() && marks.back().end == text.size()) {
+    marks.back().end += more.size();
+  } else {
+    marks.push_back({text.size(), text.size() + more.size()});
+  }
+  text += more;
+}
+
+std::vector<int32_t> Tokenizer::encode(std::string_view text, bool parse_special) const {
+  const MarkedText::Range all = {0, text.size()};
+  return state_->encode(text, std::span(&all, parse_special ? 1 : 0));
+}
+
+std::vector<int32_t> Tokenizer::encode(const MarkedText& text) const {
+  return state_->encode(text.text, text.marks);
+}
+
+bool Tokenizer::add_bos(std::vector<int32_t>& ids) const {
+  if (state_->bos < 0) return true;
+  if (!ids.empty() && ids.front() == state_->bos) return false;
+  ids.insert(ids.begin(), state_->bos);
+  return true;
+}
+
+const std::vector<std::string>& Tokenizer::guesses() const {
+  return state_->guesses;
 }
 
 std::string Tokenizer::piece(int32_t id, bool special) const {
@@ -251,10 +315,15 @@ bool Tokenizer::is_end(int32_t id) const {
   return std::find(state_->ends.begin(), state_->ends.end(), id) != state_->ends.end();
 }
 
-std::string Tokenizer::chat(std::span<const Message> messages, bool add_generation_prompt) const {
+bool Tokenizer::has_chat() const {
+  return state_->chatml.has_value();
+}
+
+MarkedText Tokenizer::chat(std::span<const Message> messages, bool add_generation_prompt) const {
   if (!state_->chatml) {
     fail({state_->file + ": tokenizer.chat_template", "a ChatML template as of SmolLM2 or Qwen2",
-          state_->has_template ? "another template" : "none", "give a raw prompt instead of a chat"});
+          state_->has_template ? "another template" : "none",
+          "give --raw: the prompt's text is then continued as it stands, without a template"});
   }
   return state_->chatml->render(messages, add_generation_prompt);
 }

@@ -97,5 +97,18 @@ TEST(Utf8, EveryCodePointIsReadBackAndSurrogatesAreNot) {
   }
 }
 
+// What --skip-chars leaves out: a character is what is shown as one, whole or broken.
+TEST(Utf8, CharactersAreCountedOnBytesAsTheyAre) {
+  const auto reach = [](std::string_view text, int64_t n) {
+    const Utf8Prefix prefix = first_utf8_chars(text, n);
+    return std::pair(prefix.bytes, prefix.characters);
+  };
+  EXPECT_EQ(reach("h\xE9llo", 2), std::pair(size_t{2}, int64_t{2})) << "Latin-1";
+  EXPECT_EQ(reach("\xE6\x97\xA5!", 1), std::pair(size_t{3}, int64_t{1}));
+  EXPECT_EQ(reach("\xE6\x97!", 1), std::pair(size_t{2}, int64_t{1})) << "cut, shown as one U+FFFD";
+  EXPECT_EQ(reach("ab", 5), std::pair(size_t{2}, int64_t{2}));
+  EXPECT_EQ(reach("ab", 0), std::pair(size_t{0}, int64_t{0}));
+}
+
 }  // namespace
 }  // namespace reattend

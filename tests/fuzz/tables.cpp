@@ -71,7 +71,11 @@ void tables(std::span<const uint8_t> data) {
       }
     }
     const std::vector<Tokenizer::Message> messages = {{"user", input}};
-    promise(tokenizer.chat(messages, true).find(input) != std::string::npos, "a chat holds its messages");
+    const MarkedText chat = tokenizer.chat(messages, true);
+    promise(chat.text.find(input) != std::string::npos, "a chat holds its messages");
+    for (const int32_t id : tokenizer.encode(chat)) {
+      promise(id >= 0 && id < tokenizer.n_vocab(), "a chat's ids lie in the vocabulary");
+    }
   } catch (const Error& error) {
     promise(std::string_view(error.what()).find('\n') == std::string_view::npos, "an error is one line");
   }

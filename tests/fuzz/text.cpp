@@ -51,7 +51,13 @@ void text(std::span<const uint8_t> data) {
   shown += at_once.finish();
   promise(is_utf8(shown), "a stream shows UTF-8");
   promise(!is_utf8(all) || shown == all, "valid text is shown as it is");
+  // Cut where the input itself says: what is plain and what is a template's must together be the text.
+  MarkedText halves;
+  const size_t cut = all.empty() ? 0 : static_cast<unsigned char>(all[0]) % (all.size() + 1);
+  halves.add_marks(std::string_view(all).substr(0, cut));
+  halves.add_plain(std::string_view(all).substr(cut));
   for (const Tokenizer& tokenizer : tokenizers()) {
+    promise(tokenizer.decode(tokenizer.encode(halves), true) == all, "marked text comes back byte for byte");
     for (const bool parse_special : {false, true}) {
       const std::vector<int32_t> ids = tokenizer.encode(all, parse_special);
       std::string again, streamed;

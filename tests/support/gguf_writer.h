@@ -96,6 +96,26 @@ class GgufWriter {
   }
 };
 
+/// A writer of what is in a file: every key and tensor as it is there.
+inline GgufWriter copy_of(const Gguf& file) {
+  GgufWriter out;
+  const auto text = [](std::span<const std::byte> bytes) {
+    return std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  };
+  for (const auto& [key, value] : file.metadata()) {
+    const std::string array =
+        value.type == GgufType::array ? raw(static_cast<uint32_t>(value.element)) + raw(value.count) : std::string();
+    out.put(std::string(key), value.type, array + text(value.bytes));
+  }
+  for (const GgufTensor& tensor : file.tensors()) {
+    std::vector<uint64_t> dims(tensor.dims.begin(), tensor.dims.end());
+    while (dims.size() > 1 && dims.back() == 1) dims.pop_back();
+    out.tensors.push_back(
+        {std::string(tensor.view.name), dims, format_of(tensor.view.type).gguf_id, text(tensor.view.bytes), {}});
+  }
+  return out;
+}
+
 /// The 256 byte tokens as a vocabulary writes them, byte b at index b.
 inline std::vector<std::string> byte_tokens() {
   std::vector<std::string> out(256);

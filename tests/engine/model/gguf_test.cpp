@@ -65,6 +65,16 @@ const std::vector<Damage> kDamages = {
     {"OldVersion", [](GgufWriter& w) { w.version = 1; }, {"version", "3", "1"}},
     {"NewerVersion", [](GgufWriter& w) { w.version = 4; }, {"version", "3", "4"}},
     {"BigEndian", [](GgufWriter& w) { w.version = 0x03000000; }, {"little-endian", "big-endian"}},
+    {"BigEndianOfVersion2", [](GgufWriter& w) { w.version = 0x02000000; }, {"little-endian", "big-endian"}},
+    {"BigEndianMagic", [](GgufWriter& w) { w.magic = "FUGG"; }, {"big-endian"}},
+    {"BigEndianCounts",
+     [](GgufWriter& w) {
+       w.n_tensor = uint64_t{2} << 56;
+       w.n_key = uint64_t{4} << 56;
+     },
+     {"little-endian", "big-endian"}},
+    {"FormatBeforeGguf", [](GgufWriter& w) { w.magic = "tjgg"; }, {"GGML", "convert"}},
+    {"PointerOfGitLfs", [](GgufWriter& w) { w.magic = "vers"; }, {"git lfs pull"}},
     {"MoreTensorsThanRoom",
      [](GgufWriter& w) { w.n_tensor = uint64_t{1} << 60; },
      {"tensor count", "1152921504606846976"}},
@@ -152,6 +162,33 @@ TEST(Gguf, EveryTruncationIsRefused) {
     const std::vector<char> cut(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(n));
     EXPECT_THROW(Gguf::parse("FILE", std::as_bytes(std::span(cut))), Error) << "first " << n << " of " << bytes.size();
   }
+}
+
+TEST(Gguf, Version2IsReadAsVersion3) {
+  GgufWriter w = small_file();
+  w.version = 2;
+  const std::string bytes = w.bytes();
+  const Gguf file = Gguf::parse("FILE", span_of(bytes));
+  EXPECT_EQ(file.integer("first", 0, 10), 7);
+  EXPECT_EQ(file.tensors().size(), 2U);
+}
+
+TEST(Gguf, ValuesInWordsAndAsNumbers) {
+  GgufWriter w = small_file();
+  w.put_f32("half", 0.5F);
+  w.put_bool("yes", true);
+  const std::string bytes = w.bytes();
+  const Gguf file = Gguf::parse("FILE", span_of(bytes));
+  EXPECT_EQ(file.text_of("first"), "7");
+  EXPECT_EQ(file.text_of("half"), "0.5");
+  EXPECT_EQ(file.text_of("yes"), "true");
+  EXPECT_EQ(file.text_of("name"), "\"a model\"");
+  EXPECT_EQ(file.text_of("words"), "an array of 3 string");
+  EXPECT_EQ(file.number("first"), 7);
+  EXPECT_EQ(file.number("half"), 0.5);
+  EXPECT_EQ(file.number("yes"), 1);
+  EXPECT_EQ(file.number("name"), std::nullopt);
+  EXPECT_EQ(file.number("numbers"), std::nullopt);
 }
 
 TEST(Gguf, MetadataComesBackAsWritten) {

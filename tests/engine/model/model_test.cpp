@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <limits>
+#include <optional>
 
 #include "base/error.h"
 #include "base/sha256.h"
@@ -74,10 +76,19 @@ const std::vector<Strange> kStrange = {
      {"llama.attention.value_length", "4", "8"}},
     {"RopeScaling",
      [](GgufWriter& w) { w.put_string("llama.rope.scaling.type", "yarn"); },
-     {"llama.rope.scaling.type", "none", "yarn"}},
-    {"OldRopeScaling",
-     [](GgufWriter& w) { w.put_f32("llama.rope.scale_linear", 2); },
-     {"llama.rope.scale_linear", "1"}},
+     {"llama.rope.scaling.type", "none or linear", "yarn"}},
+    {"RopeScalesThatDiffer",
+     [](GgufWriter& w) {
+       w.put_f32("llama.rope.scaling.factor", 4);
+       w.put_f32("llama.rope.scale_linear", 2);
+     },
+     {"llama.rope.scale_linear", "llama.rope.scaling.factor, 4", "got 2"}},
+    {"NegativeRopeScale",
+     [](GgufWriter& w) { w.put_f32("llama.rope.scaling.factor", -4); },
+     {"llama.rope.scaling.factor", "above 0", "-4"}},
+    {"RopeScaleBeyondFloat",
+     [](GgufWriter& w) { w.put("llama.rope.scaling.factor", GgufType::f64, raw(1e300)); },
+     {"rope.scaling.factor", "positive factors"}},
     {"RopeBase", [](GgufWriter& w) { w.put_f32("llama.rope.freq_base", 0); }, {"llama.rope.freq_base"}},
     {"RopeFactors",
      [](GgufWriter& w) { w.put_zeros("rope_freqs.weight", {2}); },
@@ -85,11 +96,28 @@ const std::vector<Strange> kStrange = {
     {"Epsilon",
      [](GgufWriter& w) { w.put_f32("llama.attention.layer_norm_rms_epsilon", -1); },
      {"llama.attention.layer_norm_rms_epsilon", "0 to 1"}},
-    {"Experts", [](GgufWriter& w) { w.put_u32("llama.expert_count", 8); }, {"llama.expert_count", "dense", "8"}},
-    {"SlidingWindow",
-     [](GgufWriter& w) { w.put_u32("llama.attention.sliding_window", 32); },
-     {"llama.attention.sliding_window", "full attention", "32"}},
-    {"NotCausal", [](GgufWriter& w) { w.put_bool("llama.attention.causal", false); }, {"llama.attention.causal"}},
+    {"UnknownKey",
+     [](GgufWriter& w) { w.put_u32("llama.attention.telepathy", 3); },
+     {"llama.attention.telepathy", "got 3", "--remove-metadata"}},
+    {"PartOfASplitModel",
+     [](GgufWriter& w) {
+       w.put("split.count", GgufType::u16, raw(uint16_t{3}));
+       w.put("split.no", GgufType::u16, raw(uint16_t{1}));
+     },
+     {"FILE", "part 2 of 3 of a split model", "llama-gguf-split --merge"}},
+    {"LaterPartOfASplitModel",
+     [](GgufWriter& w) {
+       w.keys.clear();
+       w.put("split.count", GgufType::u16, raw(uint16_t{2}));
+       w.put("split.no", GgufType::u16, raw(uint16_t{1}));
+     },
+     {"part 2 of 2"}},
+    {"Adapter",
+     [](GgufWriter& w) { w.put_string("general.type", "adapter"); },
+     {"general.type", "adapter", "llama-export-lora"}},
+    {"OldBlocks",
+     [](GgufWriter& w) { w.put_u32("general.quantization_version", 1); },
+     {"general.quantization_version", "2", "got 1"}},
     {"Bias",
      [](GgufWriter& w) { w.put_zeros("blk.0.attn_q.bias", {8}); },
      {"blk.0.attn_q.bias", "llama", "can't run the model exactly"}},
@@ -124,6 +152,79 @@ const std::vector<Strange> kStrange = {
 INSTANTIATE_TEST_SUITE_P(Model, StrangeModel, ::testing::ValuesIn(kStrange),
                          [](const auto& strange) { return std::string(strange.param.name); });
 
+/// A key at a value that changes what a model computes, and at one that changes nothing.
+struct ResultKey {
+  const char* key;
+  double changing, neutral;
+};
+constexpr ResultKey kResultKeys[] = {
+    {"attention.clamp_kqv", 8, 0},
+    {"attention.group_norm_groups", 4, 0},
+    {"attention.key_length_mla", 8, 0},
+    {"attention.kv_lora_rank", 2, 0},
+    {"attention.max_alibi_bias", 8, 0},
+    {"attention.output_scale", 0.5, 1},
+    {"attention.q_lora_rank", 2, 0},
+    {"attention.relative_buckets_count", 32, 0},
+    {"attention.scale", 0.25, 0.5},  // heads are 4 wide
+    {"attention.shared_kv_layers", 1, 0},
+    {"attention.sliding_window", 32, 64},  // the context is 64
+    {"attention.temperature_scale", 0.1, 0},
+    {"attention.value_length_mla", 8, 0},
+    {"attn_logit_softcapping", 50, 0},
+    {"embedding_scale", 12, 1},
+    {"expert_count", 8, 0},
+    {"expert_shared_count", 1, 0},
+    {"final_logit_softcapping", 30, 0},
+    {"logit_scale", 0.0625, 1},
+    {"nextn_predict_layers", 1, 0},
+    {"num_deepstack_layers", 1, 0},
+    {"rescale_every_n_layers", 6, 0},
+    {"residual_scale", 0.22, 1},
+    {"rope.scaling.attn_factor", 1.5, 1},
+    {"rope.scaling.yarn_attn_factor", 1.5, 1},
+    {"rope.scaling.yarn_ext_factor", 1, -1},
+    {"rope.scaling.yarn_log_multiplier", 0.1, 0},
+};
+
+// A key that is ignored gives logits of another model without a word.
+TEST(Model, KeysThatChangeResultsAreRefusedByNameAndTakenWhereTheyChangeNothing) {
+  for (const ResultKey& row : kResultKeys) {
+    const std::string key = std::string("llama.") + row.key;
+    GgufWriter w = small_llama();
+    w.put_f32(key, static_cast<float>(row.changing));
+    EXPECT_NE(message_of(w).find("FILE: " + key), std::string::npos) << key << ": " << message_of(w);
+    w.put_f32(key, static_cast<float>(row.neutral));
+    EXPECT_EQ(message_of(w), "");
+    w.put_f32(key, std::numeric_limits<float>::quiet_NaN());
+    EXPECT_NE(message_of(w), "") << key;
+    w.put_i32s(key, {0, 1});
+    EXPECT_NE(message_of(w).find("an array of 2 i32"), std::string::npos) << key << ": " << message_of(w);
+  }
+  for (const auto& [name, changing] :
+       {std::pair{"attention.causal", false}, {"use_parallel_residual", true}, {"swin_norm", true}}) {
+    const std::string key = std::string("llama.") + name;
+    GgufWriter w = small_llama();
+    w.put_bool(key, changing);
+    EXPECT_NE(message_of(w).find("FILE: " + key), std::string::npos) << key << ": " << message_of(w);
+    w.put_bool(key, !changing);
+    EXPECT_EQ(message_of(w), "");
+  }
+}
+
+TEST(Model, FiguresOfWhatTheModelLacksChangeNothing) {
+  GgufWriter w = small_llama();
+  w.put_u32("llama.expert_count", 0);
+  w.put_u32("llama.expert_used_count", 2);
+  w.put_u32("llama.rope.scaling.original_context_length", 16);
+  w.put_bool("llama.rope.scaling.finetuned", true);
+  w.put_string("llama.tensor_data_layout", "Meta AI original pth");
+  w.put_string("general.type", "model");
+  w.put_u32("general.quantization_version", 2);
+  w.put("split.count", GgufType::u16, raw(uint16_t{1}));
+  EXPECT_EQ(message_of(w), "");
+}
+
 Model open(const std::string& bytes) {
   return Model::from(Gguf::parse("FILE", std::as_bytes(std::span(bytes))));
 }
@@ -149,10 +250,44 @@ TEST(Model, OwnOutputMatrixAndRopeFactorsAreUsed) {
   EXPECT_EQ(model.shape().rope.factors, (std::vector<float>{1, 8}));
 }
 
-TEST(Model, WindowAsLongAsTheContextIsFullAttention) {
+/// Factors of the rotation with these keys: a text is the type, a number the factor.
+std::vector<float> factors_with(std::optional<std::string> type, std::optional<float> factor,
+                                std::optional<float> old = {}, bool tensor = false) {
   GgufWriter w = small_llama();
-  w.put_u32("llama.attention.sliding_window", 64);
-  EXPECT_EQ(message_of(w), "");
+  if (type) w.put_string("llama.rope.scaling.type", *type);
+  if (factor) w.put_f32("llama.rope.scaling.factor", *factor);
+  if (old) w.put_f32("llama.rope.scale_linear", *old);
+  if (tensor) {
+    w.put_zeros("rope_freqs.weight", {2});
+    w.tensor("rope_freqs.weight").data = raw(1.0F) + raw(8.0F);
+  }
+  const std::string bytes = w.bytes();
+  return open(bytes).shape().rope.factors;
+}
+
+// As llama.cpp has it: a factor without a type divides positions, "none" switches it off, the old key is the same
+// factor, and the frequencies' own factors are multiplied.
+TEST(Model, PositionsAreDividedByTheFileFactor) {
+  using Factors = std::vector<float>;
+  EXPECT_EQ(factors_with({}, 4.0F), (Factors{4, 4}));
+  EXPECT_EQ(factors_with("linear", 4.0F), (Factors{4, 4}));
+  EXPECT_EQ(factors_with({}, {}, 2.5F), (Factors{2.5F, 2.5F}));
+  EXPECT_EQ(factors_with("linear", 2.0F, 2.0F), (Factors{2, 2}));
+  EXPECT_EQ(factors_with({}, 4.0F, {}, true), (Factors{4, 32}));
+  EXPECT_EQ(factors_with("none", 4.0F), Factors{});
+  EXPECT_EQ(factors_with("linear", 1.0F), Factors{}) << "changes nothing";
+  EXPECT_EQ(factors_with("linear", {}), Factors{});
+  EXPECT_EQ(factors_with({}, 0.0F), Factors{}) << "written by converters that have none";
+}
+
+TEST(Model, ADividedPositionTurnsAsThePositionItIsDividedTo) {
+  GgufWriter w = small_llama();
+  w.put_f32("llama.rope.scaling.factor", 4);
+  const std::string bytes = w.bytes(), plain = small_llama().bytes();
+  std::vector<double> scaled = {1, 2, 3, 4}, unscaled = scaled;
+  open(bytes).shape().rope.rotate(scaled.data(), 1, 4 * 7);
+  open(plain).shape().rope.rotate(unscaled.data(), 1, 7);
+  for (size_t i = 0; i < 4; ++i) EXPECT_NEAR(scaled[i], unscaled[i], 1e-14);
 }
 
 TEST(Model, ChecksumIsThatOfTheWholeFile) {

@@ -56,10 +56,26 @@ TEST_F(SmolLm2, ConversationsAreRenderedAsTheModelWasTrained) {
   for (const auto& c : golden_["chat"]) {
     std::vector<Tokenizer::Message> messages;
     for (const auto& m : c["messages"]) messages.push_back({m["role"], m["content"]});
-    const std::string text = tokenizer_->chat(messages, c["add_generation_prompt"].get<bool>());
-    EXPECT_EQ(text, c["rendered"].get<std::string>());
-    EXPECT_EQ(tokenizer_->encode(text, true), c["ids"].get<Ids>());
+    const MarkedText text = tokenizer_->chat(messages, c["add_generation_prompt"].get<bool>());
+    EXPECT_EQ(text.text, c["rendered"].get<std::string>());
+    EXPECT_EQ(tokenizer_->encode(text), c["ids"].get<Ids>());
   }
+}
+
+// What is plain in a chat must change no token of texts without names of special tokens.
+TEST_F(SmolLm2, PlainTextInAChatHasTheTokensItAlwaysHad) {
+  size_t n_marked = 0;
+  for (const auto& c : golden_["agree"]) {
+    const std::string content = c["text"].get<std::string>();
+    const std::vector<Tokenizer::Message> messages = {{"user", content}};
+    const MarkedText text = tokenizer_->chat(messages, true);
+    const Ids plain = tokenizer_->encode(text), parsed = tokenizer_->encode(text.text, true);
+    const bool marked = tokenizer_->encode(content, true) != tokenizer_->encode(content, false);
+    EXPECT_EQ(plain == parsed, !marked) << content;
+    EXPECT_EQ(tokenizer_->decode(plain, true), text.text);
+    n_marked += marked ? 1 : 0;
+  }
+  EXPECT_GT(n_marked, 10U);
 }
 
 TEST_F(SmolLm2, GenerationStopsAtTheEndOfATurnAndOfTheText) {

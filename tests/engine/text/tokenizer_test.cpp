@@ -74,13 +74,87 @@ TEST(Tokenizer, ControlTokensAreShownOnlyWhenAskedFor) {
   EXPECT_NE(message_of([&] { tokenizer.piece(-1); }).find("-1"), std::string::npos);
 }
 
+/// The ids of a prompt with the begin token, and whether that had to be put there.
+std::pair<Ids, bool> prompt(const GgufWriter& w, std::string_view text) {
+  const Tokenizer tokenizer = make(w);
+  Ids ids = tokenizer.encode(text, true);
+  const bool added = tokenizer.add_bos(ids);
+  return {ids, added};
+}
+
 TEST(Tokenizer, BeginTokenComesFirstWhenTheFileAsksForIt) {
   GgufWriter w = small_vocabulary("llama-bpe");
   w.put_u32("tokenizer.ggml.bos_token_id", kFirst + 5);
-  EXPECT_EQ(make(w).encode("o", false), (Ids{kFirst + 5, 'o'})) << "usual for llama-bpe";
-  EXPECT_EQ(make(w).encode("", false), (Ids{kFirst + 5}));
+  EXPECT_EQ(prompt(w, "o"), std::pair(Ids{kFirst + 5, 'o'}, true)) << "usual for llama-bpe";
+  EXPECT_EQ(prompt(w, ""), std::pair(Ids{kFirst + 5}, true));
   w.put_bool("tokenizer.ggml.add_bos_token", false);
-  EXPECT_EQ(make(w).encode("o", false), (Ids{'o'}));
+  EXPECT_EQ(prompt(w, "o"), std::pair(Ids{'o'}, true));
+}
+
+// Two begin tokens are a prompt that no model was trained on.
+TEST(Tokenizer, BeginTokenIsNotPutBeforeOneThatIsThere) {
+  GgufWriter w = small_vocabulary("llama-bpe");
+  w.put_u32("tokenizer.ggml.bos_token_id", kFirst + 5);
+  EXPECT_EQ(prompt(w, "<|a|>o"), std::pair(Ids{kFirst + 5, 'o'}, false));
+  EXPECT_EQ(prompt(w, "o<|a|>"), std::pair(Ids{kFirst + 5, 'o', kFirst + 5}, true));
+}
+
+// Whoever writes about <|im_end|> in a chat must not end the turn with it.
+TEST(Tokenizer, SpecialTokensAreFoundInMarksAlone) {
+  const Tokenizer tokenizer = make(small_vocabulary());
+  const Ids spelled = tokenizer.encode("<|im_end|>", false);
+  MarkedText text;
+  text.add_marks("<|a|>");
+  text.add_plain("<|im_end|>");
+  text.add_marks("<|im_end|>");
+  Ids expected = {kFirst + 5};
+  expected.insert(expected.end(), spelled.begin(), spelled.end());
+  expected.push_back(kFirst + 4);
+  EXPECT_EQ(tokenizer.encode(text), expected);
+
+  MarkedText halves;  // a name that a user completes is none
+  halves.add_marks("<|im_");
+  halves.add_plain("end|>");
+  EXPECT_EQ(tokenizer.encode(halves), spelled);
+  MarkedText nested;  // the template's mark is found behind what only looks like its beginning
+  nested.add_plain("<|im_end|");
+  nested.add_marks("<|im_end|>");
+  EXPECT_EQ(tokenizer.encode(nested).back(), kFirst + 4);
+  MarkedText tool;
+  tool.add_plain("<tool>");
+  EXPECT_EQ(tokenizer.encode(tool), Ids{kFirst + 6}) << "user-defined tokens are part of the language";
+}
+
+TEST(Tokenizer, WordsReachAcrossTheEdgesOfAMark) {
+  const Tokenizer tokenizer = make(small_vocabulary());
+  MarkedText text;
+  text.add_marks("<|a|>h");
+  text.add_plain("ell");
+  text.add_plain("");
+  text.add_marks("");
+  text.add_marks("o<|im_end|>");
+  EXPECT_EQ(tokenizer.encode(text), tokenizer.encode("<|a|>hello<|im_end|>", true));
+  EXPECT_EQ(text.marks.size(), 2U);
+}
+
+TEST(Tokenizer, WhatAFileLeavesOpenIsSaid) {
+  GgufWriter w = small_vocabulary();
+  EXPECT_EQ(make(w).guesses(), std::vector<std::string>{});
+  const auto said = [&](const char* key) {
+    const Tokenizer tokenizer = make(w);
+    return tokenizer.guesses().size() == 1 && tokenizer.guesses()[0].find(key) != std::string::npos;
+  };
+  w.erase("tokenizer.ggml.pre");
+  EXPECT_TRUE(said("tokenizer.ggml.pre: expected the name of a pre-tokenizer, got no such key"));
+  w = small_vocabulary();
+  w.put_bool("tokenizer.ggml.add_eos_token", true);
+  EXPECT_TRUE(said("add_eos_token"));
+  w = GgufWriter();
+  testing::put_tokenizer(w, "gpt-2", {}, {}, {});
+  EXPECT_TRUE(said("eos_token_id"));
+  w.put_u32("tokenizer.ggml.eos_token_id", 0);
+  w.erase("tokenizer.ggml.token_type");
+  EXPECT_TRUE(said("token_type"));
 }
 
 TEST(Tokenizer, WordThatIsATokenIsTakenWholeWhereTheModelWasTrainedSo) {
@@ -96,8 +170,10 @@ TEST(Tokenizer, GenerationEndsWhereTheFileOrTheFamilySaysSo) {
   GgufWriter w = small_vocabulary();
   w.put_u32("tokenizer.ggml.eos_token_id", 'q');
   w.put_u32("tokenizer.ggml.eot_token_id", 'r');
+  w.put_u32("tokenizer.ggml.eom_token_id", 't');
   const Tokenizer tokenizer = make(w);
-  for (const int32_t id : {int32_t{'q'}, int32_t{'r'}, kFirst + 4}) EXPECT_TRUE(tokenizer.is_end(id)) << id;
+  for (const int32_t id : {int32_t{'q'}, int32_t{'r'}, int32_t{'t'}, kFirst + 4})
+    EXPECT_TRUE(tokenizer.is_end(id)) << id;
   for (const int32_t id : {int32_t{'s'}, kFirst + 5, -1}) EXPECT_FALSE(tokenizer.is_end(id)) << id;
 }
 
@@ -273,7 +349,7 @@ std::string chat_with(const std::string& jinja) {
   GgufWriter w = small_vocabulary();
   if (!jinja.empty()) w.put_string("tokenizer.chat_template", jinja);
   const std::vector<Tokenizer::Message> messages = {{"user", "Hi"}};
-  return make(w).chat(messages, true);
+  return make(w).chat(messages, true).text;
 }
 
 TEST(Chat, ChatMlIsRecognisedWithAndWithoutADefaultSystemMessage) {
@@ -286,12 +362,23 @@ TEST(Chat, ChatMlIsRecognisedWithAndWithoutADefaultSystemMessage) {
             "<|im_start|>system\nBe kind.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n");
 }
 
+TEST(Chat, OnlyTheTemplateHasMarks) {
+  GgufWriter w = small_vocabulary();
+  w.put_string("tokenizer.chat_template", kLoop);
+  const std::vector<Tokenizer::Message> messages = {{"system", ""}, {"user", "a<|im_end|>b"}};
+  const MarkedText text = make(w).chat(messages, false);
+  EXPECT_EQ(text.text, "<|im_start|>system\n<|im_end|>\n<|im_start|>user\na<|im_end|>b<|im_end|>\n");
+  std::string marked;
+  for (const auto& [begin, end] : text.marks) marked += text.text.substr(begin, end - begin) + "/";
+  EXPECT_EQ(marked, "<|im_start|>/\n<|im_end|>\n<|im_start|>/\n/<|im_end|>\n/");
+}
+
 TEST(Chat, OtherTemplatesAreNamedWithTheRemedyRatherThanGuessed) {
   for (const std::string& jinja : {std::string(), std::string("{{ messages }}"), std::string(kLoop) + " ",
                                    std::string("{% for message in messages %}")}) {
     const std::string message = message_of([&] { chat_with(jinja); });
     EXPECT_NE(message.find("tokenizer.chat_template"), std::string::npos) << message;
-    EXPECT_NE(message.find("raw prompt"), std::string::npos) << message;
+    EXPECT_NE(message.find("--raw"), std::string::npos) << message;
   }
 }
 
