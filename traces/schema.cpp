@@ -22,7 +22,7 @@ std::string axes_of(const Dataset& row) {
 }
 
 std::string text_of(const Range& range) {
-  constexpr std::array<const char*, 3> kGaps = {"", "; nan where nothing is compared", "; not measured: nan"};
+  constexpr std::array<const char*, 3> kGaps = {"", "; nan where nothing is compared", "; nan where not measured"};
   constexpr std::array<const char*, 4> kEnds = {"", "n_vocab-1", "L+T-1", "L+T"};
   const auto end = static_cast<size_t>(range.end), gaps = static_cast<size_t>(range.gaps);
   const bool open = range.end == Range::End::number && (std::isinf(range.high) || range.high == kCount.high);
@@ -31,7 +31,7 @@ std::string text_of(const Range& range) {
                      : std::isinf(range.low) ? fmt::format(".. {:g}", range.high)
                      : end > 0               ? fmt::format("{:g} .. {}", range.low, kEnds[end])
                                              : fmt::format("{:g} .. {:g}", range.low, range.high);
-  return text + kGaps[gaps];
+  return range.end == Range::End::position ? text : text + kGaps[gaps];  // of those, -1 says it
 }
 
 bool is_stored(const Dataset& row, const TraceInfo& info) {
