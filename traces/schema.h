@@ -22,7 +22,7 @@ namespace reattend::schema {
 inline constexpr std::string_view kFormat = "reattend-trace";
 /// A reader opens every minor version of its major one. What may change: minor, datasets and attributes are added;
 /// major, anything else.
-inline constexpr int kMajor = 1, kMinor = 2;
+inline constexpr int kMajor = 1, kMinor = 3;
 
 inline constexpr int32_t kTop = 20;                            ///< strongest predictions stored per step
 inline constexpr int32_t kPromptQueries = kRememberedQueries;  ///< last prompt tokens whose queries are stored
@@ -134,10 +134,16 @@ constexpr Dataset only(When when, Dataset row) {
   return row;
 }
 
+constexpr Dataset since(int minor, Dataset row) {
+  row.since = minor;
+  return row;
+}
+
 inline constexpr Range kAny{}, kShare{0, 1}, kLog{-std::numeric_limits<double>::infinity(), 0}, kCount{0, 1e18},
     kCosine{-1, 1}, kGateCosine{-1, 1, Range::Gaps::not_compared}, kMass{0, 1, Range::Gaps::not_measured},
     kIds{0, 0, Range::Gaps::none, Range::End::token}, kIdsOrNone{-1, 0, Range::Gaps::none, Range::End::token},
-    kPlaces{-1, 0, Range::Gaps::not_measured, Range::End::position}, kLengths{1, 0, Range::Gaps::none, Range::End::length};
+    kPlaces{-1, 0, Range::Gaps::not_measured, Range::End::position}, kLengths{1, 0, Range::Gaps::none, Range::End::length},
+    kEntropy{0, 21, Range::Gaps::not_measured};  // a row of 2^29 positions has 20.1 at most
 
 using enum Dim;
 using Data = StepData;
@@ -178,6 +184,7 @@ inline constexpr auto kDatasets = std::to_array<Dataset>({
     {"steps", "cos_prev_pre", Type::f32, {steps, n_layer}, "1", kCosine, "cosine of the layer's mean query to the step before, before RoPE", &Data::cos_prev_pre, "cosine to step before"},
     {"steps", "cos_prev_post", Type::f32, {steps, n_layer}, "1", kCosine, "the same after RoPE", &Data::cos_prev_post, "cosine to step before, after RoPE"},
     {"steps", "overlap", Type::f32, {steps, n_layer, n_kv_head, overlap}, "1", kMass, "share of the top-k of this step's scores that was in the top-k of the step before; k in attribute overlap_k", &Data::overlap, "overlap"},
+    since(3, {"steps", "entropy", Type::f32, {steps, n_layer, n_kv_head}, "nat", kEntropy, "entropy of the full row averaged over the group's heads", &Data::entropy, "entropy"}),
 });
 // clang-format on
 

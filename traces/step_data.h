@@ -46,6 +46,7 @@ struct StepData {
   std::vector<float> cos_prev_pre;        ///< [T][n_layer]
   std::vector<float> cos_prev_post;       ///< [T][n_layer]
   std::vector<float> overlap;             ///< [T][n_layer][n_kv_head][n_k] with the step before
+  std::vector<float> entropy;             ///< [T][n_layer][n_kv_head]
 };
 
 }  // namespace reattend

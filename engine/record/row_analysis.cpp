@@ -72,6 +72,7 @@ void RowAnalysis::map(size_t unit, int32_t n, std::span<const float> rows, const
   scratch.order.resize(static_cast<size_t>(std::min(n, n_best)));
   const int32_t* const order = scratch.order.data();  // [min(n, n_best)] rank order
   cpu::top_k(mean, n, n_best, scratch.order.data());
+  r.entropy[unit] = static_cast<float>(row_entropy(mean, n));
   r.recovered[unit] = set.empty() ? 1.0F : static_cast<float>(gather_sum(mean, set.data(), n_set));
   r.oracle[unit] = set.empty() ? 1.0F : static_cast<float>(gather_sum(mean, order, std::min(n, n_set)));
   switch (maps_) {

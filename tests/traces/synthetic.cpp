@@ -109,6 +109,7 @@ StepData step(int32_t t) {
       s.cos_last_full.push_back(h == 0 ? number(7, l, h, t, 0) : std::numeric_limits<float>::quiet_NaN());
       s.recovered.push_back(number(8, l, h, t, 0));
       s.oracle.push_back(number(9, l, h, t, 0));
+      s.entropy.push_back(number(14, l, h, t, 0) + 1);
       s.positions.push_back(1 + (t + l + h) % p);
     }
     for (int32_t h = 0; h < kHeads; ++h) {
