@@ -1,4 +1,5 @@
 // Workers join an open region if they come in time; whoever is late is not waited for. Tasks are taken from a counter.
+// No more of them are kept awake than there are processors, and who waits long for another thread sleeps.
 #include "base/thread_pool.h"
 
 #include <algorithm>
@@ -9,6 +10,8 @@
 #include <thread>
 #include <utility>
 #include <vector>
+
+#include "base/processors.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -35,11 +38,15 @@ constexpr int kNumberShift = 17;
 
 struct ThreadPool::State {
   std::vector<std::thread> workers;
+  int n_worker = 0;
+  int n_at_once = 1;     ///< threads that find a processor
+  int n_awake_most = 0;  ///< workers that are kept awake: one for each processor but the caller's, at least one
   const std::function<void(int64_t, int)>* task = nullptr;
   int64_t n_task = 0;
   alignas(64) std::atomic<int64_t> next{0};
   alignas(64) std::atomic<uint64_t> gate{0};
-  std::atomic<int> sleepers{0};
+  std::atomic<int> sleepers{0};  ///< written under the mutex; who wakes a worker takes it off
+  int called = 0;                ///< sleepers that were called and have not woken up yet
   std::atomic<bool> stop{false};
   std::mutex mutex;
   std::condition_variable wake;
@@ -64,16 +71,24 @@ struct ThreadPool::State {
     return ((now & kOpen) != 0 && now >> kNumberShift != seen) || stop.load(order);
   }
 
+  int n_awake(std::memory_order order) const { return n_worker - sleepers.load(order); }
+
+  /// Spins where a processor is free for it, then sleeps. Eight threads that spun on two processors kept off them
+  /// the one that all others waited for, for whole time slices: decoding was 25 times slower.
   void wait(uint64_t seen) {
-    for (int spin = 0; spin < kSpins; ++spin) {
+    for (int spin = 0; spin < kSpins && n_awake(std::memory_order_relaxed) <= n_awake_most; ++spin) {
       if (calls(seen, std::memory_order_relaxed)) return;
       relax();
     }
     // Sequential consistency orders this against open(): either open() sees a sleeper or the sleeper the open gate.
     std::unique_lock lock(mutex);
     sleepers.fetch_add(1, std::memory_order_seq_cst);
-    wake.wait(lock, [&] { return calls(seen, std::memory_order_seq_cst); });
-    sleepers.fetch_sub(1, std::memory_order_relaxed);
+    if (calls(seen, std::memory_order_seq_cst)) {
+      sleepers.fetch_sub(1, std::memory_order_relaxed);
+      return;
+    }
+    wake.wait(lock, [&] { return called > 0; });
+    --called;
   }
 
   void loop(int thread) {
@@ -85,32 +100,62 @@ struct ThreadPool::State {
         if (!gate.compare_exchange_weak(now, now + 1, std::memory_order_acquire, std::memory_order_relaxed)) continue;
         seen = now >> kNumberShift;
         work(thread);
-        gate.fetch_sub(1, std::memory_order_release);
+        // The caller sleeps on the gate when the last one inside takes long.
+        if (((gate.fetch_sub(1, std::memory_order_release) - 1) & (kInside | kOpen)) == 0) gate.notify_one();
         break;
       }
     }
   }
 
-  void wake_sleepers() {
-    if (sleepers.load(std::memory_order_seq_cst) == 0) return;
-    { const std::lock_guard lock(mutex); }  // a worker between its check and its sleep holds it
-    wake.notify_all();
+  /// Calls sleepers until n workers are awake. They count as awake from now on: one that the system does not run for
+  /// a while would otherwise have the next region call another in its place.
+  void keep_awake(int n) {
+    if (n_awake(std::memory_order_seq_cst) >= n) return;
+    int n_called = 0;
+    {
+      const std::lock_guard lock(mutex);
+      n_called = std::min(n - n_awake(std::memory_order_relaxed), sleepers.load(std::memory_order_relaxed));
+      if (n_called <= 0) return;
+      sleepers.fetch_sub(n_called, std::memory_order_relaxed);
+      called += n_called;
+    }
+    for (int i = 0; i < n_called; ++i) wake.notify_one();
+  }
+
+  /// Waits for the workers that are inside the closed region to finish their tasks.
+  void wait_for_inside(uint64_t now) {
+    for (int spin = 0; (now & kInside) != 0; ++spin) {
+      if (spin < 4 * kSpins) {
+        relax();
+      } else {
+        gate.wait(now, std::memory_order_acquire);
+      }
+      now = gate.load(std::memory_order_acquire);
+    }
   }
 };
 
 ThreadPool::ThreadPool(int n_thread) : state_(std::make_unique<State>()) {
-  if (n_thread <= 0) n_thread = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  const int n_processor = processors().usable();
+  if (n_thread <= 0) n_thread = n_processor;
+  state_->n_at_once = std::min(n_thread, n_processor);
+  state_->n_awake_most = std::max(1, state_->n_at_once - 1);
+  state_->n_worker = n_thread - 1;
   for (int i = 1; i < n_thread; ++i) state_->workers.emplace_back([this, i] { state_->loop(i); });
 }
 
 ThreadPool::~ThreadPool() {
   state_->stop.store(true, std::memory_order_seq_cst);
-  state_->wake_sleepers();
+  state_->keep_awake(state_->n_worker);
   for (std::thread& worker : state_->workers) worker.join();
 }
 
 int ThreadPool::n_thread() const {
-  return static_cast<int>(state_->workers.size()) + 1;
+  return state_->n_worker + 1;
+}
+
+int ThreadPool::n_at_once() const {
+  return state_->n_at_once;
 }
 
 void ThreadPool::run(int64_t n_task, const std::function<void(int64_t, int)>& task) {
@@ -125,19 +170,11 @@ void ThreadPool::run(int64_t n_task, const std::function<void(int64_t, int)>& ta
   state.next.store(0, std::memory_order_relaxed);
   const uint64_t number = (state.gate.load(std::memory_order_relaxed) >> kNumberShift) + 1;
   state.gate.store(number << kNumberShift | kOpen, std::memory_order_seq_cst);
-  state.wake_sleepers();
+  state.keep_awake(static_cast<int>(std::min<int64_t>(state.n_awake_most, n_task - 1)));
   state.work(0);
   // All tasks are taken: close the gate, and wait for those inside to finish theirs. A worker that the system has not
   // run yet finds the gate closed; on a shared machine waiting for it would cost a time slice.
-  uint64_t now = state.gate.fetch_and(~kOpen, std::memory_order_acquire);
-  for (int spin = 0; (now & kInside) != 0; ++spin) {
-    if (spin < 4 * kSpins) {
-      relax();
-    } else {
-      std::this_thread::yield();
-    }
-    now = state.gate.load(std::memory_order_acquire);
-  }
+  state.wait_for_inside(state.gate.fetch_and(~kOpen, std::memory_order_acquire));
   if (state.error) std::rethrow_exception(std::exchange(state.error, nullptr));
 }
 

@@ -23,7 +23,7 @@ struct KernelOptions {
   int32_t budget = 0;    ///< K of kept sets, taken down to the depth
   int32_t n_prompt = 0;  ///< tokens of a prompt's chunk
   KvType kv = KvType::f16;
-  cpu::Activations activations = cpu::Activations::q8;
+  Activations activations = Activations::q8;
   double seconds = 0.25;  ///< of each kernel, its repeats at least three
   ProgressFn progress;
   Cancel cancel;

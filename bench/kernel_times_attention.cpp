@@ -9,7 +9,7 @@
 #include "bench/synthetic.h"
 #include "engine/backend/memory.h"
 #include "engine/cache/kv_cache.h"
-#include "kernels/cpu/select_ops.h"
+#include "kernels/cpu/ops.h"
 
 namespace reattend {
 namespace {
@@ -29,7 +29,6 @@ class Attention {
         scale_(1 / std::sqrt(static_cast<float>(shape.d_head))),
         cache_({shape.n_layer, shape.n_kv_head, shape.d_head, options.kv, options.depth + options.n_prompt},
                memory_.resource()),
-        scratch_(cpu::make_attend_scratch()),
         q_(some_floats(int64_t{options.n_prompt} * shape.n_head * shape.d_head, 5)),
         out_(q_.size()) {
     cache_.grow(depth_ + options.n_prompt);
@@ -76,7 +75,7 @@ class Attention {
   }
 
   void attend(size_t layer, std::span<const PositionSet> sets, float* const* rows) {
-    cpu::attend(pool_, *scratch_, q_.data(), group_, layers_[layer], sets, scale_, out_.data(), rows, stride());
+    Cpu::attend(pool_, scratch_, q_.data(), group_, layers_[layer], sets, scale_, out_.data(), rows, stride());
   }
   int64_t stride() const { return (int64_t{depth_} + 63) / 64 * 64; }
 
@@ -123,7 +122,7 @@ class Attention {
     std::vector<float> rows(static_cast<size_t>(int64_t{n_kv_} * group_ * stride()));
     timer_.add("scores of all " + std::to_string(n) + " keys", bytes_of(n) / 2, macs_of(n) / 2, [&] {
       for_units([&](size_t layer, size_t g) {
-        cpu::score_run(q_.data() + g * static_cast<size_t>(group_ * d_head_), group_, layers_[layer][g], n, scale_,
+        Cpu::score_run(q_.data() + g * static_cast<size_t>(group_ * d_head_), group_, layers_[layer][g], n, scale_,
                        &rows[g * static_cast<size_t>(group_ * stride())], stride());
       });
     });
@@ -131,7 +130,7 @@ class Attention {
     const std::vector<float> raw = some_floats(int64_t{group_} * stride(), 7);
     for (int32_t h = 0; h < n_kv_ * group_; ++h) {
       std::copy_n(raw.data() + h % group_ * stride(), n, &rows[static_cast<size_t>(h * stride())]);
-      cpu::softmax(&rows[static_cast<size_t>(h * stride())], n);
+      Cpu::softmax(&rows[static_cast<size_t>(h * stride())], n);
     }
     std::vector<float> reduced(static_cast<size_t>(n_kv_ * n)), wide(reduced.size());
     std::vector<int32_t> best(static_cast<size_t>(n_kv_ * budget_));
@@ -139,15 +138,15 @@ class Attention {
       for_units([&](size_t, size_t g) {
         float* const one = &reduced[g * static_cast<size_t>(n)];
         float* const pooled = &wide[g * static_cast<size_t>(n)];
-        cpu::reduce_heads(&rows[g * static_cast<size_t>(int64_t{group_} * stride())], group_, stride(), n, Reduce::max,
+        Cpu::reduce_heads(&rows[g * static_cast<size_t>(int64_t{group_} * stride())], group_, stride(), n, Reduce::max,
                           one);
-        cpu::max_pool(one, n, 7, pooled);
-        cpu::top_k(pooled, n, budget_, &best[g * static_cast<size_t>(budget_)]);
+        Cpu::max_pool(one, n, 7, pooled);
+        Cpu::top_k(pooled, n, budget_, &best[g * static_cast<size_t>(budget_)]);
       });
     });
     timer_.add("top " + std::to_string(budget_) + " of " + std::to_string(n), 0, 0, [&] {
       for_units([&](size_t, size_t g) {
-        cpu::top_k(&reduced[g * static_cast<size_t>(n)], n, budget_, &best[g * static_cast<size_t>(budget_)]);
+        Cpu::top_k(&reduced[g * static_cast<size_t>(n)], n, budget_, &best[g * static_cast<size_t>(budget_)]);
       });
     });
   }
@@ -160,7 +159,7 @@ class Attention {
     std::vector<std::vector<float>> bounds(layers_.size() * static_cast<size_t>(n_kv_), std::vector<float>(width));
     for_units([&](size_t layer, size_t g) {
       for (int32_t i = 0; i < n_page; ++i) {
-        cpu::page_bounds(
+        Cpu::page_bounds(
             layers_[layer][g], i * kPage, kPage,
             &bounds[layer * static_cast<size_t>(n_kv_) + g][static_cast<size_t>(int64_t{i} * 2 * d_head_)]);
       }
@@ -169,7 +168,7 @@ class Attention {
     timer_.add("scores of " + std::to_string(n_page) + " pages", 4 * floats, floats * group_, [&] {
       for_units([&](size_t layer, size_t g) {
         std::vector<float> out(static_cast<size_t>(n_page));
-        cpu::page_scores(q_.data() + g * static_cast<size_t>(group_ * d_head_), group_, d_head_,
+        Cpu::page_scores(q_.data() + g * static_cast<size_t>(group_ * d_head_), group_, d_head_,
                          bounds[layer * static_cast<size_t>(n_kv_) + g].data(), n_page, out.data());
       });
     });
@@ -182,11 +181,11 @@ class Attention {
     const double macs = 2.0 * n_kv_ * group_ * d_head_ * n * (depth_ + (n + 1) / 2.0);
     const double bytes = 2.0 * n_kv_ * (depth_ + n) * static_cast<double>(row_);
     timer_.add(what + "attention of a layer", bytes, macs, [&] {
-      cpu::attend_prompt(pool_, *scratch_, q_.data(), n, depth_, group_, layers_[0], scale_, out_.data());
+      Cpu::attend_prompt(pool_, scratch_, q_.data(), n, depth_, group_, layers_[0], scale_, out_.data());
     });
     std::vector<float> sums(static_cast<size_t>(n_kv_ * group_) * static_cast<size_t>(depth_ + n));
     timer_.add(what + "rows of a layer, summed", bytes / 2, macs / 2, [&] {
-      cpu::sum_prompt_rows(pool_, *scratch_, q_.data(), n, depth_, group_, layers_[0], scale_, sums.data(), depth_ + n);
+      Cpu::sum_prompt_rows(pool_, scratch_, q_.data(), n, depth_, group_, layers_[0], scale_, sums.data(), depth_ + n);
     });
   }
 
@@ -199,7 +198,7 @@ class Attention {
   BackendMemory memory_{BackendMemory::Kind::plain};  // its huge pages
   KvCache cache_;
   std::vector<std::vector<KvBlocks>> layers_;  ///< [n_layer][n_kv_head]
-  cpu::AttendScratchPtr scratch_;
+  Cpu::Scratch scratch_;
   std::vector<float> q_, out_;  ///< [n_prompt][n_head][d_head]
 };
 

@@ -7,6 +7,7 @@
 
 #include "base/page_memory.h"
 #include "bench/kernel_timer.h"
+#include "kernels/cpu/ops.h"
 
 namespace reattend {
 namespace {
@@ -25,9 +26,9 @@ class RandomMatrices {
       std::copy_n(reinterpret_cast<const std::byte*>(&word), sizeof word, bytes_.data() + at);
     }
   }
-  cpu::Matrix make(TensorType type, int64_t n_row, int64_t n_col, std::pmr::memory_resource* memory) const {
+  Cpu::Matrix make(TensorType type, int64_t n_row, int64_t n_col, std::pmr::memory_resource* memory) const {
     const auto size = static_cast<size_t>(matrix_bytes(type, n_row, n_col));
-    return cpu::pack(
+    return Cpu::pack(
         {.name = "random", .type = type, .n_row = n_row, .n_col = n_col, .bytes = std::span(bytes_).first(size)},
         memory);
   }
@@ -38,24 +39,23 @@ class RandomMatrices {
 
 /// The products that one activation vector goes through together.
 struct Products {
-  std::vector<cpu::Matrix> matrices;
+  std::vector<Cpu::Matrix> matrices;
   int64_t n_col = 0;
 };
 
 class Weights {
  public:
-  Weights(ThreadPool& pool, cpu::Activations how, int64_t most_token, int64_t widest)
+  Weights(ThreadPool& pool, Activations how, int64_t most_token, int64_t widest)
       : pool_(pool),
         how_(how),
-        scratch_(cpu::make_matmul_scratch()),
         x_(some_floats(most_token * widest, 3)),
         y_(static_cast<size_t>(most_token * 4 * widest)) {}
 
   /// Where its matrices belong: one behind the other in huge pages, as a backend's weights lie.
   std::pmr::memory_resource* memory() { return &memory_; }
-  void add(std::vector<cpu::Matrix> matrices) {
+  void add(std::vector<Cpu::Matrix> matrices) {
     const int64_t n_col = matrices[0].n_col();
-    for (const cpu::Matrix& each : matrices) {
+    for (const Cpu::Matrix& each : matrices) {
       bytes += static_cast<double>(each.bytes());
       macs += static_cast<double>(each.n_row() * n_col);
     }
@@ -63,15 +63,15 @@ class Weights {
   }
   void run(int64_t n_token) {
     for (const Products& group : groups_) {
-      std::vector<cpu::Product> products;
+      std::vector<Cpu::Product> products;
       int64_t stride = 0, at = 0;
-      for (const cpu::Matrix& each : group.matrices) stride += each.n_row();
+      for (const Cpu::Matrix& each : group.matrices) stride += each.n_row();
       if (y_.size() < static_cast<size_t>(n_token * stride)) y_.resize(static_cast<size_t>(n_token * stride));
-      for (const cpu::Matrix& each : group.matrices) {
+      for (const Cpu::Matrix& each : group.matrices) {
         products.push_back({&each, y_.data() + at, stride});
         at += each.n_row();
       }
-      cpu::matmul(pool_, *scratch_, how_, x_.data(), n_token, products);
+      Cpu::matmul(pool_, scratch_, how_, x_.data(), n_token, products);
     }
   }
   double bytes = 0, macs = 0;  ///< of one token
@@ -81,8 +81,8 @@ class Weights {
   PageMemory pages_;
   std::pmr::monotonic_buffer_resource memory_{kChunk, &pages_};
   ThreadPool& pool_;
-  cpu::Activations how_;
-  cpu::MatmulScratchPtr scratch_;
+  Activations how_;
+  Cpu::Scratch scratch_;
   std::vector<float> x_, y_;
   std::vector<Products> groups_;
 };
@@ -116,7 +116,7 @@ void time_weights(KernelTimer& timer, ThreadPool& pool, const Model& model, cons
       return random.make(view.type, view.n_row, view.n_col, layers.memory());
     };
     const auto pack = [&](std::initializer_list<const TensorView*> views) {
-      std::vector<cpu::Matrix> matrices;
+      std::vector<Cpu::Matrix> matrices;
       for (const TensorView* each : views) matrices.push_back(like(*each));
       layers.add(std::move(matrices));
     };
@@ -133,7 +133,7 @@ void time_weights(KernelTimer& timer, ThreadPool& pool, const Model& model, cons
               layers.macs * options.n_prompt, [&] { layers.run(options.n_prompt); });
     timer.add("weights of layers, " + type, layers.bytes, layers.macs, [&] { layers.run(1); });
     Weights head(pool, options.activations, 1, widest);
-    std::vector<cpu::Matrix> output;
+    std::vector<Cpu::Matrix> output;
     output.push_back(random.make(model.output().type, model.output().n_row, model.output().n_col, head.memory()));
     head.add(std::move(output));
     timer.add("logits, " + std::string(format_of(model.output().type).name), head.bytes, head.macs,
@@ -143,7 +143,7 @@ void time_weights(KernelTimer& timer, ThreadPool& pool, const Model& model, cons
     if (s.d_model % format.block_size != 0 || s.d_ffn % format.block_size != 0) continue;
     Weights weights(pool, options.activations, 1, widest);
     const auto add = [&](int64_t n_row, int64_t n_col) {
-      std::vector<cpu::Matrix> matrices;
+      std::vector<Cpu::Matrix> matrices;
       matrices.push_back(random.make(format.type, n_row, n_col, weights.memory()));
       weights.add(std::move(matrices));
     };

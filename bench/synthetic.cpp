@@ -1,5 +1,6 @@
 // Values are drawn from a table of normal ones: the generator, not the distribution's tail, is what fills gigabytes.
 #include "bench/synthetic.h"
+#include "kernels/cpu/ops.h"
 
 #include <array>
 #include <random>
@@ -72,7 +73,7 @@ void random_rows(KvType type, int32_t d_head, int64_t n, uint64_t seed, std::spa
   std::vector<float> row(static_cast<size_t>(d_head));
   for (int64_t i = 0; i < n; ++i) {
     draw(bits, row);
-    cpu::store_kv(row.data(), d_head, type, out.data() + i * row_bytes(type, d_head));
+    Cpu::store_kv(row.data(), d_head, type, out.data() + i * row_bytes(type, d_head));
   }
 }
 

@@ -11,8 +11,8 @@ namespace reattend::cli {
 struct Globals {
   bool json = false;  ///< numbers as JSON on stdout
   ProgressStyle progress = ProgressStyle::automatic;
-  int threads = 0;           ///< 0: all hardware threads
-  Cancel cancel;             ///< raised by SIGINT and SIGTERM
+  int threads = 0;  ///< 0: all usable processors
+  Cancel cancel;    ///< raised by SIGINT and SIGTERM
   std::string command_line;  ///< for traces and reports; a shell takes it back
 };
 

@@ -10,6 +10,9 @@
 
 #include "base/error.h"
 #include "engine/cache/prompt_file.h"
+#include "engine/logits.h"
+#include "kernels/cpu/ops.h"
+#include "traces/schema.h"
 
 namespace reattend {
 namespace {
@@ -26,9 +29,8 @@ int64_t row_bytes(const Backend& backend, const Model& model) {
 }
 
 std::string made_by(const Backend& backend) {
-  return "reattend " REATTEND_VERSION " on " + backend.name + " (" + std::string(cpu::target_name()) + ", cache " +
-         std::string(name_of(backend.kv)) + ", activations " +
-         (backend.activations == cpu::Activations::q8 ? "q8" : "f32") + ")";
+  return "reattend " REATTEND_VERSION " on " + backend.name + " (" + std::string(Cpu::target_name()) + ", cache " +
+         std::string(name_of(backend.kv)) + ", activations " + std::string(name_of(backend.activations)) + ")";
 }
 
 PromptHeader header_of(const Backend& backend, const Model& model) {
@@ -223,6 +225,7 @@ CachedPrefill prefill_cached(Backend& backend, const Model& model, std::span<con
     out.prompt.assign(prompt.begin(), prompt.end());
     out.logits.resize(static_cast<size_t>(model.shape().n_vocab));
     backend.model->logits(*out.sequence, -1, out.logits);
+    check_logits(out.logits, static_cast<int32_t>(prompt.size()) - 1);
     out.seconds = seconds_since(begin);
   } else {
     static_cast<Prefilled&>(out) = prefill(backend, model, prompt, options);

@@ -109,4 +109,71 @@ void take_best(const Select& what, const typename Ops::Real* score, const Candid
   keep_best(what, best, candidates, p, kept);
 }
 
+/// One row for each query head of a kept set, `stride` apart.
+template <class Real>
+struct RowsOf {
+  const Real* first;
+  int64_t stride;
+};
+
+/// Scores of a choice and what they are made from; kept between choices, for fresh memory would be cleared each time.
+template <class Real>
+struct ChoiceSpace {
+  std::vector<Real> values, rows;
+};
+
+/// Carries out a choice at position n - 1, n positions being in the cache: scores the candidates and replaces `kept` by
+/// the best of them. Returns the scores [number of candidates], which lie in `space`. One function for the engine and
+/// the replay; a Source is what they differ in, for the n_head() query heads of one kept set:
+///   kept()             the kept set as it stands, for Select::from_kept
+///   rows()             softmax rows of this step over 0..n-1                                        (Rank::row)
+///   attended_rows()    over attended(), a PositionSet, in its order                            (Rank::attended)
+///   sums()             rows of all queries so far, by position                                     (Rank::sums)
+///   window_rows()      rows of the last prompt queries, summed                                   (Rank::window)
+///   votes()            softmax rows over the candidates alone                                      (Rank::vote)
+///   bounds(), query()  of the pages [n_page][2][d_head()]; the heads' queries [n_head][d_head()]  (Rank::pages)
+/// Only what `what.by` names is asked for, once.
+template <class Ops, class Source, class Vector>
+std::span<const typename Ops::Real> carry_out(const Select& what, Source& source, int32_t n, Vector& kept,
+                                              ChoiceSpace<typename Ops::Real>& space) {
+  const Candidates candidates = candidates_of(what, source.kept());
+  std::vector<typename Ops::Real>&values = space.values, &scratch = space.rows;
+  const int32_t n_head = source.n_head();
+  const bool by_position = what.by == Rank::row || what.by == Rank::window || what.by == Rank::attended;
+  const auto n_value = static_cast<size_t>(by_position ? n : candidates.n);
+  if (values.size() < n_value) values.resize(n_value);
+  switch (what.by) {
+    case Rank::nothing:
+      break;
+    case Rank::row:
+    case Rank::window: {
+      const RowsOf<typename Ops::Real> rows = what.by == Rank::row ? source.rows() : source.window_rows();
+      if (scratch.size() < n_value) scratch.resize(n_value);
+      score_rows<Ops>(what, rows.first, n_head, rows.stride, n, values.data(), scratch.data());
+      break;
+    }
+    case Rank::attended: {
+      const RowsOf<typename Ops::Real> rows = source.attended_rows();
+      score_attended<Ops>(what, rows.first, n_head, rows.stride, source.attended(), values.data(), scratch);
+      break;
+    }
+    case Rank::sums: {
+      const RowsOf<typename Ops::Real> sums = source.sums();
+      score_sums<Ops>(what, sums.first, sums.stride, n_head, candidates, values.data(), scratch);
+      break;
+    }
+    case Rank::pages:
+      Ops::page_scores(source.query(), n_head, source.d_head(), source.bounds(), candidates.n, values.data());
+      break;
+    case Rank::vote: {
+      const RowsOf<typename Ops::Real> votes = source.votes();
+      Ops::reduce_heads(votes.first, n_head, votes.stride, candidates.n, Reduce::mean, values.data());
+      break;
+    }
+  }
+  const auto* const score = by_position ? cut_out(candidates, values.data()) : values.data();
+  take_best<Ops>(what, score, candidates, n - 1, kept);
+  return {score, static_cast<size_t>(candidates.n)};
+}
+
 }  // namespace reattend

@@ -1,10 +1,8 @@
 // Index maths of caches and position sets, shared by every executor, device code included; proved by static_assert.
 #pragma once
-#include <cstddef>
 #include <cstdint>
-#include <string_view>
 
-#include "base/half.h"
+#include "kernels/types.h"
 
 namespace reattend {
 
@@ -18,34 +16,6 @@ inline constexpr int32_t kRememberedQueries = 64;
 constexpr int32_t n_piece(int32_t n_entry) {
   return (n_entry + kPiece - 1) / kPiece;
 }
-
-/// How a cache holds keys and values. A row is the vector of one position, d_head elements one behind the other; of q8,
-/// d_head int8 and behind them an f16 scale for each 32 of them or what is left: value = scale * int8, which is exact
-/// in float. A row is rounded when it is stored and by itself, so no bit of it depends on its neighbours, and what lies
-/// in one place is read with one pointer (68 bytes at d_head 64: two lines of memory, as with scales elsewhere).
-enum class KvType : uint8_t { f32, f16, bf16, q8 };
-inline constexpr KvType kKvTypes[] = {KvType::f32, KvType::f16, KvType::bf16, KvType::q8};
-constexpr std::string_view name_of(KvType type) {
-  constexpr std::string_view kNames[] = {"f32", "f16", "bf16", "q8"};
-  return kNames[static_cast<size_t>(type)];
-}
-/// Columns that share a scale in q8.
-inline constexpr int32_t kKvScaleCols = 32;
-/// Bytes of a key, or of a value, of one position of one KV head. Always inlined, for every instruction set compiles
-/// it.
-[[gnu::always_inline]] constexpr int64_t row_bytes(KvType type, int32_t d_head) {
-  switch (type) {
-    case KvType::f32:
-      return int64_t{4} * d_head;
-    case KvType::f16:
-    case KvType::bf16:
-      return int64_t{2} * d_head;
-    case KvType::q8:
-      break;
-  }
-  return d_head + 2 * int64_t{(d_head + kKvScaleCols - 1) / kKvScaleCols};
-}
-static_assert(row_bytes(KvType::f16, 64) == 128 && row_bytes(KvType::q8, 64) == 68 && row_bytes(KvType::q8, 8) == 10);
 
 /// Keys and values of one layer and KV head: position p is row p % 256 of block p / 256; a block is 256 rows.
 struct KvBlocks {

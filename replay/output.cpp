@@ -39,8 +39,8 @@ PositionSet HeadOutput::rotated_by_rank(const PositionSet& set) {
   order_.assign(positions.begin(), positions.begin() + n_moved);
   rotated_keys_.resize(static_cast<size_t>(n_moved) * d), rotated_values_.resize(rotated_keys_.size());
   for (int32_t r = 0; r < n_moved; ++r) {
-    cpu::load_kv(row_of(kv.keys, order_[r], bytes), d, kv.type, rotated_keys_.data() + r * d);
-    cpu::load_kv(row_of(kv.values, order_[r], bytes), d, kv.type, rotated_values_.data() + r * d);
+    Cpu::load_kv(row_of(kv.keys, order_[r], bytes), d, kv.type, rotated_keys_.data() + r * d);
+    Cpu::load_kv(row_of(kv.values, order_[r], bytes), d, kv.type, rotated_values_.data() + r * d);
     rope_.rotate(rotated_keys_.data() + r * d, 1, moved(r));
   }
   return {.kept = order_.data(),
@@ -77,7 +77,7 @@ void HeadOutput::error(int32_t t, const PositionSet& attended, const Branch& bra
   sum_d_.assign(group, 0), sum_o_.assign(static_cast<size_t>(group) * d, 0);
   const float* q = prepared_.query(t) + int64_t{kv_head_} * group * d;
   for (int32_t piece = 0; piece < n_piece(set.size()); ++piece) {
-    cpu::attend_piece(q, group, kv, set, piece, prepared_.scale(), m_.data(), d_.data(), o_.data(), nullptr, 0);
+    Cpu::attend_piece(q, group, kv, set, piece, prepared_.scale(), m_.data(), d_.data(), o_.data(), nullptr, 0);
     for (int32_t h = 0; h < group; ++h) {
       merge<float>(sum_m_[h], sum_d_[h], std::span<float>(sum_o_.data() + h * d, d), m_[h], d_[h],
                    std::span<const float>(o_.data() + h * d, d));

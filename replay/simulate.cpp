@@ -7,13 +7,11 @@
 #include <utility>
 
 #include "kernels/choose.h"
-#include "kernels/cpu/select_ops.h"
+#include "kernels/cpu/ops.h"
 #include "replay/work.h"
 
 namespace reattend {
 namespace {
-
-using Ops = cpu::SelectOps;
 
 /// Runs task(i) for i in [0, n): on the pool, or here where a pool's task is running already.
 template <class Task>
@@ -40,7 +38,7 @@ class Unit {
   Unit& operator=(const Unit&) = delete;
 
   /// Step 0. window_rows [n_head of the layer][stride]: summed rows of the last prompt queries, where they choose.
-  void start(const PromptData& prompt, const float* window_rows, int64_t window_stride, std::vector<int32_t>& kept) {
+  void start(const PromptData& prompt, const float* window_rows, int64_t window_stride) {
     const int32_t n_prompt = prepared_.n_row(0);
     const PromptNeeds& needs = plans_.needs;
     if (needs.row_sums) {
@@ -54,9 +52,13 @@ class Unit {
     if (!plans_.prompt.chooses()) return;
     window_rows_ = window_rows == nullptr ? nullptr : window_rows + first_head() * window_stride;
     window_stride_ = window_stride;
-    choose(plans_.prompt, 0, {}, kept);
+    choose(plans_.prompt, 0, {}, between_);
     work = {};  // the prompt's choice is no step's
   }
+
+  /// Of consecutive calls the kept set stands in `kept` from one to the next, and in between here.
+  void begin(std::vector<int32_t>& kept) { kept = *kept_, kept_ = &kept; }
+  void end() { between_ = *kept_, kept_ = &between_; }
 
   void step(int32_t t, std::span<Decision> out, std::vector<int32_t>& kept) {
     const Plan& plan = plans_.at(t);
@@ -98,9 +100,9 @@ class Unit {
     rows_.resize(static_cast<size_t>(n_head_ * stride_));
     for_each(pool_, n_kv_, [&](int32_t g) {
       float* const rows = rows_.data() + g * group * stride_;
-      cpu::score_set(query(t) + int64_t{g} * group * prepared_.d_head(), group, prepared_.blocks(first_kv_ + g), set,
+      Cpu::score_set(query(t) + int64_t{g} * group * prepared_.d_head(), group, prepared_.blocks(first_kv_ + g), set,
                      scale, rows, stride_);
-      for (int32_t h = 0; h < group; ++h) cpu::softmax(rows + h * stride_, set.size());
+      for (int32_t h = 0; h < group; ++h) Cpu::softmax(rows + h * stride_, set.size());
     });
   }
 
@@ -111,23 +113,27 @@ class Unit {
     if (n_page <= n_known) return 0;
     bounds_.resize(static_cast<size_t>(n_page * width));
     const KvBlocks keys = prepared_.blocks(first_kv_);
-    for (int32_t i = n_known; i < n_page; ++i) cpu::page_bounds(keys, i * page, page, bounds_.data() + i * width);
+    for (int32_t i = n_known; i < n_page; ++i) Cpu::page_bounds(keys, i * page, page, bounds_.data() + i * width);
     return n_page - n_known;
   }
 
   /// `attended`: what this step has attended to so far. The new set goes to `kept`.
   void choose(const Select& what, int32_t t, const PositionSet& attended, std::vector<int32_t>& kept) {
     const int32_t n = prepared_.n_row(t);
-    const Candidates who = candidates_of(what, *kept_);
+    int32_t n_candidate = 0;
     std::vector<int32_t> chosen;
     if (is_from_ranking(what, n)) {
+      const Candidates who = candidates_of(what, *kept_);
+      n_candidate = who.n;
       std::vector<int32_t> best(static_cast<size_t>(std::min(what.keep, n)));
       prepared_.ranking.lists.copy(prepared_.unit(first_kv_, t), static_cast<int32_t>(best.size()), best.data());
       keep_best(what, best, who, n - 1, chosen);
     } else {
-      take_best<Ops>(what, scores(what, t, who, attended), who, n - 1, chosen);
+      ChoiceSource source{*this, what, t, attended};
+      n_candidate = static_cast<int32_t>(carry_out<Cpu>(what, source, n, chosen, space_).size());
     }
-    for (int32_t g = 0; g < n_kv_; ++g) count_choice(work, what, who.n, keys_read(what, n, who.n, attended));
+    for (int32_t g = 0; g < n_kv_; ++g)
+      count_choice(work, what, n_candidate, keys_read(what, n, n_candidate, attended));
     kept = std::move(chosen);
     kept_ = &kept, kept_step_ = t, packed_ = false;
   }
@@ -139,89 +145,112 @@ class Unit {
     return what.by == Rank::pages ? std::exchange(n_paged_, 0) * what.page : 0;
   }
 
-  /// [who.n] scores of the candidates.
-  const float* scores(const Select& what, int32_t t, const Candidates& who, const PositionSet& attended) {
-    const int32_t n = prepared_.n_row(t);
-    values_.resize(static_cast<size_t>(stride_));
-    switch (what.by) {
-      case Rank::nothing:
-        break;
-      case Rank::row:
-      case Rank::window: {
-        const bool sums_rows = what.by == Rank::window;
-        if (!sums_rows) score(t, everything_up_to(n), prepared_.scale());
-        scratch_.resize(static_cast<size_t>(n));
-        score_rows<Ops>(what, sums_rows ? window_rows_ : rows_.data(), n_head_, sums_rows ? window_stride_ : stride_, n,
-                        values_.data(), scratch_.data());
-        return cut_out(who, values_.data());
-      }
-      case Rank::attended:
-        score_attended<Ops>(what, rows_.data(), n_head_, stride_, attended, values_.data(), scratch_);
-        return cut_out(who, values_.data());
-      case Rank::sums:
-        score_sums<Ops>(what, sums_.data(), stride_, n_head_, who, values_.data(), scratch_);
-        break;
-      case Rank::pages:
-        n_paged_ = extend_bounds(what.page, what.end / what.page);
-        cpu::page_scores(query(t), n_head_, prepared_.d_head(), bounds_.data(), who.n, values_.data());
-        break;
-      case Rank::vote:
-        score(t, {.tail = what.begin, .end = what.end}, 1.0F);
-        cpu::reduce_heads(rows_.data(), n_head_, stride_, who.n, Reduce::mean, values_.data());
-        break;
+  /// Where carry_out() finds what a choice is made from: made here, when it is asked for.
+  struct ChoiceSource {
+    Unit& unit;
+    const Select& what;
+    int32_t t;
+    const PositionSet& set;  ///< what this step has attended to so far
+
+    int32_t n_head() const { return unit.n_head_; }
+    int32_t d_head() const { return unit.prepared_.d_head(); }
+    std::span<const int32_t> kept() const { return *unit.kept_; }
+    RowsOf<float> scored(const PositionSet& over, float scale) const {
+      unit.score(t, over, scale);
+      return {unit.rows_.data(), unit.stride_};
     }
-    return values_.data();
-  }
+    RowsOf<float> rows() const { return scored(everything_up_to(unit.prepared_.n_row(t)), unit.prepared_.scale()); }
+    RowsOf<float> attended_rows() const { return {unit.rows_.data(), unit.stride_}; }  // scored for the step
+    const PositionSet& attended() const { return set; }
+    RowsOf<float> sums() const { return {unit.sums_.data(), unit.stride_}; }
+    RowsOf<float> window_rows() const { return {unit.window_rows_, unit.window_stride_}; }
+    RowsOf<float> votes() const { return scored({.tail = what.begin, .end = what.end}, 1.0F); }
+    const float* bounds() const {
+      unit.n_paged_ = unit.extend_bounds(what.page, what.end / what.page);
+      return unit.bounds_.data();
+    }
+    const float* query() const { return unit.query(t); }
+  };
 
   const LayerPlans& plans_;
   PreparedLayer& prepared_;
   int32_t first_kv_, n_kv_, n_head_;
   ThreadPool* pool_;  ///< null where units share it
   int64_t stride_;
-  const std::vector<int32_t> none_;
-  const std::vector<int32_t>* kept_ = &none_;  ///< in rank order, or ascending
+  std::vector<int32_t> between_;
+  const std::vector<int32_t>* kept_ = &between_;  ///< in rank order, or ascending
   int32_t kept_step_ = -1;
   bool packed_ = false;
   const float* window_rows_ = nullptr;  ///< [n_head_][window_stride_]
   int64_t window_stride_ = 0;
-  int32_t n_paged_ = 0;                  ///< pages whose keys were read since the last choice
-  std::vector<float> sums_;              ///< [n_head_][stride_] by position
-  std::vector<float> bounds_;            ///< [n_page][2][d_head]
-  std::vector<float> rows_;              ///< [n_head_][stride_] in the set's order
-  std::vector<float> values_, scratch_;  ///< scores
+  int32_t n_paged_ = 0;        ///< pages whose keys were read since the last choice
+  std::vector<float> sums_;    ///< [n_head_][stride_] by position
+  std::vector<float> bounds_;  ///< [n_page][2][d_head]
+  std::vector<float> rows_;    ///< [n_head_][stride_] in the set's order
+  ChoiceSpace<float> space_;
+};
+
+/// All units of a layer, beside each other or one on all threads.
+class Walk final : public Simulation {
+ public:
+  Walk(const LayerPlans& plans, PreparedLayer& prepared, const PromptData& prompt, ThreadPool& pool)
+      : plans_(plans), prepared_(prepared), prompt_(prompt), pool_(pool) {
+    const int32_t n_kv = prepared.n_kv_head();
+    if (plans.prompt.by == Rank::window) {
+      window_rows_ = prepared.window_rows(prompt.queries, plans.prompt.window, pool);
+    }
+    for (int32_t i = 0; i < n_unit(); ++i) {
+      units_.emplace_back(plans, prepared, i, plans.shared ? n_kv : 1, plans.shared ? &pool : nullptr);
+    }
+  }
+
+  Decisions decide(Steps range, const Cancel& cancel) override {
+    const int32_t n_kv = prepared_.n_kv_head();
+    Decisions out{.range = range,
+                  .steps = std::vector<Decision>(static_cast<size_t>(range.size()) * n_kv),
+                  .kept = std::vector<std::vector<int32_t>>((static_cast<size_t>(range.size()) + 1) * n_unit()),
+                  .n_unit = n_unit(),
+                  .work = {}};
+    for_each(plans_.shared ? nullptr : &pool_, n_unit(), [&](int32_t i) {
+      Unit& unit = units_[static_cast<size_t>(i)];
+      if (range.first == 1) {
+        unit.start(prompt_, window_rows_.empty() ? nullptr : window_rows_.data(), prepared_.window_stride());
+      }
+      const auto kept_at = [&](int32_t place) -> std::vector<int32_t>& {
+        return out.kept[static_cast<size_t>(place) * n_unit() + i];
+      };
+      unit.begin(kept_at(0));
+      for (int32_t t = range.first; t <= range.last; ++t) {
+        cancel.check();
+        const int32_t place = t - range.first;
+        unit.step(t, std::span(out.steps).subspan(static_cast<size_t>(place) * n_kv, n_kv), kept_at(place + 1));
+      }
+      unit.end();
+    });
+    for (Unit& unit : units_) out.work.add(std::exchange(unit.work, {}));
+    return out;
+  }
+
+  std::vector<int32_t> open_rankings() const override {
+    return std::vector<int32_t>(static_cast<size_t>(prepared_.n_kv_head()), -1);  // choices are copied as they are made
+  }
+
+ private:
+  int32_t n_unit() const { return plans_.shared ? 1 : prepared_.n_kv_head(); }
+
+  const LayerPlans& plans_;
+  PreparedLayer& prepared_;
+  const PromptData& prompt_;
+  ThreadPool& pool_;
+  std::vector<float> window_rows_;  ///< [n_head][window_stride], or empty
+  std::deque<Unit> units_;
 };
 
 }  // namespace
 
-Decisions walk(const LayerPlans& plans, PreparedLayer& prepared, const PromptData& prompt, ThreadPool& pool,
-               const Cancel& cancel) {
-  const int32_t n_kv = prepared.n_kv_head(), n_step = prepared.n_step(), n_unit = plans.shared ? 1 : n_kv;
-  Decisions all{.steps = std::vector<Decision>(static_cast<size_t>(n_step) * n_kv),
-                .kept = std::vector<std::vector<int32_t>>((static_cast<size_t>(n_step) + 1) * n_unit),
-                .n_unit = n_unit,
-                .work = {}};
-  std::vector<float> window_rows;
-  if (plans.prompt.by == Rank::window) {
-    window_rows = prepared.window_rows(prompt.queries, plans.prompt.window, pool);
-  }
-
-  std::deque<Unit> units;
-  for (int32_t i = 0; i < n_unit; ++i) {
-    units.emplace_back(plans, prepared, i, plans.shared ? n_kv : 1, plans.shared ? &pool : nullptr);
-  }
-  for_each(plans.shared ? nullptr : &pool, n_unit, [&](int32_t i) {
-    Unit& unit = units[static_cast<size_t>(i)];
-    const auto kept_at = [&](int32_t t) -> std::vector<int32_t>& {
-      return all.kept[static_cast<size_t>(t) * n_unit + i];
-    };
-    unit.start(prompt, window_rows.empty() ? nullptr : window_rows.data(), prepared.window_stride(), kept_at(0));
-    for (int32_t t = 1; t <= n_step; ++t) {
-      cancel.check();
-      unit.step(t, std::span(all.steps).subspan(static_cast<size_t>(t - 1) * n_kv, n_kv), kept_at(t));
-    }
-  });
-  for (const Unit& unit : units) all.work.add(unit.work);
-  return all;
+std::unique_ptr<Simulation> walk(const LayerPlans& plans, PreparedLayer& prepared, const PromptData& prompt,
+                                 ThreadPool& pool) {
+  return std::make_unique<Walk>(plans, prepared, prompt, pool);
 }
 
 }  // namespace reattend

@@ -10,6 +10,7 @@ namespace reattend {
 struct Axis {
   std::string title;
   bool log = false;                 ///< values that are not above 0 have no place on it
+  bool whole = false;               ///< layers, steps, positions: no tick stands between two of them
   std::optional<double> low, high;  ///< nothing: as far as the data go
 };
 
@@ -67,7 +68,7 @@ struct Ticks {
 };
 /// Round numbers (1, 2 or 5 times a power of ten; powers alone on a logarithmic axis of some decades), about `most` of
 /// them; the range grows to the next ones on both sides. Equal ends get room around them.
-Ticks nice_ticks(double low, double high, bool log, int most);
+Ticks nice_ticks(double low, double high, const Axis& axis, int most);
 /// "0.25", "1500", "2e-7".
 std::string tick_label(double value);
 /// Width in pixels of a line of text, rather too much than too little.

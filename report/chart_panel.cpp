@@ -33,7 +33,7 @@ class Scale {
  public:
   Scale(const Axis& axis, double low, double high, int most) : log_(axis.log) {
     const bool none = !(low <= high);
-    ticks_ = nice_ticks(none ? (log_ ? 0.1 : 0) : low, none ? 1 : high, log_, most);
+    ticks_ = nice_ticks(none ? (log_ ? 0.1 : 0) : low, none ? 1 : high, axis, most);
     if (axis.low) ticks_.low = *axis.low;
     if (axis.high) ticks_.high = *axis.high;
     std::erase_if(ticks_.at, [&](double at) { return at < ticks_.low || at > ticks_.high; });

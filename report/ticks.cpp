@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "base/round_step.h"
 #include "report/chart.h"
 
 namespace reattend {
@@ -13,16 +14,12 @@ constexpr double kRound[] = {1, 2, 5};
 /// Multiples of a step are compared with ends that were computed otherwise.
 constexpr double kSlack = 1e-9;
 
-Ticks linear_ticks(double low, double high, int most) {
+Ticks linear_ticks(double low, double high, bool whole, int most) {
   if (!(high > low)) {
     const double room = low == 0 ? 1 : std::abs(low) * 0.1;
     low -= room, high += room;
   }
-  const double rough = (high - low) / std::max(1, most), decade = std::pow(10, std::floor(std::log10(rough)));
-  double step = 10 * decade;
-  for (const double each : {5.0, 2.0, 1.0}) {
-    if (each * decade >= rough * (1 - kSlack)) step = each * decade;
-  }
+  const double rough = round_step((high - low) / std::max(1, most)), step = whole ? std::max(1.0, rough) : rough;
   Ticks out;
   const auto first = std::floor(low / step + kSlack), last = std::ceil(high / step - kSlack);
   for (double i = first; i <= last; ++i) out.at.push_back(i * step);
@@ -81,8 +78,8 @@ double letter_width(unsigned char c) {
 
 }  // namespace
 
-Ticks nice_ticks(double low, double high, bool log, int most) {
-  return log ? log_ticks(low, high, most) : linear_ticks(low, high, most);
+Ticks nice_ticks(double low, double high, const Axis& axis, int most) {
+  return axis.log ? log_ticks(low, high, most) : linear_ticks(low, high, axis.whole, most);
 }
 
 std::string tick_label(double value) {

@@ -7,7 +7,9 @@
 #include <optional>
 
 #include "base/error.h"
+#include "base/standard_streams.h"
 #include "bench/peer.h"
+#include "kernels/cpu/ops.h"
 #include "kernels/cpu/stream.h"
 #include "policies/policy_list.h"
 
@@ -139,7 +141,7 @@ std::vector<Settings> costed_policies(const BenchOptions& options, const ModelSh
                          .n_prompt = static_cast<int32_t>(std::max<int64_t>(depth, 1))});
       return false;
     } catch (const Error& error) {
-      fmt::print(stderr, "reattend: left out: {}: {}\n", each.summary(), error.what());
+      print_note("reattend: left out: {}: {}\n", each.summary(), error.what());
       return true;
     }
   });
@@ -157,7 +159,7 @@ class Bench {
     check(options, model_.shape());
     backend_ = make_backend(options.model.backend(), model_, pool_);
     report_ = {.model = model_.path().filename().string(),
-               .cpu = std::string(cpu::target_name()),
+               .cpu = std::string(Cpu::target_name()),
                .kv = options.model.kv,
                .activations = options.model.activations,
                .peer = options.peer,

@@ -12,6 +12,7 @@
 #include "base/statistics.h"
 #include "bench/policy_cost.h"
 #include "cli/reports/bench.h"
+#include "kernels/cpu/ops.h"
 #include "kernels/cpu/stream.h"
 
 namespace reattend::cli {
@@ -66,7 +67,7 @@ class Scale {
     const ModelShape& s = named_->shape;
     report_ = {.shape = options.shape,
                .type = options.type,
-               .cpu = std::string(cpu::target_name()),
+               .cpu = std::string(Cpu::target_name()),
                .kv = std::string(name_of(options.backend.kv)),
                .threads = pool_.n_thread(),
                .repeats = options.repeats,

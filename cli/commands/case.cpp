@@ -10,10 +10,12 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/standard_streams.h"
 #include "cli/command.h"
 #include "cli/options/case_file.h"
 #include "cli/options/model_options.h"
 #include "engine/generate.h"
+#include "kernels/cpu/ops.h"
 #include "kernels/measures/row_measures.h"
 #include "traces/step_data.h"
 #include "traces/write/array_file.h"
@@ -139,7 +141,7 @@ class Examiner final : public Observer {
   std::pair<float, float> remember_queries(ModelOps& ops, Sequence& sequence, int32_t layer) {
     const auto compare = [&](std::vector<float>& before, std::vector<float> now) {
       const float c = before.empty() ? kNan
-                                     : cpu::similarity(now.data(), before.data(), shape_.n_head, shape_.d_head,
+                                     : Cpu::similarity(now.data(), before.data(), shape_.n_head, shape_.d_head,
                                                        Similarity::mean_query);
       before = std::move(now);
       return c;
@@ -329,7 +331,7 @@ void run(const Options& options, const Globals& globals) {
       results.push_back(write_case(one, mine, at->second, model.shape(), out_path(options, one), options.force));
       const nlohmann::json& r = results.back();
       if (!globals.json) {
-        fmt::print(
+        print_out(
             "{}: {} on {} tokens, {} steps: KL {:.6f}, agreement {:.3f}, NLL {:.4f}, recovered mass {:.4f} -> {}\n",
             one.name, r["policy"].get<std::string>(), one.prompt.size(), one.n_step(), r["kl"].get<double>(),
             r["agreement"].get<double>(), r["nll"].get<double>(), r["recovered"].get<double>(),
@@ -339,7 +341,7 @@ void run(const Options& options, const Globals& globals) {
     }
     done[i] = true;
   }
-  if (globals.json) fmt::print("{}\n", results.dump(2));
+  if (globals.json) print_out("{}\n", results.dump(2));
 }
 
 }  // namespace

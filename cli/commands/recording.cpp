@@ -7,6 +7,7 @@
 #include "engine/record/lengthen.h"
 #include "engine/record/nvtx.h"
 #include "engine/record/recorder.h"
+#include "kernels/cpu/ops.h"
 
 namespace reattend::cli {
 namespace {
@@ -20,8 +21,8 @@ TraceHeader header_of(const Model& model, const Tokenizer& tokenizer, std::span<
   header.model = model.path().filename().string();
   header.model_sha256 = model.sha256();
   header.device = options.device.device;
-  header.cpu_target = cpu::target_name();
-  header.activations = backend.activations == cpu::Activations::q8 ? "q8" : "f32";
+  header.cpu_target = Cpu::target_name();
+  header.activations = name_of(backend.activations);
   header.threads = pool.n_thread();
   header.kv_type = backend.kv;
   header.settings = options.settings;

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "base/standard_streams.h"
 #include "base/utf8.h"
 #include "cli/options/warn.h"
 
@@ -109,10 +110,9 @@ BackendOptions ModelOptions::backend() const {
     names += fmt::format("{}{}", names.empty() ? "" : ", ", name);
   }
   if (!known) fail_usage({"--device", "one of " + names, "'" + device + "'", ""});
-  return {
-      .device = device,
-      .kv = kv_type(kv),
-      .activations = one_of("--activations", activations, "q8", cpu::Activations::q8, "f32", cpu::Activations::f32)};
+  return {.device = device,
+          .kv = kv_type(kv),
+          .activations = one_of("--activations", activations, "q8", Activations::q8, "f32", Activations::f32)};
 }
 
 int32_t ModelOptions::n_ctx(const ModelShape& shape, const int64_t n_prompt, const int64_t n_step) const {

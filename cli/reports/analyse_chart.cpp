@@ -67,7 +67,7 @@ Chart coverage_chart(const AnalysisReport& report) {
     curve.series.push_back(std::move(series));
   }
   Panel needed{.title = "positions that hold a share of the mass: median of a layer",
-               .x = {.title = "layer"},
+               .x = {.title = "layer", .whole = true},
                .y = {.title = "positions", .log = true}};
   for (size_t i = 0; i < result.request.levels.size(); ++i) {
     needed.series.push_back(
@@ -82,7 +82,7 @@ Chart cosine_chart(const AnalysisReport& report) {
   Chart out{.title = "How far queries move"};
   for (size_t stage = 0; stage < kStages.size(); ++stage) {
     Panel panel{.title = fmt::format("queries {}", kStageTitles[stage]),
-                .x = {.title = "layer"},
+                .x = {.title = "layer", .whole = true},
                 .y = {.title = "cosine", .high = 1}};
     for (size_t r = 0; r <= result.request.strides.size(); ++r) {
       const std::string to = r == 0 ? "previous step" : fmt::format("refresh, S = {}", result.request.strides[r - 1]);
@@ -108,7 +108,7 @@ Chart gate_chart(const AnalysisReport& report) {
                .x = {.title = "lag, steps", .log = true},
                .y = {.title = "area under the curve", .low = 0, .high = 1}};
   Panel layers{.title = fmt::format("by layer, lag {}", own),
-               .x = {.title = "layer"},
+               .x = {.title = "layer", .whole = true},
                .y = {.title = "area under the curve", .low = 0, .high = 1}};
   for (size_t stage = 0; stage < kStages.size(); ++stage) {
     const std::string name = fmt::format("{}, all layers", kStageTitles[stage]);
@@ -142,7 +142,7 @@ Chart stride_chart(const AnalysisReport& report) {
                                  to_text(result.recycled.get("S")))};
   for (size_t stage = 0; stage < kStages.size(); ++stage) {
     Panel panel{.title = fmt::format("queries {}", kStageTitles[stage]),
-                .x = {.title = "layer"},
+                .x = {.title = "layer", .whole = true},
                 .y = {.title = "share of decode steps that are full", .low = 0}};
     for (size_t i = 0; i < n; ++i) {
       panel.series.push_back(by_layer(fmt::format("threshold {:g}", result.request.thresholds[i]), result.stride,
@@ -157,10 +157,10 @@ Chart lost_chart(const AnalysisReport& report) {
   const AnalysisResult& result = report.result;
   const LostRequest& how = result.request.lost;
   Panel tokens{.title = fmt::format("where events (more than {:g} % of a row) fall", 100 * how.above),
-               .x = {.title = "position"},
+               .x = {.title = "position", .whole = true},
                .y = {.title = "mass lost there in events", .log = true}};
   Panel steps{.title = "when: lost mass by step, running mean over 9",
-              .x = {.title = "step"},
+              .x = {.title = "step", .whole = true},
               .y = {.title = "lost mass, mean over layers and KV heads", .low = 0}};
   constexpr size_t kMostPoints = 2000;
   constexpr std::array<size_t, 3> kOrder = {2, 1, 0};  // the many first, so that the few lie on top
@@ -191,9 +191,11 @@ Chart lost_chart(const AnalysisReport& report) {
 
 Chart sensitivity_chart(const AnalysisReport& report) {
   const AnalysisResult& result = report.result;
-  Panel lost{.title = "lost mass", .x = {.title = "layer"}, .y = {.title = "mean over steps and KV heads", .low = 0}};
+  Panel lost{.title = "lost mass",
+             .x = {.title = "layer", .whole = true},
+             .y = {.title = "mean over steps and KV heads", .low = 0}};
   Panel error{.title = "output error, 95th percentile over steps and heads",
-              .x = {.title = "layer"},
+              .x = {.title = "layer", .whole = true},
               .y = {.title = "relative to the output's norm", .low = 0}};
   for (size_t i = 0; i < result.request.budgets.size(); ++i) {
     const std::string name = fmt::format("K = {}", result.request.budgets[i]);

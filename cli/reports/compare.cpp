@@ -240,7 +240,7 @@ Chart to_chart(const CompareReport& report) {
   const int32_t width = bucket_width(report.n_step);
   const bool timed = !all.empty() && !std::isnan(all.front().ms);
   Panel along = {.title = fmt::format("by generated position, running mean over {} steps", width),
-                 .x = {.title = "generated position"},
+                 .x = {.title = "generated position", .whole = true},
                  .y = {.title = "KL to full attention, nats", .log = true}};
   Panel cost = {.title = timed ? "against time" : "against what is read",
                 .x = {.title = timed ? "ms/token" : "positions read per step and KV head"},

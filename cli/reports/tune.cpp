@@ -238,7 +238,7 @@ class Writer {
   void front() {
     head("The Pareto front");
     Grid grid = {
-        .sheet = {.name = "front",
+        .table = {.name = "front",
                   .title = fmt::format(
                       "Of {} settings ({} replayed on all layers) those that no other beats in cost, estimate "
                       "and lost mass, and those that were measured; the fastest first{}",
@@ -249,11 +249,11 @@ class Writer {
     for (size_t i = 0; i < tuned_.points.size(); ++i) {
       const TunePoint& point = tuned_.points[i];
       if (!point.on_front && !point.measured && i != tuned_.chosen) continue;
-      if (i == tuned_.chosen) grid.marked = grid.sheet.rows.size();
+      if (i == tuned_.chosen) grid.marked = grid.table.rows.size();
       std::vector<Cell> row = {name_of(point) + (i == tuned_.chosen ? " (chosen)" : "")};
       add_numbers(row, point);
       row.emplace_back(std::string(point.within_bounds ? "yes" : "no"));
-      grid.sheet.rows.push_back(std::move(row));
+      grid.table.rows.push_back(std::move(row));
     }
     add(std::move(grid));
   }

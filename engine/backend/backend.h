@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "base/thread_pool.h"
-#include "kernels/cpu/ops.h"
 #include "kernels/layout.h"
+#include "kernels/types.h"
 #include "policies/plan.h"
 
 namespace reattend {
@@ -113,14 +113,14 @@ class SelectionOps {
 struct BackendOptions {
   std::string device = "cpu";  ///< cpu, reference, and sealed (cpu whose buffers are unreadable between operations)
   KvType kv = KvType::f16;
-  cpu::Activations activations = cpu::Activations::q8;
+  Activations activations = Activations::q8;
 };
 
 /// A model on a device.
 struct Backend {
   std::string name;
   KvType kv = KvType::f16;  ///< of its caches
-  cpu::Activations activations = cpu::Activations::q8;
+  Activations activations = Activations::q8;
   std::unique_ptr<ModelOps> model;
   SelectionOps* selection = nullptr;  ///< part of the same object
 };

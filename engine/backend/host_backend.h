@@ -15,19 +15,18 @@
 
 namespace reattend {
 
-/// `Kernels` supplies Real, Matrix and the operations used here and in host_selection.h (cpu.cpp: vectorised float;
-/// reference.cpp: plain double).
-template <class Kernels>
+/// `Ops` is Cpu (vectorised float) or Reference (plain double).
+template <class Ops>
 class HostBackend final : public ModelOps {
  public:
-  using Core = HostCore<Kernels>;
-  using Real = typename Kernels::Real;
-  using Matrix = typename Kernels::Matrix;
-  using Product = typename Kernels::Product;
+  using Core = HostCore<Ops>;
+  using Real = typename Ops::Real;
+  using Matrix = typename Ops::Matrix;
+  using Product = typename Ops::Product;
   using Seq = HostSequence<Real>;
 
-  HostBackend(const Model& model, ThreadPool& pool, KvType kv, BackendMemory::Kind memory, Kernels kernels)
-      : c_(model, pool, kv, memory, std::move(kernels)),
+  HostBackend(const Model& model, ThreadPool& pool, KvType kv, Activations activations, BackendMemory::Kind memory)
+      : c_(model, pool, kv, activations, memory),
         selection_(c_),
         buffers_(c_.memory.resource()),
         weights_(c_.memory, weight_bytes()) {
@@ -73,7 +72,7 @@ class HostBackend final : public ModelOps {
     buffers_.resize(shape_, n_token_);
     fit(c_.heads, n_token_ * c_.q_size()), fit(c_.full_heads, c_.q_size()), fit(c_.staged, c_.q_size());
     pool_.run(n_token_, [&](int64_t t, int) {
-      kernels_.row(embedding_, ids[t], buffers_.x.data() + t * shape_.d_model);
+      embedding_.row(ids[t], buffers_.x.data() + t * shape_.d_model);
       shape_.rope.angles(first + t, buffers_.cos_sin.data() + t * shape_.d_head);
     });
     c_.bytes.weights += n_token_ * embedding_row_bytes();
@@ -95,8 +94,8 @@ class HostBackend final : public ModelOps {
       shape_.rope.turn(buffers_.k.data() + t * kv_width, shape_.n_kv_head, cos_sin);
       for (int32_t g = 0; g < shape_.n_kv_head; ++g) {
         const int64_t at = t * kv_width + g * shape_.d_head;
-        kernels_.store(buffers_.k.data() + at, shape_.d_head, c_.kv, seq.cache->key(layer, g, p));
-        kernels_.store(buffers_.v.data() + at, shape_.d_head, c_.kv, seq.cache->value(layer, g, p));
+        Ops::store_kv(buffers_.k.data() + at, shape_.d_head, c_.kv, seq.cache->key(layer, g, p));
+        Ops::store_kv(buffers_.v.data() + at, shape_.d_head, c_.kv, seq.cache->value(layer, g, p));
       }
     });
     std::copy_n(buffers_.q.data() + (n_token_ - 1) * q_width, q_width, c_.query(seq, layer));
@@ -106,7 +105,8 @@ class HostBackend final : public ModelOps {
   void attend_prompt(Sequence& sequence, int32_t layer) override {
     const BackendMemory::Access access(memory_);
     const std::vector<KvBlocks> kv = c_.blocks(c_.cast(sequence), layer);
-    kernels_.attend_prompt(pool_, buffers_.q.data(), n_token_, first_, shape_.group(), kv, c_.scale, c_.heads.data());
+    Ops::attend_prompt(pool_, c_.scratch, buffers_.q.data(), n_token_, first_, shape_.group(), kv, c_.scale,
+                       c_.heads.data());
   }
 
   void finish_layer(Sequence&, int32_t layer) override {
@@ -118,7 +118,7 @@ class HostBackend final : public ModelOps {
     norm(w.ffn_norm);
     product({{&w.gate, buffers_.gate.data(), f}, {&w.up, buffers_.up.data(), f}}, buffers_.h.data());
     pool_.run(n_token_, [&](int64_t t, int) {
-      kernels_.swiglu(buffers_.gate.data() + t * f, buffers_.up.data() + t * f, f, buffers_.gate.data() + t * f);
+      Ops::swiglu(buffers_.gate.data() + t * f, buffers_.up.data() + t * f, f, buffers_.gate.data() + t * f);
     });
     product({{&w.down, buffers_.y.data(), d}}, buffers_.gate.data());
     residual();
@@ -127,12 +127,12 @@ class HostBackend final : public ModelOps {
   void logits(Sequence&, int32_t index, std::span<float> out) override {
     const BackendMemory::Access access(memory_);
     const int32_t t = index < 0 ? n_token_ + index : index;
-    kernels_.rms_norm(buffers_.x.data() + int64_t{t} * shape_.d_model, output_norm_->data(), shape_.d_model,
-                      shape_.norm_eps, buffers_.h.data());
+    Ops::rms_norm(buffers_.x.data() + int64_t{t} * shape_.d_model, output_norm_->data(), shape_.d_model,
+                  shape_.norm_eps, buffers_.h.data());
     const Matrix& w = own_output_ ? *own_output_ : embedding_;
     const Product one[] = {{&w, buffers_.logits.data(), shape_.n_vocab}};
-    kernels_.matmul(pool_, buffers_.h.data(), 1, one);
-    c_.bytes.weights += kernels_.bytes(w);
+    Ops::matmul(pool_, c_.scratch, c_.activations, buffers_.h.data(), 1, one);
+    c_.bytes.weights += w.bytes();
     std::transform(buffers_.logits.begin(), buffers_.logits.end(), out.begin(),
                    [](Real v) { return static_cast<float>(v); });
   }
@@ -184,7 +184,8 @@ class HostBackend final : public ModelOps {
         need_whole(seq);
         const std::vector<KvBlocks> kv = c_.blocks(seq, layer);
         const std::vector<PositionSet> all(kv.size(), everything_up_to(seq.cache->size()));
-        kernels_.attend(pool_, c_.query(seq, layer), shape_.group(), kv, all, c_.scale, c_.full_heads.data(), {}, 0);
+        Ops::attend(pool_, c_.scratch, c_.query(seq, layer), shape_.group(), kv, all, c_.scale, c_.full_heads.data(),
+                    nullptr, 0);
         put(c_.full_heads.data(), c_.q_size(), out, 0);
         return c_.q_size();
       }
@@ -249,8 +250,8 @@ class HostBackend final : public ModelOps {
     if (queries.size() > most) queries.erase(queries.begin(), queries.end() - static_cast<std::ptrdiff_t>(most));
     if (!prompt.keeps.row_sums) return;
     const std::vector<KvBlocks> kv = c_.blocks(seq, layer);
-    kernels_.sum_prompt_rows(pool_, chunk, n_token_, first_, shape_.group(), kv, c_.scale,
-                             prompt.sums.data() + c_.sums_at(seq, layer, 0), seq.cache->shape().n_ctx);
+    Ops::sum_prompt_rows(pool_, c_.scratch, chunk, n_token_, first_, shape_.group(), kv, c_.scale,
+                         prompt.sums.data() + c_.sums_at(seq, layer, 0), seq.cache->shape().n_ctx);
   }
 
   BytesRead take_bytes_read() override { return std::exchange(c_.bytes, {}); }
@@ -308,7 +309,7 @@ class HostBackend final : public ModelOps {
       resource.release();
     }
   };
-  Matrix pack(const TensorView& tensor) { return kernels_.pack(tensor, &weights_.resource); }
+  Matrix pack(const TensorView& tensor) { return Ops::pack(tensor, &weights_.resource); }
   Weights vector_of(const TensorView& tensor) {
     std::vector<float> values(static_cast<size_t>(tensor.n_col));
     format_of(tensor.type).dequantize(tensor.bytes.data(), tensor.n_col, values.data());
@@ -317,11 +318,11 @@ class HostBackend final : public ModelOps {
   /// Room for all of them in one piece.
   size_t weight_bytes() const {
     const Model& m = c_.model;
-    int64_t bytes = kernels_.packed_bytes(m.token_embd()) + kernels_.packed_bytes(m.output());
+    int64_t bytes = Ops::packed_bytes(m.token_embd()) + Ops::packed_bytes(m.output());
     for (const LayerWeights& w : m.layers()) {
       for (const TensorView* each :
            {&w.attn_q, &w.attn_k, &w.attn_v, &w.attn_output, &w.ffn_gate, &w.ffn_up, &w.ffn_down}) {
-        bytes += kernels_.packed_bytes(*each);
+        bytes += Ops::packed_bytes(*each);
       }
     }
     const size_t n_norm = 2 * m.layers().size() + 1, norm_bytes = shape_.d_model * sizeof(Real) + 64;
@@ -331,18 +332,19 @@ class HostBackend final : public ModelOps {
   void norm(const Weights& w) {
     const int64_t d = shape_.d_model;
     pool_.run(n_token_, [&](int64_t t, int) {
-      kernels_.rms_norm(buffers_.x.data() + t * d, w.data(), d, shape_.norm_eps, buffers_.h.data() + t * d);
+      Ops::rms_norm(buffers_.x.data() + t * d, w.data(), d, shape_.norm_eps, buffers_.h.data() + t * d);
     });
   }
 
   void residual() {
     const int64_t d = shape_.d_model;
-    pool_.run(n_token_, [&](int64_t t, int) { kernels_.add(buffers_.x.data() + t * d, buffers_.y.data() + t * d, d); });
+    pool_.run(n_token_, [&](int64_t t, int) { Ops::add(buffers_.x.data() + t * d, buffers_.y.data() + t * d, d); });
   }
 
   void product(std::initializer_list<Product> products, const Real* x) {
-    kernels_.matmul(pool_, x, n_token_, std::span<const Product>(products.begin(), products.size()));
-    for (const Product& each : products) c_.bytes.weights += kernels_.bytes(*each.w);
+    Ops::matmul(pool_, c_.scratch, c_.activations, x, n_token_,
+                std::span<const Product>(products.begin(), products.size()));
+    for (const Product& each : products) c_.bytes.weights += each.w->bytes();
   }
 
   /// One query comes from the sequence, which keeps the newest of every layer; more from the chunk under way.
@@ -382,10 +384,9 @@ class HostBackend final : public ModelOps {
   }
 
   Core c_;
-  HostSelection<Kernels> selection_;
+  HostSelection<Ops> selection_;
   const ModelShape& shape_ = c_.shape;
   ThreadPool& pool_ = c_.pool;
-  Kernels& kernels_ = c_.kernels;
   BackendMemory& memory_ = c_.memory;
   Buffers buffers_;
   WeightMemory weights_;

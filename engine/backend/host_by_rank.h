@@ -2,6 +2,7 @@
 #pragma once
 #include <algorithm>
 #include <span>
+#include <type_traits>
 #include <vector>
 
 #include "engine/backend/host_core.h"
@@ -10,13 +11,23 @@ namespace reattend {
 
 /// Key r of the sorted set stands at r, the query at the last rank; the result is in core.heads. Works on a copy: the
 /// cache's keys keep their own positions. `kv` [n_kv_head], the sets are core.sets.
-template <class Kernels>
-void attend_by_rank(HostCore<Kernels>& core, HostSequence<typename Kernels::Real>& seq, int32_t layer,
+template <class Ops>
+void attend_by_rank(HostCore<Ops>& core, HostSequence<typename Ops::Real>& seq, int32_t layer,
                     std::span<const KvBlocks> kv, int32_t p) {
+  using Real = typename Ops::Real;
   const int32_t d = core.shape.d_head, group = core.shape.group();
   std::vector<std::vector<float>> keys(kv.size()), values(kv.size());
   std::vector<std::vector<int32_t>> order(kv.size());
   std::vector<PositionSet> packed(kv.size());
+  const auto load = [&](const void* row, float* out) {
+    if constexpr (std::is_same_v<Real, float>) {
+      Ops::load_kv(row, d, core.kv, out);
+    } else {
+      std::vector<Real> wide(static_cast<size_t>(d));
+      Ops::load_kv(row, d, core.kv, wide.data());
+      std::transform(wide.begin(), wide.end(), out, [](Real v) { return static_cast<float>(v); });
+    }
+  };
   std::copy_n(core.query(seq, layer), core.q_size(), core.staged.data());
   for (size_t g = 0; g < kv.size(); ++g) {
     const PositionSet& set = core.sets[g];
@@ -26,8 +37,8 @@ void attend_by_rank(HostCore<Kernels>& core, HostSequence<typename Kernels::Real
     keys[g].resize(static_cast<size_t>(n) * d), values[g].resize(static_cast<size_t>(n) * d);
     core.pool.run(n, [&](int64_t r, int) {
       const int32_t at = order[g][r];
-      core.kernels.load(seq.cache->key(layer, static_cast<int32_t>(g), at), d, core.kv, keys[g].data() + r * d);
-      core.kernels.load(seq.cache->value(layer, static_cast<int32_t>(g), at), d, core.kv, values[g].data() + r * d);
+      load(seq.cache->key(layer, static_cast<int32_t>(g), at), keys[g].data() + r * d);
+      load(seq.cache->value(layer, static_cast<int32_t>(g), at), values[g].data() + r * d);
       core.shape.rope.rotate(keys[g].data() + r * d, 1, r - at);
     });
     core.shape.rope.rotate(core.staged.data() + static_cast<int64_t>(g) * group * d, group, int64_t{n - 1} - p);
@@ -38,7 +49,8 @@ void attend_by_rank(HostCore<Kernels>& core, HostSequence<typename Kernels::Real
                  .packed_type = KvType::f32};
     core.bytes.attend += n * seq.cache->bytes_per_position();
   }
-  core.kernels.attend(core.pool, core.staged.data(), group, kv, packed, core.scale, core.heads.data(), {}, 0);
+  Ops::attend(core.pool, core.scratch, core.staged.data(), group, kv, packed, core.scale, core.heads.data(), nullptr,
+              0);
 }
 
 }  // namespace reattend

@@ -1,4 +1,4 @@
-// What the two tables of a host backend share: shapes, kernels, working space, and the step under way.
+// What the two tables of a host backend share: shapes, working space, and the step under way.
 #pragma once
 #include <algorithm>
 #include <cmath>
@@ -38,9 +38,9 @@ struct HeadRows {
   }
 };
 
-template <class Kernels>
+template <class Ops>
 struct HostCore {
-  using Real = typename Kernels::Real;
+  using Real = typename Ops::Real;
   using Seq = HostSequence<Real>;
   using Rows = HeadRows<Real>;
 
@@ -48,8 +48,9 @@ struct HostCore {
   const ModelShape& shape;
   ThreadPool& pool;
   KvType kv;
+  Activations activations;
   BackendMemory memory;
-  Kernels kernels;
+  typename Ops::Scratch scratch;
   Real scale;
   std::pmr::vector<Real> heads, full_heads, staged;  ///< [n_token][n_head][d_head]; the others of one token
   std::pmr::vector<Real> back;                       ///< [d_head] what turns the newest query back to position 0
@@ -59,13 +60,13 @@ struct HostCore {
   Rows set_rows;                                     ///< over what was attended to, in the set's order; same stride
   BytesRead bytes;
 
-  HostCore(const Model& m, ThreadPool& p, KvType type, BackendMemory::Kind kind, Kernels k)
+  HostCore(const Model& m, ThreadPool& p, KvType type, Activations a, BackendMemory::Kind kind)
       : model(m),
         shape(m.shape()),
         pool(p),
         kv(type),
+        activations(a),
         memory(kind),
-        kernels(std::move(k)),
         scale(static_cast<Real>(1 / std::sqrt(static_cast<double>(shape.d_head)))),
         heads(memory.resource()),
         full_heads(memory.resource()),
@@ -129,8 +130,8 @@ struct HostCore {
       const int32_t g = kv_heads[i / n_stretch], head = g * shape.group();
       const auto from = static_cast<int32_t>(begin + i % n_stretch * kStretch);
       const PositionSet run = {.tail = from, .end = std::min(end, from + kStretch)};
-      kernels.score_set(query(seq, layer) + int64_t{head} * shape.d_head, shape.group(), seq.cache->blocks(layer, g),
-                        run, by, out.row(head) + (from - begin), out.stride);
+      Ops::score_set(query(seq, layer) + int64_t{head} * shape.d_head, shape.group(), seq.cache->blocks(layer, g), run,
+                     by, out.row(head) + (from - begin), out.stride);
     });
     bytes.select += static_cast<int64_t>(kv_heads.size()) * (end - begin) * seq.cache->bytes_per_position() / 2;
   }
@@ -168,7 +169,7 @@ struct HostCore {
     }
     pool.run(static_cast<int64_t>(raw.size()), [&](int64_t i, int) {
       const int32_t head = raw[i];
-      kernels.softmax(of.row(head), size(head / shape.group()));
+      Ops::softmax(of.row(head), size(head / shape.group()));
       of.state[head] = Rows::State::softmax;
     });
   }

@@ -13,11 +13,11 @@
 
 namespace reattend {
 
-template <class Kernels>
+template <class Ops>
 class HostSelection final : public SelectionOps {
  public:
-  using Core = HostCore<Kernels>;
-  using Real = typename Kernels::Real;
+  using Core = HostCore<Ops>;
+  using Real = typename Ops::Real;
   using Seq = HostSequence<Real>;
   using State = typename Core::Rows::State;
 
@@ -36,8 +36,8 @@ class HostSelection final : public SelectionOps {
       const int64_t at = int64_t{u} * n_head * shape.d_head;
       const int32_t begin = plan.compare.per_kv_head ? u : 0, end = plan.compare.per_kv_head ? u + 1 : shape.n_kv_head;
       const bool has_reference = c_.unit(seq, layer, begin).stamp >= 0;
-      const double cosine = compares && has_reference ? c_.kernels.similarity(now + at, c_.reference(seq, layer) + at,
-                                                                              n_head, shape.d_head, plan.compare.how)
+      const double cosine = compares && has_reference ? Ops::similarity(now + at, c_.reference(seq, layer) + at, n_head,
+                                                                        shape.d_head, plan.compare.how)
                                                       : kNan;
       for (int32_t g = begin; g < end; ++g) {
         const int32_t i = layer * shape.n_kv_head + g;
@@ -158,17 +158,16 @@ class HostSelection final : public SelectionOps {
 
   void run_attention(Seq& seq, int32_t layer, std::span<const KvBlocks> kv, std::span<const PositionSet> sets,
                      std::span<Real* const> rows) {
-    c_.kernels.attend(c_.pool, c_.query(seq, layer), c_.shape.group(), kv, sets, c_.scale, c_.heads.data(), rows,
-                      c_.rows.stride);
+    Ops::attend(c_.pool, c_.scratch, c_.query(seq, layer), c_.shape.group(), kv, sets, c_.scale, c_.heads.data(),
+                rows.data(), c_.rows.stride);
     for (const PositionSet& set : sets) c_.bytes.attend += set.size() * seq.cache->bytes_per_position();
   }
 
   /// Where the output was full attention's, a policy that learns from its own set is given its scores.
   void score_own_set(Seq& seq, int32_t layer, int32_t g) {
     const int32_t group = c_.shape.group();
-    c_.kernels.score_set(c_.query(seq, layer) + int64_t{g} * group * c_.shape.d_head, group,
-                         seq.cache->blocks(layer, g), c_.sets[g], c_.scale, c_.set_rows.begin(g, group, State::raw),
-                         c_.set_rows.stride);
+    Ops::score_set(c_.query(seq, layer) + int64_t{g} * group * c_.shape.d_head, group, seq.cache->blocks(layer, g),
+                   c_.sets[g], c_.scale, c_.set_rows.begin(g, group, State::raw), c_.set_rows.stride);
   }
 
   /// Hands attention the rank-ordered copies of kept sets that later steps will read as well, made at the first use.
@@ -246,7 +245,7 @@ class HostSelection final : public SelectionOps {
     c_.pool.run(c_.shape.n_kv_head, [&](int64_t g, int) {
       const KvBlocks keys = seq.cache->blocks(layer, static_cast<int32_t>(g));
       Real* const bounds = seq.bounds[layer * c_.shape.n_kv_head + g].data();
-      for (int32_t i = n_known; i < n_page; ++i) c_.kernels.page_bounds(keys, i * page, page, bounds + i * width);
+      for (int32_t i = n_known; i < n_page; ++i) Ops::page_bounds(keys, i * page, page, bounds + i * width);
     });
   }
 
@@ -272,14 +271,12 @@ class HostSelection final : public SelectionOps {
     std::vector<float> margin(choosing.size(), kNan);
     scratch_.resize(static_cast<size_t>(c_.pool.n_thread()));
     c_.pool.run(static_cast<int64_t>(choosing.size()), [&](int64_t i, int thread) {
-      auto& kept = c_.unit(seq, layer, choosing[i]).order;
-      const Candidates candidates = candidates_of(what, {kept.data(), kept.size()});
-      const Real* const score = this->score(seq, layer, choosing[i], what, candidates, scratch_[thread]);
+      ChoiceSource source{*this, seq, layer, choosing[i], what.shared};
+      const std::span<const Real> score =
+          carry_out<Ops>(what, source, n, c_.unit(seq, layer, choosing[i]).order, scratch_[thread]);
       if (measure_) {
-        const std::vector<double> wide(score, score + candidates.n);
-        margin[i] = static_cast<float>(selection_margin(wide, what.keep));
+        margin[i] = static_cast<float>(selection_margin(std::vector<double>(score.begin(), score.end()), what.keep));
       }
-      take_best<Kernels>(what, score, candidates, n - 1, kept);
     });
     for (size_t i = 0; i < choosing.size(); ++i) {
       const auto& kept = c_.unit(seq, layer, choosing[i]).order;
@@ -299,47 +296,29 @@ class HostSelection final : public SelectionOps {
     }
   }
 
-  /// Scores of a choice and what they are made from; kept between choices, for fresh memory would be cleared each time.
-  struct Scratch {
-    std::vector<Real> values, rows;
-  };
+  /// Where carry_out() finds what one kept set is chosen from: made for all KV heads at once, before.
+  struct ChoiceSource {
+    const HostSelection& self;
+    Seq& seq;
+    int32_t layer, kv_head;
+    bool shared;  ///< one set for all KV heads
 
-  /// [candidates.n], within `space.values`, which grows as needed.
-  const Real* score(Seq& seq, int32_t layer, int32_t g, const Select& what, const Candidates& candidates,
-                    Scratch& space) {
-    std::vector<Real>&values = space.values, &scratch = space.rows;
-    const int32_t group = what.shared ? c_.shape.n_head : c_.shape.group(), head = what.shared ? 0 : g * group;
-    const int32_t n = seq.cache->size();
-    const bool by_position = what.by == Rank::row || what.by == Rank::window || what.by == Rank::attended;
-    const auto n_value = static_cast<size_t>(by_position ? n : candidates.n);
-    if (values.size() < n_value) values.resize(n_value);
-    switch (what.by) {
-      case Rank::nothing:
-        break;
-      case Rank::row:
-      case Rank::window:
-        if (scratch.size() < n_value) scratch.resize(n_value);
-        score_rows<Kernels>(what, (what.by == Rank::row ? c_.rows : c_.set_rows).row(head), group, c_.rows.stride, n,
-                            values.data(), scratch.data());
-        break;
-      case Rank::attended:
-        score_attended<Kernels>(what, set_row(seq, head), group, c_.rows.stride, c_.sets[g], values.data(), scratch);
-        break;
-      case Rank::sums:
-        score_sums<Kernels>(what, seq.sums.data() + c_.sums_at(seq, layer, head), seq.cache->shape().n_ctx, group,
-                            candidates, values.data(), scratch);
-        break;
-      case Rank::pages:
-        c_.kernels.page_scores(c_.query(seq, layer) + int64_t{head} * c_.shape.d_head, group, c_.shape.d_head,
-                               seq.bounds[layer * c_.shape.n_kv_head + g].data(), candidates.n, values.data());
-        break;
-      case Rank::vote:
-        c_.kernels.reduce_heads(c_.set_rows.row(0), group, c_.set_rows.stride, candidates.n, Reduce::mean,
-                                values.data());
-        break;
+    Core& core() const { return self.c_; }
+    int32_t head() const { return shared ? 0 : kv_head * core().shape.group(); }
+    int32_t n_head() const { return shared ? core().shape.n_head : core().shape.group(); }
+    int32_t d_head() const { return core().shape.d_head; }
+    std::span<const int32_t> kept() const { return core().unit(seq, layer, kv_head).order; }
+    RowsOf<Real> rows() const { return {core().rows.row(head()), core().rows.stride}; }
+    RowsOf<Real> attended_rows() const { return {self.set_row(seq, head()), core().rows.stride}; }
+    const PositionSet& attended() const { return core().sets[kv_head]; }
+    RowsOf<Real> sums() const {
+      return {seq.sums.data() + core().sums_at(seq, layer, head()), seq.cache->shape().n_ctx};
     }
-    return by_position ? cut_out(candidates, values.data()) : values.data();
-  }
+    RowsOf<Real> window_rows() const { return {core().set_rows.row(head()), core().rows.stride}; }
+    RowsOf<Real> votes() const { return {core().set_rows.row(0), core().set_rows.stride}; }
+    const Real* bounds() const { return seq.bounds[layer * core().shape.n_kv_head + kv_head].data(); }
+    const Real* query() const { return core().query(seq, layer) + int64_t{head()} * d_head(); }
+  };
 
   /// Rows of the last prompt queries, summed, into set_rows: nothing has been attended to yet.
   void window_sums(Seq& seq, int32_t layer, int32_t window) {
@@ -350,8 +329,8 @@ class HostSelection final : public SelectionOps {
     c_.set_rows.start(layer, n, n_head);
     std::fill(c_.set_rows.data.begin(), c_.set_rows.data.begin() + n_head * c_.set_rows.stride, Real{0});
     const std::vector<KvBlocks> kv = c_.blocks(seq, layer);
-    c_.kernels.sum_prompt_rows(c_.pool, queries.data() + queries.size() - window * c_.q_size(), window, n - window,
-                               c_.shape.group(), kv, c_.scale, c_.set_rows.row(0), c_.set_rows.stride);
+    Ops::sum_prompt_rows(c_.pool, c_.scratch, queries.data() + queries.size() - window * c_.q_size(), window,
+                         n - window, c_.shape.group(), kv, c_.scale, c_.set_rows.row(0), c_.set_rows.stride);
   }
 
   /// Each head's softmax over the candidates, without the usual scale, into set_rows.
@@ -368,7 +347,7 @@ class HostSelection final : public SelectionOps {
 
   Core& c_;
   bool measure_ = false;
-  std::vector<Scratch> scratch_;  ///< [n_thread]
+  std::vector<ChoiceSpace<Real>> scratch_;  ///< [n_thread]
 };
 
 }  // namespace reattend

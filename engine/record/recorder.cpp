@@ -40,7 +40,7 @@ class Prediction {
   void set(std::span<const float> logits) {
     logits_.assign(logits.begin(), logits.end());
     weights_ = logits_;
-    cpu::softmax(weights_.data(), static_cast<int64_t>(weights_.size()));
+    Cpu::softmax(weights_.data(), static_cast<int64_t>(weights_.size()));
     const auto best = std::max_element(logits_.begin(), logits_.end()) - logits_.begin();
     shift_ = static_cast<double>(logits_[best]) - std::log(static_cast<double>(weights_[best]));
   }
@@ -49,7 +49,7 @@ class Prediction {
   void store_top(StepData& out) const {
     out.top_ids.assign(schema::kTop, -1);
     out.top_logprobs.assign(schema::kTop, -std::numeric_limits<float>::infinity());
-    const int32_t n = cpu::top_k(logits_.data(), static_cast<int32_t>(logits_.size()), schema::kTop, out.top_ids.data());
+    const int32_t n = Cpu::top_k(logits_.data(), static_cast<int32_t>(logits_.size()), schema::kTop, out.top_ids.data());
     double rest = 1;
     for (int32_t i = 0; i < n; ++i) {
       out.top_logprobs[i] = log_probability(out.top_ids[i]);
@@ -142,7 +142,7 @@ struct Recorder::State {
     cache_rows.resize(count * from), wide.resize(static_cast<size_t>(shape.d_head));
     ops.read(sequence, item, layer, kv_head, first, count, cache_rows);
     for (int32_t i = 0; i < count; ++i) {
-      cpu::load_kv(cache_rows.data() + i * from, shape.d_head, cache, wide.data());
+      Cpu::load_kv(cache_rows.data() + i * from, shape.d_head, cache, wide.data());
       std::memcpy(out.data() + at + i * to, wide.data(), to);
     }
   }
@@ -173,7 +173,7 @@ struct Recorder::State {
     const auto cosine = [&](const std::vector<float>& now, const std::vector<float>& before) {
       return before.empty()
                  ? kNan
-                 : cpu::similarity(now.data(), before.data(), shape.n_head, shape.d_head, Similarity::mean_query);
+                 : Cpu::similarity(now.data(), before.data(), shape.n_head, shape.d_head, Similarity::mean_query);
     };
     const std::pair<float, float> out = {cosine(pre, before_pre[layer]), cosine(post, before_post[layer])};
     before_pre[layer] = std::move(pre), before_post[layer] = std::move(post);

@@ -65,13 +65,13 @@ void RowAnalysis::map(size_t unit, int32_t n, std::span<const float> rows, const
                       Scratch& scratch, StepData& r) const {
   if (scratch.mean.size() < static_cast<size_t>(n)) scratch.mean.resize(static_cast<size_t>(n) + 4096);
   float* const mean = scratch.mean.data();  // [n]
-  cpu::reduce_heads(rows.data(), group_, n, n, Reduce::mean, mean);
+  Cpu::reduce_heads(rows.data(), group_, n, n, Reduce::mean, mean);
   // The oracle's choice begins with the map's.
   const auto n_set = static_cast<int32_t>(set.size());
   const int32_t n_best = std::max(n_set, maps_ == Maps::top ? n_map_ : 0);
   scratch.order.resize(static_cast<size_t>(std::min(n, n_best)));
   const int32_t* const order = scratch.order.data();  // [min(n, n_best)] rank order
-  cpu::top_k(mean, n, n_best, scratch.order.data());
+  Cpu::top_k(mean, n, n_best, scratch.order.data());
   r.entropy[unit] = static_cast<float>(row_entropy(mean, n));
   r.recovered[unit] = set.empty() ? 1.0F : static_cast<float>(gather_sum(mean, set.data(), n_set));
   r.oracle[unit] = set.empty() ? 1.0F : static_cast<float>(gather_sum(mean, order, std::min(n, n_set)));
@@ -88,7 +88,7 @@ void RowAnalysis::map(size_t unit, int32_t n, std::span<const float> rows, const
       return;
     }
     case Maps::dense:
-      return cpu::store_kv(mean, n, KvType::f16, r.map_dense.data() + unit * n_column_);
+      return Cpu::store_kv(mean, n, KvType::f16, r.map_dense.data() + unit * n_column_);
     case Maps::binned:
       for (int32_t b = 0; b * bin_ < n; ++b) {
         r.map_binned[unit * n_column_ + b] = static_cast<float>(run_sum(mean, b * bin_, std::min(n, (b + 1) * bin_)));
@@ -103,12 +103,12 @@ void RowAnalysis::overlap(size_t unit, int32_t n, std::span<const float> rows, S
   if (scratch.score.size() < size) {
     scratch.score.resize(size + 4096), scratch.pooled.resize(size + 4096), scratch.rank.resize(size + 4096, kNoRank);
   }
-  cpu::reduce_heads(rows.data(), group_, n, n, Reduce::max, scratch.score.data());
-  cpu::max_pool(scratch.score.data(), n, pool_width_, scratch.pooled.data());
+  Cpu::reduce_heads(rows.data(), group_, n, n, Reduce::max, scratch.score.data());
+  Cpu::max_pool(scratch.score.data(), n, pool_width_, scratch.pooled.data());
   const auto largest = static_cast<int32_t>(*std::max_element(info_.overlap_k.begin(), info_.overlap_k.end()));
   std::vector<int32_t>& order = scratch.order;
   order.resize(static_cast<size_t>(std::min(largest, n)));
-  cpu::top_k(scratch.pooled.data(), n, largest, order.data());
+  Cpu::top_k(scratch.pooled.data(), n, largest, order.data());
   std::vector<int32_t>& before = before_[unit];
   if (!before.empty()) {
     int32_t* const rank = scratch.rank.data();  // [n]

@@ -6,12 +6,13 @@
 #include <memory>
 #include <vector>
 
-#include "kernels/cpu/aligned.h"
-#include "kernels/cpu/ops.h"
+#include "kernels/cpu/scratch.h"
 #include "kernels/cpu/table.h"
 
-namespace reattend::cpu {
+namespace reattend {
 namespace {
+
+using namespace cpu;
 
 /// The rows of a piece. Behind the last key come the first values, and behind the last value the first keys of the
 /// piece that the same thread does next, if any: what is prefetched past an end is what is needed next.
@@ -113,11 +114,6 @@ void attend_rows(const Table& kernels, const float* q, int32_t group, const KvBl
   }
 }
 
-/// A share of attend()'s work: pieces [piece, piece + n_piece) of one KV head's set.
-struct Share {
-  int32_t kv_head, piece, n_piece;
-};
-
 /// Keys and values that make a share worth taking from the pool (about 2 us of streaming).
 constexpr int64_t kShareBytes = 64 << 10;
 /// All of the work below this is quicker done without the pool.
@@ -133,38 +129,22 @@ constexpr int64_t kMostRowTokens = 32, kLeastRowTokens = 8, kRowBytes = 16 << 20
 
 }  // namespace
 
-struct AttendScratch {
-  std::vector<Share> shares;
-  std::vector<int64_t> first_state;                    ///< [n_kv_head] states of the KV heads before
-  std::unique_ptr<std::atomic<int32_t>[]> unfinished;  ///< [n_kv_head] shares
-  size_t n_unfinished = 0;
-  Aligned<float> weights;  ///< [n_thread][group][kPieceStride]; of prompt rows [n_kv_head][n_piece][n_row][kPiece]
-  Aligned<float> m, d, o;  ///< [n_piece of all KV heads][group or n_row] and, for o, [d_head]
-  Aligned<float> tiles;    ///< [n_thread][prompt_scratch or row_scratch]
-};
-
-void AttendScratchDelete::operator()(AttendScratch* scratch) const {
-  delete scratch;
-}
-AttendScratchPtr make_attend_scratch() {
-  return AttendScratchPtr(new AttendScratch);
-}
-
-void attend_piece(const float* q, int32_t group, const KvBlocks& kv, const PositionSet& set, int32_t piece, float scale,
-                  float* m, float* d, float* o, float* weights, int64_t stride) {
+void Cpu::attend_piece(const float* q, int32_t group, const KvBlocks& kv, const PositionSet& set, int32_t piece,
+                       float scale, float* m, float* d, float* o, float* weights, int64_t stride) {
   std::vector<float> own(static_cast<size_t>(group) * kPieceStride);
   attend_rows(table(), q, group, kv, set, piece, false, scale, own.data(), m, d, o, weights, stride);
 }
 
-void attend(ThreadPool& pool, AttendScratch& scratch, const float* q, int32_t group, std::span<const KvBlocks> kv,
-            std::span<const PositionSet> sets, float scale, float* out, float* const* rows, int64_t stride) {
+void Cpu::attend(ThreadPool& pool, Scratch& space, const float* q, int32_t group, std::span<const KvBlocks> kv,
+                 std::span<const PositionSet> sets, float scale, float* out, float* const* rows, int64_t stride) {
+  Scratch::Data& scratch = *space.data;
   const Table& kernels = table();
   const size_t n_kv_head = kv.size();
   if (scratch.n_unfinished < n_kv_head) {
     scratch.unfinished = std::make_unique<std::atomic<int32_t>[]>(n_kv_head);
     scratch.n_unfinished = n_kv_head;
   }
-  scratch.shares.clear();
+  scratch.set_shares.clear();
   scratch.first_state.assign(n_kv_head, 0);
   int64_t n_state = 0, bytes = 0, o_size = 0, n_left = 0;
   for (const PositionSet& set : sets) n_left += n_piece(set.size());
@@ -175,8 +155,8 @@ void attend(ThreadPool& pool, AttendScratch& scratch, const float* q, int32_t gr
     int32_t n_share = 0;
     // Large shares first, for long streams, and small ones last, for an even end.
     for (int32_t piece = 0, step = 0; piece < n; piece += step, n_left -= step, ++n_share) {
-      step = static_cast<int32_t>(std::min<int64_t>(n - piece, std::max(least, n_left / pool.n_thread())));
-      scratch.shares.push_back({static_cast<int32_t>(g), piece, step});
+      step = static_cast<int32_t>(std::min<int64_t>(n - piece, std::max(least, n_left / pool.n_at_once())));
+      scratch.set_shares.push_back({static_cast<int32_t>(g), piece, step});
     }
     scratch.unfinished[g].store(n_share, std::memory_order_relaxed);
     scratch.first_state[g] = n_state;
@@ -188,7 +168,7 @@ void attend(ThreadPool& pool, AttendScratch& scratch, const float* q, int32_t gr
   scratch.weights.reserve(int64_t{pool.n_thread()} * group * kPieceStride);
 
   const auto work = [&](int64_t i, int thread) {
-    const Share& share = scratch.shares[static_cast<size_t>(i)];
+    const Scratch::Data::SetShare& share = scratch.set_shares[static_cast<size_t>(i)];
     const auto g = static_cast<size_t>(share.kv_head);
     const int32_t d_head = kv[g].d_head;
     const float* const queries = q + int64_t{share.kv_head} * group * d_head;
@@ -212,7 +192,7 @@ void attend(ThreadPool& pool, AttendScratch& scratch, const float* q, int32_t gr
                            d_head, out + (int64_t{share.kv_head} * group + h) * d_head);
     }
   };
-  const auto n_share = static_cast<int64_t>(scratch.shares.size());
+  const auto n_share = static_cast<int64_t>(scratch.set_shares.size());
   if (bytes <= kAloneBytes) {
     for (int64_t i = 0; i < n_share; ++i) work(i, 0);
   } else {
@@ -220,8 +200,8 @@ void attend(ThreadPool& pool, AttendScratch& scratch, const float* q, int32_t gr
   }
 }
 
-void score_set(const float* q, int32_t group, const KvBlocks& kv, const PositionSet& set, float scale, float* scores,
-               int64_t score_stride) {
+void Cpu::score_set(const float* q, int32_t group, const KvBlocks& kv, const PositionSet& set, float scale,
+                    float* scores, int64_t score_stride) {
   const Table& kernels = table();
   std::array<const void*, kPiece + kRowsAhead> keys;
   std::vector<float> out(static_cast<size_t>(group) * kPieceStride);
@@ -237,14 +217,15 @@ void score_set(const float* q, int32_t group, const KvBlocks& kv, const Position
   }
 }
 
-void score_run(const float* q, int32_t group, const KvBlocks& kv, int32_t n, float scale, float* scores,
-               int64_t score_stride) {
+void Cpu::score_run(const float* q, int32_t group, const KvBlocks& kv, int32_t n, float scale, float* scores,
+                    int64_t score_stride) {
   score_set(q, group, kv, everything_up_to(n), scale, scores, score_stride);
 }
 
-void attend_prompt(ThreadPool& pool, AttendScratch& scratch, const float* q, int32_t n_token, int32_t first,
-                   int32_t group, std::span<const KvBlocks> kv, float scale, float* out) {
+void Cpu::attend_prompt(ThreadPool& pool, Scratch& space, const float* q, int32_t n_token, int32_t first, int32_t group,
+                        std::span<const KvBlocks> kv, float scale, float* out) {
   if (n_token <= 0 || kv.empty()) return;
+  Scratch::Data& scratch = *space.data;
   const Table& kernels = table();
   const int32_t step = kTileTokens, d_head = kv[0].d_head, end = first + n_token;
   const int64_t stride = static_cast<int64_t>(kv.size()) * group * d_head;
@@ -274,9 +255,10 @@ void attend_prompt(ThreadPool& pool, AttendScratch& scratch, const float* q, int
   });
 }
 
-void sum_prompt_rows(ThreadPool& pool, AttendScratch& scratch, const float* q, int32_t n_token, int32_t first,
-                     int32_t group, std::span<const KvBlocks> kv, float scale, float* sums, int64_t sum_stride) {
+void Cpu::sum_prompt_rows(ThreadPool& pool, Scratch& space, const float* q, int32_t n_token, int32_t first,
+                          int32_t group, std::span<const KvBlocks> kv, float scale, float* sums, int64_t sum_stride) {
   if (n_token <= 0 || kv.empty()) return;
+  Scratch::Data& scratch = *space.data;
   const Table& kernels = table();
   const int32_t d_head = kv[0].d_head;
   const auto n_kv_head = static_cast<int64_t>(kv.size());
@@ -326,7 +308,7 @@ void sum_prompt_rows(ThreadPool& pool, AttendScratch& scratch, const float* q, i
   }
 }
 
-void page_bounds(const KvBlocks& kv, int32_t first, int32_t n, float* bounds) {
+void Cpu::page_bounds(const KvBlocks& kv, int32_t first, int32_t n, float* bounds) {
   std::fill_n(bounds, kv.d_head, std::numeric_limits<float>::infinity());
   std::fill_n(bounds + kv.d_head, kv.d_head, -std::numeric_limits<float>::infinity());
   const int64_t bytes = row_bytes(kv.type, kv.d_head);
@@ -337,4 +319,4 @@ void page_bounds(const KvBlocks& kv, int32_t first, int32_t n, float* bounds) {
   }
 }
 
-}  // namespace reattend::cpu
+}  // namespace reattend

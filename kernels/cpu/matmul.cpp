@@ -6,29 +6,13 @@
 
 #include "base/error.h"
 #include "kernels/cpu/matrix.h"
+#include "kernels/cpu/scratch.h"
 
-namespace reattend::cpu {
-
-struct MatmulScratch {
-  Aligned<int8_t> quants;
-  Aligned<float> scales, x;
-  Aligned<int32_t> minus_sum;
-
-  struct Task {
-    const Product* product;
-    int64_t tile, n_tile, token, n_token;
-  };
-  std::vector<Task> tasks;
-};
-
-void MatmulScratchDelete::operator()(MatmulScratch* scratch) const {
-  delete scratch;
-}
-MatmulScratchPtr make_matmul_scratch() {
-  return MatmulScratchPtr(new MatmulScratch);
-}
+namespace reattend {
 
 namespace {
+
+using namespace cpu;
 
 /// Decoding: about 1.5 us of streaming a task, large against taking it and small against a region's tail.
 constexpr int64_t kTaskBytes = 24 << 10;
@@ -37,13 +21,13 @@ constexpr int64_t kTaskTokens = 64;
 /// Below this, preparing the activations is quicker than opening a region for it.
 constexpr int64_t kTokensToShare = 16;
 
-bool takes_q8(const Product& product, Activations how) {
+bool takes_q8(const Cpu::Product& product, Activations how) {
   return how == Activations::q8 && format_of(product.w->type()).block_size == kBlockCols;
 }
 
 /// The tile of tokens from `first` on, as it lies in the scratch memory. Widths are powers of two: a kernel for every
 /// width would double the code, and only a prompt's last few tokens would use the others.
-TokenTile token_tile(const MatmulScratch& scratch, int64_t first, int tokens, int64_t n_token, int64_t n_col) {
+TokenTile token_tile(const Cpu::Scratch::Data& scratch, int64_t first, int tokens, int64_t n_token, int64_t n_col) {
   const int64_t n_block = n_col / kBlockCols;
   return {.width = static_cast<int>(std::bit_floor(static_cast<uint64_t>(std::min<int64_t>(tokens, n_token - first)))),
           .quants = scratch.quants.get() + first * n_col,
@@ -60,19 +44,19 @@ void interleave(const float* x, int64_t n_col, const TokenTile& tile) {
 
 /// Decoding takes large shares first, for long streams, and small ones last, for an even end: a thread's share of all
 /// that is left read 49 GB/s where half of that read 42. Prefill takes equal ones.
-void plan_tasks(MatmulScratch& scratch, std::span<const Product> products, int64_t n_token, int n_thread) {
-  scratch.tasks.clear();
+void plan_tasks(Cpu::Scratch::Data& scratch, std::span<const Cpu::Product> products, int64_t n_token, int n_thread) {
+  scratch.product_shares.clear();
   int64_t bytes_left = 0;
-  for (const Product& product : products) bytes_left += product.w->bytes();
-  for (const Product& product : products) {
-    const Matrix::Data& w = *product.w->data;
+  for (const Cpu::Product& product : products) bytes_left += product.w->bytes();
+  for (const Cpu::Product& product : products) {
+    const Cpu::Matrix::Data& w = *product.w->data;
     const int64_t tile_bytes = std::max<int64_t>(1, w.layout.tile_bytes);
     for (int64_t tile = 0, step = 0; tile < w.n_tile; tile += step) {
       const int64_t share = n_token == 1 ? std::max(kTaskBytes, bytes_left / n_thread) : kTaskBytes;
       step = std::min(std::max<int64_t>(1, share / tile_bytes), w.n_tile - tile);
       bytes_left -= step * tile_bytes;
       for (int64_t token = 0; token < n_token; token += kTaskTokens) {
-        scratch.tasks.push_back({&product, tile, step, token, std::min(kTaskTokens, n_token - token)});
+        scratch.product_shares.push_back({&product, tile, step, token, std::min(kTaskTokens, n_token - token)});
       }
     }
   }
@@ -80,9 +64,10 @@ void plan_tasks(MatmulScratch& scratch, std::span<const Product> products, int64
 
 }  // namespace
 
-void matmul(ThreadPool& pool, MatmulScratch& scratch, Activations how, const float* x, int64_t n_token,
-            std::span<const Product> products) {
+void Cpu::matmul(ThreadPool& pool, Scratch& space, Activations how, const float* x, int64_t n_token,
+                 std::span<const Product> products) {
   if (products.empty() || n_token <= 0) return;
+  Scratch::Data& scratch = *space.data;
   const Table& kernels = table();
   const int64_t n_col = products[0].w->n_col(), n_block = n_col / kBlockCols;
   bool any_q8 = false, any_f32 = false;
@@ -118,9 +103,9 @@ void matmul(ThreadPool& pool, MatmulScratch& scratch, Activations how, const flo
     for (int64_t i = 0; i < n_token_tile; ++i) prepare(i, 0);
   }
 
-  plan_tasks(scratch, products, n_token, pool.n_thread());
-  pool.run(static_cast<int64_t>(scratch.tasks.size()), [&](int64_t i, int) {
-    const MatmulScratch::Task& task = scratch.tasks[static_cast<size_t>(i)];
+  plan_tasks(scratch, products, n_token, pool.n_at_once());
+  pool.run(static_cast<int64_t>(scratch.product_shares.size()), [&](int64_t i, int) {
+    const Scratch::Data::ProductShare& task = scratch.product_shares[static_cast<size_t>(i)];
     const Product& product = *task.product;
     const Matrix::Data& w = *product.w->data;
     const auto run = takes_q8(product, how) ? kernels.product_q8 : kernels.product_f32;
@@ -134,4 +119,4 @@ void matmul(ThreadPool& pool, MatmulScratch& scratch, Activations how, const flo
   });
 }
 
-}  // namespace reattend::cpu
+}  // namespace reattend

@@ -8,8 +8,10 @@
 #include "base/error.h"
 #include "base/half.h"
 
-namespace reattend::cpu {
+namespace reattend {
 namespace {
+
+using namespace cpu;
 
 bool is_quantised(TensorType type) {
   return format_of(type).block_size == kBlockCols;
@@ -71,25 +73,25 @@ void unpack_block(const TileLayout& layout, const std::byte* tile, int64_t b, in
 
 }  // namespace
 
-Matrix::Matrix() = default;
-Matrix::~Matrix() = default;
-Matrix::Matrix(Matrix&&) noexcept = default;
-Matrix& Matrix::operator=(Matrix&&) noexcept = default;
+Cpu::Matrix::Matrix() = default;
+Cpu::Matrix::~Matrix() = default;
+Cpu::Matrix::Matrix(Matrix&&) noexcept = default;
+Cpu::Matrix& Cpu::Matrix::operator=(Matrix&&) noexcept = default;
 
-int64_t Matrix::n_row() const {
+int64_t Cpu::Matrix::n_row() const {
   return data ? data->n_row : 0;
 }
-int64_t Matrix::n_col() const {
+int64_t Cpu::Matrix::n_col() const {
   return data ? data->layout.n_col : 0;
 }
-TensorType Matrix::type() const {
+TensorType Cpu::Matrix::type() const {
   return data ? data->layout.type : TensorType::f32;
 }
-int64_t Matrix::bytes() const {
+int64_t Cpu::Matrix::bytes() const {
   return data ? data->n_tile * data->layout.tile_bytes : 0;
 }
 
-void Matrix::row(int64_t row, float* out) const {
+void Cpu::Matrix::row(int64_t row, float* out) const {
   const TileLayout& layout = data->layout;
   const std::byte* tile = data->tiles.get() + row / kTileRows * layout.tile_bytes;
   const int lane = static_cast<int>(row % kTileRows);
@@ -103,11 +105,11 @@ void Matrix::row(int64_t row, float* out) const {
   }
 }
 
-int64_t packed_bytes(const TensorView& tensor) {
+int64_t Cpu::packed_bytes(const TensorView& tensor) {
   return (tensor.n_row + kTileRows - 1) / kTileRows * layout_of(tensor.type, tensor.n_col).tile_bytes;
 }
 
-Matrix pack(const TensorView& tensor, std::pmr::memory_resource* memory) {
+Cpu::Matrix Cpu::pack(const TensorView& tensor, std::pmr::memory_resource* memory) {
   const int64_t bytes = matrix_bytes(tensor.type, tensor.n_row, tensor.n_col);
   if (static_cast<int64_t>(tensor.bytes.size()) != bytes) {
     fail({.where = "tensor '" + std::string(tensor.name) + "'",
@@ -140,4 +142,4 @@ Matrix pack(const TensorView& tensor, std::pmr::memory_resource* memory) {
   return matrix;
 }
 
-}  // namespace reattend::cpu
+}  // namespace reattend

@@ -4,13 +4,13 @@
 #include "kernels/cpu/ops.h"
 #include "kernels/cpu/table.h"
 
-namespace reattend::cpu {
+namespace reattend {
 
-struct Matrix::Data {
-  TileLayout layout{};
+struct Cpu::Matrix::Data {
+  cpu::TileLayout layout{};
   int64_t n_row = 0, n_tile = 0;
-  Aligned<std::byte> tiles;  ///< [n_tile][layout.tile_bytes]
+  cpu::Aligned<std::byte> tiles;  ///< [n_tile][layout.tile_bytes]
   explicit Data(std::pmr::memory_resource* memory) : tiles(memory) {}
 };
 
-}  // namespace reattend::cpu
+}  // namespace reattend

@@ -13,8 +13,10 @@
 #include "kernels/cpu/ops.h"
 #include "kernels/cpu/table.h"
 
-namespace reattend::cpu {
+namespace reattend {
 namespace {
+
+using namespace cpu;
 
 /// Neighbours of equal score among those taken. Pooled scores come in plateaus: 1,024 positions are some 250 runs.
 struct Run {
@@ -106,7 +108,7 @@ double cosine(const Number* a, const Number* b, int32_t n) {
 
 }  // namespace
 
-void softmax(float* row, int64_t n) {
+void Cpu::softmax(float* row, int64_t n) {
   if (n <= 0) return;
   std::vector<float> m, d;
   for (int64_t at = 0; at < n; at += kPiece) {
@@ -115,15 +117,15 @@ void softmax(float* row, int64_t n) {
   table().finish_row(row, n, m.data(), d.data(), 1);
 }
 
-void finish_row(float* row, int64_t n, const float* m, const float* d, int64_t stride) {
+void Cpu::finish_row(float* row, int64_t n, const float* m, const float* d, int64_t stride) {
   table().finish_row(row, n, m, d, stride);
 }
 
-void reduce_heads(const float* rows, int32_t group, int64_t stride, int64_t n, Reduce how, float* out) {
+void Cpu::reduce_heads(const float* rows, int32_t group, int64_t stride, int64_t n, Reduce how, float* out) {
   table().reduce_heads(rows, group, stride, n, how, out);
 }
 
-void max_pool(const float* x, int64_t n, int32_t width, float* out) {
+void Cpu::max_pool(const float* x, int64_t n, int32_t width, float* out) {
   constexpr int64_t kBlock = 2048;  // what is worked on stays in the first-level cache
   constexpr float kNone = -std::numeric_limits<float>::infinity();
   const int64_t half = width / 2;
@@ -142,7 +144,7 @@ void max_pool(const float* x, int64_t n, int32_t width, float* out) {
   }
 }
 
-int32_t top_k(const float* score, int32_t n, int32_t k, int32_t* out) {
+int32_t Cpu::top_k(const float* score, int32_t n, int32_t k, int32_t* out) {
   k = std::clamp(k, 0, std::max(n, 0));
   if (k == 0) return 0;
   const auto room = static_cast<size_t>(n) + 16;
@@ -189,7 +191,7 @@ int32_t top_k(const float* score, int32_t n, int32_t k, int32_t* out) {
   return k;
 }
 
-void page_scores(const float* q, int32_t group, int32_t d_head, const float* bounds, int32_t n_page, float* out) {
+void Cpu::page_scores(const float* q, int32_t group, int32_t d_head, const float* bounds, int32_t n_page, float* out) {
   // The greater product is the one with the maximum where q_c > 0, with the minimum where q_c < 0: so a page's score is
   // the product of (min(q, 0), max(q, 0)) with its (minima, maxima), and pages are scored like keys of twice the width.
   const int32_t width = 2 * d_head;
@@ -212,7 +214,7 @@ void page_scores(const float* q, int32_t group, int32_t d_head, const float* bou
   }
 }
 
-float similarity(const float* q, const float* ref, int32_t n_head, int32_t d_head, Similarity how) {
+float Cpu::similarity(const float* q, const float* ref, int32_t n_head, int32_t d_head, Similarity how) {
   if (how == Similarity::concatenated) return static_cast<float>(cosine(q, ref, n_head * d_head));
   if (how == Similarity::mean_query) {
     const auto width = static_cast<size_t>(d_head);
@@ -233,4 +235,4 @@ float similarity(const float* q, const float* ref, int32_t n_head, int32_t d_hea
   return static_cast<float>(how == Similarity::mean_cosine ? sum / n_head : least);
 }
 
-}  // namespace reattend::cpu
+}  // namespace reattend

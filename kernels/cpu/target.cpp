@@ -70,10 +70,6 @@ const Table& table() {
   return *current().load(std::memory_order_acquire);
 }
 
-std::string_view target_name() {
-  return table().name;
-}
-
 void use_target(std::string_view name) {
   current().store(&find(name, "use_target"), std::memory_order_release);
 }
@@ -88,3 +84,11 @@ std::span<const std::string_view> available_targets() {
 }
 
 }  // namespace reattend::cpu
+
+namespace reattend {
+
+std::string_view Cpu::target_name() {
+  return cpu::table().name;
+}
+
+}  // namespace reattend

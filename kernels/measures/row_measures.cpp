@@ -29,14 +29,14 @@ std::vector<double> scores_of(std::span<const float> rows, int32_t group, Reduce
   const auto n = static_cast<int64_t>(rows.size() / group);
   const std::vector<double> wide(rows.begin(), rows.end());
   std::vector<double> score(n), pooled(n);
-  reference::reduce_heads(wide.data(), group, n, n, reduce, score.data());
-  reference::max_pool(score.data(), n, pool, pooled.data());
+  Reference::reduce_heads(wide.data(), group, n, n, reduce, score.data());
+  Reference::max_pool(score.data(), n, pool, pooled.data());
   return pooled;
 }
 
 Overlap measure_overlap(std::span<const double> score, int32_t k, std::span<const int32_t> kept) {
   std::vector<int32_t> best(std::min<size_t>(score.size(), k));
-  reference::top_k(score.data(), static_cast<int32_t>(score.size()), k, best.data());
+  Reference::top_k(score.data(), static_cast<int32_t>(score.size()), k, best.data());
   std::vector<uint8_t> in_best(score.size());
   for (const int32_t p : best) in_best[p] = 1;
   const auto both =

@@ -4,7 +4,7 @@
 
 #include "kernels/reference/reference.h"
 
-namespace reattend::reference {
+namespace reattend {
 namespace {
 
 /// Key (or value) row of entry i of the set, as doubles: out [d_head].
@@ -15,13 +15,13 @@ void load_entry(const KvBlocks& kv, const PositionSet& set, int32_t i, bool valu
   const void* rows =
       packed ? (value ? set.packed_values : set.packed_keys) : (value ? kv.values : kv.keys)[position / kPiece];
   const int64_t at = packed ? i - set.lead : position % kPiece;
-  load_kv(static_cast<const std::byte*>(rows) + at * row_bytes(type, kv.d_head), kv.d_head, type, out);
+  Reference::load_kv(static_cast<const std::byte*>(rows) + at * row_bytes(type, kv.d_head), kv.d_head, type, out);
 }
 
 }  // namespace
 
-AttnState<double> attend_entries(const double* q, const KvBlocks& kv, const PositionSet& set, int32_t begin,
-                                 int32_t end, double scale, double* scores) {
+AttnState<double> Reference::attend_entries(const double* q, const KvBlocks& kv, const PositionSet& set, int32_t begin,
+                                            int32_t end, double scale, double* scores) {
   const auto width = static_cast<size_t>(kv.d_head);
   std::vector<double> row(width), s(static_cast<size_t>(end - begin));
   AttnState<double> state(width);
@@ -42,19 +42,21 @@ AttnState<double> attend_entries(const double* q, const KvBlocks& kv, const Posi
   return state;
 }
 
-void attend(ThreadPool& pool, const double* q, int32_t group, std::span<const KvBlocks> kv,
-            std::span<const PositionSet> sets, double scale, double* out, double* const* scores, int64_t score_stride) {
+void Reference::attend(ThreadPool& pool, const Scratch&, const double* q, int32_t group, std::span<const KvBlocks> kv,
+                       std::span<const PositionSet> sets, double scale, double* out, double* const* rows,
+                       int64_t stride) {
   pool.run(static_cast<int64_t>(kv.size()) * group, [&](int64_t head, int) {
     const auto g = static_cast<size_t>(head / group);
-    double* row = scores != nullptr && scores[g] != nullptr ? scores[g] + head % group * score_stride : nullptr;
+    double* row = rows != nullptr && rows[g] != nullptr ? rows[g] + head % group * stride : nullptr;
     const int32_t d_head = kv[g].d_head;
     const AttnState<double> state = attend_entries(q + head * d_head, kv[g], sets[g], 0, sets[g].size(), scale, row);
     for (int32_t c = 0; c < d_head; ++c) out[head * d_head + c] = state.o[static_cast<size_t>(c)] / state.d;
+    if (row != nullptr) softmax(row, sets[g].size());
   });
 }
 
-void score_set(const double* q, int32_t group, const KvBlocks& kv, const PositionSet& set, double scale, double* scores,
-               int64_t score_stride) {
+void Reference::score_set(const double* q, int32_t group, const KvBlocks& kv, const PositionSet& set, double scale,
+                          double* scores, int64_t score_stride) {
   std::vector<double> row(static_cast<size_t>(kv.d_head));
   for (int32_t i = 0; i < set.size(); ++i) {
     load_entry(kv, set, i, false, row.data());
@@ -66,13 +68,13 @@ void score_set(const double* q, int32_t group, const KvBlocks& kv, const Positio
   }
 }
 
-void score_run(const double* q, int32_t group, const KvBlocks& kv, int32_t n, double scale, double* scores,
-               int64_t score_stride) {
+void Reference::score_run(const double* q, int32_t group, const KvBlocks& kv, int32_t n, double scale, double* scores,
+                          int64_t score_stride) {
   score_set(q, group, kv, everything_up_to(n), scale, scores, score_stride);
 }
 
-void attend_prompt(ThreadPool& pool, const double* q, int32_t n_token, int32_t first, int32_t group,
-                   std::span<const KvBlocks> kv, double scale, double* out) {
+void Reference::attend_prompt(ThreadPool& pool, const Scratch&, const double* q, int32_t n_token, int32_t first,
+                              int32_t group, std::span<const KvBlocks> kv, double scale, double* out) {
   const int64_t n_head = static_cast<int64_t>(kv.size()) * group;
   pool.run(n_token * n_head, [&](int64_t task, int) {
     const auto n = static_cast<int32_t>(first + task / n_head + 1);
@@ -83,8 +85,9 @@ void attend_prompt(ThreadPool& pool, const double* q, int32_t n_token, int32_t f
   });
 }
 
-void sum_prompt_rows(ThreadPool& pool, const double* q, int32_t n_token, int32_t first, int32_t group,
-                     std::span<const KvBlocks> kv, double scale, double* sums, int64_t sum_stride) {
+void Reference::sum_prompt_rows(ThreadPool& pool, const Scratch&, const double* q, int32_t n_token, int32_t first,
+                                int32_t group, std::span<const KvBlocks> kv, double scale, double* sums,
+                                int64_t sum_stride) {
   const int64_t n_head = static_cast<int64_t>(kv.size()) * group;
   pool.run(n_head, [&](int64_t head, int) {
     const KvBlocks& blocks = kv[static_cast<size_t>(head / group)];
@@ -98,7 +101,7 @@ void sum_prompt_rows(ThreadPool& pool, const double* q, int32_t n_token, int32_t
   });
 }
 
-void page_bounds(const KvBlocks& kv, int32_t first, int32_t n, double* bounds) {
+void Reference::page_bounds(const KvBlocks& kv, int32_t first, int32_t n, double* bounds) {
   const auto width = static_cast<size_t>(kv.d_head);
   std::vector<double> row(width);
   for (int32_t p = first; p < first + n; ++p) {
@@ -110,4 +113,4 @@ void page_bounds(const KvBlocks& kv, int32_t first, int32_t n, double* bounds) {
   }
 }
 
-}  // namespace reattend::reference
+}  // namespace reattend

@@ -6,24 +6,24 @@
 #include "base/half.h"
 #include "kernels/reference/reference.h"
 
-namespace reattend::reference {
+namespace reattend {
 
-void rms_norm(const double* x, const double* w, int64_t n, double eps, double* y) {
+void Reference::rms_norm(const double* x, const double* w, int64_t n, double eps, double* y) {
   double squares = 0;
   for (int64_t i = 0; i < n; ++i) squares += x[i] * x[i];
   const double scale = 1 / std::sqrt(squares / static_cast<double>(n) + eps);
   for (int64_t i = 0; i < n; ++i) y[i] = x[i] * scale * w[i];
 }
 
-void swiglu(const double* gate, const double* up, int64_t n, double* y) {
+void Reference::swiglu(const double* gate, const double* up, int64_t n, double* y) {
   for (int64_t i = 0; i < n; ++i) y[i] = gate[i] / (1 + std::exp(-gate[i])) * up[i];
 }
 
-void add(double* x, const double* y, int64_t n) {
+void Reference::add(double* x, const double* y, int64_t n) {
   for (int64_t i = 0; i < n; ++i) x[i] += y[i];
 }
 
-void store_kv(const double* x, int32_t d_head, KvType type, void* row) {
+void Reference::store_kv(const double* x, int32_t d_head, KvType type, void* row) {
   auto* const out = static_cast<std::byte*>(row);
   const auto n = static_cast<size_t>(d_head);
   if (type == KvType::q8) {
@@ -51,7 +51,7 @@ void store_kv(const double* x, int32_t d_head, KvType type, void* row) {
   }
 }
 
-void load_kv(const void* row, int32_t d_head, KvType type, double* out) {
+void Reference::load_kv(const void* row, int32_t d_head, KvType type, double* out) {
   const auto* const from = static_cast<const std::byte*>(row);
   const auto n = static_cast<size_t>(d_head);
   const auto number = [&]<class T>(T, size_t at) {
@@ -77,4 +77,4 @@ void load_kv(const void* row, int32_t d_head, KvType type, double* out) {
   }
 }
 
-}  // namespace reattend::reference
+}  // namespace reattend

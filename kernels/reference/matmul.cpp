@@ -4,9 +4,9 @@
 #include "base/error.h"
 #include "kernels/reference/reference.h"
 
-namespace reattend::reference {
+namespace reattend {
 
-Matrix pack(const TensorView& tensor) {
+Reference::Matrix Reference::pack(const TensorView& tensor, std::pmr::memory_resource*) {
   const int64_t bytes = matrix_bytes(tensor.type, tensor.n_row, tensor.n_col);
   if (static_cast<int64_t>(tensor.bytes.size()) != bytes) {
     fail({.where = std::string(tensor.name),
@@ -22,11 +22,12 @@ Matrix pack(const TensorView& tensor) {
   return m;
 }
 
-void row(const Matrix& w, int64_t row, double* out) {
-  for (int64_t c = 0; c < w.n_col; ++c) out[c] = double{w.w[static_cast<size_t>(row * w.n_col + c)]};
+void Reference::Matrix::row(int64_t row, double* out) const {
+  for (int64_t c = 0; c < n_col; ++c) out[c] = double{w[static_cast<size_t>(row * n_col + c)]};
 }
 
-void matmul(ThreadPool& pool, const double* x, int64_t n_token, std::span<const Product> products) {
+void Reference::matmul(ThreadPool& pool, const Scratch&, Activations, const double* x, int64_t n_token,
+                       std::span<const Product> products) {
   for (const Product& product : products) {
     const Matrix& w = *product.w;
     pool.run(w.n_row, [&](int64_t r, int) {
@@ -40,4 +41,4 @@ void matmul(ThreadPool& pool, const double* x, int64_t n_token, std::span<const 
   }
 }
 
-}  // namespace reattend::reference
+}  // namespace reattend

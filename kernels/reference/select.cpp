@@ -5,9 +5,9 @@
 
 #include "kernels/reference/reference.h"
 
-namespace reattend::reference {
+namespace reattend {
 
-void softmax(double* row, int64_t n) {
+void Reference::softmax(double* row, int64_t n) {
   if (n <= 0) return;
   const double top = *std::max_element(row, row + n);
   double sum = 0;
@@ -15,7 +15,7 @@ void softmax(double* row, int64_t n) {
   for (int64_t i = 0; i < n; ++i) row[i] /= sum;
 }
 
-void reduce_heads(const double* rows, int32_t group, int64_t stride, int64_t n, Reduce how, double* out) {
+void Reference::reduce_heads(const double* rows, int32_t group, int64_t stride, int64_t n, Reduce how, double* out) {
   for (int64_t i = 0; i < n; ++i) {
     double highest = rows[i], sum = rows[i];
     for (int32_t h = 1; h < group; ++h) {
@@ -26,14 +26,14 @@ void reduce_heads(const double* rows, int32_t group, int64_t stride, int64_t n, 
   }
 }
 
-void max_pool(const double* x, int64_t n, int32_t width, double* out) {
+void Reference::max_pool(const double* x, int64_t n, int32_t width, double* out) {
   const int64_t half = width / 2;
   for (int64_t i = 0; i < n; ++i) {
     out[i] = *std::max_element(x + std::max<int64_t>(0, i - half), x + std::min(n, i + half + 1));
   }
 }
 
-int32_t top_k(const double* score, int32_t n, int32_t k, int32_t* out) {
+int32_t Reference::top_k(const double* score, int32_t n, int32_t k, int32_t* out) {
   std::vector<int32_t> order(static_cast<size_t>(n));
   std::iota(order.begin(), order.end(), 0);
   std::stable_sort(order.begin(), order.end(), [score](int32_t a, int32_t b) { return score[a] > score[b]; });
@@ -42,7 +42,8 @@ int32_t top_k(const double* score, int32_t n, int32_t k, int32_t* out) {
   return taken;
 }
 
-void page_scores(const double* q, int32_t group, int32_t d_head, const double* bounds, int32_t n_page, double* out) {
+void Reference::page_scores(const double* q, int32_t group, int32_t d_head, const double* bounds, int32_t n_page,
+                            double* out) {
   for (int32_t page = 0; page < n_page; ++page) {
     const double* const lowest = bounds + int64_t{page} * 2 * d_head;
     const double* const highest = lowest + d_head;
@@ -56,7 +57,7 @@ void page_scores(const double* q, int32_t group, int32_t d_head, const double* b
   }
 }
 
-double similarity(const double* q, const double* ref, int32_t n_head, int32_t d_head, Similarity how) {
+double Reference::similarity(const double* q, const double* ref, int32_t n_head, int32_t d_head, Similarity how) {
   const auto cosine = [](const double* a, const double* b, int32_t n) {
     double ab = 0, aa = 0, bb = 0;
     for (int32_t c = 0; c < n; ++c) ab += a[c] * b[c], aa += a[c] * a[c], bb += b[c] * b[c];
@@ -81,4 +82,4 @@ double similarity(const double* q, const double* ref, int32_t n_head, int32_t d_
   return how == Similarity::mean_cosine ? sum / n_head : least;
 }
 
-}  // namespace reattend::reference
+}  // namespace reattend

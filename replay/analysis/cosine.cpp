@@ -15,7 +15,7 @@ double CosineRule::operator()(const PreparedLayer& prepared, QueryStage stage, i
   const float* const now = post ? prepared.query(t) : prepared.query_pre(t);
   const float* const then = post ? prepared.query(reference) : prepared.query_pre(reference);
   const int64_t first = int64_t{unit} * n_head * d_head;
-  return cpu::similarity(now + first, then + first, n_head, d_head, how);
+  return Cpu::similarity(now + first, then + first, n_head, d_head, how);
 }
 
 LayerCosine cosines(const PreparedLayer& prepared, int32_t layer, std::span<const int32_t> strides,

@@ -3,10 +3,12 @@
 
 #include <atomic>
 #include <chrono>
+#include <ctime>
 #include <stdexcept>
 #include <thread>
 #include <vector>
 
+#include "base/processors.h"
 #include "base/thread_pool.h"
 
 namespace reattend {
@@ -58,6 +60,42 @@ TEST(ThreadPool, WakesSleepingWorkers) {
       while (inside != 2) std::this_thread::yield();
     });
     EXPECT_EQ(inside, 2);
+  }
+}
+
+// Threads beyond the processors must sleep: spinning, they keep the one off that all others wait for.
+TEST(ThreadPool, ThreadsBeyondTheProcessorsUseNoTime) {
+  const auto cpu_seconds = [] {
+    timespec now{};
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+  };
+  const auto cost_of_regions = [&](int threads) {
+    ThreadPool pool(threads);
+    const double start = cpu_seconds();
+    for (int region = 0; region < 300; ++region) {
+      pool.run(64, [](int64_t, int) {
+        std::atomic<int> busy{0};
+        for (int i = 0; i < 2000; ++i) busy.store(i, std::memory_order_relaxed);
+      });
+    }
+    return cpu_seconds() - start;
+  };
+  const double enough = cost_of_regions(processors().usable());
+  // 62 spinning threads took a hundred times as much.
+  EXPECT_LT(cost_of_regions(processors().usable() + 62), 5 * enough + 0.05);
+}
+
+// Tasks that end at very different times: the caller sleeps until the last worker wakes it, in every region.
+TEST(ThreadPool, WaitsForSlowWorkers) {
+  ThreadPool pool(4);
+  for (int region = 0; region < 20; ++region) {
+    std::atomic<int> done{0};
+    pool.run(4, [&](int64_t i, int) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(i));
+      ++done;
+    });
+    ASSERT_EQ(done, 4);
   }
 }
 

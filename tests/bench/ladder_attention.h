@@ -167,7 +167,7 @@ class Attention {
     const std::vector<PositionSet> sets(kKvHeads, set);
     std::vector<double> want(out_.size());
     for (size_t at = 0; at < kv_.size(); at += kKvHeads) {
-      reference::attend(pool_, widen(q_).data(), kGroup, std::span(kv_).subspan(at, kKvHeads), sets, kScale,
+      Reference::attend(pool_, {}, widen(q_).data(), kGroup, std::span(kv_).subspan(at, kKvHeads), sets, kScale,
                         &want[at * kGroup * kWidth], nullptr, 0);
     }
     return check_rungs(rungs, out_, want, 1e-5);
@@ -219,13 +219,13 @@ class Attention {
         sets[g].packed_keys = packed_[layer * kKvHeads + g][0].data();
         sets[g].packed_values = packed_[layer * kKvHeads + g][1].data();
       }
-      cpu::attend(pool_, *scratch_, q_.data(), kGroup, std::span(kv_).subspan(layer * kKvHeads, kKvHeads), sets, kScale,
+      Cpu::attend(pool_, scratch_, q_.data(), kGroup, std::span(kv_).subspan(layer * kKvHeads, kKvHeads), sets, kScale,
                   out(layer, 0), nullptr, 0);
     }
   }
 
   ThreadPool& pool_;
-  cpu::AttendScratchPtr scratch_ = cpu::make_attend_scratch();
+  Cpu::Scratch scratch_;
   std::vector<Cache> caches_;
   std::vector<KvBlocks> kv_;                                   ///< [n_layer][kKvHeads]
   std::vector<std::array<std::vector<std::byte>, 2>> packed_;  ///< keys and values of the kept set, as kv_

@@ -81,7 +81,7 @@ class Weights {
   Weights(ThreadPool& pool, int n_matrix) : pool_(pool), x_(Random(5).normals(kCols)), quantised_(x_) {
     for (int i = 0; i < n_matrix; ++i) {
       files_.emplace_back(TensorType::q4_1, kRows, kCols, static_cast<uint32_t>(i));
-      packed_.push_back(cpu::pack(files_.back().view()));
+      packed_.push_back(Cpu::pack(files_.back().view()));
     }
     y_.resize(static_cast<size_t>(n_matrix) * kRows);
   }
@@ -99,9 +99,9 @@ class Weights {
   bool check() {
     std::vector<double> want(y_.size());
     for (size_t i = 0; i < files_.size(); ++i) {
-      const reference::Matrix matrix = reference::pack(files_[i].view());
-      const reference::Product one[] = {{&matrix, &want[i * kRows], kRows}};
-      reference::matmul(pool_, widen(x_).data(), 1, one);
+      const Reference::Matrix matrix = Reference::pack(files_[i].view());
+      const Reference::Product one[] = {{&matrix, &want[i * kRows], kRows}};
+      Reference::matmul(pool_, {}, Activations::f32, widen(x_).data(), 1, one);
     }
     return check_rungs(rungs(), y_, want, 1e-2);
   }
@@ -123,17 +123,17 @@ class Weights {
   }
   void present() {
     for (size_t i = 0; i < files_.size(); ++i) {
-      const cpu::Product one[] = {{&packed_[i], &y_[i * kRows], kRows}};
-      cpu::matmul(pool_, *scratch_, cpu::Activations::q8, x_.data(), 1, one);
+      const Cpu::Product one[] = {{&packed_[i], &y_[i * kRows], kRows}};
+      Cpu::matmul(pool_, scratch_, Activations::q8, x_.data(), 1, one);
     }
   }
 
   ThreadPool& pool_;
-  cpu::MatmulScratchPtr scratch_ = cpu::make_matmul_scratch();
+  Cpu::Scratch scratch_;
   std::vector<float> x_, y_;  ///< [kCols]; [n_matrix][kRows]
   Quantised quantised_;
   std::vector<FileMatrix> files_;
-  std::vector<cpu::Matrix> packed_;
+  std::vector<Cpu::Matrix> packed_;
 };
 
 }  // namespace reattend::ladder

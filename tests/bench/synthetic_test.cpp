@@ -23,7 +23,7 @@ TEST(Synthetic, RowsAreNormalInEveryCacheType) {
     double mean = 0, square = 0;
     std::vector<float> row(kWidth);
     for (int32_t i = 0; i < kRows; ++i) {
-      cpu::load_kv(rows.data() + i * row_bytes(type, kWidth), kWidth, type, row.data());
+      Cpu::load_kv(rows.data() + i * row_bytes(type, kWidth), kWidth, type, row.data());
       for (const float x : row) mean += x / (1.0 * kRows * kWidth), square += x * x / (1.0 * kRows * kWidth);
     }
     EXPECT_NEAR(mean, 0, 0.02) << name_of(type);

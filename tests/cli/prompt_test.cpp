@@ -166,6 +166,9 @@ TEST_F(Prompt, AModelWithoutATemplateNamesTheWayAroundIt) {
   const Read chat = read(kTiny, {"--prompt", "hi"});
   EXPECT_EQ(chat.code, 1);
   EXPECT_SAYS(chat.err, "--raw");
+  const ProgramResult demo = reattend({"demo", "--model", kTiny, "--text", "assets/prose.txt", "--out", file("demo")});
+  EXPECT_EQ(demo.code, 1);
+  EXPECT_SAYS(demo.err, "--model: expected one with a chat template");
 }
 
 // ---- bytes

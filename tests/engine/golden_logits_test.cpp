@@ -10,8 +10,10 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/generate.h"
+#include "engine/model/gguf.h"
 #include "kernels/measures/row_measures.h"
 #include "tests/support/arrays.h"
+#include "tests/support/gguf_writer.h"
 
 namespace reattend::testing {
 namespace {
@@ -53,7 +55,7 @@ std::vector<int32_t> every_position(size_t n) {
 }
 
 BackendOptions exact(const std::string& device) {
-  return {.device = device, .kv = KvType::f32, .activations = cpu::Activations::f32};
+  return {.device = device, .kv = KvType::f32, .activations = Activations::f32};
 }
 
 struct TinyCase {
@@ -86,6 +88,24 @@ INSTANTIATE_TEST_SUITE_P(All, TinyLogits,
                            std::replace(name.begin(), name.end(), '.', '_');
                            return name;
                          });
+
+// A file with a factor and no type of scaling: the reference divides positions by 4. Left out, logits are 2.5 away.
+TEST(ScaledPositions, AgreeWithTheReference) {
+  GgufWriter writer = copy_of(Gguf::open(kGolden / "models/tiny_llama.gguf"));
+  writer.put_f32("llama.rope.scaling.factor", 4);
+  const std::string bytes = writer.bytes();
+  const Model model = Model::from(Gguf::parse("tiny_llama, positions / 4", std::as_bytes(std::span(bytes))));
+  const Arrays golden(kGolden / "logits/tiny_llama_positions_by_4.h5");
+  const std::vector<int32_t> ids = to_ids(golden.read("ids"));
+  const std::vector<double> want = golden.read("logits");
+  ThreadPool pool(2);
+  for (const char* device : {"reference", "cpu"}) {
+    Backend backend = make_backend(exact(device), model, pool);
+    const std::vector<float> got = prompt_logits(backend, model, ids, every_position(ids.size()), 16);
+    ASSERT_EQ(got.size(), want.size());
+    for (size_t i = 0; i < got.size(); ++i) ASSERT_NEAR(got[i], want[i], 2e-5) << device << ", logit " << i;
+  }
+}
 
 /// The bits of a prompt's last logits and of three decode steps.
 std::vector<float> run_bits(const Model& model, const BackendOptions& options, std::span<const int32_t> ids,

@@ -18,7 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr BackendOptions kExact = {.kv = KvType::f32, .activations = cpu::Activations::f32};
+constexpr BackendOptions kExact = {.kv = KvType::f32, .activations = Activations::f32};
 
 // The figure is the mean of what decoding step by step would give, and does not depend on where chunks end.
 TEST(Perplexity, IsThatOfFeedingTokenByToken) {
@@ -67,14 +67,14 @@ TEST(PerplexityModel, NoCacheTypeCostsHalfAPerCent) {
   const Perplexity exact = measure(kExact);
   std::printf("%d tokens predicted; exact path (f32 activations, f32 cache): perplexity %.5f\n", exact.n_predicted,
               exact.perplexity);
-  for (const cpu::Activations activations : {cpu::Activations::f32, cpu::Activations::q8}) {
+  for (const Activations activations : {Activations::f32, Activations::q8}) {
     for (const KvType type : kKvTypes) {
-      if (activations == cpu::Activations::f32 && type != KvType::q8) continue;  // the others' cost is below q8's
+      if (activations == Activations::f32 && type != KvType::q8) continue;  // the others' cost is below q8's
       const Perplexity got = measure({.kv = type, .activations = activations});
       const double change = got.perplexity / exact.perplexity - 1;
       std::printf("activations %s, cache %-4s: perplexity %.5f (%+.3f %%)\n",
-                  activations == cpu::Activations::q8 ? "q8 " : "f32", std::string(name_of(type)).c_str(),
-                  got.perplexity, 100 * change);
+                  activations == Activations::q8 ? "q8 " : "f32", std::string(name_of(type)).c_str(), got.perplexity,
+                  100 * change);
       EXPECT_LE(std::abs(change), 0.005) << name_of(type);
     }
   }

@@ -38,9 +38,8 @@ Attended attend(ThreadPool& pool, const std::vector<float>& q, int32_t group, st
                   std::vector<float>(kv.size() * static_cast<size_t>(group) * static_cast<size_t>(stride))};
   std::vector<float*> rows;
   for (size_t g = 0; g < kv.size(); ++g) rows.push_back(&result.rows[g * static_cast<size_t>(group * stride)]);
-  auto scratch = cpu::make_attend_scratch();
-  cpu::attend(pool, *scratch, q.data(), group, kv, sets, scale_of(kv[0].d_head), result.out.data(), rows.data(),
-              stride);
+  Cpu::Scratch scratch;
+  Cpu::attend(pool, scratch, q.data(), group, kv, sets, scale_of(kv[0].d_head), result.out.data(), rows.data(), stride);
   return result;
 }
 
@@ -69,10 +68,10 @@ TEST_P(Attend, AgreesWithReference) {
       const Attended got = attend(pool, q, shape.group, {&kv, 1}, {&set, 1});
       const std::vector<double> wide = widen(q);
       std::vector<double> alone(got.rows.size());
-      reference::score_set(wide.data(), shape.group, kv, set, double{scale_of(shape.d_head)}, alone.data(), set.size());
+      Reference::score_set(wide.data(), shape.group, kv, set, double{scale_of(shape.d_head)}, alone.data(), set.size());
       for (int32_t h = 0; h < shape.group; ++h) {
         std::vector<double> scores(static_cast<size_t>(set.size()));
-        const auto want = reference::attend_entries(&wide[static_cast<size_t>(h * shape.d_head)], kv, set, 0,
+        const auto want = Reference::attend_entries(&wide[static_cast<size_t>(h * shape.d_head)], kv, set, 0,
                                                     set.size(), double{scale_of(shape.d_head)}, scores.data());
         ASSERT_TRUE(std::equal(scores.begin(), scores.end(), alone.begin() + h * set.size()));
         for (int32_t c = 0; c < shape.d_head; ++c) {
@@ -80,7 +79,7 @@ TEST_P(Attend, AgreesWithReference) {
                       want.o[static_cast<size_t>(c)] / want.d, output_bound(shape.d_head))
               << "d_head " << shape.d_head << " group " << shape.group << " set " << set.size();
         }
-        reference::softmax(scores.data(), set.size());
+        Reference::softmax(scores.data(), set.size());
         for (int32_t i = 0; i < set.size(); ++i) {  // a weight errs by what its score errs by
           const double weight = scores[static_cast<size_t>(i)];
           ASSERT_NEAR(double{got.rows[static_cast<size_t>(h * set.size() + i)]}, weight,
@@ -101,7 +100,7 @@ TEST_P(Attend, ScoresOfAPositionAreTheSameBitsOnEveryPath) {
     const KvBlocks kv = cache.blocks();
     const std::vector<float> q = Random(5).normals(int64_t{shape.group} * shape.d_head);
     std::vector<float> want(static_cast<size_t>(shape.group * n));
-    cpu::score_run(q.data(), shape.group, kv, n, scale_of(shape.d_head), want.data(), n);
+    Cpu::score_run(q.data(), shape.group, kv, n, scale_of(shape.d_head), want.data(), n);
     const std::vector<int32_t> kept = shuffled(400, 263, 6);
     const auto keys = cache.packed(kept, false, shape.type), values = cache.packed(kept, true, shape.type);
     const auto keys32 = cache.packed(kept, false, KvType::f32), values32 = cache.packed(kept, true, KvType::f32);
@@ -114,14 +113,14 @@ TEST_P(Attend, ScoresOfAPositionAreTheSameBitsOnEveryPath) {
     for (const PositionSet& set : {all, few, plain, packed, packed32}) {
       const Attended got = attend(pool, q, shape.group, {&kv, 1}, {&set, 1});
       std::vector<float> alone(got.rows.size());
-      cpu::score_set(q.data(), shape.group, kv, set, scale_of(shape.d_head), alone.data(), set.size());
+      Cpu::score_set(q.data(), shape.group, kv, set, scale_of(shape.d_head), alone.data(), set.size());
       for (int32_t h = 0; h < shape.group; ++h) {
         float* const row = &alone[static_cast<size_t>(h * set.size())];
         for (int32_t i = 0; i < set.size(); ++i) {
           ASSERT_EQ(row[i], want[static_cast<size_t>(h * n + set[i])])
               << "d_head " << shape.d_head << " group " << shape.group << " entry " << i;
         }
-        cpu::softmax(row, set.size());
+        Cpu::softmax(row, set.size());
       }
       ASSERT_TRUE(same_bits(alone, got.rows)) << "d_head " << shape.d_head << " group " << shape.group;
       if (set.n_kept > 0 && set.packed_keys == nullptr) first = got;
@@ -186,7 +185,7 @@ TEST_P(Attend, PiecesMergeToTheWhole) {
   std::vector<AttnState<float>> merged(group, AttnState<float>(d_head));
   for (int32_t piece = 0; piece < n_piece(n); ++piece) {
     std::vector<float> m(group), d(group), o(group * d_head);
-    cpu::attend_piece(q.data(), group, kv, set, piece, scale_of(d_head), m.data(), d.data(), o.data(), nullptr, 0);
+    Cpu::attend_piece(q.data(), group, kv, set, piece, scale_of(d_head), m.data(), d.data(), o.data(), nullptr, 0);
     for (size_t h = 0; h < group; ++h) {
       AttnState<float> state(d_head);
       state.m = m[h], state.d = d[h];
@@ -209,14 +208,14 @@ TEST_P(Attend, LargeScoresNeitherOverflowNorVanish) {
   const Cache cache(n, d_head, KvType::f16, 30);
   const KvBlocks kv = cache.blocks();
   std::vector<double> key(d_head);
-  reference::load_kv(cache.row(300, false), d_head, KvType::f16, key.data());
+  Reference::load_kv(cache.row(300, false), d_head, KvType::f16, key.data());
   std::vector<float> q(key.begin(), key.end());
   for (float& x : q) x *= 1000;
   ThreadPool pool(1);
   const PositionSet set = everything_up_to(n);
   const Attended got = attend(pool, q, 1, {&kv, 1}, {&set, 1});
   std::vector<double> value(d_head);
-  reference::load_kv(cache.row(300, true), d_head, KvType::f16, value.data());
+  Reference::load_kv(cache.row(300, true), d_head, KvType::f16, value.data());
   for (size_t c = 0; c < d_head; ++c) EXPECT_NEAR(double{got.out[c]}, value[c], 1e-5);
 }
 
@@ -226,10 +225,10 @@ std::vector<float> attend_prompt(ThreadPool& pool, const std::vector<float>& q, 
                                  int32_t chunk, int32_t group, std::span<const KvBlocks> kv) {
   std::vector<float> out(q.size());
   const int32_t width = static_cast<int32_t>(kv.size()) * group * kv[0].d_head;
-  auto scratch = cpu::make_attend_scratch();
+  Cpu::Scratch scratch;
   for (int32_t t = 0; t < n_token; t += chunk) {
-    cpu::attend_prompt(pool, *scratch, q.data() + int64_t{t} * width, std::min(chunk, n_token - t), first + t, group,
-                       kv, scale_of(kv[0].d_head), out.data() + int64_t{t} * width);
+    Cpu::attend_prompt(pool, scratch, q.data() + int64_t{t} * width, std::min(chunk, n_token - t), first + t, group, kv,
+                       scale_of(kv[0].d_head), out.data() + int64_t{t} * width);
   }
   return out;
 }
@@ -256,8 +255,8 @@ TEST_P(AttendPrompt, AgreesWithReference) {
       for (const Cache& cache : caches) kv.push_back(cache.blocks());
       const std::vector<float> q = Random(41).normals(int64_t{n_token} * 2 * shape.group * shape.d_head);
       std::vector<double> want(q.size());
-      reference::attend_prompt(pool, widen(q).data(), n_token, first, shape.group, kv, double{scale_of(shape.d_head)},
-                               want.data());
+      Reference::attend_prompt(pool, {}, widen(q).data(), n_token, first, shape.group, kv,
+                               double{scale_of(shape.d_head)}, want.data());
       const std::vector<float> got = attend_prompt(pool, q, first, n_token, n_token, shape.group, kv);
       for (size_t i = 0; i < q.size(); ++i) {
         ASSERT_NEAR(double{got[i]}, want[i], output_bound(shape.d_head))

@@ -15,16 +15,16 @@ TEST_P(Elementwise, NormAndSwigluAgreeWithReference) {
     const std::vector<float> x = Random(1).normals(n, 3), w = Random(2).normals(n);
     std::vector<float> got(x.size());
     std::vector<double> want(x.size());
-    cpu::rms_norm(x.data(), w.data(), n, 1e-5F, got.data());
-    reference::rms_norm(widen(x).data(), widen(w).data(), n, 1e-5, want.data());
+    Cpu::rms_norm(x.data(), w.data(), n, 1e-5F, got.data());
+    Reference::rms_norm(widen(x).data(), widen(w).data(), n, 1e-5, want.data());
     // The mean of squares carries n / 16 + 4 roundings, of which the root halves the effect; two products follow.
     const double relative = (static_cast<double>(n) / 32 + 8) * 0x1p-24;
     for (size_t i = 0; i < x.size(); ++i) EXPECT_NEAR(double{got[i]}, want[i], std::fabs(want[i]) * relative);
 
     std::vector<float> gate = Random(3).normals(n, 20);
     gate[0] = -200;
-    reference::swiglu(widen(gate).data(), widen(w).data(), n, want.data());
-    cpu::swiglu(gate.data(), w.data(), n, gate.data());  // in place, as the engine calls it
+    Reference::swiglu(widen(gate).data(), widen(w).data(), n, want.data());
+    Cpu::swiglu(gate.data(), w.data(), n, gate.data());  // in place, as the engine calls it
     for (size_t i = 0; i < x.size(); ++i) {
       // Below -88 the logistic function stays at e^-88: 200 of that is nothing.
       EXPECT_NEAR(double{gate[i]}, want[i],
@@ -36,7 +36,7 @@ TEST_P(Elementwise, NormAndSwigluAgreeWithReference) {
 TEST_P(Elementwise, AddAddsEveryElement) {
   std::vector<float> x = Random(1).normals(37);
   const std::vector<float> y = Random(2).normals(37), before = x;
-  cpu::add(x.data(), y.data(), 37);
+  Cpu::add(x.data(), y.data(), 37);
   for (size_t i = 0; i < 37; ++i) EXPECT_EQ(x[i], before[i] + y[i]);
 }
 
@@ -52,15 +52,15 @@ TEST_P(Elementwise, HalfPrecisionRoundsAsTheReference) {
   x.push_back(1e6F), x.push_back(-65520), x.push_back(65519.996F), x.push_back(1e-9F);
   std::vector<uint16_t> got(x.size() + 1, 0x1234), want(x.size());
   const auto n = static_cast<int32_t>(x.size());
-  cpu::store_kv(x.data(), n, KvType::f16, got.data());
-  reference::store_kv(widen(x).data(), n, KvType::f16, want.data());
+  Cpu::store_kv(x.data(), n, KvType::f16, got.data());
+  Reference::store_kv(widen(x).data(), n, KvType::f16, want.data());
   EXPECT_EQ(got.back(), 0x1234) << "wrote past the row";
   got.pop_back();
   EXPECT_EQ(got, want);
   std::vector<float> back(x.size());
   std::vector<double> exact(x.size());
-  cpu::load_kv(got.data(), n, KvType::f16, back.data());
-  reference::load_kv(got.data(), n, KvType::f16, exact.data());
+  Cpu::load_kv(got.data(), n, KvType::f16, back.data());
+  Reference::load_kv(got.data(), n, KvType::f16, exact.data());
   EXPECT_EQ(widen(back), exact);
 }
 
@@ -78,13 +78,13 @@ TEST_P(Elementwise, RowsOfEveryCacheTypeRoundAsTheReference) {
         if (seed % 5 == 3) x.back() *= 1000;
         const auto bytes = static_cast<size_t>(row_bytes(type, d_head));
         std::vector<std::byte> got(bytes + 1, std::byte{0x5a}), want(bytes + 1, std::byte{0x5a});
-        cpu::store_kv(x.data(), d_head, type, got.data());
-        reference::store_kv(widen(x).data(), d_head, type, want.data());
+        Cpu::store_kv(x.data(), d_head, type, got.data());
+        Reference::store_kv(widen(x).data(), d_head, type, want.data());
         ASSERT_EQ(got, want) << name_of(type) << " d_head " << d_head << " seed " << seed;
         std::vector<float> back(x.size());
         std::vector<double> exact(x.size());
-        cpu::load_kv(got.data(), d_head, type, back.data());
-        reference::load_kv(got.data(), d_head, type, exact.data());
+        Cpu::load_kv(got.data(), d_head, type, back.data());
+        Reference::load_kv(got.data(), d_head, type, exact.data());
         ASSERT_EQ(widen(back), exact) << name_of(type) << " d_head " << d_head << " seed " << seed;
         if (type == KvType::f16) continue;  // whose range is left above
         // q8: half a step of the 127 that reach the block's highest, and what a scale of f16 adds; bf16: half of 2^-7.
@@ -198,7 +198,7 @@ TEST(Target, AnUnknownOneIsRefusedByName) {
     EXPECT_NE(std::string(error.what()).find("neon"), std::string::npos) << error.what();
     EXPECT_EQ(error.code(), ExitCode::usage);
   }
-  EXPECT_EQ(cpu::target_name(), cpu::available_targets().back()) << "a refused name changes nothing";
+  EXPECT_EQ(Cpu::target_name(), cpu::available_targets().back()) << "a refused name changes nothing";
 }
 
 }  // namespace

@@ -14,14 +14,14 @@ bool quantised(TensorType type) {
   return format_of(type).block_size > 1;
 }
 
-std::vector<float> product(ThreadPool& pool, cpu::Activations how, const cpu::Matrix& w, const std::vector<float>& x,
+std::vector<float> product(ThreadPool& pool, Activations how, const Cpu::Matrix& w, const std::vector<float>& x,
                            int64_t n_token, int64_t chunk) {
-  auto scratch = cpu::make_matmul_scratch();
+  Cpu::Scratch scratch;
   const int64_t stride = w.n_row() + 3;
   std::vector<float> y(static_cast<size_t>(n_token * stride), -7.0F);
   for (int64_t t = 0; t < n_token; t += chunk) {
-    const cpu::Product one[] = {{&w, y.data() + t * stride, stride}};
-    cpu::matmul(pool, *scratch, how, x.data() + t * w.n_col(), std::min(chunk, n_token - t), one);
+    const Cpu::Product one[] = {{&w, y.data() + t * stride, stride}};
+    Cpu::matmul(pool, scratch, how, x.data() + t * w.n_col(), std::min(chunk, n_token - t), one);
   }
   return y;
 }
@@ -38,12 +38,12 @@ TEST_P(Matmul, AgreesWithReference) {
         for (const int64_t n_token : {1, 2, 7, 9, 19}) {
           const FileMatrix file(type, n_row, n_col, 5);
           const std::vector<float> x = Random(6).normals(n_token * n_col);
-          const cpu::Matrix w = cpu::pack(file.view());
-          const reference::Matrix exact = reference::pack(file.view());
-          for (const auto how : {cpu::Activations::f32, cpu::Activations::q8}) {
+          const Cpu::Matrix w = Cpu::pack(file.view());
+          const Reference::Matrix exact = Reference::pack(file.view());
+          for (const auto how : {Activations::f32, Activations::q8}) {
             std::vector<double> in = widen(x), want(static_cast<size_t>(n_token * n_row));
             std::vector<double> error(want.size());
-            const bool q8 = how == cpu::Activations::q8 && quantised(type);
+            const bool q8 = how == Activations::q8 && quantised(type);
             if (q8) {  // the same rounding of the activations, in plain arithmetic
               for (size_t b = 0; b < in.size(); b += 32) {
                 float top = 0;
@@ -54,8 +54,8 @@ TEST_P(Matmul, AgreesWithReference) {
                 }
               }
             }
-            const reference::Product one[] = {{&exact, want.data(), n_row}};
-            reference::matmul(pool, in.data(), n_token, one);
+            const Reference::Product one[] = {{&exact, want.data(), n_row}};
+            Reference::matmul(pool, {}, Activations::f32, in.data(), n_token, one);
             const std::vector<float> got = product(pool, how, w, x, n_token, n_token);
             for (int64_t t = 0; t < n_token; ++t) {
               for (int64_t r = 0; r < n_row; ++r) {
@@ -88,9 +88,9 @@ TEST_P(Matmul, AgreesWithReference) {
 TEST_P(Matmul, BitsDependOnNothingButTheData) {
   for (const TensorType type : kAllTypes) {
     const int64_t n_row = 100, n_col = 576, n_token = 130;
-    const cpu::Matrix w = cpu::pack(FileMatrix(type, n_row, n_col, 1).view());
+    const Cpu::Matrix w = Cpu::pack(FileMatrix(type, n_row, n_col, 1).view());
     const std::vector<float> x = Random(2).normals(n_token * n_col);
-    for (const auto how : {cpu::Activations::f32, cpu::Activations::q8}) {
+    for (const auto how : {Activations::f32, Activations::q8}) {
       ThreadPool alone(1);
       const std::vector<float> want = product(alone, how, w, x, n_token, n_token);
       for (const int threads : {1, 2, 3}) {
@@ -106,22 +106,22 @@ TEST_P(Matmul, BitsDependOnNothingButTheData) {
 
 TEST_P(Matmul, SeveralProductsShareAnInput) {
   ThreadPool pool(2);
-  const cpu::Matrix a = cpu::pack(FileMatrix(TensorType::q4_1, 40, 64, 1).view());
-  const cpu::Matrix b = cpu::pack(FileMatrix(TensorType::f16, 33, 64, 2).view());
+  const Cpu::Matrix a = Cpu::pack(FileMatrix(TensorType::q4_1, 40, 64, 1).view());
+  const Cpu::Matrix b = Cpu::pack(FileMatrix(TensorType::f16, 33, 64, 2).view());
   const std::vector<float> x = Random(3).normals(64 * 3);
   std::vector<float> ya(3 * 43), yb(3 * 36);
-  auto scratch = cpu::make_matmul_scratch();
-  const cpu::Product both[] = {{&a, ya.data(), 43}, {&b, yb.data(), 36}};
-  cpu::matmul(pool, *scratch, cpu::Activations::q8, x.data(), 3, both);
-  const auto alone_a = product(pool, cpu::Activations::q8, a, x, 3, 3);
-  const auto alone_b = product(pool, cpu::Activations::q8, b, x, 3, 3);
+  Cpu::Scratch scratch;
+  const Cpu::Product both[] = {{&a, ya.data(), 43}, {&b, yb.data(), 36}};
+  Cpu::matmul(pool, scratch, Activations::q8, x.data(), 3, both);
+  const auto alone_a = product(pool, Activations::q8, a, x, 3, 3);
+  const auto alone_b = product(pool, Activations::q8, b, x, 3, 3);
   for (size_t t = 0; t < 3; ++t) {
     EXPECT_TRUE(std::equal(&ya[t * 43], &ya[t * 43 + 40], &alone_a[t * 43]));
     EXPECT_TRUE(std::equal(&yb[t * 36], &yb[t * 36 + 33], &alone_b[t * 36]));
   }
-  const cpu::Matrix narrow = cpu::pack(FileMatrix(TensorType::f32, 4, 32, 1).view());
-  const cpu::Product wrong[] = {{&a, ya.data(), 43}, {&narrow, yb.data(), 36}};
-  EXPECT_THROW(cpu::matmul(pool, *scratch, cpu::Activations::q8, x.data(), 1, wrong), Error);
+  const Cpu::Matrix narrow = Cpu::pack(FileMatrix(TensorType::f32, 4, 32, 1).view());
+  const Cpu::Product wrong[] = {{&a, ya.data(), 43}, {&narrow, yb.data(), 36}};
+  EXPECT_THROW(Cpu::matmul(pool, scratch, Activations::q8, x.data(), 1, wrong), Error);
 }
 
 // All weights and activations at the ends of their ranges: 16-bit sums inside the products must not saturate.
@@ -138,9 +138,9 @@ TEST_P(Matmul, ExtremesDoNotSaturate) {
       }
       const TensorView view{.name = "w", .type = type, .n_row = 1, .n_col = 64, .bytes = bytes};
       const std::vector<float> x(64, -127.0F);
-      const auto got = product(pool, cpu::Activations::q8, cpu::pack(view), x, 1, 1);
+      const auto got = product(pool, Activations::q8, Cpu::pack(view), x, 1, 1);
       double want = 0;
-      for (const float w : reference::pack(view).w) want += -127.0 * double{w};
+      for (const float w : Reference::pack(view).w) want += -127.0 * double{w};
       EXPECT_EQ(double{got[0]}, want) << format.name << " " << fill;
     }
   }
@@ -149,8 +149,8 @@ TEST_P(Matmul, ExtremesDoNotSaturate) {
 TEST_P(Matmul, RowReadsBackWhatTheFileHolds) {
   for (const TensorType type : kAllTypes) {
     const FileMatrix file(type, 21, 96, 9);
-    const cpu::Matrix w = cpu::pack(file.view());
-    const reference::Matrix exact = reference::pack(file.view());
+    const Cpu::Matrix w = Cpu::pack(file.view());
+    const Reference::Matrix exact = Reference::pack(file.view());
     for (int64_t r = 0; r < 21; ++r) {
       std::vector<float> row(96);
       w.row(r, row.data());
@@ -163,8 +163,8 @@ REATTEND_ON_EVERY_TARGET(Matmul);
 
 TEST(Pack, RefusesSizesThatDoNotFit) {
   std::vector<std::byte> bytes(100);
-  EXPECT_THROW(cpu::pack({.name = "w", .type = TensorType::q4_0, .n_row = 2, .n_col = 33, .bytes = bytes}), Error);
-  EXPECT_THROW(cpu::pack({.name = "w", .type = TensorType::q4_0, .n_row = 2, .n_col = 32, .bytes = bytes}), Error);
+  EXPECT_THROW(Cpu::pack({.name = "w", .type = TensorType::q4_0, .n_row = 2, .n_col = 33, .bytes = bytes}), Error);
+  EXPECT_THROW(Cpu::pack({.name = "w", .type = TensorType::q4_0, .n_row = 2, .n_col = 32, .bytes = bytes}), Error);
   EXPECT_THROW(matrix_bytes(TensorType::f32, int64_t{1} << 40, int64_t{1} << 40), Error);
   EXPECT_THROW(matrix_bytes(TensorType::f32, -1, 4), Error);
 }

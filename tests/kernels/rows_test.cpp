@@ -27,16 +27,16 @@ struct Prompt {
 
   std::vector<float> sums(ThreadPool& pool, int32_t chunk, float start = 0) const {
     std::vector<float> out(n_sum(), start);
-    auto scratch = cpu::make_attend_scratch();
+    Cpu::Scratch scratch;
     for (int32_t t = 0; t < n_token; t += chunk) {
-      cpu::sum_prompt_rows(pool, *scratch, q.data() + t * width(), std::min(chunk, n_token - t), first + t, group, kv,
+      Cpu::sum_prompt_rows(pool, scratch, q.data() + t * width(), std::min(chunk, n_token - t), first + t, group, kv,
                            scale_of(kv[0].d_head), out.data(), stride());
     }
     return out;
   }
   std::vector<double> reference_sums(ThreadPool& pool, double start = 0) const {
     std::vector<double> out(n_sum(), start);
-    reference::sum_prompt_rows(pool, widen(q).data(), n_token, first, group, kv, double{scale_of(kv[0].d_head)},
+    Reference::sum_prompt_rows(pool, {}, widen(q).data(), n_token, first, group, kv, double{scale_of(kv[0].d_head)},
                                out.data(), stride());
     return out;
   }

@@ -13,10 +13,10 @@ TEST_P(Select, SoftmaxAgreesWithReference) {
     for (const float sigma : {0.1F, 3.0F, 60.0F}) {
       std::vector<float> row = Random(static_cast<uint32_t>(n)).normals(n, sigma);
       std::vector<double> want = widen(row);
-      reference::softmax(want.data(), n);
+      Reference::softmax(want.data(), n);
       const float top = *std::max_element(row.begin(), row.end());
       const std::vector<float> raw = row;
-      cpu::softmax(row.data(), n);
+      Cpu::softmax(row.data(), n);
       double total = 0;
       for (size_t i = 0; i < row.size(); ++i) {
         // The difference to the maximum is rounded once: relative 2^-24 of it; exp adds 2 units, the sum's mean few.
@@ -36,8 +36,8 @@ TEST_P(Select, ReduceAgreesWithReference) {
     for (const Reduce how : {Reduce::max, Reduce::mean, Reduce::first}) {
       std::vector<float> got(n);
       std::vector<double> want(n);
-      cpu::reduce_heads(rows.data(), group, stride, n, how, got.data());
-      reference::reduce_heads(widen(rows).data(), group, stride, n, how, want.data());
+      Cpu::reduce_heads(rows.data(), group, stride, n, how, got.data());
+      Reference::reduce_heads(widen(rows).data(), group, stride, n, how, want.data());
       for (size_t i = 0; i < n; ++i) EXPECT_NEAR(double{got[i]}, want[i], 8 * 0x1p-24 * 4);
     }
   }
@@ -50,8 +50,8 @@ TEST_P(Select, PoolAgreesWithReference) {
     for (const int32_t width : {1, 3, 5, 7, 9, 15, 31, 33, 255, 4101}) {
       std::vector<float> got(x.size());
       std::vector<double> want(x.size());
-      cpu::max_pool(x.data(), n, width, got.data());
-      reference::max_pool(widen(x).data(), n, width, want.data());
+      Cpu::max_pool(x.data(), n, width, got.data());
+      Reference::max_pool(widen(x).data(), n, width, want.data());
       EXPECT_EQ(widen(got), want) << "n " << n << " width " << width;
     }
   }
@@ -61,13 +61,13 @@ TEST_P(Select, PoolAgreesWithReference) {
 TEST_P(Select, SoftmaxIsWhatPiecesMakeOfARow) {
   for (const int64_t n : {1, 255, 256, 257, 512, 1000}) {
     std::vector<float> row = Random(4).normals(n, 5), whole = row, m, d;
-    cpu::softmax(whole.data(), n);
+    Cpu::softmax(whole.data(), n);
     for (int64_t at = 0; at < n; at += kPiece) {  // states of three heads, this one the second
       m.insert(m.end(), 3, 1e9F), d.insert(d.end(), 3, 1e9F);
       cpu::table().weigh(row.data() + at, static_cast<int>(std::min<int64_t>(kPiece, n - at)), &m[m.size() - 2],
                          &d[d.size() - 2]);
     }
-    cpu::finish_row(row.data(), n, m.data() + 1, d.data() + 1, 3);
+    Cpu::finish_row(row.data(), n, m.data() + 1, d.data() + 1, 3);
     EXPECT_TRUE(same_bits(row, whole)) << n;
   }
 }
@@ -75,7 +75,7 @@ TEST_P(Select, SoftmaxIsWhatPiecesMakeOfARow) {
 // exp at the ends of its range: a weight of a far lower score is 0, never negative, infinite or not a number.
 TEST_P(Select, SoftmaxOfDistantScores) {
   std::vector<float> row = {0, -87, -88, -1e4F, -1e38F, -std::numeric_limits<float>::infinity()};
-  cpu::softmax(row.data(), 6);
+  Cpu::softmax(row.data(), 6);
   EXPECT_EQ(row[0], 1.0F);
   EXPECT_NEAR(double{row[1]}, std::exp(-87.0), 1e-44);
   for (size_t i = 2; i < 6; ++i) EXPECT_EQ(row[i], 0.0F);
@@ -90,8 +90,8 @@ TEST_P(Select, PageBoundsAreExact) {
         const auto width = static_cast<size_t>(2 * d_head);
         std::vector<float> got(width);
         std::vector<double> want(width);
-        cpu::page_bounds(cache.blocks(), first, n, got.data());
-        reference::page_bounds(cache.blocks(), first, n, want.data());
+        Cpu::page_bounds(cache.blocks(), first, n, got.data());
+        Reference::page_bounds(cache.blocks(), first, n, want.data());
         EXPECT_EQ(widen(got), want) << "d_head " << d_head << " from " << first << ", " << n;
       }
     }
@@ -113,15 +113,15 @@ TEST_P(Select, PageScoresAgreeWithReference) {
         }
         std::vector<float> got(static_cast<size_t>(n_page));
         std::vector<double> want(got.size());
-        cpu::page_scores(q.data(), group, d_head, bounds.data(), n_page, got.data());
-        reference::page_scores(widen(q).data(), group, d_head, widen(bounds).data(), n_page, want.data());
+        Cpu::page_scores(q.data(), group, d_head, bounds.data(), n_page, got.data());
+        Reference::page_scores(widen(q).data(), group, d_head, widen(bounds).data(), n_page, want.data());
         for (size_t i = 0; i < got.size(); ++i) {
           EXPECT_NEAR(double{got[i]}, want[i], (16 + d_head) * 0x1p-24 * d_head)
               << "d_head " << d_head << " group " << group << " page " << i << " of " << n_page;
         }
         // A page's score does not depend on how many pages there are.
         std::vector<float> last(1);
-        cpu::page_scores(q.data(), group, d_head, &bounds[static_cast<size_t>((n_page - 1) * 2 * d_head)], 1,
+        Cpu::page_scores(q.data(), group, d_head, &bounds[static_cast<size_t>((n_page - 1) * 2 * d_head)], 1,
                          last.data());
         EXPECT_EQ(last[0], got.back());
       }
@@ -136,10 +136,10 @@ TEST_P(Select, NoKeyExceedsItsPage) {
   const std::vector<float> q = Random(6).normals(group * d_head);
   std::vector<float> bounds(n / page * 2 * d_head), pages(n / page), scores(group * n);
   for (int32_t i = 0; i < n / page; ++i) {
-    cpu::page_bounds(cache.blocks(), i * page, page, &bounds[static_cast<size_t>(i * 2 * d_head)]);
+    Cpu::page_bounds(cache.blocks(), i * page, page, &bounds[static_cast<size_t>(i * 2 * d_head)]);
   }
-  cpu::page_scores(q.data(), group, d_head, bounds.data(), n / page, pages.data());
-  cpu::score_run(q.data(), group, cache.blocks(), n, 1, scores.data(), n);
+  Cpu::page_scores(q.data(), group, d_head, bounds.data(), n / page, pages.data());
+  Cpu::score_run(q.data(), group, cache.blocks(), n, 1, scores.data(), n);
   for (size_t i = 0; i < scores.size(); ++i) EXPECT_LE(scores[i], pages[i % n / page] + 1e-4F);
 }
 
@@ -147,7 +147,7 @@ REATTEND_ON_EVERY_TARGET(Select);
 
 std::vector<int32_t> top_k(const std::vector<float>& score, int32_t k) {
   std::vector<int32_t> out(score.size() + 1, -1);
-  const int32_t n = cpu::top_k(score.data(), static_cast<int32_t>(score.size()), k, out.data());
+  const int32_t n = Cpu::top_k(score.data(), static_cast<int32_t>(score.size()), k, out.data());
   EXPECT_EQ(out[static_cast<size_t>(n)], -1) << "wrote past its result";
   out.resize(static_cast<size_t>(n));
   return out;
@@ -156,7 +156,7 @@ std::vector<int32_t> top_k(const std::vector<float>& score, int32_t k) {
 std::vector<int32_t> reference_top_k(const std::vector<float>& score, int32_t k) {
   std::vector<int32_t> out(score.size());
   const std::vector<double> wide = widen(score);
-  out.resize(static_cast<size_t>(reference::top_k(wide.data(), static_cast<int32_t>(wide.size()), k, out.data())));
+  out.resize(static_cast<size_t>(Reference::top_k(wide.data(), static_cast<int32_t>(wide.size()), k, out.data())));
   return out;
 }
 
@@ -190,7 +190,7 @@ TEST_P(TopK, AgreesWithASortOfPooledScores) {
         std::vector<float> row(static_cast<size_t>(n)), score(row.size());
         for (float& x : row) x = std::exp(random.normal(sigma));
         for (size_t i = 5; i < row.size(); i += 11) row[i] = row[5];
-        cpu::max_pool(row.data(), n, width, score.data());
+        Cpu::max_pool(row.data(), n, width, score.data());
         for (const int32_t k : {3, n / 8, n / 2, n - 1}) {
           EXPECT_EQ(top_k(score, k), reference_top_k(score, k))
               << "n " << n << " width " << width << " sigma " << sigma << " k " << k;
@@ -212,20 +212,20 @@ TEST(Similarity, AgreesWithReference) {
   const std::vector<float> q = Random(1).normals(n_head * d_head), ref = Random(2).normals(n_head * d_head);
   for (const Similarity how :
        {Similarity::mean_query, Similarity::mean_cosine, Similarity::min_cosine, Similarity::concatenated}) {
-    const double want = reference::similarity(widen(q).data(), widen(ref).data(), n_head, d_head, how);
-    EXPECT_NEAR(double{cpu::similarity(q.data(), ref.data(), n_head, d_head, how)}, want, 1e-7);
-    EXPECT_NEAR(double{cpu::similarity(q.data(), q.data(), n_head, d_head, how)}, 1, 1e-7);
+    const double want = Reference::similarity(widen(q).data(), widen(ref).data(), n_head, d_head, how);
+    EXPECT_NEAR(double{Cpu::similarity(q.data(), ref.data(), n_head, d_head, how)}, want, 1e-7);
+    EXPECT_NEAR(double{Cpu::similarity(q.data(), q.data(), n_head, d_head, how)}, 1, 1e-7);
     const std::vector<float> none(q.size());
-    EXPECT_EQ(cpu::similarity(q.data(), none.data(), n_head, d_head, how), 0.0F) << "no direction, no similarity";
+    EXPECT_EQ(Cpu::similarity(q.data(), none.data(), n_head, d_head, how), 0.0F) << "no direction, no similarity";
   }
   // Heads (1,0) and (0,1) against (1,0) twice: means (1,1)/2 and (1,0); cosines 1 and 0.
   const float a[] = {1, 0, 0, 1}, b[] = {1, 0, 1, 0};
-  EXPECT_FLOAT_EQ(cpu::similarity(a, b, 2, 2, Similarity::mean_query), 0.70710678F);
-  EXPECT_FLOAT_EQ(cpu::similarity(a, b, 2, 2, Similarity::mean_cosine), 0.5F);
-  EXPECT_FLOAT_EQ(cpu::similarity(a, b, 2, 2, Similarity::min_cosine), 0.0F);
-  EXPECT_FLOAT_EQ(cpu::similarity(a, b, 2, 2, Similarity::concatenated), 0.5F);
+  EXPECT_FLOAT_EQ(Cpu::similarity(a, b, 2, 2, Similarity::mean_query), 0.70710678F);
+  EXPECT_FLOAT_EQ(Cpu::similarity(a, b, 2, 2, Similarity::mean_cosine), 0.5F);
+  EXPECT_FLOAT_EQ(Cpu::similarity(a, b, 2, 2, Similarity::min_cosine), 0.0F);
+  EXPECT_FLOAT_EQ(Cpu::similarity(a, b, 2, 2, Similarity::concatenated), 0.5F);
   const float c[] = {3, 0, 0, 1};  // long heads count for more: 3 of sqrt(10) sqrt(2)
-  EXPECT_FLOAT_EQ(cpu::similarity(c, b, 2, 2, Similarity::concatenated), 0.67082039F);
+  EXPECT_FLOAT_EQ(Cpu::similarity(c, b, 2, 2, Similarity::concatenated), 0.67082039F);
 }
 
 }  // namespace

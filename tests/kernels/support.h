@@ -61,7 +61,7 @@ class Cache {
         store->emplace_back(static_cast<size_t>(kPiece * row_bytes(type, d_head)));
         for (int32_t i = 0; i < kPiece; ++i) {
           const std::vector<double> row = widen(random.normals(d_head));
-          reference::store_kv(row.data(), d_head, type, store->back().data() + i * row_bytes(type, d_head));
+          Reference::store_kv(row.data(), d_head, type, store->back().data() + i * row_bytes(type, d_head));
         }
       }
     }
@@ -74,8 +74,8 @@ class Cache {
     std::vector<double> row(static_cast<size_t>(d_head_));
     for (int32_t p = 0; p < static_cast<int32_t>(keys_.size()) * kPiece; ++p) {
       for (const bool values : {false, true}) {
-        reference::load_kv(this->row(p, values), d_head_, type_, row.data());
-        reference::store_kv(row.data(), d_head_, type, other.row(p, values));
+        Reference::load_kv(this->row(p, values), d_head_, type_, row.data());
+        Reference::store_kv(row.data(), d_head_, type, other.row(p, values));
       }
     }
     return other;
@@ -87,8 +87,8 @@ class Cache {
     std::vector<std::byte> out(positions.size() * size);
     std::vector<double> row(static_cast<size_t>(d_head_));
     for (size_t i = 0; i < positions.size(); ++i) {
-      reference::load_kv(this->row(positions[i], values), d_head_, type_, row.data());
-      reference::store_kv(row.data(), d_head_, type, out.data() + i * size);
+      Reference::load_kv(this->row(positions[i], values), d_head_, type_, row.data());
+      Reference::store_kv(row.data(), d_head_, type, out.data() + i * size);
     }
     return out;
   }

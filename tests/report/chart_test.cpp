@@ -178,7 +178,7 @@ TEST(Ticks, AreRoundOrderedAndCoverTheData) {
     for (double low : {1e-9, 0.013, 1.0, 7.0, 999.0}) {
       for (const double factor : {1.0, 1.0001, 1.5, 3.0, 20.0, 1e3, 1e8}) {
         const double high = low * factor;
-        const Ticks ticks = nice_ticks(low, high, log, 7);
+        const Ticks ticks = nice_ticks(low, high, {.log = log}, 7);
         SCOPED_TRACE(testing::Message() << low << " to " << high << (log ? " log" : ""));
         EXPECT_LE(ticks.low, low * (1 + 1e-6));
         EXPECT_GE(ticks.high, high * (1 - 1e-6));
@@ -192,9 +192,11 @@ TEST(Ticks, AreRoundOrderedAndCoverTheData) {
       }
     }
   }
-  EXPECT_EQ(nice_ticks(0, 128, false, 7).at, (std::vector<double>{0, 20, 40, 60, 80, 100, 120, 140}));
-  EXPECT_EQ(nice_ticks(-3, 3, false, 7).at.size(), 7U);
-  EXPECT_EQ(nice_ticks(0, 0, false, 7).at.size() > 1, true);
+  EXPECT_EQ(nice_ticks(0, 128, {}, 7).at, (std::vector<double>{0, 20, 40, 60, 80, 100, 120, 140}));
+  EXPECT_EQ(nice_ticks(-3, 3, {}, 7).at.size(), 7U);
+  EXPECT_EQ(nice_ticks(0, 0, {}, 7).at.size() > 1, true);
+  EXPECT_EQ(nice_ticks(0, 2, {}, 7).at, (std::vector<double>{0, 0.5, 1, 1.5, 2}));
+  EXPECT_EQ(nice_ticks(0, 2, {.whole = true}, 7).at, (std::vector<double>{0, 1, 2})) << "there is no layer 0.5";
 }
 
 TEST(Ticks, AreWrittenShort) {

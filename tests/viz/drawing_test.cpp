@@ -1,10 +1,12 @@
 // What the pictures show: no peak lost, no weight invented, no byte of a token dropped.
 #include <cmath>
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "viz/render/colormap.h"
 #include "viz/render/heatmap.h"
+#include "viz/render/ticks.h"
 #include "viz/session/token_text.h"
 
 namespace reattend::viz {
@@ -84,6 +86,64 @@ TEST(TokenText, BytesThatAreNoCharacterAreShownAsBytes) {
   EXPECT_EQ(visible("\xc0\xaf"), "\\xC0\\xAF");                    // overlong
   EXPECT_EQ(visible("\xed\xa0\x80"), "\\xED\\xA0\\x80");           // a surrogate
   EXPECT_EQ(visible("\xf4\x90\x80\x80"), "\\xF4\\x90\\x80\\x80");  // beyond Unicode
+}
+
+/// The groups' texts, joined; where tokens end, as "from-to:share".
+std::string spelled(const std::vector<std::string>& tokens) {
+  std::string out;
+  for (const TokenGroup& group : token_groups(tokens)) {
+    out += out.empty() ? "" : " | ";
+    out += group.text;
+    for (const TokenEnd& end : group.ends) out += fmt::format(" {}-{}:{:.2f}", end.from, end.to, end.share);
+  }
+  return out;
+}
+
+// Vocabularies of bytes spell most characters beyond Latin in several tokens: a reader of Japanese saw numbers only.
+TEST(TokenText, CharactersAcrossTokensArePutTogether) {
+  EXPECT_EQ(spelled({"\xe6", "\x97", "\xa5"}), "\u65e5 0-3:0.33 0-3:0.67 0-3:1.00");
+  EXPECT_EQ(spelled({"a\xe6", "\x97\xa5\xe6\x9c", "\xacz", "b"}),
+            "a\u65e5\u672cz 1-4:0.33 4-7:0.67 7-8:1.00 | b 0-1:1.00");
+  EXPECT_EQ(spelled({"\xf0\x9f\x98", "", "\x80"}), "\U0001F600 0-4:0.75 0-4:0.75 0-4:1.00");
+  EXPECT_EQ(spelled({"a", "", "b\n"}), "a 0-1:1.00 |  0-0:1.00 | b\u21b5 1-4:1.00");
+}
+
+// Bytes that no neighbour completes stay bytes, and stay with their token.
+TEST(TokenText, HalvesOfCharactersStayBytes) {
+  EXPECT_EQ(spelled({"\xe6\x97", "a"}), "\\xE6\\x97 4-8:1.00 | a 0-1:1.00");
+  EXPECT_EQ(spelled({"\xa5", "\xe6"}), "\\xA5 0-4:1.00 | \\xE6 0-4:1.00");
+  EXPECT_EQ(spelled({}), "");
+}
+
+TEST(TokenText, EachScriptThatTheFontLacksIsNamedOnce) {
+  const auto latin_only = [](char32_t code) { return code < 0x250; };
+  const auto missing = [&](const std::vector<std::string>& tokens) {
+    return scripts_without_glyphs(token_groups(tokens), latin_only);
+  };
+  EXPECT_EQ(
+      missing({"caf\u00e9 ", "\u0939\u093f", "\u0928", " \u65e5\u672c", "\U0001F600\u200d\U0001F467", "\U00013000"}),
+      (std::vector<std::string>{"Devanagari", "Han", "emoji", "U+13000"}));
+  EXPECT_TRUE(missing({"plain\n"}).empty());
+}
+
+// Fewer than six steps in view had ticks at fractions, under labels that were rounded: "0 1 2 2 2 3 4".
+TEST(Ticks, StandAtWholeNumbersAndFindRoom) {
+  for (const double low : {-0.5, 0.5, 998.7, 130000.25}) {
+    for (const double size : {0.4, 1.0, 1.5, 3.0, 5.0, 6.0, 17.0, 300.0, 131072.0}) {
+      const std::vector<double> ticks = whole_ticks(low, low + size, 700, 40);
+      SCOPED_TRACE(testing::Message() << low << " + " << size);
+      EXPECT_LE(ticks.size(), 700U / 40 + 1);
+      if (size >= 1) EXPECT_GE(ticks.size(), 1U);
+      for (size_t i = 0; i < ticks.size(); ++i) {
+        EXPECT_EQ(ticks[i], std::round(ticks[i]));
+        EXPECT_FALSE(ticks[i] == 0 && std::signbit(ticks[i])) << "would be labelled -0";
+        EXPECT_TRUE(ticks[i] >= low && ticks[i] <= low + size);
+        if (i > 0) EXPECT_GT(ticks[i], ticks[i - 1]);
+      }
+    }
+  }
+  EXPECT_EQ(whole_ticks(0.5, 5.5, 700, 40), (std::vector<double>{1, 2, 3, 4, 5}));
+  EXPECT_EQ(whole_ticks(-0.5, 29.5, 60, 20), (std::vector<double>{0, 10, 20}));
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "kernels/cpu/ops.h"
 #include "traces/parts.h"
 #include "traces/read/reader_state.h"
@@ -21,7 +22,7 @@ std::vector<float> to_floats(const std::vector<Half>& halves) {
   constexpr size_t kAtOnce = size_t{1} << 30;
   for (size_t i = 0; i < halves.size(); i += kAtOnce) {
     const auto n = static_cast<int32_t>(std::min(kAtOnce, halves.size() - i));
-    cpu::load_kv(halves.data() + i, n, KvType::f16, out.data() + i);
+    Cpu::load_kv(halves.data() + i, n, KvType::f16, out.data() + i);
   }
   return out;
 }

@@ -13,6 +13,12 @@ namespace schema {
 struct Dataset;
 }
 
+/// What to do about a trace without decode steps.
+inline constexpr char kNoStepRemedy[] =
+    "record with --steps 1 or more; where the model ends its text at once, --ignore-end goes on";
+/// Throws Error where the trace holds no decode step.
+void check_has_steps(const TraceInfo& info);
+
 /// Keys and values of one layer, exactly as the cache held them, and its queries. Row r of keys is position r, r < L +
 /// T.
 struct LayerData {

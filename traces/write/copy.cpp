@@ -109,10 +109,10 @@ std::vector<float> TraceCopy::row_sums(const LayerData& data, int32_t layer, int
                   .type = data.kv_type,
                   .d_head = data.d_head});
   }
-  const auto scratch = cpu::make_attend_scratch();
+  Cpu::Scratch scratch;
   const auto scale = static_cast<float>(1 / std::sqrt(static_cast<double>(info.d_head)));
   const float* const queries = data.queries.data() + int64_t{info.n_head} * info.d_head;  // [n_step][n_head][d_head]
-  cpu::sum_prompt_rows(pool, *scratch, queries, n_step, info.n_prompt, info.group(), kv, scale, sums.data(),
+  Cpu::sum_prompt_rows(pool, scratch, queries, n_step, info.n_prompt, info.group(), kv, scale, sums.data(),
                        static_cast<int64_t>(n));
   return sums;
 }

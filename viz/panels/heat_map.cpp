@@ -130,8 +130,8 @@ void AttentionMap::draw_plot(Session& session, SharedView& view, ImVec2 size) {
     return;
   ImPlot::SetupAxis(ImAxis_X1, "position", ImPlotAxisFlags_NoGridLines);
   ImPlot::SetupAxis(ImAxis_Y1, "step", ImPlotAxisFlags_NoGridLines | ImPlotAxisFlags_Invert);
-  ImPlot::SetupAxisFormat(ImAxis_X1, "%.0f");
-  ImPlot::SetupAxisFormat(ImAxis_Y1, "%.0f");
+  set_up_whole_ticks(ImAxis_X1, view.heat_positions, size.x);
+  set_up_whole_ticks(ImAxis_Y1, view.heat_steps, size.y);
   ImPlot::SetupAxisLinks(ImAxis_X1, &view.heat_positions.low, &view.heat_positions.high);
   ImPlot::SetupAxisLinks(ImAxis_Y1, &view.heat_steps.low, &view.heat_steps.high);
   const TraceInfo& info = session.trace()->info;
@@ -191,7 +191,7 @@ void AttentionMap::draw(Session& session, SharedView& view) {
   if (session.trace() == nullptr) return;
   const TraceInfo& info = session.trace()->info;
   if (info.n_step == 0) {
-    ImGui::TextUnformatted("This trace holds no decode steps.");
+    ImGui::TextWrapped("This trace holds no decode steps: %s.", kNoStepRemedy);
     return;
   }
   if (view.fit_heat_map) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -16,6 +17,10 @@
 namespace reattend::viz {
 namespace {
 
+float width_of(const char* text, size_t n_byte) {
+  return ImGui::CalcTextSize(text, text + n_byte).x;
+}
+
 class Tokens : public Panel {
  public:
   const char* name() const override { return "Tokens"; }
@@ -23,7 +28,8 @@ class Tokens : public Panel {
   void draw(Session& session, SharedView& view) override;
 
  private:
-  /// A token's place in its line, in pixels.
+  /// A token's place in its line, in pixels. A character that lies across several tokens is drawn over all of them: the
+  /// first has the text of its whole group, each of the others a share of the character's width.
   struct Placed {
     std::string text;
     float x = 0, width = 0;
@@ -35,9 +41,13 @@ class Tokens : public Panel {
 
   void lay_out(const OpenedTrace& trace, float width);
   void draw_line(Session& session, SharedView& view, const Line& line, int32_t step);
+  void draw_behind(const Session& session, const SharedView& view, int32_t position, int32_t step, ImVec2 low,
+                   ImVec2 high) const;
+  void point_at(Session& session, SharedView& view, int32_t position, int32_t step) const;
 
   std::vector<Placed> tokens_;
   std::vector<Line> lines_;
+  std::string not_drawn_;  ///< which scripts the fonts lack; empty when none
   uint64_t trace_version_ = 0;
   float width_ = 0, font_size_ = 0;
   Cell shown_;  ///< what has been scrolled to
@@ -54,59 +64,89 @@ void Tokens::lay_out(const OpenedTrace& trace, float width) {
     line.first = next;
     x = 0;
   };
-  for (const std::string& bytes : trace.token_texts) {
-    const auto index = static_cast<int32_t>(tokens_.size());
-    Placed token{.text = visible(bytes)};
-    token.width = ImGui::CalcTextSize(token.text.c_str(), token.text.c_str() + token.text.size()).x;
-    if (x > 0 && x + token.width > width) end_line(index);
-    token.x = x;
-    x += token.width;
-    tokens_.push_back(std::move(token));
-    if (bytes.find('\n') != bytes.npos) end_line(index + 1);
+  const std::vector<TokenGroup> groups = token_groups(trace.token_texts);
+  for (const TokenGroup& group : groups) {
+    const char* const text = group.text.c_str();
+    const float group_width = width_of(text, group.text.size());
+    if (x > 0 && x + group_width > width) end_line(static_cast<int32_t>(tokens_.size()));
+    float begin = 0;
+    for (const TokenEnd& token : group.ends) {
+      const float from = width_of(text, token.from), to = width_of(text, token.to);
+      const float end = from + static_cast<float>(token.share) * (to - from);
+      tokens_.push_back({.text = &token == group.ends.data() ? group.text : "", .x = x + begin, .width = end - begin});
+      begin = end;
+    }
+    x += group_width;
+    const auto last = static_cast<int32_t>(tokens_.size());
+    if (trace.token_texts[static_cast<size_t>(last - 1)].find('\n') != std::string::npos) end_line(last);
   }
   if (line.first < static_cast<int32_t>(tokens_.size())) end_line(static_cast<int32_t>(tokens_.size()));
+  not_drawn_.clear();
+  ImFont* const font = ImGui::GetFont();
+  for (const std::string& script : scripts_without_glyphs(
+           groups, [font](char32_t code) { return font->IsGlyphInFont(static_cast<ImWchar>(code)); })) {
+    not_drawn_ += (not_drawn_.empty() ? "" : ", ") + script;
+  }
 }
 
-void Tokens::draw_line(Session& session, SharedView& view, const Line& line, int32_t step) {
+/// The colours of a token's attention and of whether the policy keeps it.
+void Tokens::draw_behind(const Session& session, const SharedView& view, int32_t position, int32_t step, ImVec2 low,
+                         ImVec2 high) const {
   const Palette& colors = palette(view.light);
   const ColorScale scale{
       .low = view.logarithmic ? 1e-5F : 0.0F, .high = view.logarithmic ? 0.1F : 1.0F, .logarithmic = view.logarithmic};
+  ImDrawList& list = *ImGui::GetWindowDrawList();
+  const std::optional<float> weight = session.weight(step, position);
+  const std::optional<bool> attended = session.attended(step, position);
+  ImVec4 color = view.marks && attended ? (*attended ? colors.kept : colors.lost) : colors.kept;
+  if (weight) {
+    color.w = 0.75F * scale.place(*weight);
+    list.AddRectFilled(low, ImVec2(high.x, high.y + 1), ImGui::ColorConvertFloat4ToU32(color));
+  }
+  if (view.marks && attended.value_or(false)) {
+    color.w = 1;
+    list.AddLine(ImVec2(low.x, high.y), high, ImGui::ColorConvertFloat4ToU32(color));
+  }
+}
+
+/// What the token under the mouse says, and what a click on it does.
+void Tokens::point_at(Session& session, SharedView& view, int32_t position, int32_t step) const {
+  if (position < session.trace()->info.n_prompt + step) view.next_hover = Cell{step, position};
+  std::string text = fmt::format("position {}, token \u201c{}\u201d", position, session.token_text(position));
+  if (const std::optional<float> weight = session.weight(step, position))
+    text += fmt::format("\nweight {:.9g} at step {}", *weight, step);
+  if (const std::optional<bool> attended = session.attended(step, position))
+    text += *attended ? "\nattended" : "\nnot attended";
+  ImGui::SetTooltip("%s", text.c_str());
+  if (ImGui::IsMouseClicked(ImGuiMouseButton_Left)) session.select_position(position);
+}
+
+void Tokens::draw_line(Session& session, SharedView& view, const Line& line, int32_t step) {
   const int32_t n_position = session.trace()->info.n_prompt + step;  // positions that exist at this step
   const ImVec2 corner = ImGui::GetCursorScreenPos();
   const float height = ImGui::GetTextLineHeight();
   ImDrawList& list = *ImGui::GetWindowDrawList();
   const ImVec2 mouse = ImGui::GetIO().MousePos;
   const bool hovered = ImGui::IsWindowHovered();
-  for (int32_t i = line.first; i < line.end; ++i) {
+  const ImU32 frame = ImGui::ColorConvertFloat4ToU32(palette(view.light).cursor);
+  const auto place_of = [&](int32_t i) {
     const Placed& token = tokens_[static_cast<size_t>(i)];
-    const ImVec2 low(corner.x + token.x, corner.y), high(low.x + token.width, low.y + height);
-    const std::optional<float> weight = session.weight(step, i);
-    const std::optional<bool> attended = session.attended(step, i);
-    ImVec4 color = view.marks && attended ? (*attended ? colors.kept : colors.lost) : colors.kept;
-    if (weight) {
-      color.w = 0.75F * scale.place(*weight);
-      list.AddRectFilled(low, ImVec2(high.x, high.y + 1), ImGui::ColorConvertFloat4ToU32(color));
-    }
-    if (view.marks && attended.value_or(false)) {
-      color.w = 1;
-      list.AddLine(ImVec2(low.x, high.y), high, ImGui::ColorConvertFloat4ToU32(color));
-    }
+    const ImVec2 low(corner.x + token.x, corner.y);
+    return std::pair{low, ImVec2(low.x + token.width, low.y + height)};
+  };
+  for (int32_t i = line.first; i < line.end; ++i) {
+    const auto [low, high] = place_of(i);
+    draw_behind(session, view, i, step, low, high);
+  }
+  for (int32_t i = line.first; i < line.end; ++i) {
+    const auto [low, high] = place_of(i);
     const bool under_mouse =
         hovered && mouse.x >= low.x && mouse.x < high.x && mouse.y >= low.y && mouse.y < high.y + 2;
     const bool marked = view.hover ? view.hover->position == i : session.selection().position == i;
-    if (marked || under_mouse) {
-      list.AddRect(ImVec2(low.x - 1, low.y), ImVec2(high.x + 1, high.y + 1),
-                   ImGui::ColorConvertFloat4ToU32(colors.cursor));
-    }
+    if (marked || under_mouse) list.AddRect(ImVec2(low.x - 1, low.y), ImVec2(high.x + 1, high.y + 1), frame);
     const ImU32 ink = i < n_position ? ImGui::GetColorU32(ImGuiCol_Text) : ImGui::GetColorU32(ImGuiCol_TextDisabled);
-    list.AddText(low, ink, token.text.c_str(), token.text.c_str() + token.text.size());
-    if (!under_mouse) continue;
-    if (i < n_position) view.next_hover = Cell{step, i};
-    std::string text = fmt::format("position {}", i);
-    if (weight) text += fmt::format("\nweight {:.9g} at step {}", *weight, step);
-    if (attended) text += *attended ? "\nattended" : "\nnot attended";
-    ImGui::SetTooltip("%s", text.c_str());
-    if (ImGui::IsMouseClicked(ImGuiMouseButton_Left)) session.select_position(i);
+    list.AddText(low, ink, tokens_[static_cast<size_t>(i)].text.c_str());
+    if (under_mouse) point_at(session, view, i, step);
   }
   ImGui::Dummy(ImVec2(1, height));
 }
@@ -122,6 +162,13 @@ void Tokens::draw(Session& session, SharedView& view) {
     ImGui::TextDisabled("%s", fmt::format("next \u201c{}\u201d, log-probability {:.3f}", session.token_text(fed + 1),
                                           session.trace()->steps.logprob[static_cast<size_t>(step)])
                                   .c_str());
+  }
+  if (!not_drawn_.empty()) {
+    ImGui::PushTextWrapPos(0);
+    ImGui::TextDisabled("The fonts found here lack characters of: %s (drawn as boxes).", not_drawn_.c_str());
+    ImGui::PopTextWrapPos();
+    ImGui::SetItemTooltip("fonts are looked for in /usr/share/fonts and ~/.local/share/fonts: %s",
+                          fallback_fonts().c_str());
   }
   ImGui::Separator();
   if (ImGui::BeginChild("text", ImVec2(0, 0), ImGuiChildFlags_None, ImGuiWindowFlags_AlwaysVerticalScrollbar)) {

@@ -4,11 +4,12 @@
 #include <array>
 #include <cstdlib>
 #include <filesystem>
-#include <optional>
+#include <map>
 #include <string>
 #include <string_view>
 #include <system_error>
 
+#include <fmt/format.h>
 #include <implot.h>
 
 namespace reattend::viz {
@@ -16,18 +17,26 @@ namespace {
 
 constexpr float kFontSize = 15;
 
-std::optional<std::filesystem::path> find_font(std::string_view file_name) {
+/// For what DejaVu Sans lacks, in the order in which they are asked for a character: Han, Kana and Hangul; the scripts
+/// of South and South-East Asia; emoji; everything else. The first of two names of one font has no Hangul.
+constexpr std::array<std::string_view, 8> kFallbackFonts = {
+    "DroidSansFallback.ttf",    "DroidSansFallbackFull.ttf", "FreeSans.ttf",     "NotoSansDevanagari-Regular.ttf",
+    "NotoSansThai-Regular.ttf", "NotoEmoji-Regular.ttf",     "Symbola_hint.ttf", "unifont.otf"};
+
+/// Font files of the system and of the user by their names.
+std::map<std::string, std::filesystem::path> font_files() {
   namespace fs = std::filesystem;
   std::array<fs::path, 3> roots = {"/usr/share/fonts", "/usr/local/share/fonts", {}};
   if (const char* home = std::getenv("HOME")) roots[2] = fs::path(home) / ".local/share/fonts";
+  std::map<std::string, fs::path> files;
   for (const fs::path& root : roots) {
     std::error_code error;
     for (fs::recursive_directory_iterator at(root, fs::directory_options::skip_permission_denied, error), end;
          !error && at != end; at.increment(error)) {
-      if (at->path().filename() == file_name) return at->path();
+      files.emplace(at->path().filename().string(), at->path());
     }
   }
-  return std::nullopt;
+  return files;
 }
 
 }  // namespace
@@ -95,21 +104,26 @@ void apply_theme(bool light) {
 
 bool load_fonts() {
   ImFontAtlas& atlas = *ImGui::GetIO().Fonts;
-  const auto text = find_font("DejaVuSans.ttf");
-  if (!text || atlas.AddFontFromFileTTF(text->c_str(), kFontSize) == nullptr) {
+  const std::map<std::string, std::filesystem::path> files = font_files();
+  const auto text = files.find("DejaVuSans.ttf");
+  if (text == files.end() || atlas.AddFontFromFileTTF(text->second.c_str(), kFontSize) == nullptr) {
     atlas.AddFontDefaultVector();
     return false;
   }
-  // In order of what they cover: the second has no Hangul.
-  for (const char* name : {"DroidSansFallback.ttf", "DroidSansFallbackFull.ttf"}) {
-    const auto wide = find_font(name);
-    if (!wide) continue;
+  for (const std::string_view name : kFallbackFonts) {
+    const auto file = files.find(std::string(name));
+    if (file == files.end()) continue;
     ImFontConfig config;
     config.MergeMode = true;
-    atlas.AddFontFromFileTTF(wide->c_str(), 0, &config);
-    break;
+    atlas.AddFontFromFileTTF(file->second.c_str(), 0, &config);
   }
   return true;
+}
+
+std::string fallback_fonts() {
+  std::string names;
+  for (const std::string_view name : kFallbackFonts) names += fmt::format("{}{}", names.empty() ? "" : ", ", name);
+  return names;
 }
 
 }  // namespace reattend::viz

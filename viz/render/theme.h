@@ -1,5 +1,7 @@
 // Colours, spacing and fonts.
 #pragma once
+#include <string>
+
 #include <imgui.h>
 
 namespace reattend::viz {
@@ -17,8 +19,10 @@ const Palette& palette(bool light);
 void set_up_style(float scale);
 void apply_theme(bool light);
 
-/// DejaVu Sans with DroidSansFallback merged for CJK where the system has them, else the built-in font.
+/// DejaVu Sans and behind it those of the fallback fonts that the system has, else the built-in font.
 /// Returns whether system fonts were found.
 bool load_fonts();
+/// The files that are looked for, for scripts that DejaVu Sans lacks: "FreeSans.ttf, ...".
+std::string fallback_fonts();
 
 }  // namespace reattend::viz

@@ -1,9 +1,13 @@
 // Decodes UTF-8 strictly, so that whatever a file holds can be drawn.
 #include "viz/session/token_text.h"
 
-#include <cstdint>
+#include <algorithm>
+#include <set>
+#include <utility>
 
 #include <fmt/format.h>
+
+#include "viz/session/scripts.h"
 
 namespace reattend::viz {
 namespace {
@@ -27,25 +31,83 @@ size_t character_length(std::string_view bytes) {
   return length;
 }
 
+/// The character at the start of `bytes` made visible: its text, and how many bytes it takes (1 where there is none).
+struct Visible {
+  std::string text;
+  size_t length = 1;
+};
+
+Visible first_visible(std::string_view bytes) {
+  const auto byte = static_cast<uint8_t>(bytes[0]);
+  if (byte == '\n') return {"\u21b5"};
+  if (byte == '\t') return {"\u2192"};
+  const size_t length = character_length(bytes);
+  if (length == 0 || byte < 0x20 || byte == 0x7f) return {fmt::format("\\x{:02X}", byte)};
+  return {std::string(bytes.substr(0, length)), length};
+}
+
+/// The code of a well-formed character of `length` bytes.
+char32_t code_of(std::string_view bytes, size_t length) {
+  constexpr uint8_t kLeadBits[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
+  char32_t code = static_cast<uint8_t>(bytes[0]) & kLeadBits[length];
+  for (size_t i = 1; i < length; ++i) code = code << 6 | (static_cast<uint8_t>(bytes[i]) & 0x3f);
+  return code;
+}
+
 }  // namespace
 
 std::string visible(std::string_view bytes) {
   std::string out;
   for (size_t i = 0; i < bytes.size();) {
-    const auto byte = static_cast<uint8_t>(bytes[i]);
-    const size_t length = character_length(bytes.substr(i));
-    if (byte == '\n') {
-      out += "\u21b5";
-    } else if (byte == '\t') {
-      out += "\u2192";
-    } else if (length == 0 || byte < 0x20 || byte == 0x7f) {
-      out += fmt::format("\\x{:02X}", byte);
-    } else {
-      out += bytes.substr(i, length);
-    }
-    i += length == 0 ? 1 : length;
+    const Visible next = first_visible(bytes.substr(i));
+    out += next.text;
+    i += next.length;
   }
   return out;
+}
+
+std::vector<TokenGroup> token_groups(std::span<const std::string> tokens) {
+  std::string bytes;
+  for (const std::string& token : tokens) bytes += token;
+  std::vector<TokenGroup> groups;
+  TokenGroup group;
+  size_t token_end = 0, begin = 0, end = 0;  // in bytes: of the token, and the last character of `group`
+  size_t from = 0;                           // where that character begins in the group's text
+  for (const std::string& token : tokens) {
+    token_end += token.size();
+    while (end < token_end) {
+      const Visible next = first_visible(std::string_view(bytes).substr(end));
+      from = group.text.size();
+      group.text += next.text;
+      begin = end;
+      end += next.length;
+    }
+    const double share =
+        end == token_end ? 1 : static_cast<double>(token_end - begin) / static_cast<double>(end - begin);
+    group.ends.push_back({from, group.text.size(), share});
+    if (end > token_end) continue;
+    groups.push_back(std::exchange(group, {}));
+    from = 0;
+  }
+  return groups;
+}
+
+std::vector<std::string> scripts_without_glyphs(std::span<const TokenGroup> groups,
+                                                const std::function<bool(char32_t)>& has_glyph) {
+  std::set<char32_t> seen;
+  std::vector<std::string> scripts;
+  for (const TokenGroup& group : groups) {
+    const std::string_view text = group.text;
+    for (size_t i = 0; i < text.size();) {
+      const size_t length = character_length(text.substr(i));
+      const char32_t code = code_of(text.substr(i), length);
+      i += length;
+      if (code < 0x80 || joins_characters(code) || !seen.insert(code).second || has_glyph(code)) continue;
+      std::string script = script_of(code);
+      if (std::find(scripts.begin(), scripts.end(), script) == scripts.end()) scripts.push_back(std::move(script));
+    }
+  }
+  return scripts;
 }
 
 }  // namespace reattend::viz

@@ -252,7 +252,7 @@ std::vector<std::byte> with_heads_exchanged(const Model& model) {
 TEST_F(EveryPolicy, DoesNotDependOnTheOrderOfAGroupsHeads) {
   const std::vector<std::byte> bytes = with_heads_exchanged(model_);
   const Model other = Model::from(Gguf::parse("exchanged", bytes));
-  const BackendOptions exact = {.kv = KvType::f32, .activations = cpu::Activations::f32};
+  const BackendOptions exact = {.kv = KvType::f32, .activations = Activations::f32};
   const auto sets_of = [&](const Model& model, const Settings& settings) {
     Backend backend = make_backend(exact, model, pool_);
     const Prefilled prefilled = fresh(backend, model);

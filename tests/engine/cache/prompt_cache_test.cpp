@@ -216,7 +216,7 @@ TEST_P(PromptCacheFile, OtherConditionsAreMadeAnew) {
   EXPECT_EQ(cached(prompt_).n_loaded, 0);
   EXPECT_NE(notice_.find("replaces it"), std::string::npos) << notice_;
   EXPECT_EQ(cached(prompt_).n_loaded, kPrompt);
-  use({.kv = KvType::f32, .activations = cpu::Activations::f32});
+  use({.kv = KvType::f32, .activations = Activations::f32});
   EXPECT_EQ(cached(prompt_).n_loaded, 0);
 }
 

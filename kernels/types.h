@@ -1,0 +1,44 @@
+// The number types that caches and products are given: how a cache holds keys and values, what weights meet.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace reattend {
+
+/// How a cache holds keys and values. A row is the vector of one position, d_head elements one behind the other; of q8,
+/// d_head int8 and behind them an f16 scale for each 32 of them or what is left: value = scale * int8, which is exact
+/// in float. A row is rounded when it is stored and by itself, so no bit of it depends on its neighbours, and what lies
+/// in one place is read with one pointer (68 bytes at d_head 64: two lines of memory, as with scales elsewhere).
+enum class KvType : uint8_t { f32, f16, bf16, q8 };
+inline constexpr KvType kKvTypes[] = {KvType::f32, KvType::f16, KvType::bf16, KvType::q8};
+constexpr std::string_view name_of(KvType type) {
+  constexpr std::string_view kNames[] = {"f32", "f16", "bf16", "q8"};
+  return kNames[static_cast<size_t>(type)];
+}
+/// Columns that share a scale in q8.
+inline constexpr int32_t kKvScaleCols = 32;
+/// Bytes of a key, or of a value, of one position of one KV head. Always inlined, for every instruction set compiles
+/// it.
+[[gnu::always_inline]] constexpr int64_t row_bytes(KvType type, int32_t d_head) {
+  switch (type) {
+    case KvType::f32:
+      return int64_t{4} * d_head;
+    case KvType::f16:
+    case KvType::bf16:
+      return int64_t{2} * d_head;
+    case KvType::q8:
+      break;
+  }
+  return d_head + 2 * int64_t{(d_head + kKvScaleCols - 1) / kKvScaleCols};
+}
+static_assert(row_bytes(KvType::f16, 64) == 128 && row_bytes(KvType::q8, 64) == 68 && row_bytes(KvType::q8, 8) == 10);
+
+/// How the right-hand side of a weight product is represented: as it is, or quantised to 8 bits per block of 32
+/// (scale in float). q8 applies to the quantised weight types only; f32, f16 and bf16 weights always take f32.
+enum class Activations : uint8_t { f32, q8 };
+constexpr std::string_view name_of(Activations activations) {
+  return activations == Activations::q8 ? "q8" : "f32";
+}
+
+}  // namespace reattend
