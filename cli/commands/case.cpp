@@ -18,6 +18,7 @@
 #include "engine/record/query_changes.h"
 #include "kernels/measures/row_measures.h"
 #include "replay/plans.h"
+#include "traces/step_data.h"
 #include "traces/write/array_file.h"
 
 namespace reattend::cli {
@@ -26,13 +27,13 @@ namespace {
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr int32_t kTop = 20;
 
-/// Everything one run leaves, in the layout of the golden files: [T][n_layer][n_kv_head] unless said otherwise.
-struct Arrays {
-  std::vector<uint8_t> full, agree;
-  std::vector<float> cos, margin, recovered, oracle, overlap, jaccard;
-  std::vector<float> cos_prev_pre, cos_prev_post;  ///< [T][n_layer]
-  std::vector<float> out_error;                    ///< [T][n_layer][n_head]
-  std::vector<int32_t> positions, set_positions, set_offsets{0};
+/// Everything one run leaves: what a trace would hold of its steps, and what only cases measure, as [T][n_layer]
+/// [n_kv_head] unless said otherwise.
+struct Arrays : StepData {
+  std::vector<float> margin;
+  std::vector<float> kept_overlap, jaccard;  ///< of the kept set with this step's top-K
+  std::vector<float> out_error;              ///< [T][n_layer][n_head]
+  std::vector<int32_t> set_positions, set_offsets{0};
   std::vector<float> logits;  ///< [T + 1][n_vocab]
 };
 
@@ -73,7 +74,7 @@ class Examiner final : public Observer {
         overlap =
             measure_overlap(scores_of(rows, shape_.group(), ranking.reduce, ranking.pool), ranking.keep, view.kept(g));
       }
-      arrays_.overlap.push_back(static_cast<float>(overlap.overlap));
+      arrays_.kept_overlap.push_back(static_cast<float>(overlap.overlap));
       arrays_.jaccard.push_back(static_cast<float>(overlap.jaccard));
     }
     measure_outputs(view);
@@ -86,7 +87,7 @@ class Examiner final : public Observer {
     for (size_t i = 0; i < step.heads.size(); ++i) {
       const HeadLog& head = step.heads[i];
       arrays_.full.push_back(head.full ? 1 : 0);
-      arrays_.cos.push_back(head.cosine);
+      arrays_.cos_last_full.push_back(head.cosine);
       // What a policy evicts after a step is shown with the next; its first choice is step 0's, as everybody's.
       arrays_.margin.push_back(
           evicts_ && step.t > 1 ? late_margin_[i] : std::fmin(head.margin_before, evicts_ ? kNan : head.margin_after));
@@ -169,14 +170,14 @@ nlohmann::json write_case(const Case& one, const Arrays& run, const Arrays& full
   const int64_t n_top = std::min<int64_t>(kTop, v);
   ArrayFile file(path, force);
   file.write("full", run.full, {n_step, n_layer, g});
-  file.write("cos", run.cos, {n_step, n_layer, g});
+  file.write("cos", run.cos_last_full, {n_step, n_layer, g});
   file.write("margin", run.margin, {n_step, n_layer, g});
   file.write("set_positions", run.set_positions, {static_cast<int64_t>(run.set_positions.size())});
   file.write("set_offsets", run.set_offsets, {static_cast<int64_t>(run.set_offsets.size())});
   file.write("positions", run.positions, {n_step, n_layer, g});
   file.write("recovered", run.recovered, {n_step, n_layer, g});
   file.write("oracle", run.oracle, {n_step, n_layer, g});
-  file.write("overlap", run.overlap, {n_step, n_layer, g});
+  file.write("overlap", run.kept_overlap, {n_step, n_layer, g});
   file.write("jaccard", run.jaccard, {n_step, n_layer, g});
   file.write("out_error", run.out_error, {n_step, n_layer, shape.n_head});
   file.write("cos_prev_pre", run.cos_prev_pre, {n_step, n_layer});

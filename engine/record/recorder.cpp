@@ -24,15 +24,12 @@ constexpr size_t kMostWaiting = 2;  // steps
 
 /// One step as the decode loop leaves it.
 struct Job {
-  StepRecord record;
+  StepData record;
   std::vector<float> logits;  ///< [n_vocab]
 
   /// Ready for another step, its memory kept.
   void clear() {
-    StepRecord& r = record;
-    r.keys.clear(), r.values.clear(), r.queries.clear();
-    r.decision.clear(), r.reason.clear(), r.positions.clear();
-    r.cos_last_full.clear(), r.cos_prev_pre.clear(), r.cos_prev_post.clear();
+    schema::for_each_column([&](const schema::Dataset&, auto column) { (record.*column).clear(); });
   }
 };
 
@@ -47,17 +44,17 @@ class Prediction {
     shift_ = static_cast<double>(logits_[best]) - std::log(static_cast<double>(weights_[best]));
   }
   float log_probability(int32_t token) const { return static_cast<float>(logits_[token] - shift_); }
-  TopTokens top() const {
-    TopTokens top{.ids = std::vector<int32_t>(schema::kTop, -1),
-                  .logprobs = std::vector<float>(schema::kTop, -std::numeric_limits<float>::infinity())};
-    const int32_t n = Cpu::top_k(logits_.data(), static_cast<int32_t>(logits_.size()), schema::kTop, top.ids.data());
+  /// Puts the strongest into `out`.
+  void store_top(StepData& out) const {
+    out.top_ids.assign(schema::kTop, -1);
+    out.top_logprobs.assign(schema::kTop, -std::numeric_limits<float>::infinity());
+    const int32_t n = Cpu::top_k(logits_.data(), static_cast<int32_t>(logits_.size()), schema::kTop, out.top_ids.data());
     double rest = 1;
     for (int32_t i = 0; i < n; ++i) {
-      top.logprobs[i] = log_probability(top.ids[i]);
-      rest -= std::exp(logits_[top.ids[i]] - shift_);
+      out.top_logprobs[i] = log_probability(out.top_ids[i]);
+      rest -= std::exp(logits_[out.top_ids[i]] - shift_);
     }
-    top.rest = static_cast<float>(std::max(0.0, rest));
-    return top;
+    out.top_rest.assign(1, static_cast<float>(std::max(0.0, rest)));
   }
 
  private:
@@ -80,15 +77,14 @@ std::vector<int64_t> dense_layers(const Settings& settings) {
 }  // namespace
 
 TraceHeader header_for(const ModelShape& shape, std::span<const int32_t> prompt) {
-  return {.architecture = shape.architecture,
-          .n_layer = shape.n_layer,
-          .n_head = shape.n_head,
-          .n_kv_head = shape.n_kv_head,
-          .d_head = shape.d_head,
-          .d_model = shape.d_model,
-          .rope = shape.rope,
-          .settings = Settings("full"),
-          .prompt = {prompt.begin(), prompt.end()}};
+  TraceHeader h;
+  h.architecture = shape.architecture;
+  h.n_layer = shape.n_layer, h.n_head = shape.n_head, h.n_kv_head = shape.n_kv_head;
+  h.d_head = shape.d_head, h.d_model = shape.d_model;
+  h.rope = shape.rope;
+  h.settings = Settings("full");
+  h.prompt.assign(prompt.begin(), prompt.end());
+  return h;
 }
 
 struct Recorder::State {
@@ -123,9 +119,8 @@ struct Recorder::State {
         sets(s.n_kv_head),
         index(s.n_layer, -1),
         pool(threads) {
-    for (int32_t i = 0; i < header.n_stored(); ++i) index[stored_layer(i)] = i;
+    for (int32_t i = 0; i < header.n_stored(); ++i) index[header.stored_layer(i)] = i;
   }
-  int32_t stored_layer(int32_t i) const { return header.layers.empty() ? i : header.layers[i]; }
 
   KvType stored_type() const { return schema::stored_type(header.kv_type); }
 
@@ -142,15 +137,15 @@ struct Recorder::State {
     const auto n_prompt = static_cast<int32_t>(header.prompt.size());
     std::vector<std::byte> keys, values;
     for (int32_t i = 0; i < header.n_stored(); ++i) {
-      const LayerView& view = sequence.layer(stored_layer(i));
+      const LayerView& view = sequence.layer(header.stored_layer(i));
       for (int32_t g = 0; g < shape.n_kv_head; ++g) {
         keys.clear(), values.clear();
         view.keys(g, 0, n_prompt).append_to(keys, stored_type());
-        if (header.values) view.values(g, 0, n_prompt).append_to(values, stored_type());
+        if (header.has_values) view.values(g, 0, n_prompt).append_to(values, stored_type());
         writer.prompt_kv(i, g, keys, values);
       }
       writer.prompt_queries(i, view.prompt_queries(std::min(n_prompt, schema::kPromptQueries)));
-      if (header.row_sums) writer.prompt_row_sums(i, view.prompt_row_sums());
+      if (header.has_prompt_row_sums) writer.prompt_row_sums(i, view.prompt_row_sums());
     }
   }
 
@@ -182,9 +177,9 @@ struct Recorder::State {
   }
 
   void write(Job& next) {
-    next.record.logprob = prediction.log_probability(next.record.token);
+    next.record.logprob.assign(1, prediction.log_probability(next.record.token.front()));
     prediction.set(next.logits);
-    next.record.top = prediction.top();
+    prediction.store_top(next.record);
     writer.append(next.record);
     writer.commit();
   }
@@ -229,15 +224,16 @@ bool Recorder::needs_full_rows() const {
 
 void Recorder::begin(SequenceView& sequence, const StepView& step) {
   State& s = *state_;
-  if (s.header.n_column == 0) s.header.n_column = s.header.columns_for(s.header.expected_steps);
+  s.header.complete();
   s.analysis.emplace(s.header, s.pool);
   s.writer.begin(s.header);
   s.write_prompt(sequence);
   s.prediction.set(step.logits);
-  s.writer.start(s.prediction.top());
+  s.prediction.store_top(s.job.record);
+  s.writer.start(s.job.record);
   s.analysis->start(0, s.job.record);
   for (int32_t i = 0; i < s.header.n_stored(); ++i) {
-    const LayerView& view = sequence.layer(s.stored_layer(i));
+    const LayerView& view = sequence.layer(s.header.stored_layer(i));
     if (s.header.measure_every == 1) s.analyse(view, true);
     s.changes.next(view);
   }
@@ -253,12 +249,12 @@ void Recorder::layer_begin(int32_t t, int32_t layer, const Plan& plan) {
 void Recorder::attended(const LayerView& view) {
   State& s = *state_;
   if (s.index[view.layer()] < 0) return;
-  StepRecord& r = s.job.record;
+  StepData& r = s.job.record;
   const Plan& plan = s.plans[view.layer()];
   if (s.analysis->wants(view.step())) s.analyse(view, !plan.gated && plan.branch.attend.everything);
   for (int32_t g = 0; g < s.shape.n_kv_head; ++g) {
     view.keys(g, view.position(), 1).append_to(r.keys, s.stored_type());
-    if (s.header.values) view.values(g, view.position(), 1).append_to(r.values, s.stored_type());
+    if (s.header.has_values) view.values(g, view.position(), 1).append_to(r.values, s.stored_type());
   }
   const std::span<const float> query = view.queries(QueryStage::post_rope);
   r.queries.insert(r.queries.end(), query.begin(), query.end());
@@ -269,16 +265,18 @@ void Recorder::attended(const LayerView& view) {
 
 void Recorder::step_end(const StepView& step) {
   State& s = *state_;
-  StepRecord& r = s.job.record;
-  r.token = step.token;
-  r.ms = step.seconds * 1e3;
-  r.bytes_weights = step.bytes.weights, r.bytes_attend = step.bytes.attend, r.bytes_select = step.bytes.select;
+  StepData& r = s.job.record;
+  r.token.assign(1, step.token);
+  r.ms.assign(1, step.seconds * 1e3);
+  r.bytes_weights.assign(1, step.bytes.weights);
+  r.bytes_attend.assign(1, step.bytes.attend);
+  r.bytes_select.assign(1, step.bytes.select);
   for (size_t unit = 0; unit < step.heads.size(); ++unit) {
     const HeadLog& head = step.heads[unit];
     const auto layer = static_cast<int64_t>(unit) / s.shape.n_kv_head;
     if (s.index[layer] < 0) continue;
     const bool dense = std::find(s.dense.begin(), s.dense.end(), layer) != s.dense.end();
-    r.decision.push_back(head.full ? 1 : 0);
+    r.full.push_back(head.full ? 1 : 0);
     r.reason.push_back(static_cast<uint8_t>(reason_of(s.plans[layer], head.full, dense)));
     r.cos_last_full.push_back(head.cosine);
     r.positions.push_back(head.positions);

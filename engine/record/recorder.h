@@ -17,7 +17,7 @@ TraceHeader header_for(const ModelShape& shape, std::span<const int32_t> prompt)
 class Recorder final : public Observer {
  public:
   /// header.prompt must be the prompt that was prefilled; it and the calibration may be set until begin(). With
-  /// header.row_sums the sequence must hold them (PrefillOptions::needs).
+  /// header.has_prompt_row_sums the sequence must hold them (PrefillOptions::needs).
   Recorder(TraceWriter& writer, TraceHeader header, const ModelShape& shape, ThreadPool& pool);
   ~Recorder() override;
   TraceHeader& header();

@@ -31,7 +31,7 @@ class Verify : public TinyEngine<NoLog> {
     TraceHeader header = header_for(model_.shape(), prompt_);
     header.kv_type = backend_.kv;
     header.settings = recorded;
-    header.row_sums = true;
+    header.has_prompt_row_sums = true;
     header.vocab.resize(static_cast<size_t>(model_.shape().n_vocab), "x");
     Recorder recorder(writer, header, model_.shape(), pool_);
     Observer* observers[] = {&recorder};

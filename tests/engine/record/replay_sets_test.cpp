@@ -69,7 +69,7 @@ class Bench {
     header.kv_type = backend_.kv;
     header.settings = settings;
     header.shadow = shadow;
-    header.row_sums = true;
+    header.has_prompt_row_sums = true;
     header.vocab.resize(shape.n_vocab, "x");
     Recorder recorder(writer, header, shape, pool_);
     SetKeeper keeper(shape);

@@ -34,7 +34,7 @@ TEST(PromptRowSums, AreTheSumsOfEveryPromptQuerysRowHoweverThePromptIsCut) {
     TraceWriter writer(folder / "trace.h5", false);
     TraceHeader header = header_for(shape, prompt);
     header.model = "tiny";
-    header.row_sums = true;
+    header.has_prompt_row_sums = true;
     header.vocab.resize(shape.n_vocab, "x");
     Recorder recorder(writer, header, shape, pool);
     QueryKeeper keeper(shape);
