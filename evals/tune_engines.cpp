@@ -31,10 +31,8 @@ TuneEngines::TuneEngines(TracedModel model, const std::vector<std::shared_ptr<Tr
       benches_(traces.size()),
       device_(open_device(model_, traces.front()->info(), pool)) {}
 
-Measured TuneEngines::measure(const Settings& settings, size_t trace) {
-  Bench& bench = bench_of(trace);
-  const SettingMeter::Found found = bench.meter.measure(settings, progress_, cancel_);
-  return {.kl = found.score.kl, .agreement = found.score.agreement, .ms_per_token = found.ms_per_token};
+Score TuneEngines::measure(const Settings& settings, size_t trace) {
+  return bench_of(trace).meter.measure(settings, progress_, cancel_);
 }
 
 TuneEngines::Bench::Bench(const std::shared_ptr<TracedDevice>& device, const TracedModel& of, TraceReader& trace,

@@ -15,6 +15,7 @@
 #include "cli/options/memory_option.h"
 #include "cli/options/policy_options.h"
 #include "cli/reports/analyse.h"
+#include "policies/shared_parameters.h"
 #include "policies/value_text.h"
 #include "report/chart_file.h"
 #include "report/json.h"
@@ -58,7 +59,7 @@ std::set<Analysis> parse_what(const std::string& text) {
 /// K is an eighth of the prompt unless somebody says otherwise, of one shorter than that its one position.
 Settings settings_of(const Options& options, int32_t n_prompt) {
   Settings settings = options.policy.settings();
-  if (!find_parameter("K")->taken_by(settings.policy())) {
+  if (!settings.takes("K")) {
     fail_usage({.where = "--policy",
                 .expected = "one that has a budget",
                 .got = settings.policy(),
@@ -73,8 +74,8 @@ Settings settings_of(const Options& options, int32_t n_prompt) {
 
 std::vector<int32_t> budgets_of(const std::string& text, int32_t n_prompt) {
   std::vector<int32_t> out;
-  for (const Value& value : parse_each("K", "budgets", text)) {
-    Settings settings("recycled");
+  for (const Value& value : parse_each(kBudget, "budgets", text)) {
+    Settings settings{kDefaultPolicy};
     settings.set("K", value);
     out.push_back(static_cast<int32_t>(settings.count("K", 0, n_prompt)));
   }
@@ -93,7 +94,7 @@ AnalysisRequest request_of(const Options& options, const TraceInfo& info) {
                          .rho = options.rho,
                          .gate_set = options.stale_alone ? OldSet::stale : OldSet::attended,
                          .lost = {.above = options.above}};
-  for (const Value& value : parse_each("threshold", "thresholds", options.thresholds))
+  for (const Value& value : parse_each(kThreshold, "thresholds", options.thresholds))
     out.thresholds.push_back(std::get<double>(value));
   return out;
 }
@@ -140,7 +141,7 @@ nlohmann::json to_json(const AnalysisReport& report, const std::vector<Table>& t
 
 void warn(const TraceInfo& info) {
   if (!info.warning.empty()) print_note("reattend: {}: {}\n", info.path.string(), info.warning);
-  if (info.settings.policy() == "full" || info.shadow) return;
+  if (info.settings.is_full() || info.shadow) return;
   print_note(
       "reattend: {}: recorded under {}, whose errors are in its queries and keys; a full-attention trace says "
       "more\n",
@@ -170,6 +171,7 @@ void run(const Options& options, const Globals& globals) {
       analyse(replayer, recorded, request, pool, make_progress(globals.progress), globals.cancel);
   const AnalysisReport report = {.info = replayer.info(),
                                  .result = result,
+                                 .recorded = recorded,
                                  .texts = trace->token_texts(),
                                  .n_token = static_cast<size_t>(options.top)};
 
@@ -193,7 +195,7 @@ void run(const Options& options, const Globals& globals) {
 }
 
 void add_options(CLI::App* command, const std::shared_ptr<Options>& options) {
-  options->policy.initial = "recycled", options->what = "all";
+  options->policy.initial = kDefaultPolicy, options->what = "all";
   command->add_option("trace", options->trace, "Trace, best of a full-attention run")->type_name("TRACE");
   command->add_option("--what", options->what, fmt::format("Some of {}", fmt::join(kAnalyses, ",")))
       ->type_name("LIST")

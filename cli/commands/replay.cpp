@@ -50,7 +50,7 @@ void replay(const ReplayOptions& options, const Globals& globals) {
 }
 
 void add_options(CLI::App* command, const std::shared_ptr<ReplayOptions>& options) {
-  options->policy.initial = "recycled";
+  options->policy.initial = kDefaultPolicy;
   command->add_option("trace", options->trace, "Trace to replay")->required()->type_name("TRACE");
   options->policy.add_to(*command);
   command->add_option("--layers", options->layers, "Only these, such as 0,3,10-12 (no time is predicted then)")

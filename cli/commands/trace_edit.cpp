@@ -1,4 +1,4 @@
-// `reattend trace slice`, `merge` and `export`: copies of parts, and a trace's numbers for other programs.
+// `reattend trace slice`, `merge` and `export`: parts of traces, joined ones, and their numbers for other programs.
 
 #include <filesystem>
 #include <memory>
@@ -14,9 +14,9 @@
 #include "cli/command.h"
 #include "cli/options/lists.h"
 #include "cli/options/step_range.h"
+#include "cli/reports/trace_tables.h"
 #include "report/json.h"
 #include "traces/export/perfetto.h"
-#include "traces/export/trace_tables.h"
 #include "traces/write/edit.h"
 
 namespace reattend::cli {
@@ -52,7 +52,7 @@ void slice(const Options& o, const Globals& globals) {
   const int32_t n_step =
       slice_trace(o.file, o.out, what, o.force, pool, make_progress(globals.progress), globals.cancel);
   const TraceInfo info = TraceReader::open(o.out)->info();
-  if (what.first_step > 1 && info.settings.policy() != "full" && !info.shadow) {
+  if (what.first_step > 1 && !info.settings.is_full() && !info.shadow) {
     print_note("reattend: {}: a replay of {} begins with a full step here, which the run did not\n", o.out,
                info.settings.policy());
   }
@@ -85,17 +85,17 @@ void export_trace(const Options& o, const Globals& globals) {
   for (const auto& file : files) refuse_to_replace_by_text(file, o.force);
   const auto trace = TraceReader::open(o.file);
   if (!trace->info().warning.empty()) print_note("reattend: {}: {}\n", o.file, trace->info().warning);
-  const TraceTables tables = tables_of(*trace);
-  globals.cancel.check();
-  if (csv) {
-    write_text_file(files[0], steps_to_csv(tables), o.force);
-    write_text_file(files[1], heads_to_csv(tables), o.force);
-  } else if (json) {
-    write_text_file(o.out, json_text(to_json(tables, trace->info()), 1) + "\n", o.force);
+  if (csv || json) {
+    const StepData data = trace->steps();
+    const Table steps = steps_table(*trace, data), heads = heads_table(trace->info(), data);
+    globals.cancel.check();
+    const auto write = [&](const std::string& path, const std::string& text) { write_text_file(path, text, o.force); };
+    if (json) write(o.out, json_text(json_of(steps, heads, trace->info()), 1) + "\n");
+    if (csv) write(files[0], csv_of(steps)), write(files[1], csv_of(heads));
   } else {
     WholeFile file(o.out, o.force);
     write_perfetto(
-        *trace, tables, [&](std::string_view text) { file.write(text); }, globals.cancel);
+        *trace, [&](std::string_view text) { file.write(text); }, globals.cancel);
     file.publish();
   }
   report(files, -1, globals);

@@ -10,7 +10,6 @@
 
 #include "base/error.h"
 #include "cli/options/lists.h"
-#include "traces/schema.h"
 
 namespace reattend::cli {
 namespace {
@@ -67,8 +66,7 @@ StoredParts StorageOptions::parts(int32_t n_layer) const {
   out.maps = static_cast<Maps>(found - kMapsNames.begin());
   const bool takes_number = out.maps == Maps::top || out.maps == Maps::binned;
   if (!takes_number && map->number > 0) refuse("--maps", kMaps, maps);
-  if (out.maps == Maps::top && map->number > 0) out.n_map = map->number;
-  if (out.maps == Maps::binned && map->number > 0) out.map_bin = map->number;
+  if (map->number > 0) (out.maps == Maps::top ? out.n_map : out.map_bin) = map->number;
 
   constexpr int32_t kSampled = 16;
   constexpr char kMeasure[] = "full, sampled:N or none";

@@ -5,6 +5,9 @@
 
 #include <fmt/format.h>
 
+#include "cli/reports/trace_tables.h"
+#include "policies/settings_enums.h"
+
 namespace reattend::cli {
 namespace {
 
@@ -66,7 +69,7 @@ Table cosine_table(const AnalysisResult& result) {
   for_layers(result.cosine, AllLayers::first, [&](std::span<const LayerCosine> layers, const Cell& label) {
     for (size_t stage = 0; stage < kStages.size(); ++stage) {
       for (size_t r = 0; r <= result.request.strides.size(); ++r) {
-        append(out.rows.emplace_back(std::vector<Cell>{label, std::string(kStageNames[stage]),
+        append(out.rows.emplace_back(std::vector<Cell>{label, std::string(kQueryStageNames[stage]),
                                                        std::string(r == 0 ? "previous" : "refresh"),
                                                        number(r == 0 ? 1 : result.request.strides[r - 1])}),
                cosine_spread(layers, stage, r));
@@ -96,7 +99,7 @@ std::vector<Table> gate_tables(const AnalysisReport& report) {
       const bool all = std::holds_alternative<std::string>(label);
       for (size_t stage = 0; stage < kStages.size(); ++stage) {
         const std::vector<Cell> head = {label, all ? lag.label : number(layers[0].lag),
-                                        std::string(kStageNames[stage])};
+                                        std::string(kQueryStageNames[stage])};
         const auto add = [&](Table& to, const std::vector<Cell>& cells) {
           to.rows.push_back(head);
           to.rows.back().insert(to.rows.back().end(), cells.begin(), cells.end());
@@ -128,7 +131,7 @@ Table stride_table(const AnalysisResult& result) {
       .columns = {
           {"layer"}, {"queries"}, {"threshold"}, {"decisions"}, {"full"}, {"stride"}, {"recovered"}, {"normalised"}}};
   const auto add = [&](const Cell& label, const GatedRun& run) {
-    out.rows.push_back({label, std::string(kStageNames[run.stage]), run.threshold, run.refreshes.n,
+    out.rows.push_back({label, std::string(kQueryStageNames[run.stage]), run.threshold, run.refreshes.n,
                         run.refreshes.n_full, run.refreshes.stride(), run.recovered, run.normalised});
   };
   Refreshes recorded;
@@ -305,6 +308,9 @@ std::vector<Table> stored_tables(const AnalysisReport& report) {
         break;
       case Analysis::sensitivity:
         add({sensitivity_table(report.result)});
+        break;
+      case Analysis::recorded:
+        add({layers_table(report.info, report.recorded, report.result.request.layers)});
         break;
     }
   }

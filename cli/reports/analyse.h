@@ -13,6 +13,7 @@ namespace reattend::cli {
 struct AnalysisReport {
   const TraceInfo& info;
   const AnalysisResult& result;
+  const StepData& recorded;        ///< all steps of the trace
   std::vector<std::string> texts;  ///< of the tokens at positions 0..L + T
   size_t n_token = 20;             ///< lost tokens that are listed
 };
@@ -68,7 +69,6 @@ void for_layers(const std::vector<T>& layers, AllLayers all, const Fill& fill) {
   if (all == AllLayers::last && layers.size() > 1) fill(std::span<const T>(layers), all_of());
 }
 
-inline constexpr std::array<const char*, 2> kStageNames = {"pre_rope", "post_rope"};
 inline constexpr std::array<const char*, 2> kStageTitles = {"before RoPE", "after RoPE"};
 
 /// Layers' replays under one threshold, added up.

@@ -30,8 +30,8 @@ double peer_rate(const BenchRow& row) {
 double scoring_ratio(const ModelBench& found) {
   double full = kNone, scoring = kNone;
   for (const PolicyCost& each : found.policies) {
-    if (each.settings.policy() == "full") full = each.full.ms;
-    if (each.settings.policy() == "recycled" && each.settings.count_or_never("S", 0) == 1) scoring = each.full.ms;
+    if (each.settings.is_full()) full = each.full.ms;
+    if (each.settings == found.scoring) scoring = each.full.ms;
   }
   return scoring / full;
 }

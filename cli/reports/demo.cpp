@@ -10,7 +10,7 @@
 namespace reattend::cli {
 namespace {
 
-const Measured& measured(const DemoReport& report) {
+const Score& measured(const DemoReport& report) {
   return *report.tuned.best().measured;
 }
 

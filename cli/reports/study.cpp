@@ -24,7 +24,7 @@ size_t n_measured(const StudyPrompt& prompt) {
 
 /// |predicted - measured| over all measured points that have both; and how far the largest is.
 struct Gap {
-  double mean = StudyMeasured::kNone, most = StudyMeasured::kNone;
+  double mean = Score::kNone, most = Score::kNone;
   int64_t n = 0;
 };
 template <class Difference>
@@ -42,7 +42,7 @@ Gap gap_of(const StudyPrompt& prompt, Difference difference) {
 }
 
 Gap mass_gap(const StudyPrompt& prompt) {
-  return gap_of(prompt, [](const StudyPoint& p, const StudyMeasured& m) { return p.recovered - m.recovered; });
+  return gap_of(prompt, [](const StudyPoint& p, const Score& m) { return p.recovered - m.recovered; });
 }
 
 TimeResidual residual(const StudyPrompt* prompt, TimesFrom from) {

@@ -26,8 +26,8 @@ TraceHeader header_of(const Model& model, const Tokenizer& tokenizer, std::span<
   header.kv_type = backend.kv;
   header.settings = options.settings;
   header.shadow = options.shadow;
-  header.values = options.values;
-  header.row_sums = options.row_sums;
+  header.has_values = options.values;
+  header.has_prompt_row_sums = options.row_sums;
   header.expected_steps = options.last_step - options.first_step + 1;
   header.maps = options.stored.maps, header.n_map = options.stored.n_map, header.map_bin = options.stored.map_bin;
   header.measure_every = options.stored.measure_every, header.layers = options.stored.layers;

@@ -70,8 +70,8 @@ std::vector<Settings> settings_of_all_kinds() {
   std::vector<Settings> all;
   for (const PolicyInfo& policy : policy_registry()) {
     Settings settings{std::string(policy.name)};
-    if (find_parameter("K")->taken_by(settings.policy())) settings.set("K", int64_t{12});
-    if (find_parameter("window")->taken_by(settings.policy())) settings.set("window", int64_t{8});
+    if (settings.takes("K")) settings.set("K", int64_t{12});
+    if (settings.takes("window")) settings.set("window", int64_t{8});
     all.push_back(settings);
   }
   const auto recycled = [&](std::vector<std::pair<std::string, Value>> values) {
