@@ -128,7 +128,7 @@ void check(const ModelBenchOptions& options, const ModelShape& shape) {
 }
 
 /// Every step is full, scores and selects.
-Settings scoring_policy(const BenchOptions& options) {
+Settings scoring_policy(const ModelBenchOptions& options) {
   Settings settings("recycled");
   settings.set("K", options.budget), settings.set("S", int64_t{1});
   return settings;

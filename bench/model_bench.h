@@ -50,7 +50,8 @@ struct ModelBench {
   std::vector<KernelTime> kernels;
   int64_t cost_depth = 0;  ///< of policies
   std::vector<PolicyCost> policies;
-  bool stopped = false;  ///< interrupted: what stands here is finished
+  Settings scoring = Settings();  ///< the one of them whose every step is full, scores and selects
+  bool stopped = false;           ///< interrupted: what stands here is finished
 };
 
 /// What was finished, with `stopped` set, where it was interrupted. Throws Error (usage) for depths that do not fit.

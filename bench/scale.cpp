@@ -136,7 +136,7 @@ class Scale {
 
 double ScaleBench::full_ms(const ScalePoint& point) const {
   for (const ScalePoint& each : points) {
-    if (each.context == point.context && each.settings.policy() == "full") return each.ms;
+    if (each.context == point.context && each.settings.is_full()) return each.ms;
   }
   return std::numeric_limits<double>::quiet_NaN();
 }

@@ -1,7 +1,6 @@
 // `reattend trace`: what lies in a trace, whether it is sound, and copies of it or of parts.
 #include <fmt/format.h>
 
-#include <cmath>
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -59,26 +58,43 @@ nlohmann::ordered_json datasets_of(const TraceReader& trace) {
   return out;
 }
 
-/// What was measured, as means over steps, layers and KV heads; null where nothing was.
-nlohmann::ordered_json means_of(const TraceInfo& info, const StepData& steps) {
-  nlohmann::ordered_json out = nlohmann::ordered_json::object();
-  for (const Measure& each : measures_of(info)) {
-    const double mean = mean_of(each, info, steps, {.last_step = info.n_step});
-    out[each.key] = std::isfinite(mean) ? nlohmann::ordered_json(mean) : nullptr;
+Table datasets_table(const nlohmann::ordered_json& datasets) {
+  Table out = {.columns = {{.key = "name", .title = "dataset", .left = true},
+                           {.key = "type", .left = true},
+                           {.key = "axes", .left = true},
+                           {.key = "unit", .left = true},
+                           {.key = "range", .left = true},
+                           {.key = "description", .title = "what it holds", .left = true}}};
+  for (const auto& row : datasets) {
+    std::vector<Cell>& cells = out.rows.emplace_back();
+    for (const Column& column : out.columns) {
+      const std::string text = row[column.key].get<std::string>();
+      cells.emplace_back(column.key == "axes" ? fmt::format("[{}]", text) : text);
+    }
   }
   return out;
 }
 
-/// The same of what has layers, in a line: "positions 45.1, recovered mass 0.931, ...".
-std::string means_text(const TraceInfo& info, const StepData& steps) {
-  std::string text;
+/// What was measured, as means over steps, layers and KV heads; null where nothing was.
+nlohmann::ordered_json means_of(const TraceInfo& info, const StepData& steps) {
+  nlohmann::ordered_json out = nlohmann::ordered_json::object();
   for (const Measure& each : measures_of(info)) {
-    const double mean = mean_of(each, info, steps, {.last_step = info.n_step});
-    if (!each.by_layer() || !std::isfinite(mean)) continue;
-    text += fmt::format("{}{} {:.4g}", text.empty() ? "" : ", ", each.title, mean);
-    if (each.row->unit == "nat") text += " nats";
+    out[each.key] = json_number(mean_of(each, info, steps, {.last_step = info.n_step}));
   }
-  return text.empty() ? "nothing was measured" : text;
+  return out;
+}
+
+/// The same of what has layers, and was measured.
+Table means_table(const TraceInfo& info, const nlohmann::ordered_json& means) {
+  Table out = {.columns = {{.key = "measure", .left = true},
+                           {.key = "mean", .digits = 4, .notation = Notation::significant},
+                           {.key = "unit", .left = true}}};
+  for (const Measure& each : measures_of(info)) {
+    const nlohmann::ordered_json& mean = means[each.key];
+    if (!each.by_layer() || mean.is_null()) continue;
+    out.rows.push_back({each.title, mean.get<double>(), std::string(each.row->unit)});
+  }
+  return out;
 }
 
 void show(const std::string& file, const Globals& globals) {
@@ -88,28 +104,6 @@ void show(const std::string& file, const Globals& globals) {
   const nlohmann::ordered_json datasets = datasets_of(*trace), means = means_of(info, steps);
   const double full = info.n_step > 0 ? means["full"].get<double>() : 0;
   const double ms = median(steps.ms);
-<<<<<<< HEAD
-  const schema::Sizes sizes = sizes_of(info);
-  nlohmann::ordered_json datasets = nlohmann::ordered_json::array();
-  for (const auto& row : schema::kDatasets) {
-    if (!trace->has(row)) continue;
-    std::vector<hdf5::Extent> shape;
-    std::string axes;
-    for (int i = 0; i < row.rank(); ++i) {
-      const schema::Dim dim = row.shape[static_cast<size_t>(i)];
-      shape.push_back(sizes.of(dim));
-      axes += (i == 0 ? "" : ", ") + std::string(schema::symbol(dim));
-    }
-    if (row.shape[0] == schema::Dim::text_bytes) shape.clear();
-    datasets.push_back({{"name", fmt::format("{}/{}", row.group, row.name)},
-                        {"type", hdf5::name_of(schema::element_of(row.type, info.kv_type))},
-                        {"axes", axes},
-                        {"shape", shape},
-                        {"unit", row.unit},
-                        {"description", row.description}});
-  }
-=======
->>>>>>> house
   const auto bytes = static_cast<double>(std::filesystem::file_size(info.path));
   if (globals.json) {
     const nlohmann::ordered_json json = {{"trace", info.path.string()},
@@ -129,7 +123,6 @@ void show(const std::string& file, const Globals& globals) {
     print_out("{}\n", json_text(json));
     return;
   }
-<<<<<<< HEAD
   Table facts = {.columns = {{.key = {}, .left = true}, {.key = {}, .left = true}}};
   const auto add = [&](const char* name, const std::string& value) {
     facts.rows.push_back({std::string(name), value});
@@ -143,35 +136,10 @@ void show(const std::string& file, const Globals& globals) {
                   info.n_skipped > 0 ? fmt::format(" (the last {} decoded before)", info.n_skipped) : "", info.n_step));
   add("stored", stored_text(info));
   add("steps", fmt::format("{:.2f} ms (median), {:.1f} % full", ms, 100 * full));
-  Table table = {.columns = {{.key = "dataset", .left = true},
-                             {.key = "type", .left = true},
-                             {.key = "axes", .left = true},
-                             {.key = "unit", .left = true},
-                             {.key = "description", .title = "what it holds", .left = true}}};
-  for (const auto& row : datasets) {
-    table.rows.push_back({row["name"].get<std::string>(), row["type"].get<std::string>(),
-                          fmt::format("[{}]", row["axes"].get<std::string>()), row["unit"].get<std::string>(),
-                          row["description"].get<std::string>()});
-=======
-  print_out("{}\n",
-             to_line({.where = info.path.string(), .got = fmt::format("{:.1f} MB, {}", bytes / 1e6, state_of(info))}));
-  if (!info.warning.empty()) print_out("warning    {}\n", to_line({.where = info.warning}));
-  print_out("policy     {}{}\n", info.settings.summary(),
-             info.shadow ? " (observing, output is full attention's)" : "");
-  print_out("tokens     {} of the prompt{}, {} decoded\n", info.n_prompt,
-             info.n_skipped > 0 ? fmt::format(" (the last {} decoded before)", info.n_skipped) : "", info.n_step);
-  print_out("stored     {}\n", stored_text(info));
-  print_out("steps      {:.2f} ms (median), {:.1f} % full\n", ms, 100 * full);
-  print_out("means      {}\n\n", means_text(info, steps));
-  for (const auto& row : datasets) {
-    print_out("{:<22} {:<8} [{}]\n", row["name"].get<std::string>(), row["type"].get<std::string>(),
-               row["axes"].get<std::string>());
-    const std::string range = row["range"].get<std::string>();
-    print_out("    {} ({}{}{})\n", row["description"].get<std::string>(), row["unit"].get<std::string>(),
-               range.empty() ? "" : ", ", range);
->>>>>>> house
-  }
-  print_out("{}\n{}", to_text(facts), to_text(table));
+  const Table shown_means = means_table(info, means);
+  print_out("{}\n{}\n{}", to_text(facts),
+            shown_means.rows.empty() ? "nothing was measured\n" : to_text(shown_means),
+            to_text(datasets_table(datasets)));
 }
 
 void check(const std::string& file, int32_t n_row, const Globals& globals) {

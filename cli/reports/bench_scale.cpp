@@ -109,7 +109,7 @@ Chart to_chart(const ScaleBench& found) {
     const auto add = [x](Series& to, double y) { to.x.push_back(x), to.y.push_back(y); };
     add(of(measured, name, false, true), point.ms);
     add(of(predicted, name, true, false), point.predicted_ms(stream));
-    if (point.settings.policy() != "full") add(of(speed_up, name, true, true), found.full_ms(point) / point.ms);
+    if (!point.settings.is_full()) add(of(speed_up, name, true, true), found.full_ms(point) / point.ms);
   }
   for (std::vector<Series>* each : {&measured, &predicted}) {
     time.series.insert(time.series.end(), each->begin(), each->end());

@@ -155,7 +155,7 @@ nlohmann::json by_position(const CompareReport& report, const TeacherForced& run
   const TeacherForced& full = report.compared.policies.front().run;
   nlohmann::json out = nlohmann::json::array();
   for (const Bucket& bucket : buckets_of(report)) {
-    const ScoreSummary score = summarize(bucket.of(run));
+    const Score score = summarize(bucket.of(run));
     out.push_back({{"from", bucket.from},
                    {"to", bucket.to},
                    {"kl", score.kl},

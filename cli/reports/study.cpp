@@ -66,7 +66,7 @@ Table prompts_table(const Prompts& prompts) {
                   {.key = {}, .title = "mean", .digits = 1, .group = trace, .scale = 100, .unit = " %"},
                   {.key = {}, .title = "most", .digits = 0, .group = trace, .scale = 100, .unit = " %", .sign = true}}};
   for (const StudyPrompt* prompt : prompts) {
-    double least = StudyMeasured::kNone, most = least;
+    double least = Score::kNone, most = least;
     for (const StudyPoint& point : prompt->points) {
       if (point.measured) least = std::fmin(least, point.measured->kl), most = std::fmax(most, point.measured->kl);
     }
@@ -149,7 +149,7 @@ Table settings_table(const Prompts& prompts, size_t estimate) {
   for (const StudyPrompt* prompt : prompts) {
     for (const StudyPoint& point : prompt->points) {
       if (!point.measured) continue;
-      const StudyMeasured& m = *point.measured;
+      const Score& m = *point.measured;
       out.rows.push_back({prompt->name, point.settings.summary(), point.estimates[estimate], 1 - point.recovered,
                           m.recovered, m.kl, m.agreement, point.read, time(point.here_ms), time(point.predicted_ms),
                           time(m.ms)});

@@ -5,8 +5,7 @@
 #include <cmath>
 #include <limits>
 
-#include <nlohmann/json.hpp>
-
+#include "report/json.h"
 #include "traces/step_means.h"
 
 namespace reattend::cli {
@@ -102,7 +101,7 @@ std::string csv_of(Table table) {
     for (Cell& cell : row) {
       auto* const text = std::get_if<std::string>(&cell);
       if (text == nullptr) continue;
-      const std::string quoted = nlohmann::json(*text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+      const std::string quoted = json_text(nlohmann::json(*text));
       *text = quoted.substr(1, quoted.size() - 2);
     }
   }

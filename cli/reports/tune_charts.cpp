@@ -49,11 +49,6 @@ bool is_swept(const TunePoint& point, const TuneResult& tuned, bool gated) {
          schedule.gate(0).has_value() == gated;
 }
 
-/// What tells settings apart beside budget, stride and threshold: " window=16".
-std::string rest_of(const Settings& settings) {
-  return settings.summary({"S", "K", "schedule", "threshold"}).substr(settings.policy().size());
-}
-
 /// Whether the sweep has settings that differ in that.
 bool rest_differs(const TuneResult& tuned) {
   std::set<std::string> rests;
@@ -149,7 +144,7 @@ Chart front_chart(const TuneResult& tuned) {
     least = std::min(least, y);
     if (best_so_far) add(front, point.cost, y);
     const bool named = (best_so_far || is_chosen) && point.schedule == 0;
-    add(point.schedule > 0 ? by_layer : uniform, point.cost, y, named ? short_name(point) : "");
+    add(point.schedule > 0 ? by_layer : uniform, point.cost, y, named ? short_name(point, tuned) : "");
     if (is_chosen) add(chosen, point.cost, y, point.schedule > 0 ? fmt::format("chosen, #{}", point.schedule) : "");
     if (!point.measured || !damage.is_kl || !tuned.calibrated) continue;
     // Another machine's predicted times and this one's measured ones have no axis in common.
@@ -190,7 +185,7 @@ Chart sweep_chart(const TuneResult& tuned, bool gated) {
     const double s = strides ? stride_of(settings) : 0;
     if (strides && (s == 0 || (gated && s != stride))) continue;
     const double step = gated ? *LayerSchedule(settings).gate(0) : s, budget = budget_of(settings, tuned);
-    const std::string rest = named ? rest_of(settings) : "";
+    const std::string others = named ? rest_of(settings) : "", rest = others.empty() ? "" : " " + others;
     const std::string name = gated     ? fmt::format("threshold {}", to_text(step))
                              : strides ? fmt::format("S = {}", to_text(settings.get("S")))
                                        : settings.policy();

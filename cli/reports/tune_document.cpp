@@ -9,6 +9,8 @@
 
 #include "base/subprocess.h"
 #include "cli/reports/tune_tables.h"
+#include "policies/layer_schedule.h"
+#include "policies/policy.h"
 #include "policies/value_text.h"
 #include "report/words.h"
 #include "tune/points.h"
@@ -57,7 +59,7 @@ class Writer {
       text.push_back({name, Style::code});
       std::string words =
           fmt::format(": {} of prompt, {}", plural(info.n_prompt, "token"), plural(info.n_step, "decode step"));
-      words += info.settings.policy() == "full" ? ", full attention" : ", recorded under " + info.settings.summary();
+      words += info.settings.is_full() ? ", full attention" : ", recorded under " + info.settings.summary();
       if (const std::string when = info.attribute("created_utc"); !when.empty()) words += ", recorded " + when;
       text.push_back({words});
       if (held_out) text.insert(text.end(), {{"; "}, {"held out, no part in the choice", Style::strong}});
@@ -82,13 +84,23 @@ class Writer {
                : fmt::format("{} of the prompt's {}", thousands(least), thousands(tuned_.traces.front().info.n_prompt));
   }
 
+  /// In the registry's words: what is said of recycled attention in more detail below.
+  std::string policy_in_words(const Settings& settings) const {
+    const PolicyInfo& info = settings.info();
+    std::string text = &info == tuned_.policy ? "" : "A policy that was tried beside the sweep. ";
+    text += fmt::format("It keeps: {}. It reads: {}.", info.keeps, info.reads);
+    if (!settings.takes("K") || settings.is_auto("K")) return text;
+    const Value& budget = settings.get("K");
+    return text + (list_size(budget) ? fmt::format(" K is {}, each layer's in the table below.", ends_text(budget))
+                                     : fmt::format(" K is {} ({}).", to_text(budget), kept(settings)));
+  }
+
   std::string in_words(const Settings& settings) const {
-    if (settings.policy() == "full") return "Full attention: every step attends to everything.";
-    if (settings.policy() != "recycled") {
-      return "A policy that was tried beside the sweep.";
-    }
+    if (settings.is_full()) return "Full attention: every step attends to everything.";
+    if (!settings.takes("schedule")) return policy_in_words(settings);
     const Value &stride = settings.get("S"), &budget = settings.get("K");
-    if (list_size(stride) || list_size(budget)) {
+    const LayerSchedule schedule(settings);
+    if (schedule.by_layer()) {
       return fmt::format(
           "Every layer has a stride, a budget and a threshold of its own (S {}, K {}; the table below): it keeps the K "
           "positions that got most attention and attends to these and to every token since. At multiples of S it "
@@ -100,7 +112,8 @@ class Writer {
     std::string text = fmt::format("Every layer keeps the K = {} positions that got most attention ({}). ",
                                    to_text(budget), kept(settings));
     if (std::holds_alternative<std::monostate>(stride)) return text + "They are never chosen anew.";
-    if (settings.choice("schedule") == "fixed") {
+    const std::optional<double> gate = schedule.gate(0);
+    if (!gate) {
       return text +
              fmt::format("At steps that are multiples of S = {} it attends to everything and chooses them anew. ",
                          to_text(stride)) +
@@ -111,7 +124,7 @@ class Writer {
                "At steps that are multiples of S = {} it compares its query with that of its last full step; where the "
                "cosine is "
                "not above {}, it attends to everything and chooses anew. ",
-               to_text(stride), to_text(settings.get("threshold"))) +
+               to_text(stride), to_text(*gate)) +
            between;
   }
 
@@ -126,10 +139,10 @@ class Writer {
                     printed(best_.cost, 2), unit(), printed(tuned_.full_cost, 2), printed(best_.speed_up, 2), on);
     if (best_.measured) {
       speed += " Measured: ";
-      if (!tuned_.other_machine) speed += fmt::format("{} ms{}", printed(best_.measured->ms_per_token, 2), on);
+      if (!tuned_.other_machine) speed += fmt::format("{} ms{}", printed(best_.measured->ms, 2), on);
       if (best_.measured->full_ms > 0) {
         speed += fmt::format(", full attention {} ({} times as fast)", printed(best_.measured->full_ms, 2),
-                             printed(best_.measured->full_ms / best_.measured->ms_per_token, 2));
+                             printed(best_.measured->full_ms / best_.measured->ms, 2));
       }
       speed += fmt::format("{}mean KL to full attention {}, the same next token at {} % of the steps{}.",
                            tuned_.other_machine ? "" : "; ", printed(best_.measured->kl, 4),
@@ -160,16 +173,15 @@ class Writer {
 
   void sweep() {
     std::vector<Figure> figures;
-    for (const char* const schedule : {"fixed", "query"}) {
-      Chart chart = sweep_chart(tuned_, schedule);
-      if (!chart.panels.empty()) figures.push_back({schedule, std::move(chart), ""});
+    for (const bool gated : {false, true}) {
+      Chart chart = sweep_chart(tuned_, gated);
+      if (!chart.panels.empty()) figures.push_back({gated ? "query" : "fixed", std::move(chart), ""});
     }
     if (figures.empty()) return;
     out_.head("What the sweep shows");
     out_.say(
         "Damage falls as more positions are kept, and as they are chosen anew more often; both cost time. Damage is "
-        "shown "
-        "of settings that were replayed on all layers, cost of all.");
+        "shown of settings that were replayed on all layers, cost of all.");
     for (Figure& figure : figures) out_.add(std::move(figure));
   }
 

@@ -7,6 +7,8 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "policies/layer_schedule.h"
+#include "policies/policy.h"
 #include "policies/value_text.h"
 #include "report/json.h"
 #include "report/words.h"
@@ -21,7 +23,7 @@ struct Predicted {
 };
 struct Found {
   Column column;
-  double Measured::*of;
+  double Score::*of;
 };
 
 const char* unit(const TuneResult& tuned) {
@@ -46,11 +48,11 @@ std::vector<Predicted> predicted_numbers(const std::string& cost) {
 
 std::vector<Found> measured_numbers() {
   const std::string group = "measured";
-  return {{{.key = "kl", .title = "KL", .digits = 4, .group = group, .strong = true}, &Measured::kl},
+  return {{{.key = "kl", .title = "KL", .digits = 4, .group = group, .strong = true}, &Score::kl},
           {{.key = "agreement", .title = "top-1, %", .digits = 1, .group = group, .scale = 100, .strong = true},
-           &Measured::agreement},
+           &Score::agreement},
           {{.key = "ms_per_token", .title = "ms/token", .digits = 2, .group = group, .strong = true},
-           &Measured::ms_per_token}};
+           &Score::ms}};
 }
 
 /// The columns of a setting's numbers, and their cells in the same order.
@@ -66,7 +68,7 @@ class Numbers {
       predicted_.push_back(std::move(each));
     }
     for (Found& each : measured_numbers()) {
-      if (each.of != &Measured::ms_per_token || !tuned.other_machine) found_.push_back(std::move(each));
+      if (each.of != &Score::ms || !tuned.other_machine) found_.push_back(std::move(each));
     }
   }
   void add_columns(Table& to) const {
@@ -89,7 +91,7 @@ class Numbers {
 
 std::string name_in(const TuneResult& tuned, size_t i, Names names) {
   const TunePoint& point = tuned.points[i];
-  if (names == Names::brief) return short_name(point);
+  if (names == Names::brief) return short_name(point, tuned);
   return name_of(point) + (i == tuned.chosen ? " (chosen)" : "");
 }
 
@@ -99,13 +101,26 @@ std::string over_traces_in_words(const TuneResult& tuned) {
 
 }  // namespace
 
-std::string short_name(const TunePoint& point) {
+std::string short_name(const TunePoint& point, const TuneResult& tuned) {
   const Settings& settings = point.settings;
-  if (settings.policy() != "recycled") return name_of(point);
-  std::string text = fmt::format("S={} K={}", ends_text(settings.get("S")), ends_text(settings.get("K")));
-  if (point.schedule > 0) return text + fmt::format(" by layer #{}", point.schedule);
-  if (settings.choice("schedule") == "query") text += " > " + ends_text(settings.get("threshold"));
-  return text;
+  if (&settings.info() != tuned.policy) return name_of(point);
+  std::string text;
+  const auto add = [&](const std::string& part) { text += (text.empty() || part.empty() ? "" : " ") + part; };
+  for (const char* const key : {"S", "K"}) {
+    if (settings.takes(key) && !settings.is_auto(key)) add(fmt::format("{}={}", key, ends_text(settings.get(key))));
+  }
+  if (point.schedule > 0) {
+    add(fmt::format("by layer #{}", point.schedule));
+  } else if (const std::optional<double> gate = LayerSchedule(settings).gate(0)) {
+    add("> " + to_text(*gate));
+  }
+  add(rest_of(settings));
+  return text.empty() ? name_of(point) : text;
+}
+
+std::string rest_of(const Settings& settings) {
+  const std::string rest = settings.summary({"S", "K", "schedule", "threshold"}).substr(settings.policy().size());
+  return rest.substr(std::min<size_t>(rest.size(), 1));
 }
 
 bool any_measured(const TuneResult& tuned) {
@@ -181,9 +196,9 @@ Table traces_table(const TuneResult& tuned) {
 
 Table choice_table(const TuneResult& tuned) {
   const TunePoint& best = tuned.best();
-  const std::optional<Measured>& m = best.measured;
+  const std::optional<Score>& m = best.measured;
   const TuneBounds& bounds = tuned.bounds;
-  const auto found = [&](double Measured::*of) { return m ? Cell((*m).*of) : Cell(); };
+  const auto found = [&](double Score::*of) { return m ? Cell((*m).*of) : Cell(); };
   const auto limit = [&](const char* sign, const std::optional<double>& x, double scale = 1) {
     return x ? Cell(fmt::format("{} {}", sign, *x * scale)) : Cell();
   };
@@ -213,11 +228,11 @@ Table choice_table(const TuneResult& tuned) {
                best.positions,
                best.effective_stride},
               {std::string("measured"),
-               found(&Measured::ms_per_token),
+               found(&Score::ms),
                beside_full ? Cell(m->full_ms) : Cell(),
-               beside_full ? Cell(m->full_ms / m->ms_per_token) : Cell(),
-               found(&Measured::kl),
-               found(&Measured::agreement),
+               beside_full ? Cell(m->full_ms / m->ms) : Cell(),
+               found(&Score::kl),
+               found(&Score::agreement),
                {},
                {},
                {},
@@ -238,17 +253,23 @@ Table choice_table(const TuneResult& tuned) {
 }
 
 Table schedule_table(const Settings& settings) {
+  const LayerSchedule schedule(settings);
+  const size_t n = schedule.n_layer();
+  const bool has_stride = settings.takes("S"), has_budget = settings.takes("K"), has_gate = settings.takes("threshold");
   Table out = {.name = "schedule",
                .title = "What each layer gets; neighbours that get the same share a row",
-               .columns = {{.key = "layers", .left = true}, {.key = "S"}, {.key = "K"}, {.key = "threshold"}}};
-  if (settings.policy() != "recycled") return out;
-  const Value &stride = settings.get("S"), &budget = settings.get("K");
-  const size_t n = list_size(budget) ? *list_size(budget) : list_size(stride).value_or(0);
+               .columns = {{.key = "layers", .left = true}}};
+  if (has_stride) out.columns.push_back({.key = "S"});
+  if (has_budget) out.columns.push_back({.key = "K"});
+  if (has_gate) out.columns.push_back({.key = "threshold"});
   const auto row_of = [&](size_t layer) {
     const auto l = static_cast<int>(layer);
-    const bool asks = settings.choice("schedule") == "query" && settings.real("threshold", l) <= 1;
-    return std::vector<Cell>{to_text(at_layer(stride, l)), to_text(at_layer(budget, l)),
-                             asks ? Cell(to_text(at_layer(settings.get("threshold"), l))) : Cell()};
+    std::vector<Cell> row;
+    if (has_stride) row.emplace_back(to_text(*schedule.stride(l)));
+    if (has_budget) row.emplace_back(to_text(*schedule.budget(l)));
+    const std::optional<double> gate = schedule.gate(l);
+    if (has_gate) row.push_back(gate ? Cell(to_text(*gate)) : Cell());
+    return row;
   };
   for (size_t first = 0; first < n;) {
     size_t end = first + 1;

@@ -10,7 +10,10 @@
 namespace reattend::cli {
 
 /// Short enough for a line of a table and for a place beside a point: "S=4 K=L/8 > 0.8", "S=4..64 K=L/8 by layer #2".
-std::string short_name(const TunePoint& point);
+/// Of a policy that was tried beside the sweep its name, too.
+std::string short_name(const TunePoint& point, const TuneResult& tuned);
+/// What tells settings apart beside stride, budget and threshold: "window=16".
+std::string rest_of(const Settings& settings);
 bool any_measured(const TuneResult& tuned);
 
 /// Settings that no other beats, those that were measured and the choice, the fastest first.

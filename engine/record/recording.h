@@ -15,10 +15,10 @@ namespace reattend {
 /// Which of a run's rows and layers its trace has.
 struct StoredParts {
   Maps maps = Maps::top;
-  int32_t n_map = schema::kMapPositions;  ///< positions of a row's map where maps are `top`
-  int32_t map_bin = schema::kMapBin;      ///< positions a bin where they are `binned`
-  int32_t measure_every = 1;              ///< rows over everything are computed at every so many steps; 0: at none
-  std::vector<int32_t> layers{};          ///< ascending; empty: all
+  int32_t n_map = TraceInfo::kUsualMap;    ///< positions of a row's map where maps are `top`
+  int32_t map_bin = TraceInfo::kUsualBin;  ///< positions a bin where they are `binned`
+  int32_t measure_every = 1;               ///< rows over everything are computed at every so many steps; 0: at none
+  std::vector<int32_t> layers{};           ///< ascending; empty: all
 };
 
 struct RecordingOptions {
