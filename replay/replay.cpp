@@ -30,9 +30,7 @@ int64_t Replayer::memory() const {
 }
 
 void Replayer::set_aside(int64_t bytes) {
-  ReplayState& state = *state_;
-  if (bytes >= state.all_memory) state.fail_memory("what is found out about all steps", bytes + bytes / 4);
-  state.memory = state.all_memory - bytes;
+  state_->set_aside(bytes);
 }
 
 std::vector<float> mean_over_groups(const std::vector<float>& values, int32_t group) {

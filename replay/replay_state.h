@@ -15,7 +15,7 @@ struct ReplayState {
   std::shared_ptr<ReplaySource> source;
   TraceInfo info;
   ThreadPool& pool;
-  int64_t all_memory, memory;  ///< what was given, and what of that the caller leaves to the replay
+  int64_t all_memory, memory;  ///< what was given, and what of that is left to the replay
   LayerCache cache;
 
   /// Throws Error for a trace of no shape at all.
@@ -24,6 +24,8 @@ struct ReplayState {
   RunShape shape() const {
     return {.n_layer = info.n_layer, .n_head = info.n_head, .n_kv_head = info.n_kv_head, .n_prompt = info.n_prompt};
   }
+  /// The caller holds so many bytes itself. Throws Error where nothing is left.
+  void set_aside(int64_t bytes);
   /// `needed`: bytes that would do.
   [[noreturn]] void fail_memory(const std::string& what, int64_t needed) const;
   /// Throws Error for layers that the trace does not have, or that are asked for twice.

@@ -8,9 +8,6 @@
 
 namespace reattend::hdf5 {
 
-/// HDF5's hsize_t, for headers that need not see the library.
-using Extent = unsigned long long;
-
 /// Element types of the format, all little-endian.
 enum class Element : uint8_t { u8, i32, i64, f16, f32, f64 };
 constexpr size_t bytes_of(Element e) {

@@ -2,19 +2,18 @@
 #pragma once
 #include <hdf5.h>
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <span>
 #include <string>
 #include <string_view>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "traces/element.h"
 
 namespace reattend::hdf5 {
-static_assert(std::is_same_v<hsize_t, Extent>);
 
 /// Keeps HDF5 from printing its error stack (the setting belongs to a thread), from loading plug-ins that a file names,
 /// and from flushing at exit what could not be written before. Cheap; every entry of reader and writer calls it first.
@@ -25,6 +24,12 @@ std::string innermost_error();
 
 /// Throws Error: "WHERE: expected EXPECTED, got <HDF5's innermost text>; REMEDY".
 [[noreturn]] void fail_here(const std::string& where, const std::string& expected, const std::string& remedy = "");
+
+/// Extents as HDF5 takes them.
+using Dims = std::array<hsize_t, 4>;
+constexpr Dims dims(const std::array<uint64_t, 4>& extents) {
+  return {extents[0], extents[1], extents[2], extents[3]};
+}
 
 /// An identifier with the function that closes it.
 class Handle {

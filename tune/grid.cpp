@@ -13,6 +13,7 @@
 #include "policies/policy.h"
 #include "policies/shared_parameters.h"
 #include "policies/value_text.h"
+#include "tune/tune.h"
 
 namespace reattend {
 namespace {

@@ -44,14 +44,26 @@ std::vector<LayerNumbers> layers_of(std::span<const PointNumbers> traces) {  // 
   return out;
 }
 
-std::optional<Measured> measured_of(std::span<const PointNumbers> traces) {  // [n_trace]
-  Measured out = {.kl = 0, .agreement = 1, .ms_per_token = 0};
+std::optional<Score> measured_of(std::span<const PointNumbers> traces) {  // [n_trace]
+  const auto n = static_cast<double>(traces.size());
   for (const PointNumbers& each : traces) {
     if (!each.measured) return {};
-    out.kl = std::max(out.kl, each.measured->kl);
-    out.agreement = std::min(out.agreement, each.measured->agreement);
-    out.ms_per_token += each.measured->ms_per_token / static_cast<double>(traces.size());
-    out.full_ms += each.measured->full_ms / static_cast<double>(traces.size());
+  }
+  const auto worse = [](double a, double b, bool higher) {
+    return std::isnan(a) || std::isnan(b) ? Score::kNone : higher ? std::max(a, b) : std::min(a, b);
+  };
+  Score out = *traces.front().measured;
+  for (const auto mean : {&Score::nll, &Score::positions, &Score::full, &Score::ms, &Score::full_ms}) {
+    out.*mean = 0;
+    for (const PointNumbers& each : traces) out.*mean += *each.measured.*mean / n;
+  }
+  for (const PointNumbers& each : traces) {
+    for (const auto field : {&Score::kl, &Score::kl_p95, &Score::kl_max}) {
+      out.*field = worse(out.*field, *each.measured.*field, true);
+    }
+    for (const auto field : {&Score::agreement, &Score::recovered, &Score::oracle}) {
+      out.*field = worse(out.*field, *each.measured.*field, false);
+    }
   }
   return out;
 }
@@ -111,9 +123,9 @@ double excess(const PointNumbers& numbers, const TuneResult& result) {
 
 double measured_excess(const PointNumbers& numbers, const TuneResult& result) {
   const TuneBounds& bounds = result.bounds;
-  const Measured& measured = *numbers.measured;
+  const Score& measured = *numbers.measured;
   return largest({measured.kl / bounds.max_kl, bounds.min_agreement ? *bounds.min_agreement / measured.agreement : 0,
-                  bounds.max_ms ? (result.other_machine ? numbers.cost : measured.ms_per_token) / *bounds.max_ms : 0});
+                  bounds.max_ms ? (result.other_machine ? numbers.cost : measured.ms) / *bounds.max_ms : 0});
 }
 
 bool passes(const TunePoint& point, const TuneResult& result) {
@@ -253,7 +265,7 @@ std::vector<std::string> validation_in_words(const TuneResult& result) {
 }
 
 std::string time_warning(const TuneResult& result) {
-  const std::optional<Measured>& measured = result.best().measured;
+  const std::optional<Score>& measured = result.best().measured;
   if (!result.calibrated || result.other_machine || !measured || !(measured->full_ms > 0)) return {};
   const double ratio = result.full_cost / measured->full_ms;
   if (ratio > 1 / 1.25 && ratio < 1.25) return {};

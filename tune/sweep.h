@@ -49,7 +49,7 @@ class Sweep {
   std::vector<std::vector<LayerReplay>> replay(size_t trace, Batch settings, const std::vector<int32_t>& layers,
                                                const std::function<void()>& step);
   int64_t result_bytes(size_t n_setting, size_t n_layer) const;
-  double cost(const TraceInfo& info, const StepWork& work) const;
+  double cost(const TraceInfo& info, const CountedWork& work) const;
   PointNumbers numbers_of(size_t trace, std::span<const LayerReplay> layers) const;  // [those evaluated]
 
   std::vector<Replayer*> replayers_;

@@ -11,6 +11,7 @@
 #include "tune/grid.h"
 #include "tune/prediction.h"
 #include "tune/schedule.h"
+#include "tune/score.h"
 
 namespace reattend {
 
@@ -27,16 +28,10 @@ inline constexpr double kMaxOutputError = 0.5, kMaxLostMass = 0.1;
 /// Throws Error (usage) naming the option of a bound that is not a number above 0.
 void check_bounds(const TuneBounds& bounds);
 
-/// What an engine found for one setting, teacher-forced on the recorded tokens.
-struct Measured {
-  double kl = 0;            ///< mean KL(full || policy) in nats
-  double agreement = 0;     ///< share of steps with the same top-1
-  double ms_per_token = 0;  ///< nan where times are predicted for another machine
-  double full_ms = 0;       ///< of full attention in the same rounds; a MeasureFn need not set it
-};
-/// On one of the traces. Full attention and the settings of a trace are asked for in turns before the next trace's, in
-/// kMeasureRounds rounds: a machine's moods then meet all of them alike, and times are over all rounds so far.
-using MeasureFn = std::function<Measured(const Settings&, size_t trace)>;
+/// What an engine finds of a setting, teacher-forced on the recorded tokens of one of the traces; full attention's time
+/// need not be in it. Full attention and the settings of a trace are asked for in kMeasureRounds rounds before the next
+/// trace's: a machine's moods then meet all of them alike, and times are over all rounds so far.
+using MeasureFn = std::function<Score(const Settings&, size_t trace)>;
 
 inline constexpr int kMeasureRounds = 3;
 /// Times that differ by less are alike: among them the lower KL wins.
@@ -68,7 +63,7 @@ struct PointNumbers {
   double estimate = 0;               ///< of damage, the one of TuneResult; nan where the trace does not give it
   double predicted_kl = 0;           ///< from the estimate; nan where there is no curve for this model
   std::vector<LayerNumbers> layers;  ///< of the layers that were evaluated; of several traces means; for schedules
-  std::optional<Measured> measured;
+  std::optional<Score> measured;     ///< `ms` is nan where times are predicted for another machine
 };
 
 /// One setting of the sweep.
@@ -125,8 +120,7 @@ TuneResult tune(std::span<Replayer* const> traces,  // [n_trace]
 /// calibration times are predicted with the trace's own, if those it was tuned on had some. Throws Error (usage) for a
 /// trace of another model, or without the values that settings are ranked by.
 void hold_out(TuneResult& result, Replayer& trace, const std::optional<Calibration>& calibration,
-              const std::function<Measured(const Settings&)>& measure, const ProgressFn& progress,
-              const Cancel& cancel);
+              const std::function<Score(const Settings&)>& measure, const ProgressFn& progress, const Cancel& cancel);
 /// Throws Error (usage) for a trace to hold out of another model, or without the values that settings are ranked, or
 /// bound, by; to be asked before the sweep.
 void check_held_out(const TraceInfo& held, std::span<const TraceInfo* const> tuned_on,  // [n_trace]

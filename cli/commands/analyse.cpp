@@ -169,6 +169,7 @@ void run(const Options& options, const Globals& globals) {
       analyse(replayer, recorded, request, pool, make_progress(globals.progress), globals.cancel);
   const AnalysisReport report = {.info = replayer.info(),
                                  .result = result,
+                                 .recorded = recorded,
                                  .texts = trace->token_texts(),
                                  .n_token = static_cast<size_t>(options.top)};
 

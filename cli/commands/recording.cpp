@@ -27,8 +27,8 @@ TraceHeader header_of(const Model& model, const Tokenizer& tokenizer, std::span<
   header.kv_type = backend.kv;
   header.settings = options.settings;
   header.shadow = options.shadow;
-  header.values = options.values;
-  header.row_sums = options.row_sums;
+  header.has_values = options.values;
+  header.has_prompt_row_sums = options.row_sums;
   const StepRange steps = options.storage.range();
   header.expected_steps = steps.last - steps.first + 1;
   options.storage.fill(header);

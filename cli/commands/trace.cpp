@@ -1,7 +1,7 @@
 // `reattend trace`: what lies in a trace, whether it is sound, and copies of it or of parts.
 #include <fmt/format.h>
 
-#include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -15,8 +15,7 @@
 #include "cli/commands/trace_edit.h"
 #include "traces/read/check.h"
 #include "traces/read/reader.h"
-#include "traces/read/sizes.h"
-#include "traces/schema.h"
+#include "traces/step_means.h"
 #include "traces/write/repair.h"
 
 namespace reattend::cli {
@@ -41,33 +40,55 @@ std::string stored_text(const TraceInfo& info) {
   return text + fmt::format(", layers {}", fmt::join(info.layers, ","));
 }
 
+/// Every dataset with its sizes and meaning.
+nlohmann::ordered_json datasets_of(const TraceReader& trace) {
+  const schema::Sizes sizes = schema::sizes_of(trace.info());
+  nlohmann::ordered_json out = nlohmann::ordered_json::array();
+  for (const schema::Dataset& row : schema::kDatasets) {
+    if (!trace.has(row)) continue;
+    const schema::Extents extents = sizes.shape(row);
+    std::vector<uint64_t> shape(extents.begin(), extents.begin() + row.rank());
+    if (row.shape[0] == schema::text_bytes) shape.clear();
+    out.push_back({{"name", path_of(row)},
+                   {"type", hdf5::name_of(schema::element_of(row.type, trace.info().kv_type))},
+                   {"axes", axes_of(row)},
+                   {"shape", shape},
+                   {"unit", row.unit},
+                   {"range", text_of(row.range)},
+                   {"description", row.description}});
+  }
+  return out;
+}
+
+/// What was measured, as means over steps, layers and KV heads; null where nothing was.
+nlohmann::ordered_json means_of(const TraceInfo& info, const StepData& steps) {
+  nlohmann::ordered_json out = nlohmann::ordered_json::object();
+  for (const Measure& each : measures_of(info)) {
+    const double mean = mean_of(each, info, steps, {.last_step = info.n_step});
+    out[each.key] = std::isfinite(mean) ? nlohmann::ordered_json(mean) : nullptr;
+  }
+  return out;
+}
+
+/// The same of what has layers, in a line: "positions 45.1, recovered mass 0.931, ...".
+std::string means_text(const TraceInfo& info, const StepData& steps) {
+  std::string text;
+  for (const Measure& each : measures_of(info)) {
+    const double mean = mean_of(each, info, steps, {.last_step = info.n_step});
+    if (!each.by_layer() || !std::isfinite(mean)) continue;
+    text += fmt::format("{}{} {:.4g}", text.empty() ? "" : ", ", each.title, mean);
+    if (each.row->unit == "nat") text += " nats";
+  }
+  return text.empty() ? "nothing was measured" : text;
+}
+
 void show(const std::string& file, const Globals& globals) {
   const auto trace = TraceReader::open(file);
   const TraceInfo& info = trace->info();
   const StepData steps = trace->steps();
-  const auto n_full = std::count(steps.full.begin(), steps.full.end(), uint8_t{1});
-  const int64_t n_decision = int64_t{info.n_step} * info.n_stored() * info.n_kv_head;
-  const double full = n_decision > 0 ? static_cast<double>(n_full) / static_cast<double>(n_decision) : 0;
+  const nlohmann::ordered_json datasets = datasets_of(*trace), means = means_of(info, steps);
+  const double full = info.n_step > 0 ? means["full"].get<double>() : 0;
   const double ms = median(steps.ms);
-  const schema::Sizes sizes = sizes_of(info);
-  nlohmann::ordered_json datasets = nlohmann::ordered_json::array();
-  for (const auto& row : schema::kDatasets) {
-    if (!trace->has(row)) continue;
-    std::vector<hsize_t> shape;
-    std::string axes;
-    for (int i = 0; i < row.rank(); ++i) {
-      const schema::Dim dim = row.shape[static_cast<size_t>(i)];
-      shape.push_back(sizes.of(dim));
-      axes += (i == 0 ? "" : ", ") + std::string(schema::symbol(dim));
-    }
-    if (row.shape[0] == schema::Dim::text_bytes) shape.clear();
-    datasets.push_back({{"name", fmt::format("{}/{}", row.group, row.name)},
-                        {"type", hdf5::name_of(schema::element_of(row.type, info.kv_type))},
-                        {"axes", axes},
-                        {"shape", shape},
-                        {"unit", row.unit},
-                        {"description", row.description}});
-  }
   const auto bytes = static_cast<double>(std::filesystem::file_size(info.path));
   if (globals.json) {
     const nlohmann::ordered_json json = {{"trace", info.path.string()},
@@ -82,23 +103,27 @@ void show(const std::string& file, const Globals& globals) {
                                          {"stored", stored_text(info)},
                                          {"full_share", full},
                                          {"ms_per_token", ms},
+                                         {"means", means},
                                          {"datasets", datasets}};
     print_out("{}\n", json.dump(-1, ' ', false, kReplace));
     return;
   }
   print_out("{}\n",
-            to_line({.where = info.path.string(), .got = fmt::format("{:.1f} MB, {}", bytes / 1e6, state_of(info))}));
+             to_line({.where = info.path.string(), .got = fmt::format("{:.1f} MB, {}", bytes / 1e6, state_of(info))}));
   if (!info.warning.empty()) print_out("warning    {}\n", to_line({.where = info.warning}));
   print_out("policy     {}{}\n", info.settings.summary(),
-            info.shadow ? " (observing, output is full attention's)" : "");
+             info.shadow ? " (observing, output is full attention's)" : "");
   print_out("tokens     {} of the prompt{}, {} decoded\n", info.n_prompt,
-            info.n_skipped > 0 ? fmt::format(" (the last {} decoded before)", info.n_skipped) : "", info.n_step);
+             info.n_skipped > 0 ? fmt::format(" (the last {} decoded before)", info.n_skipped) : "", info.n_step);
   print_out("stored     {}\n", stored_text(info));
-  print_out("steps      {:.2f} ms (median), {:.1f} % full\n\n", ms, 100 * full);
+  print_out("steps      {:.2f} ms (median), {:.1f} % full\n", ms, 100 * full);
+  print_out("means      {}\n\n", means_text(info, steps));
   for (const auto& row : datasets) {
     print_out("{:<22} {:<8} [{}]\n", row["name"].get<std::string>(), row["type"].get<std::string>(),
-              row["axes"].get<std::string>());
-    print_out("    {} ({})\n", row["description"].get<std::string>(), row["unit"].get<std::string>());
+               row["axes"].get<std::string>());
+    const std::string range = row["range"].get<std::string>();
+    print_out("    {} ({}{}{})\n", row["description"].get<std::string>(), row["unit"].get<std::string>(),
+               range.empty() ? "" : ", ", range);
   }
 }
 

@@ -1,4 +1,4 @@
-// Options and reports; the work is done in traces/write and traces/export.
+// `reattend trace slice`, `merge` and `export`: parts of traces, joined ones, and their numbers for other programs.
 #include "cli/commands/trace_edit.h"
 
 #include <filesystem>
@@ -14,8 +14,8 @@
 #include "base/thread_pool.h"
 #include "cli/options/lists.h"
 #include "cli/options/step_range.h"
+#include "cli/reports/trace_tables.h"
 #include "traces/export/perfetto.h"
-#include "traces/export/trace_tables.h"
 #include "traces/write/edit.h"
 
 namespace reattend::cli {
@@ -86,17 +86,17 @@ void export_trace(const Options& o, const Globals& globals) {
   for (const auto& file : files) refuse_to_replace_by_text(file, o.force);
   const auto trace = TraceReader::open(o.file);
   if (!trace->info().warning.empty()) print_note("reattend: {}: {}\n", o.file, trace->info().warning);
-  const TraceTables tables = tables_of(*trace);
-  globals.cancel.check();
-  if (csv) {
-    write_text_file(files[0], steps_to_csv(tables), o.force);
-    write_text_file(files[1], heads_to_csv(tables), o.force);
-  } else if (json) {
-    write_text_file(o.out, to_json(tables, trace->info()).dump(1, ' ', false, kReplace) + "\n", o.force);
+  if (csv || json) {
+    const StepData data = trace->steps();
+    const Table steps = steps_table(*trace, data), heads = heads_table(trace->info(), data);
+    globals.cancel.check();
+    const auto write = [&](const std::string& path, const std::string& text) { write_text_file(path, text, o.force); };
+    if (json) write(o.out, json_of(steps, heads, trace->info()).dump(1, ' ', false, kReplace) + "\n");
+    if (csv) write(files[0], csv_of(steps)), write(files[1], csv_of(heads));
   } else {
     WholeFile file(o.out, o.force);
     write_perfetto(
-        *trace, tables, [&](std::string_view text) { file.write(text); }, globals.cancel);
+        *trace, [&](std::string_view text) { file.write(text); }, globals.cancel);
     file.publish();
   }
   report(files, -1, globals);

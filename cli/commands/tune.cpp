@@ -164,7 +164,7 @@ TuneResult tune_traces(const Options& options, const TuneOptions& what, const Tr
   replayers.clear();
   for (size_t i = n_tuned; i < traces.size(); ++i) {
     Replayer replayer(traces[i], pool, options.memory.bytes());
-    std::function<Measured(const Settings&)> measure_there;
+    std::function<Score(const Settings&)> measure_there;
     if (engines) measure_there = [&](const Settings& settings) { return measure(settings, i); };
     const auto& other = what.calibrations;
     hold_out(result, replayer, other.empty() ? std::nullopt : std::optional(other[i]), measure_there, progress,

@@ -10,7 +10,6 @@
 
 #include "base/error.h"
 #include "cli/options/lists.h"
-#include "traces/schema.h"
 
 namespace reattend::cli {
 namespace {
@@ -66,8 +65,7 @@ void StorageOptions::fill(TraceHeader& header) const {
   header.maps = static_cast<Maps>(found - kMapsNames.begin());
   const bool takes_number = header.maps == Maps::top || header.maps == Maps::binned;
   if (!takes_number && map->number > 0) refuse("--maps", kMaps, maps);
-  if (header.maps == Maps::top) header.n_map = map->number > 0 ? map->number : schema::kMapPositions;
-  if (header.maps == Maps::binned) header.map_bin = map->number > 0 ? map->number : schema::kMapBin;
+  if (map->number > 0) (header.maps == Maps::top ? header.n_map : header.map_bin) = map->number;
 
   constexpr int32_t kSampled = 16;
   constexpr char kMeasure[] = "full, sampled:N or none";

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "cli/reports/trace_tables.h"
 #include "policies/settings_enums.h"
 
 namespace reattend::cli {
@@ -314,6 +315,9 @@ std::vector<Table> stored_sheets(const AnalysisReport& report) {
         break;
       case Analysis::sensitivity:
         add({sensitivity_sheet(report.result)});
+        break;
+      case Analysis::recorded:
+        add({layers_table(report.info, report.recorded, report.result.request.layers)});
         break;
     }
   }

@@ -13,6 +13,7 @@ namespace reattend::cli {
 struct AnalysisReport {
   const TraceInfo& info;
   const AnalysisResult& result;
+  const StepData& recorded;        ///< all steps of the trace
   std::vector<std::string> texts;  ///< of the tokens at positions 0..L + T
   size_t n_token = 20;             ///< lost tokens that are listed
 };

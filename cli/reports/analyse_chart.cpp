@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "cli/reports/analyse.h"
+#include "traces/step_means.h"
 
 namespace reattend::cli {
 namespace {
@@ -207,11 +208,34 @@ Chart sensitivity_chart(const AnalysisReport& report) {
           .panels = {lost, error}};
 }
 
+/// Measures by the unit that they share.
+Chart recorded_chart(const AnalysisReport& report) {
+  const std::vector<int32_t>& layers = report.result.request.layers;
+  Chart out{.title = fmt::format("What the run under {} measured of itself", report.info.settings.summary())};
+  for (const std::string_view unit : {"1", "nat", "positions"}) {
+    Panel panel{.title = unit == "1" ? "shares and cosines" : std::string(unit), .x = {.title = "layer"}};
+    panel.y.title = "mean over steps and KV heads";
+    for (const Measure& each : measures_of(report.info)) {
+      const std::string_view own = each.row->unit;
+      const bool fits = unit == "1" ? own == "1" || own == "probability" || own == "boolean" : own == unit;
+      if (!fits || !each.by_layer()) continue;
+      Series series{.name = each.title, .points = layers.size() <= 64};
+      for (const int32_t l : layers) {
+        series.x.push_back(l);
+        series.y.push_back(mean_of(each, report.info, report.recorded, {.last_step = report.info.n_step, .layer = l}));
+      }
+      panel.series.push_back(std::move(series));
+    }
+    if (!panel.series.empty()) out.panels.push_back(std::move(panel));
+  }
+  return out;
+}
+
 }  // namespace
 
 std::vector<std::pair<std::string, Chart>> charts(const AnalysisReport& report) {
   constexpr std::array<Chart (*)(const AnalysisReport&), kAnalyses.size()> kCharts = {
-      overlap_chart, coverage_chart, cosine_chart, gate_chart, stride_chart, lost_chart, sensitivity_chart};
+      overlap_chart, coverage_chart, cosine_chart, gate_chart, stride_chart, lost_chart, sensitivity_chart, recorded_chart};
   std::vector<std::pair<std::string, Chart>> out;
   for (const Analysis what : report.result.request.what) {
     const auto i = static_cast<size_t>(what);

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "cli/reports/analyse.h"
+#include "cli/reports/trace_tables.h"
 
 namespace reattend::cli {
 namespace {
@@ -312,6 +313,13 @@ void sensitivity_tables(const AnalysisReport& report, std::vector<Table>& out) {
   out.push_back(std::move(table));
 }
 
+void recorded_tables(const AnalysisReport& report, std::vector<Table>& out) {
+  Table table = layers_table(report.info, report.recorded, report.result.request.layers);
+  table.title = fmt::format("RECORDED: what the run under {} measured of itself; means over steps and KV heads",
+                            report.info.settings.summary());
+  out.push_back(std::move(table));
+}
+
 }  // namespace
 
 std::vector<Table> printed_sheets(const AnalysisReport& report) {
@@ -326,6 +334,7 @@ std::vector<Table> printed_sheets(const AnalysisReport& report) {
   add(Analysis::stride, stride_tables);
   add(Analysis::lost, lost_tables);
   add(Analysis::sensitivity, sensitivity_tables);
+  add(Analysis::recorded, recorded_tables);
   return out;
 }
 

@@ -43,8 +43,8 @@ std::string trace_line(const TraceInfo& info) {
 }
 
 constexpr const char* kMeasuredTitle = "       KL  top-1 % ms meas.";
-std::string measured_cells(const Measured& measured) {
-  return fmt::format("{:>9.4f}{:>8.1f}{}", measured.kl, 100 * measured.agreement, cell(measured.ms_per_token, 9, 3));
+std::string measured_cells(const Score& measured) {
+  return fmt::format("{:>9.4f}{:>8.1f}{}", measured.kl, 100 * measured.agreement, cell(measured.ms, 9, 3));
 }
 
 /// What else tells a setting from others: its schedule's kind, or what its summary has beside S and K.
@@ -101,7 +101,7 @@ nlohmann::json to_json(const PointNumbers& numbers) {
   if (numbers.measured) {
     json["measured"] = {{"kl", number(numbers.measured->kl)},
                         {"agreement", number(numbers.measured->agreement)},
-                        {"ms_per_token", number(numbers.measured->ms_per_token)}};
+                        {"ms_per_token", number(numbers.measured->ms)}};
     if (numbers.measured->full_ms > 0) json["measured"]["ms_per_token_full"] = numbers.measured->full_ms;
   }
   return json;

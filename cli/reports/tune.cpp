@@ -155,10 +155,10 @@ class Writer {
                     number(best_.cost, 2), unit(), number(tuned_.full_cost, 2), number(best_.speed_up, 2), on);
     if (best_.measured) {
       speed += " Measured: ";
-      if (!tuned_.other_machine) speed += fmt::format("{} ms{}", number(best_.measured->ms_per_token, 2), on);
+      if (!tuned_.other_machine) speed += fmt::format("{} ms{}", number(best_.measured->ms, 2), on);
       if (best_.measured->full_ms > 0) {
         speed += fmt::format(", full attention {} ({} times as fast)", number(best_.measured->full_ms, 2),
-                             number(best_.measured->full_ms / best_.measured->ms_per_token, 2));
+                             number(best_.measured->full_ms / best_.measured->ms, 2));
       }
       speed += fmt::format("{}mean KL to full attention {}, the same next token at {} % of the steps{}.",
                            tuned_.other_machine ? "" : "; ", number(best_.measured->kl, 4),
@@ -185,16 +185,15 @@ class Writer {
                          const std::string& bound) {
       sheet.rows.push_back({name, predicted, measured, bound});
     };
-    const std::optional<Measured>& m = best_.measured;
+    const std::optional<Score>& m = best_.measured;
     const TuneBounds& bounds = tuned_.bounds;
     const auto limit = [&](const char* sign, const std::optional<double>& x) {
       return x ? fmt::format("{} {}", sign, *x) : none;
     };
-    row(fmt::format("{} per token", unit()), number(best_.cost, 2), m ? number(m->ms_per_token, 2) : none,
+    row(fmt::format("{} per token", unit()), number(best_.cost, 2), m ? number(m->ms, 2) : none,
         limit("<=", bounds.max_ms));
     row("full attention", number(tuned_.full_cost, 2), m && m->full_ms > 0 ? number(m->full_ms, 2) : none, none);
-    row("speed-up", number(best_.speed_up, 2), m && m->full_ms > 0 ? number(m->full_ms / m->ms_per_token, 2) : none,
-        none);
+    row("speed-up", number(best_.speed_up, 2), m && m->full_ms > 0 ? number(m->full_ms / m->ms, 2) : none, none);
     row("mean KL, nats", number(best_.predicted_kl, 4), m ? number(m->kl, 4) : none,
         m || !std::isnan(best_.predicted_kl) ? limit("<=", bounds.max_kl) : none);
     row("same next token, %", none, m ? number(100 * m->agreement, 1) : none,
@@ -311,7 +310,7 @@ class Writer {
     } else {
       row.insert(row.end(), 2, std::monostate());
     }
-    if (!tuned_.other_machine) row.push_back(on.measured ? Cell(on.measured->ms_per_token) : Cell());
+    if (!tuned_.other_machine) row.push_back(on.measured ? Cell(on.measured->ms) : Cell());
   }
 
   void sweep() {

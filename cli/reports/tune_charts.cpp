@@ -163,7 +163,7 @@ Chart front_chart(const TuneResult& tuned) {
     if (is_chosen) add(chosen, point.cost, y, point.schedule > 0 ? fmt::format("chosen, #{}", point.schedule) : "");
     if (!point.measured || !damage.is_kl || !tuned.calibrated) continue;
     // Another machine's predicted times and this one's measured ones have no axis in common.
-    const double ms = tuned.other_machine ? point.cost : point.measured->ms_per_token;
+    const double ms = tuned.other_machine ? point.cost : point.measured->ms;
     add(measured, ms, point.measured->kl);
     if (is_chosen) add(chosen, ms, point.measured->kl);
     add(moved, point.cost, y), add(moved, ms, point.measured->kl), add(moved, kNone, kNone);

@@ -15,9 +15,10 @@
 
 namespace reattend {
 
-enum class Analysis : uint8_t { overlap, coverage, cosine, gate, stride, lost, sensitivity };
-inline constexpr std::array<std::string_view, 7> kAnalyses = {"overlap", "coverage", "cosine",     "gate",
-                                                              "stride",  "lost",     "sensitivity"};
+/// `recorded` looks at nothing anew: it is what the recording measured of itself, by layer.
+enum class Analysis : uint8_t { overlap, coverage, cosine, gate, stride, lost, sensitivity, recorded };
+inline constexpr std::array<std::string_view, 8> kAnalyses = {"overlap", "coverage", "cosine",      "gate",
+                                                              "stride",  "lost",     "sensitivity", "recorded"};
 
 struct AnalysisRequest {
   std::set<Analysis> what;

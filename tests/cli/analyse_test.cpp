@@ -15,7 +15,7 @@ namespace {
 using test::ProgramResult;
 
 constexpr size_t kWidth = 120;
-const std::vector<std::string> kNames = {"overlap", "coverage", "cosine", "gate", "stride", "lost", "sensitivity"};
+const std::vector<std::string> kNames = {"overlap", "coverage", "cosine", "gate", "stride", "lost", "sensitivity", "recorded"};
 
 class AnalyseCommand : public ::testing::Test {
  protected:
@@ -41,7 +41,7 @@ class AnalyseCommand : public ::testing::Test {
 TEST_F(AnalyseCommand, PrintsEveryAnalysisInLinesThatFit) {
   const ProgramResult result = run({trace(), "--budget", "16", "--stride", "4"});
   ASSERT_EQ(result.code, 0) << result.err;
-  for (const char* title : {"OVERLAP", "COVERAGE", "COSINE", "GATE", "STRIDE", "LOST", "SENSITIVITY"}) {
+  for (const char* title : {"OVERLAP", "COVERAGE", "COSINE", "GATE", "STRIDE", "LOST", "SENSITIVITY", "RECORDED"}) {
     EXPECT_NE(result.out.find(title), std::string::npos) << title;
   }
   EXPECT_EQ(result.out.find("nan"), std::string::npos) << result.out;

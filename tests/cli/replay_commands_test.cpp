@@ -87,7 +87,7 @@ TEST_F(Commands, AnyMemoryGivesTheSameNumbersAndTooLittleNamesItsOption) {
   for (const std::vector<std::string>& command : std::vector<std::vector<std::string>>{
            {"replay", path, "--stride", "16", "--budget", "64", "--json"},
            {"replay", path, "--policy", "h2o", "--budget", "64", "--json"},
-           {"analyse", path, "--budget", "64", "--stride", "16", "--json"},
+           {"analyse", path, "--what", "lost,sensitivity,coverage", "--budget", "64", "--stride", "16", "--json"},
            {"tune", path, "--out", file("tuned.toml"), "--force", "--budgets", "16,64", "--strides", "4,16",
             "--gate-strides", "4", "--thresholds", "0.8", "--schedules", "3", "--json"}}) {
     const auto with = [&](const std::string& gigabytes) {

@@ -18,11 +18,11 @@ constexpr int32_t kPrompt = 100, kSteps = 30;
 struct Log final : Observer {
   std::vector<float> logits;
   std::vector<std::vector<int32_t>> sets;
-  void attended(ModelOps& ops, Sequence& sequence, int32_t, int32_t layer) override {
-    if (layer > 0) return;
-    std::vector<int32_t>& set = sets.emplace_back(static_cast<size_t>(sequence.size()));
-    set.resize(static_cast<size_t>(ops.read(sequence, Item::set, 0, 0, 0, 0, std::as_writable_bytes(std::span(set)))));
-    std::sort(set.begin(), set.end());
+  void attended(const LayerView& view) override {
+    if (view.layer() > 0) return;
+    const std::span<const int32_t> set = view.attended(0);
+    std::vector<int32_t>& sorted = sets.emplace_back(set.begin(), set.end());
+    std::sort(sorted.begin(), sorted.end());
   }
   void step_end(const StepView& step) override { logits.insert(logits.end(), step.logits.begin(), step.logits.end()); }
 };

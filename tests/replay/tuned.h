@@ -51,9 +51,9 @@ struct Asked {
 };
 
 /// Full attention takes 5 ms and differs from itself in nothing; the others are `answer`'s.
-inline MeasureFn beside_full(std::function<Measured(const Settings&, size_t trace)> answer) {
+inline MeasureFn beside_full(std::function<Score(const Settings&, size_t trace)> answer) {
   return [answer = std::move(answer)](const Settings& settings, size_t trace) {
-    if (settings == Settings("full")) return Measured{.kl = 0, .agreement = 1, .ms_per_token = 5};
+    if (settings == Settings("full")) return Score{.kl = 0, .agreement = 1, .ms = 5};
     return answer(settings, trace);
   };
 }

@@ -61,7 +61,7 @@ TEST_F(TraceEdit, StepsBeforeTheCutBecomePrompt) {
   EXPECT_EQ(part->info().n_step, 6);
   std::vector<int32_t> expected = whole->tokens();
   expected.resize(kPrompt + 14);
-  expected.push_back(top(14).ids[0]);  // predicted, not fed
+  expected.push_back(top(14).top_ids[0]);  // predicted, not fed
   EXPECT_EQ(part->tokens(), expected);
   const LayerData a = whole->layer(1), b = part->layer(1);
   const size_t row = kHead * 2;  // bytes
@@ -76,7 +76,7 @@ TEST_F(TraceEdit, StepsBeforeTheCutBecomePrompt) {
   EXPECT_EQ(b.queries[0], query(1, 0, kPrompt + 7, 0)) << "step 0 is the step before the cut";
   EXPECT_EQ(part->prompt_queries(1)[0], query(1, 0, kPrompt + 8 - 64, 0));
   EXPECT_EQ(part->record(1).recovered, step(9).recovered);
-  EXPECT_EQ(part->top(0).ids, top(8).ids);
+  EXPECT_EQ(part->record(0).top_ids, top(8).top_ids);
   // Each step's row adds 1 to a head's sums over all positions.
   const auto before = whole->prompt_row_sums(0), after = part->prompt_row_sums(0);
   double added = 0;

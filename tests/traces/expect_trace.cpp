@@ -7,6 +7,7 @@
 
 #include "base/half.h"
 #include "tests/traces/synthetic.h"
+#include "traces/schema.h"
 
 namespace reattend::synthetic {
 namespace {
@@ -16,20 +17,32 @@ float at(const std::vector<std::byte>& bits, size_t i) {
   return to_float(static_cast<Half>(static_cast<uint16_t>(low | high << 8)));
 }
 
-/// One of StepData's arrays against the same field of the records of all steps.
-template <class T, class Field>
-void expect_rows(const std::vector<T>& read, int32_t n_step, Field field) {
-  std::vector<T> expected;
-  for (int32_t t = 1; t <= n_step; ++t) {
-    const StepRecord record = step(t);
-    const auto& part = field(record);
-    expected.insert(expected.end(), part.begin(), part.end());
-  }
-  ASSERT_EQ(read.size(), expected.size());
+/// A column as it was read against the same one of all steps as they were made.
+template <class T>
+void expect_rows(const std::string& name, const std::vector<T>& read, const std::vector<T>& made) {
+  ASSERT_EQ(read.size(), made.size()) << name;
   for (size_t i = 0; i < read.size(); ++i) {
-    const bool both_nan = std::isnan(static_cast<double>(read[i])) && std::isnan(static_cast<double>(expected[i]));
-    ASSERT_TRUE(both_nan || read[i] == expected[i]) << "element " << i;
+    const bool both_nan = std::isnan(static_cast<double>(read[i])) && std::isnan(static_cast<double>(made[i]));
+    ASSERT_TRUE(both_nan || read[i] == made[i]) << name << " element " << i;
   }
+}
+
+/// Every column that is read of all steps at once, whichever there are.
+void expect_columns(const StepData& read, int32_t n_step) {
+  schema::for_each_column([&](const schema::Dataset& row, auto column) {
+    using T = schema::ElementOf<decltype(column)>;
+    if constexpr (std::is_arithmetic_v<T>) {
+      if (row.is_bulk()) return;
+      const bool from_0 = row.shape[0] == schema::steps_and_0;
+      std::vector<T> made;
+      for (int32_t t = from_0 ? 0 : 1; t <= n_step; ++t) {
+        const StepData one = t == 0 ? top(0) : step(t);
+        made.insert(made.end(), (one.*column).begin(), (one.*column).end());
+      }
+      if (&row == &schema::dataset("steps/logprob")) made.push_back(static_cast<T>(top(n_step).top_logprobs[0]));
+      expect_rows(path_of(row), read.*column, made);
+    }
+  });
 }
 
 }  // namespace
@@ -40,34 +53,15 @@ void expect_trace(TraceReader& trace, int32_t n_step) {
   const auto tokens = trace.tokens();
   ASSERT_EQ(tokens.size(), static_cast<size_t>(kPrompt + n_step + 1));
   for (int32_t p = 0; p < kPrompt; ++p) EXPECT_EQ(tokens[static_cast<size_t>(p)], p % kVocab);
-  for (int32_t t = 1; t <= n_step; ++t) EXPECT_EQ(tokens[static_cast<size_t>(kPrompt + t - 1)], step(t).token);
-  EXPECT_EQ(tokens.back(), top(n_step).ids[0]);
+  for (int32_t t = 1; t <= n_step; ++t) EXPECT_EQ(tokens[static_cast<size_t>(kPrompt + t - 1)], step(t).token[0]);
+  EXPECT_EQ(tokens.back(), top(n_step).top_ids[0]);
   const auto texts = trace.token_texts();
   EXPECT_EQ(texts[3], "\xf0\x9f");
   EXPECT_EQ(texts[4], "");
   EXPECT_EQ(texts[5], std::string("a\0b", 3));
   EXPECT_EQ(texts[41], "tok1");
 
-  const StepData d = trace.steps();
-  expect_rows(d.full, n_step, [](const StepRecord& s) { return s.decision; });
-  expect_rows(d.reason, n_step, [](const StepRecord& s) { return s.reason; });
-  expect_rows(d.cos_last_full, n_step, [](const StepRecord& s) { return s.cos_last_full; });
-  expect_rows(d.cos_prev_pre, n_step, [](const StepRecord& s) { return s.cos_prev_pre; });
-  expect_rows(d.cos_prev_post, n_step, [](const StepRecord& s) { return s.cos_prev_post; });
-  expect_rows(d.recovered, n_step, [](const StepRecord& s) { return s.recovered; });
-  expect_rows(d.oracle, n_step, [](const StepRecord& s) { return s.oracle; });
-  expect_rows(d.positions, n_step, [](const StepRecord& s) { return s.positions; });
-  expect_rows(d.overlap, n_step, [](const StepRecord& s) { return s.overlap; });
-  expect_rows(d.ms, n_step, [](const StepRecord& s) { return std::vector<double>{s.ms}; });
-  expect_rows(d.bytes_weights, n_step, [](const StepRecord& s) { return std::vector<int64_t>{s.bytes_weights}; });
-  expect_rows(d.bytes_attend, n_step, [](const StepRecord& s) { return std::vector<int64_t>{s.bytes_attend}; });
-  expect_rows(d.bytes_select, n_step, [](const StepRecord& s) { return std::vector<int64_t>{s.bytes_select}; });
-  ASSERT_EQ(d.logprob.size(), static_cast<size_t>(n_step + 1));
-  for (int32_t t = 1; t <= n_step; ++t) EXPECT_EQ(d.logprob[static_cast<size_t>(t - 1)], step(t).logprob);
-  EXPECT_EQ(d.logprob.back(), top(n_step).logprobs[0]);
-  ASSERT_EQ(d.top_rest.size(), static_cast<size_t>(n_step + 1));
-  EXPECT_EQ(d.top_rest.back(), top(n_step).rest);
-  EXPECT_EQ(d.top_ids[static_cast<size_t>(20 * n_step + 7)], top(n_step).ids[7]);
+  expect_columns(trace.steps(), n_step);
 
   for (int32_t l = 0; l < kLayers; ++l) {
     const LayerData layer = trace.layer(l);
@@ -97,7 +91,7 @@ void expect_trace(TraceReader& trace, int32_t n_step) {
       const MapData map = trace.map(l, h);
       ASSERT_EQ(map.n_kept, kMap);
       for (int32_t t = 1; t <= n_step; ++t) {
-        const StepRecord record = step(t);
+        const StepData record = step(t);
         const auto from = static_cast<size_t>((l * kKvHeads + h) * kMap + 2);
         ASSERT_EQ(map.positions[static_cast<size_t>((t - 1) * kMap + 2)], record.map_positions[from]);
         ASSERT_EQ(map.weights[static_cast<size_t>((t - 1) * kMap + 2)], record.map_weights[from]);

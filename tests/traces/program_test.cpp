@@ -170,6 +170,27 @@ TEST_F(TraceProgram, OptionsThatMeanNothingAreRefusedBeforeTheModelRuns) {
   EXPECT_FALSE(std::filesystem::exists(file("x.h5")));
 }
 
+TEST_F(TraceProgram, EntropyIsThatOfTheRowsThatWereStored) {
+  const auto trace = record("a.h5", {"--steps", "5", "--maps", "dense"});
+  const TraceInfo& info = trace->info();
+  const StepData steps = trace->steps();
+  for (int32_t layer = 0; layer < info.n_layer; ++layer) {
+    for (int32_t g = 0; g < info.n_kv_head; ++g) {
+      const MapData map = trace->map(layer, g);
+      for (int32_t t = 1; t <= 5; ++t) {
+        double expected = 0;
+        for (int32_t p = 0; p < map.n_kept; ++p) {
+          const double w = map.weights[static_cast<size_t>((t - 1) * map.n_kept + p)];
+          expected -= w > 0 ? w * std::log(w) : 0;
+        }
+        const float entropy = steps.entropy[static_cast<size_t>(((t - 1) * info.n_layer + layer) * info.n_kv_head + g)];
+        EXPECT_NEAR(entropy, expected, 2e-3) << "weights of 16 bits; layer " << layer << ", step " << t;
+      }
+    }
+  }
+  EXPECT_NE(run({"trace", "info", file("a.h5")}).out.find("entropy"), std::string::npos);
+}
+
 TEST_F(TraceProgram, ExportsHoldTheSameNumbers) {
   const auto trace = record("a.h5", {"--steps", "9", "--policy", "recycled", "--stride", "3", "--budget", "16"});
   for (const char* format : {"csv", "json", "perfetto"}) {
@@ -183,11 +204,19 @@ TEST_F(TraceProgram, ExportsHoldTheSameNumbers) {
   EXPECT_EQ(json["steps"][2]["full"], 1);
   EXPECT_EQ(json["heads"][0]["n_full"], 3);
   EXPECT_EQ(json["heads"][0]["effective_stride"], 3);
+  const StepData steps = trace->steps();
+  double entropy = 0;
+  const auto n_unit = static_cast<std::ptrdiff_t>(steps.entropy.size()) / 9;
+  for (auto each = steps.entropy.begin() + 2 * n_unit; each != steps.entropy.begin() + 3 * n_unit; ++each) {
+    entropy += *each / static_cast<double>(n_unit);
+  }
+  EXPECT_NEAR(json["steps"][2]["entropy"].get<double>(), entropy, 1e-6);
 
   std::istringstream lines(test::read_all(file("out.csv")));
   std::string names, line;
   std::getline(lines, names);
   EXPECT_EQ(names.rfind("step,position,token,text,logprob,ms", 0), 0U) << names;
+  EXPECT_TRUE(names.ends_with(",overlap_1024,entropy")) << names;
   for (int t = 1; t <= 9; ++t) {
     ASSERT_TRUE(std::getline(lines, line)) << t;
     EXPECT_EQ(line.rfind(std::to_string(t) + ",", 0), 0U) << line;

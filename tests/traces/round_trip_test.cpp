@@ -8,6 +8,7 @@
 #include "tests/traces/synthetic.h"
 #include "traces/hdf5.h"
 #include "traces/read/reader.h"
+#include "traces/attributes.h"
 #include "traces/schema.h"
 
 namespace reattend {

@@ -56,7 +56,7 @@ TraceHeader header() {
   h.settings.set("threshold", std::vector<double>{0.5, 0.75});
   h.settings.set("schedule", std::string("query"));
   h.shadow = true;
-  h.row_sums = true;
+  h.has_prompt_row_sums = true;
   h.n_map = kMap;
   for (int32_t i = 0; i < kPrompt; ++i) h.prompt.push_back(i % kVocab);
   // Token 3 is not valid UTF-8, token 4 is empty, token 5 holds a zero byte.
@@ -81,20 +81,20 @@ TraceHeader header() {
   return h;
 }
 
-TopTokens top(int32_t t) {
-  TopTokens out;
+StepData top(int32_t t) {
+  StepData out;
   for (int32_t i = 0; i < 20; ++i) {
-    out.ids.push_back((t + i) % kVocab);
-    out.logprobs.push_back(-0.5F - static_cast<float>(i) - static_cast<float>(t) / 1024);
+    out.top_ids.push_back((t + i) % kVocab);
+    out.top_logprobs.push_back(-0.5F - static_cast<float>(i) - static_cast<float>(t) / 1024);
   }
-  out.rest = static_cast<float>(t) / 4096;
+  out.top_rest = {static_cast<float>(t) / 4096};
   return out;
 }
 
-StepRecord step(int32_t t) {
-  StepRecord s;
+StepData step(int32_t t) {
+  StepData s = top(t);
   const int32_t p = kPrompt - 1 + t;
-  s.token = (t * 3) % kVocab;
+  s.token = {(t * 3) % kVocab};
   for (int32_t l = 0; l < kLayers; ++l) {
     for (int32_t h = 0; h < kKvHeads; ++h) {
       for (int32_t c = 0; c < kHead; ++c) put(s.keys, key(l, h, p, c)), put(s.values, value(l, h, p, c));
@@ -104,11 +104,12 @@ StepRecord step(int32_t t) {
       }
       s.map_rest.push_back(number(5, l, h, t, 0));
       for (int32_t k = 0; k < 3; ++k) s.overlap.push_back(number(6, l, h, t, k));
-      s.decision.push_back(static_cast<uint8_t>((t + l) % 2));
+      s.full.push_back(static_cast<uint8_t>((t + l) % 2));
       s.reason.push_back(static_cast<uint8_t>((t + l) % 5));
       s.cos_last_full.push_back(h == 0 ? number(7, l, h, t, 0) : std::numeric_limits<float>::quiet_NaN());
       s.recovered.push_back(number(8, l, h, t, 0));
       s.oracle.push_back(number(9, l, h, t, 0));
+      s.entropy.push_back(number(14, l, h, t, 0) + 1);
       s.positions.push_back(1 + (t + l + h) % p);
     }
     for (int32_t h = 0; h < kHeads; ++h) {
@@ -117,15 +118,14 @@ StepRecord step(int32_t t) {
     s.cos_prev_pre.push_back(number(10, l, t, 0, 0));
     s.cos_prev_post.push_back(number(11, l, t, 0, 0));
   }
-  s.logprob = -static_cast<float>(t) / 64;
-  s.top = top(t);
-  s.ms = 1.5 * t;
-  s.bytes_weights = 1000 + t, s.bytes_attend = 2000 + t, s.bytes_select = 3000 + t;
+  s.logprob = {-static_cast<float>(t) / 64};
+  s.ms = {1.5 * t};
+  s.bytes_weights = {1000 + t}, s.bytes_attend = {2000 + t}, s.bytes_select = {3000 + t};
   return s;
 }
 
-StepRecord step(int32_t t, const TraceHeader& h) {
-  StepRecord s = step(t);
+StepData step(int32_t t, const TraceHeader& h) {
+  StepData s = step(t);
   const int32_t n_column = h.columns_for(h.expected_steps);
   for (int32_t i = 0; i < kLayers * kKvHeads * n_column; ++i) {
     s.map_dense.push_back(to_half(number(12, t, i, 0, 0)));

@@ -11,11 +11,12 @@ namespace reattend::synthetic {
 inline constexpr int32_t kLayers = 2, kHeads = 4, kKvHeads = 2, kHead = 8, kVocab = 40, kPrompt = 70, kMap = 6;
 
 TraceHeader header();
-/// The record of step t >= 1.
-StepRecord step(int32_t t);
+/// Step t >= 1.
+StepData step(int32_t t);
 /// The same with such maps as the header asks for; all layers are stored.
-StepRecord step(int32_t t, const TraceHeader& header);
-TopTokens top(int32_t t);
+StepData step(int32_t t, const TraceHeader& header);
+/// The predictions after step t >= 0.
+StepData top(int32_t t);
 
 float key(int32_t layer, int32_t kv_head, int32_t position, int32_t channel);
 float value(int32_t layer, int32_t kv_head, int32_t position, int32_t channel);

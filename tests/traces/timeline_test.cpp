@@ -23,7 +23,7 @@ std::string timeline_of(const std::filesystem::path& path) {
   const auto trace = TraceReader::open(path);
   std::string text;
   write_perfetto(
-      *trace, tables_of(*trace), [&](std::string_view part) { text += part; }, Cancel());
+      *trace, [&](std::string_view part) { text += part; }, Cancel());
   return text;
 }
 
@@ -111,7 +111,7 @@ TEST(Timeline, EveryEventIsWhatViewersLoad) {
     EXPECT_EQ(name, (t + 1) % 2 == 1 ? "full" : "partial") << t;
     EXPECT_EQ(slice["args"]["step"], t);
     EXPECT_FALSE(slice["args"]["reason"].get<std::string>().empty());
-    const StepRecord made = step(t);
+    const StepData made = step(t);
     EXPECT_NEAR(slice["args"]["recovered mass"].get<double>(), (made.recovered[2] + made.recovered[3]) / 2, 1e-6);
     EXPECT_NEAR(slice["args"]["cosine to last full"].get<double>(), made.cos_last_full[2], 1e-6) << "the other is nan";
     EXPECT_NEAR(slice["args"]["overlap 64"].get<double>(), (made.overlap[6] + made.overlap[9]) / 2, 1e-6);
@@ -120,7 +120,7 @@ TEST(Timeline, EveryEventIsWhatViewersLoad) {
   EXPECT_EQ(timeline.slices.at(1).back()["ts"].get<double>() + timeline.slices.at(1).back()["dur"].get<double>(),
             total);
   for (const char* name : {"recovered mass", "cosine to last full", "cosine to step before", "overlap 64",
-                           "bytes attend", "log-probability", "full KV heads"}) {
+                           "bytes attend", "log-probability", "full share"}) {
     ASSERT_TRUE(timeline.counters.contains(name)) << name;
     EXPECT_EQ(timeline.counters.at(name).size(), size_t{kSteps}) << name;
   }
@@ -135,12 +135,12 @@ TEST(Timeline, WhatWasNotMeasuredOrCanNotBeIsLeftOut) {
     TraceWriter writer(folder / "a.h5", true);
     write_prompt(writer, header);
     for (int32_t t = 1; t <= static_cast<int32_t>(std::size(times)); ++t) {
-      StepRecord record = step(t);
+      StepData record = step(t);
       record.recovered.assign(record.recovered.size(), kNan);
       record.overlap.assign(record.overlap.size(), kNan);
-      record.logprob = -kInfinity;
+      record.logprob = {-kInfinity};
       record.reason.assign(record.reason.size(), 77);
-      record.ms = times[t - 1];
+      record.ms = {times[t - 1]};
       writer.append(record);
       writer.commit();
     }

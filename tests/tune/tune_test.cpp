@@ -85,8 +85,10 @@ TEST_F(Tune, ATimeBoundKeepsOutWhatIsPredictedSlower) {
 
 TEST_F(Tune, KlIsPredictedOnlyForTheModelThatWasStudiedOrVerified) {
   EXPECT_TRUE(std::isnan(tuned().best().predicted_kl));
-  VerifiedPoint seen = {.settings = Settings("recycled"), .estimates = {{"step_error_half_rms", 0.5}}, .kl = 0.25};
-  seen.predicted_ms = 1, seen.ms = 2, seen.predicted_full_ms = 1, seen.full_ms = 3;
+  VerifiedPoint seen = {.settings = Settings("recycled"),
+                        .estimates = {{"step_error_half_rms", 0.5}},
+                        .measured = {.kl = 0.25, .agreement = 0.9}};
+  seen.predicted_ms = 1, seen.measured.ms = 2, seen.predicted_full_ms = 1, seen.measured.full_ms = 3;
   const TuneResult before = tuned();
   options_.verified = {seen};
   const TuneResult result = tuned();
@@ -101,10 +103,12 @@ TEST_F(Tune, KlIsPredictedOnlyForTheModelThatWasStudiedOrVerified) {
 }
 
 TEST_F(Tune, AVerifiedPointCountsOnceAndAbsurdOnesAreRefused) {
-  VerifiedPoint seen = {.settings = Settings("recycled"), .estimates = {{"step_error_half_rms", 0.5}}, .kl = 0.25};
-  seen.predicted_ms = 1, seen.ms = 2, seen.trace = "a", seen.model_sha256 = "b";
+  VerifiedPoint seen = {.settings = Settings("recycled"),
+                        .estimates = {{"step_error_half_rms", 0.5}},
+                        .measured = {.kl = 0.25, .agreement = 0.9}};
+  seen.predicted_ms = 1, seen.measured.ms = 2, seen.trace = "a", seen.model_sha256 = "b";
   VerifiedPoint other = seen;
-  other.ms = 1, other.trace = "c";
+  other.measured.ms = 1, other.trace = "c";
   const KlCurve curve = {.scale = 1, .power = 1, .n = 9};
   const Correction once = correction_from({seen, other}, "step_error_half_rms", curve),
                    often = correction_from({seen, seen, other, seen}, "step_error_half_rms", curve);
@@ -113,7 +117,7 @@ TEST_F(Tune, AVerifiedPointCountsOnceAndAbsurdOnesAreRefused) {
   EXPECT_EQ(often.n, 2);
   seen.trace.clear();
   VerifiedPoint elsewhere = seen;
-  elsewhere.kl = 0.3;
+  elsewhere.measured.kl = 0.3;
   EXPECT_EQ(correction_from({seen, elsewhere, seen}, "step_error_half_rms", curve).n, 2) << "older files do not say";
 
   const std::filesystem::path path =
@@ -203,7 +207,7 @@ TEST_F(Tune, TheDefaultGridIsSizedToThePromptAndWholeBasesAreKept) {
 TEST_F(Tune, TheSettingsFileIsReadBackAndHoldsItsEvidence) {
   run_->info().path = "a \"strange\"\npath\\x.h5";
   const TuneResult result =
-      tuned([](const Settings&, size_t) { return Measured{.kl = 0.01, .agreement = 0.97, .ms_per_token = 3}; });
+      tuned([](const Settings&, size_t) { return Score{.kl = 0.01, .agreement = 0.97, .ms = 3}; });
   const std::string text = settings_file(result);
   EXPECT_EQ(Settings::from_toml(text, "x"), result.best().settings) << text;
   for (const char* part :

@@ -5,9 +5,9 @@
 #include <cmath>
 #include <cstring>
 #include <functional>
-#include <limits>
 #include <numeric>
 #include <random>
+#include <utility>
 
 #include "base/error.h"
 #include "base/half.h"
@@ -73,16 +73,31 @@ class Checker {
   void complain(const std::string& where, const std::string& expected, double got) {
     out_.problems.push_back(to_line({.where = where, .expected = expected, .got = std::to_string(got)}));
   }
+  /// Holds values of the dataset, `per_layer` of each layer, against its range; those of layers that are not stored are
+  /// left out (per_layer 0: they belong to none).
   template <class T>
-  void within(const char* name, const std::vector<T>& values, double low, double high, bool nan_allowed = false) {
+  void within(const schema::Dataset& row, const std::vector<T>& values, size_t per_layer) {
     count(values.size() * sizeof(T));
+    const auto [low, high] = bounds(row.range);
+    const auto n_layer = static_cast<size_t>(info_.n_layer);
+    const double slack = std::is_floating_point_v<T> ? kSlack : 0;
     for (size_t i = 0; i < values.size(); ++i) {
       const auto x = static_cast<double>(values[i]);
-      if ((x >= low && x <= high) || (nan_allowed && std::isnan(x))) continue;
-      complain(std::string("steps/") + name + " element " + std::to_string(i),
-               std::to_string(low) + " to " + std::to_string(high), x);
+      if ((x >= low - slack && x <= high + slack) || (std::isnan(x) && may_be_nan(row))) continue;
+      if (per_layer > 0 && !info_.stores(static_cast<int32_t>(i / per_layer % n_layer))) continue;
+      complain(path_of(row) + " element " + std::to_string(i), std::to_string(low) + " to " + std::to_string(high), x);
       return;  // one line a dataset says enough
     }
+  }
+  std::pair<double, double> bounds(const schema::Range& range) const {
+    const double length = info_.n_prompt + info_.n_step;
+    const double ends[] = {range.high, info_.n_vocab - 1.0, length - 1, length};
+    return {range.low, ends[static_cast<size_t>(range.end)]};
+  }
+  /// Measures of steps that were not measured are; so are those that parts of older traces lack.
+  bool may_be_nan(const schema::Dataset& row) const {
+    return row.range.gaps == schema::Range::Gaps::not_compared ||
+           (row.range.gaps == schema::Range::Gaps::not_measured && (info_.measure_every != 1 || row.since > 0));
   }
   TraceReader& trace_;
   const TraceInfo& info_;
@@ -91,26 +106,14 @@ class Checker {
 
 void Checker::steps() {
   const StepData d = trace_.steps();
-  const double n_position = info_.n_prompt + info_.n_step, huge = 1e18;
-  const double never = -std::numeric_limits<double>::infinity();
-  // Layers that are not stored read as nan and -1, measures of steps that were not measured as nan.
-  const bool part = !info_.layers.empty(), gaps = part || info_.measure_every != 1;
-  within("decision", d.full, 0, 1);
-  within("reason", d.reason, 0, static_cast<double>(schema::kReasons.size()) - 1);
-  within("cos_last_full", d.cos_last_full, -1 - kSlack, 1 + kSlack, true);
-  within("cos_prev_pre", d.cos_prev_pre, -1 - kSlack, 1 + kSlack, part);
-  within("cos_prev_post", d.cos_prev_post, -1 - kSlack, 1 + kSlack, part);
-  within("recovered", d.recovered, 0, 1 + kSlack, gaps);
-  within("oracle", d.oracle, 0, 1 + kSlack, gaps);
-  within("positions", d.positions, part ? -1 : 1, n_position);
-  within("overlap", d.overlap, 0, 1, gaps);
-  within("top_logprobs", d.top_logprobs, never, kSlack);
-  within("top_rest", d.top_rest, -kSlack, 1 + kSlack);
-  within("logprob", d.logprob, never, kSlack);
-  within("ms", d.ms, 0, huge);
-  within("bytes_weights", d.bytes_weights, 0, huge);
-  within("bytes_attend", d.bytes_attend, 0, huge);
-  within("bytes_select", d.bytes_select, 0, huge);
+  const schema::Sizes sizes = schema::sizes_of(info_);
+  schema::for_each_column([&](const schema::Dataset& row, auto column) {
+    const bool layers = row.shape[1] == schema::n_layer;
+    const uint64_t per_layer = sizes.per_row(row) / std::max<uint64_t>(1, sizes.of(schema::n_layer));
+    if constexpr (std::is_arithmetic_v<schema::ElementOf<decltype(column)>>) {
+      within(row, d.*column, layers ? per_layer : 0);
+    }
+  });
 }
 
 void Checker::rows(const LayerData& data, const MapData& map, int32_t layer, int32_t kv_head, int32_t t) {
@@ -149,8 +152,11 @@ void Checker::layer(int32_t layer) {
   for (int32_t h = 0; h < info_.n_kv_head; ++h) {
     attempt([&] {
       const MapData map = trace_.map(layer, h);
-      within("map weights", map.weights, 0, 1 + kSlack, info_.measure_every != 1);
-      within("map_rest", map.rest, -kSlack, 1 + kSlack, info_.measure_every != 1);
+      const schema::Dataset& weights = map.maps == Maps::dense    ? schema::dataset("steps/map_dense")
+                                       : map.maps == Maps::binned ? schema::dataset("steps/map_binned")
+                                                                  : schema::dataset("steps/map_weights");
+      within(weights, map.weights, 0);
+      within(schema::dataset("steps/map_rest"), map.rest, 0);
       count(map.positions.size() * sizeof(int32_t));
     });
   }

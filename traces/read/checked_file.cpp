@@ -20,7 +20,7 @@ namespace {
 constexpr char kBroken[] = "the file is damaged or not a trace; `reattend trace check` looks closer";
 
 /// True and sets `out` unless a * b overflows.
-bool multiply(hsize_t a, hsize_t b, hsize_t& out) {
+bool multiply(uint64_t a, uint64_t b, uint64_t& out) {
   return !__builtin_mul_overflow(a, b, &out);
 }
 
@@ -66,7 +66,8 @@ herr_t collect_attribute(hid_t root, const char* name, const H5A_info_t* /*info*
   return 0;
 }
 
-std::string shape_text(int rank, const hsize_t* extents) {
+template <class Extent>
+std::string shape_text(int rank, const Extent* extents /*[rank]*/) {
   std::string text = "[";
   for (int i = 0; i < rank; ++i) text += (i == 0 ? "" : ", ") + std::to_string(extents[i]);
   return text + "]";
@@ -138,7 +139,7 @@ std::map<std::string, AttributeValue> CheckedFile::attributes() const {
 }
 
 std::optional<CheckedFile::Opened> CheckedFile::open(const schema::Dataset& row, Element element,
-                                                     std::span<const hsize_t> expected, bool first_at_least) const {
+                                                     std::span<const uint64_t> expected, bool first_at_least) const {
   const std::string group_name(row.group), name(row.name);
   Opened d{.element = element, .where = path_.string() + ": " + group_name + "/" + name};
   const auto exists = [](hid_t where, const std::string& link) {
@@ -186,7 +187,9 @@ void CheckedFile::refresh(Opened& d) const {
           .got = "rank " + std::to_string(H5Sget_simple_extent_ndims(space)),
           .remedy = kBroken});
   }
-  if (H5Sget_simple_extent_dims(space, d.extents.data(), nullptr) < 0) fail_here(d.where, "a shape", kBroken);
+  Dims extents{1, 1, 1, 1};
+  if (H5Sget_simple_extent_dims(space, extents.data(), nullptr) < 0) fail_here(d.where, "a shape", kBroken);
+  std::copy(extents.begin(), extents.end(), d.extents.begin());
 }
 
 void CheckedFile::check_storage(const Opened& d, hid_t creation) const {
@@ -210,13 +213,13 @@ void CheckedFile::check_storage(const Opened& d, hid_t creation) const {
     }
     deflated = deflated || filter == H5Z_FILTER_DEFLATE;
   }
-  hsize_t chunk_bytes = 0;
+  uint64_t chunk_bytes = 0;
   if (layout == H5D_CHUNKED) {
-    constexpr hsize_t kMostChunk = hsize_t{1} << 28;
-    Extents chunk{1, 1, 1, 1};
+    constexpr uint64_t kMostChunk = uint64_t{1} << 28;
+    Dims chunk{1, 1, 1, 1};
     if (H5Pget_chunk(creation, d.rank, chunk.data()) != d.rank) refuse("chunks of the dataset's rank", "others");
     chunk_bytes = bytes_of(d.element);
-    for (const hsize_t n : chunk) {
+    for (const uint64_t n : chunk) {
       if (!multiply(chunk_bytes, n, chunk_bytes) || chunk_bytes > kMostChunk) {
         refuse("chunks of at most 256 MB", shape_text(d.rank, chunk.data()));
       }
@@ -224,11 +227,11 @@ void CheckedFile::check_storage(const Opened& d, hid_t creation) const {
   }
   // An extent without bytes behind it would ask for memory that the file never fills; deflate gains 1032 at most, and a
   // live file's extents may be ahead of its bytes.
-  constexpr hsize_t kAhead = hsize_t{1} << 26;
-  hsize_t bytes = bytes_of(d.element), limit = 0;
+  constexpr uint64_t kAhead = uint64_t{1} << 26;
+  uint64_t bytes = bytes_of(d.element), limit = 0;
   bool small = true;
-  for (const hsize_t n : d.extents) small = small && multiply(bytes, n, bytes);
-  small = small && multiply(static_cast<hsize_t>(size()), deflated ? 1032 : 1, limit) &&
+  for (const uint64_t n : d.extents) small = small && multiply(bytes, n, bytes);
+  small = small && multiply(static_cast<uint64_t>(size()), deflated ? 1032 : 1, limit) &&
           bytes <= limit + chunk_bytes + kAhead;
   if (!small) {
     refuse("a shape that fits a file of " + std::to_string(size()) + " bytes", shape_text(d.rank, d.extents.data()));
@@ -236,7 +239,7 @@ void CheckedFile::check_storage(const Opened& d, hid_t creation) const {
 }
 
 void CheckedFile::read(const Opened& d, const Extents& start, const Extents& count, std::span<std::byte> out) {
-  const hsize_t bytes = bytes_of(d.element) * count[0] * count[1] * count[2] * count[3];
+  const uint64_t bytes = bytes_of(d.element) * count[0] * count[1] * count[2] * count[3];
   if (bytes != out.size()) {
     fail({.where = d.where, .expected = std::to_string(bytes) + " bytes of room", .got = std::to_string(out.size())});
   }
@@ -246,9 +249,10 @@ void CheckedFile::read(const Opened& d, const Extents& start, const Extents& cou
     if (H5Dread(d.id, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, out.data()) < 0) fail_here(d.where, "to read", kBroken);
     return;
   }
-  const Handle memory = own(H5Screate_simple(d.rank, count.data(), nullptr), H5Sclose, d.where, "a data space");
+  const Dims from = dims(start), n = dims(count);
+  const Handle memory = own(H5Screate_simple(d.rank, n.data(), nullptr), H5Sclose, d.where, "a data space");
   const Handle space = own(H5Dget_space(d.id), H5Sclose, d.where, "a data space");
-  if (H5Sselect_hyperslab(space, H5S_SELECT_SET, start.data(), nullptr, count.data(), nullptr) < 0 ||
+  if (H5Sselect_hyperslab(space, H5S_SELECT_SET, from.data(), nullptr, n.data(), nullptr) < 0 ||
       H5Dread(d.id, type, memory, space, H5P_DEFAULT, out.data()) < 0) {
     fail_here(d.where, "to read " + std::to_string(bytes) + " bytes",
               "the file is damaged, or was cut short while it was open; `reattend trace check` looks closer");

@@ -45,7 +45,7 @@ class CheckedFile {
   };
   /// Nothing if there is none of that name. Element type, rank and every extent must be as given, except the first
   /// where `first_at_least`, which may be larger. `expected` [rank].
-  std::optional<Opened> open(const schema::Dataset& row, Element element, std::span<const hsize_t> expected,
+  std::optional<Opened> open(const schema::Dataset& row, Element element, std::span<const uint64_t> expected,
                              bool first_at_least) const;
   /// Looks again at a dataset that grows (SWMR); its extents may have changed.
   void refresh(Opened& dataset) const;

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "traces/attributes.h"
 #include "traces/schema.h"
 
 namespace reattend {
@@ -43,12 +44,12 @@ class AttributeReader {
  public:
   AttributeReader(const Attributes& all, std::string path) : all_(all), path_(std::move(path)) {}
 
-  bool has(const char* name) const { return all_.contains(name); }
-  std::string text(const char* name) const {
+  bool has(const std::string& name) const { return all_.contains(name); }
+  std::string text(const std::string& name) const {
     const auto* value = get<std::string>(name);
     return value != nullptr ? *value : missing(name, "text");
   }
-  int32_t integer(const char* name, int64_t low, int64_t high) const {
+  int32_t integer(const std::string& name, int64_t low, int64_t high) const {
     const auto* value = get<std::vector<int64_t>>(name);
     if (value == nullptr || value->size() != 1) missing(name, "an integer");
     const int64_t x = value->front();
@@ -59,21 +60,21 @@ class AttributeReader {
     }
     return static_cast<int32_t>(x);
   }
-  double real(const char* name) const {
+  double real(const std::string& name) const {
     const auto* value = get<std::vector<double>>(name);
     if (value == nullptr || value->size() != 1) missing(name, "a number");
     return value->front();
   }
   double real_or(const std::string& name, double otherwise) const {
-    return has(name.c_str()) ? real(name.c_str()) : otherwise;
+    return has(name) ? real(name) : otherwise;
   }
-  std::vector<int64_t> integers(const char* name) const {
+  std::vector<int64_t> integers(const std::string& name) const {
     const auto* value = get<std::vector<int64_t>>(name);
     if (value == nullptr) missing(name, "a list of integers");
     return *value;
   }
   /// Index of the attribute's text in `choices`.
-  size_t choice(const char* name, std::initializer_list<std::string_view> choices) const {
+  size_t choice(const std::string& name, std::initializer_list<std::string_view> choices) const {
     const std::string found = text(name);
     const auto* const at = std::find(choices.begin(), choices.end(), found);
     if (at == choices.end()) {
@@ -83,15 +84,15 @@ class AttributeReader {
     }
     return static_cast<size_t>(at - choices.begin());
   }
-  std::string where(const char* name) const { return path_ + ": attribute " + name; }
+  std::string where(const std::string& name) const { return path_ + ": attribute " + name; }
 
  private:
   template <class T>
-  const T* get(const char* name) const {
+  const T* get(const std::string& name) const {
     const auto at = all_.find(name);
     return at == all_.end() ? nullptr : std::get_if<T>(&at->second);
   }
-  [[noreturn]] std::string missing(const char* name, const char* kind) const {
+  [[noreturn]] std::string missing(const std::string& name, const char* kind) const {
     fail({.where = where(name),
           .expected = kind,
           .got = has(name) ? "another type" : "nothing",
@@ -101,8 +102,42 @@ class AttributeReader {
   std::string path_;
 };
 
+/// One that TraceInfo keeps as it is.
+void read_member(const AttributeReader& read, const schema::Attribute& attribute, std::string& out) {
+  out = read.text(std::string(attribute.name));
+}
+void read_member(const AttributeReader& read, const schema::Attribute& attribute, std::vector<int64_t>& out) {
+  out = read.integers(std::string(attribute.name));
+}
+template <class T>
+void read_member(const AttributeReader& read, const schema::Attribute& attribute, T& out) {
+  out = static_cast<T>(read.integer(std::string(attribute.name), attribute.low, attribute.high));
+}
+
+/// All of those; one that a trace may lack stays as it is in TraceInfo.
+void read_members(const AttributeReader& read, TraceInfo& info) {
+  for (const schema::Attribute& attribute : schema::kAttributes) {
+    if (!attribute.needed && !read.has(std::string(attribute.name))) continue;
+    std::visit(
+        [&](auto member) {
+          if constexpr (!std::is_same_v<decltype(member), std::monostate>) read_member(read, attribute, info.*member);
+        },
+        attribute.member);
+  }
+  const auto refuse = [&](const char* name, const std::string& expected, const std::string& got) {
+    fail({.where = read.where(name), .expected = expected, .got = got});
+  };
+  if (info.n_head % info.n_kv_head != 0 || info.d_head % 2 != 0) {
+    refuse("n_kv_head, d_head", "a divisor of n_head, and an even width",
+           std::to_string(info.n_kv_head) + " of " + std::to_string(info.n_head) + ", " + std::to_string(info.d_head));
+  }
+  if (info.n_skipped > info.n_prompt) {
+    refuse("n_skipped", "0 to " + std::to_string(info.n_prompt), std::to_string(info.n_skipped));
+  }
+}
+
 /// Refuses other formats and newer major versions; a newer minor one becomes a warning. Returns whether it is newer.
-bool check_version(const AttributeReader& read, std::string& warning) {
+bool check_version(const AttributeReader& read, TraceInfo& info) {
   read.choice("format", {schema::kFormat});
   const std::string version = read.text("format_version");
   const size_t dot = version.find('.');
@@ -123,19 +158,21 @@ bool check_version(const AttributeReader& read, std::string& warning) {
           .remedy = "the trace comes from a newer program: use that one, or a newer version of this one"});
   }
   const bool newer = minor > schema::kMinor;
-  if (newer) warning = "written in format " + version + ", newer than " + ours + ": what is new in it is not shown";
+  if (newer) info.warning = "written in format " + version + ", newer than " + ours + ": what is new in it is not shown";
+  info.minor = minor;
   return newer;
 }
 
 /// Which layers are stored: all where the attribute says so, or there is none (format 1.0).
 std::vector<int32_t> read_layers(const AttributeReader& read, int32_t n_layer) {
   const std::vector<int64_t> all = read.integers("layers");
+  constexpr size_t kShown = 80;          // characters
   constexpr int32_t kMostLayers = 1024;  // of a model that a part is taken from: what is read is filled up to all
   const bool ascending = std::adjacent_find(all.begin(), all.end(), std::greater_equal<>()) == all.end();
   if (all.empty() || !ascending || all.front() < 0 || all.back() >= n_layer) {
     fail({.where = read.where("layers"),
           .expected = "rising numbers from 0 to " + std::to_string(n_layer - 1),
-          .got = "others",
+          .got = all.empty() ? "none" : attribute_text(all).substr(0, kShown),
           .remedy = "the file is damaged"});
   }
   if (all.size() == static_cast<size_t>(n_layer)) return {};
@@ -147,11 +184,8 @@ std::vector<int32_t> read_layers(const AttributeReader& read, int32_t n_layer) {
   return {all.begin(), all.end()};
 }
 
-/// What format 1.1 added: which maps, which steps were measured, which layers are stored. `newer`: the file may know
-/// kinds of maps that this program does not.
+/// Which maps are stored, and which layers. `newer`: the file may know kinds of maps that this program does not.
 void read_choices(const AttributeReader& read, bool newer, TraceInfo& info) {
-  constexpr int64_t kMost = 1 << 28;
-  info.n_map = read.integer("n_map", 0, 1 << 16);
   if (read.has("maps")) {
     const std::string name = read.text("maps");
     const auto* const found = std::find(kMapsNames.begin(), kMapsNames.end(), name);
@@ -159,11 +193,9 @@ void read_choices(const AttributeReader& read, bool newer, TraceInfo& info) {
       fail({.where = read.where("maps"), .expected = "top, dense, binned or none", .got = name});
     }
     info.maps = found == kMapsNames.end() ? Maps::none : static_cast<Maps>(found - kMapsNames.begin());
-    if (info.maps == Maps::dense || info.maps == Maps::binned) info.n_column = read.integer("n_column", 1, kMost);
-    if (info.maps == Maps::binned) info.map_bin = read.integer("map_bin", 1, kMost);
   }
-  if (read.has("measure_every")) info.measure_every = read.integer("measure_every", 0, kMost);
-  if (read.has("n_skipped")) info.n_skipped = read.integer("n_skipped", 0, info.n_prompt);
+  if (info.maps != Maps::binned) info.map_bin = 0;
+  if (info.maps != Maps::binned && info.maps != Maps::dense) info.n_column = 0;
   if (read.has("layers")) info.layers = read_layers(read, info.n_layer);
 }
 
@@ -184,20 +216,8 @@ TraceInfo read_info(const CheckedFile& file) {
   TraceInfo info;
   info.path = file.path();
   for (const auto& [name, value] : all) info.attributes.emplace(name, attribute_text(value));
-  const bool newer = check_version(read, info.warning);
-  constexpr int64_t kMostHeads = 1 << 14;
-  info.n_layer = read.integer("n_layer", 1, kMostHeads);
-  info.n_head = read.integer("n_head", 1, kMostHeads);
-  info.n_kv_head = read.integer("n_kv_head", 1, info.n_head);
-  info.d_head = read.integer("d_head", 2, kMostHeads);
-  info.n_vocab = read.integer("n_vocab", 1, 1 << 24);
-  info.n_prompt = read.integer("n_prompt", 1, 1 << 28);
-  if (info.n_head % info.n_kv_head != 0 || info.d_head % 2 != 0) {
-    fail({.where = read.where("n_kv_head, d_head"),
-          .expected = "a divisor of n_head, and an even width",
-          .got = std::to_string(info.n_kv_head) + " of " + std::to_string(info.n_head) + ", " +
-                 std::to_string(info.d_head)});
-  }
+  const bool newer = check_version(read, info);
+  read_members(read, info);
   info.rope.base = read.real("rope_base");
   info.rope.layout = read.choice("rope_layout", {"pairs", "halves"}) == 0 ? RopeLayout::pairs : RopeLayout::halves;
   info.rope.d_head = info.d_head;
@@ -205,10 +225,7 @@ TraceInfo read_info(const CheckedFile& file) {
     fail({.where = read.where("rope_base"), .expected = "a positive number", .got = number_text(info.rope.base)});
   }
   info.kv_type = kKvTypes[read.choice("kv_type", {"f32", "f16", "bf16", "q8"})];
-  info.shadow = read.integer("shadow", 0, 1) != 0;
   read_choices(read, newer, info);
-  info.overlap_k = read.integers("overlap_k");
-  if (all.contains("end_tokens")) info.end_tokens = read.integers("end_tokens");
   for (const CalibrationField& field : kCalibrationFields) {
     const double found = read.real_or(std::string("calibration_") + field.name, field.otherwise);
     info.calibration.*field.value = is_plausible(field, found) ? found : field.otherwise;

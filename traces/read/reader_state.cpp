@@ -5,26 +5,27 @@
 
 #include "base/error.h"
 #include "traces/read/info.h"
-#include "traces/read/sizes.h"
 
 namespace reattend {
 
 using hdf5::CheckedFile;
 using hdf5::Extents;
-using schema::Id;
+using schema::dataset;
+using schema::Dataset;
 
 TraceReader::State::State(const std::filesystem::path& path) : file(path), info(read_info(file)) {
-  sizes = sizes_of(info);
+  sizes = schema::sizes_of(info);
   // `committed` is written last, so it has to be read before the rest is looked at.
-  open(Id::committed);
+  open(dataset("steps/committed"));
   sizes.n_step = read_committed();
   info.n_step = static_cast<int32_t>(sizes.n_step);
-  for (size_t i = 0; i < schema::kDatasets.size(); ++i) open(static_cast<Id>(i));
+  // Whether there are values and sums is seen by their datasets alone.
+  info.has_values = info.has_prompt_row_sums = false;
+  for (const Dataset& row : schema::kDatasets) open(row);
   check_columns();
-  const auto has = [&](Id id) { return datasets[static_cast<size_t>(id)].has_value(); };
-  info.has_values = has(Id::prompt_values) && has(Id::values);
-  info.has_prompt_row_sums = has(Id::prompt_row_sums);
-  info.rope.factors = read_all<float>(Id::rope_factors);
+  info.has_values = has(dataset("prompt/values")) && has(dataset("steps/values"));
+  info.has_prompt_row_sums = has(dataset("prompt/row_sums"));
+  info.rope.factors = read_all<float>(dataset("rope/factors"));
   if (std::all_of(info.rope.factors.begin(), info.rope.factors.end(), [](float f) { return f == 1; })) {
     info.rope.factors.clear();
   }
@@ -37,42 +38,27 @@ TraceReader::State::State(const std::filesystem::path& path) : file(path), info(
   }
 }
 
-bool TraceReader::State::needs(Id id) const {
-  switch (id) {
-    case Id::map_positions:
-    case Id::map_weights:
-    case Id::map_rest:
-      return info.maps == Maps::top;
-    case Id::map_dense:
-      return info.maps == Maps::dense;
-    case Id::map_binned:
-      return info.maps == Maps::binned;
-    default:
-      return !schema::dataset(id).optional;
-  }
-}
-
-void TraceReader::State::open(Id id) {
-  const auto& row = schema::dataset(id);
-  auto& dataset = datasets[static_cast<size_t>(id)];
-  if (dataset) return;
+void TraceReader::State::open(const Dataset& row) {
+  auto& opened = datasets[id_of(row)];
+  if (opened) return;
   const Extents shape = sizes.shape(row);
-  dataset =
-      file.open(row, schema::element_of(row.type, info.kv_type),
-                std::span(shape.data(), static_cast<size_t>(row.rank())), row.extendible() || id == Id::vocab_text);
-  if (!dataset && needs(id)) {
+  opened = file.open(row, schema::element_of(row.type, info.kv_type),
+                     std::span(shape.data(), static_cast<size_t>(row.rank())),
+                     row.extendible() || row.shape[0] == schema::text_bytes);
+  if (!opened && is_stored(row, info)) {
     fail({.where = info.path.string(),
-          .expected = "dataset " + std::string(row.group) + "/" + std::string(row.name),
+          .expected = "dataset " + path_of(row),
           .got = "none",
           .remedy = "give a trace written by `reattend record`"});
   }
 }
 
 int64_t TraceReader::State::read_committed() {
-  const int64_t n = read<int64_t>(Id::committed, {}, {1, 1, 1, 1}).front();
+  const Dataset& row = dataset("steps/committed");
+  const int64_t n = read<int64_t>(row, {}, {1, 1, 1, 1}).front();
   constexpr int64_t kMost = 1 << 28;
   if (n < 0 || n > kMost) {
-    fail({.where = at(Id::committed).where, .expected = "0 to " + std::to_string(kMost), .got = std::to_string(n)});
+    fail({.where = at(row).where, .expected = "0 to " + std::to_string(kMost), .got = std::to_string(n)});
   }
   return n;
 }
@@ -87,26 +73,26 @@ void TraceReader::State::check_columns() const {
         .got = "for " + std::to_string(reach)});
 }
 
-const CheckedFile::Opened& TraceReader::State::at(Id id) const {
-  const auto& dataset = datasets[static_cast<size_t>(id)];
-  if (!dataset) {
+const CheckedFile::Opened& TraceReader::State::at(const Dataset& row) const {
+  const auto& opened = datasets[id_of(row)];
+  if (!opened) {
     fail({.where = info.path.string(),
-          .expected = "dataset " + std::string(schema::dataset(id).group) + "/" + std::string(schema::dataset(id).name),
+          .expected = "dataset " + path_of(row),
           .got = "none",
           .remedy = "record again with it"});
   }
-  return *dataset;
+  return *opened;
 }
 
-hsize_t TraceReader::State::stored_index(int32_t layer) const {
+uint64_t TraceReader::State::stored_index(int32_t layer) const {
   if (layer < 0 || layer >= info.n_layer) {
     fail_usage({.where = info.path.string() + ": layer",
                 .expected = "0 to " + std::to_string(info.n_layer - 1),
                 .got = std::to_string(layer)});
   }
-  if (info.layers.empty()) return static_cast<hsize_t>(layer);
+  if (info.layers.empty()) return static_cast<uint64_t>(layer);
   const auto found = std::lower_bound(info.layers.begin(), info.layers.end(), layer);
-  if (found != info.layers.end() && *found == layer) return static_cast<hsize_t>(found - info.layers.begin());
+  if (found != info.layers.end() && *found == layer) return static_cast<uint64_t>(found - info.layers.begin());
   std::string list;
   for (const int32_t l : info.layers) list += (list.empty() ? "" : ",") + std::to_string(l);
   fail_usage({.where = info.path.string() + ": layer",
@@ -129,23 +115,24 @@ void TraceReader::State::check_step(int32_t t, int32_t first) const {
               .got = std::to_string(t)});
 }
 
-void TraceReader::State::check_ids(Id id, const std::vector<int32_t>& ids, int32_t lowest) const {
-  for (const int32_t each : ids) {
-    if (each >= lowest && each < info.n_vocab) continue;
-    fail({.where = at(id).where, .expected = "ids below " + std::to_string(info.n_vocab), .got = std::to_string(each)});
-  }
+void TraceReader::State::check_id(const Dataset& row, int64_t token) const {
+  const auto lowest = static_cast<int64_t>(row.range.low);
+  if (token >= lowest && token < info.n_vocab) return;
+  fail({.where = at(row).where,
+        .expected = "ids from " + std::to_string(lowest) + " to " + std::to_string(info.n_vocab - 1),
+        .got = std::to_string(token)});
 }
 
 void TraceReader::State::fill_vocab() {
   if (!vocab.empty()) return;
-  const auto text = read_all<char>(Id::vocab_text);
-  const auto offsets = read_all<int64_t>(Id::vocab_offsets);
+  const auto text = read_all<char>(dataset("vocab/text"));
+  const auto offsets = read_all<int64_t>(dataset("vocab/offsets"));
   std::vector<std::string> all;
   all.reserve(offsets.size() - 1);
   for (size_t i = 0; i + 1 < offsets.size(); ++i) {
     const int64_t from = offsets[i], to = offsets[i + 1];
     if (from < 0 || to < from || to > static_cast<int64_t>(text.size())) {
-      fail({.where = at(Id::vocab_offsets).where,
+      fail({.where = at(dataset("vocab/offsets")).where,
             .expected = "rising offsets up to " + std::to_string(text.size()),
             .got = std::to_string(from) + ", " + std::to_string(to)});
     }
@@ -154,11 +141,12 @@ void TraceReader::State::fill_vocab() {
   vocab = std::move(all);
 }
 
-void TraceReader::State::append_rows(std::vector<std::byte>& out, Id prompt, Id steps, hsize_t layer) const {
+void TraceReader::State::append_rows(std::vector<std::byte>& out, const Dataset& prompt, const Dataset& steps,
+                                     uint64_t layer) const {
   const size_t row = static_cast<size_t>(info.d_head) * bytes_of(at(prompt).element);
   const size_t n_kv_head = static_cast<size_t>(info.n_kv_head), n_position = n_prompt() + n_step();
   out.resize(n_kv_head * n_position * row);
-  Extents one = sizes.shape(schema::dataset(prompt));
+  Extents one = sizes.shape(prompt);
   one[0] = one[1] = 1;
   for (size_t h = 0; h < n_kv_head; ++h) {
     CheckedFile::read(at(prompt), {layer, h, 0, 0}, one,
@@ -176,19 +164,19 @@ void TraceReader::State::append_rows(std::vector<std::byte>& out, Id prompt, Id 
 bool TraceReader::State::refresh() {
   if (!file.marked_open()) return false;
   info.live = file.live();
-  file.refresh(*datasets[static_cast<size_t>(Id::committed)]);
+  file.refresh(*datasets[id_of(dataset("steps/committed"))]);
   const int64_t n = read_committed();
   if (n <= sizes.n_step) return false;
   sizes.n_step = n;
-  for (size_t i = 0; i < schema::kDatasets.size(); ++i) {
-    auto& dataset = datasets[i];
-    if (!dataset || !schema::kDatasets[i].extendible()) continue;
-    file.refresh(*dataset);
-    const hsize_t need = sizes.of(schema::kDatasets[i].shape[0]);
-    if (dataset->extents[0] < need) {
-      fail({.where = dataset->where,
+  for (const Dataset& row : schema::kDatasets) {
+    auto& opened = datasets[id_of(row)];
+    if (!opened || !row.extendible()) continue;
+    file.refresh(*opened);
+    const uint64_t need = sizes.of(row.shape[0]);
+    if (opened->extents[0] < need) {
+      fail({.where = opened->where,
             .expected = std::to_string(need) + " rows",
-            .got = std::to_string(dataset->extents[0])});
+            .got = std::to_string(opened->extents[0])});
     }
   }
   info.n_step = static_cast<int32_t>(n);

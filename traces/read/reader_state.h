@@ -13,7 +13,7 @@ namespace reattend {
 
 struct TraceReader::State {
   using Extents = hdf5::Extents;
-  using Id = schema::Id;
+  using Dataset = schema::Dataset;
   explicit State(const std::filesystem::path& path);
 
   hdf5::CheckedFile file;
@@ -28,44 +28,46 @@ struct TraceReader::State {
   /// Looks for steps that were committed since; true if there are any.
   bool refresh();
   /// Error naming the dataset if the trace has none.
-  const hdf5::CheckedFile::Opened& at(Id id) const;
+  const hdf5::CheckedFile::Opened& at(const Dataset& row) const;
+  bool has(const Dataset& row) const { return datasets[id_of(row)].has_value(); }
 
   /// A block of a dataset as elements of T.
   template <class T>
-  std::vector<T> read(Id id, const Extents& start, const Extents& count) const {
-    std::vector<T> out(count[0] * count[1] * count[2] * count[3] * bytes_of(at(id).element) / sizeof(T));
-    hdf5::CheckedFile::read(at(id), start, count, std::as_writable_bytes(std::span(out)));
+  std::vector<T> read(const Dataset& row, const Extents& start, const Extents& count) const {
+    std::vector<T> out(count[0] * count[1] * count[2] * count[3] * bytes_of(at(row).element) / sizeof(T));
+    hdf5::CheckedFile::read(at(row), start, count, std::as_writable_bytes(std::span(out)));
     return out;
   }
   /// All rows that count: the whole of a fixed dataset, the committed part of a growing one.
   template <class T>
-  std::vector<T> read_all(Id id) const {
-    Extents count = sizes.shape(schema::dataset(id));
-    if (id == Id::vocab_text) count = at(id).extents;
-    return read<T>(id, {}, count);
+  std::vector<T> read_all(const Dataset& row) const {
+    return read<T>(row, {}, row.shape[0] == schema::text_bytes ? at(row).extents : sizes.shape(row));
   }
-  /// One row of a dataset that grows.
+  /// One row: of a dataset that grows, or of a layer.
   template <class T>
-  std::vector<T> read_row(Id id, hsize_t row) const {
-    Extents count = sizes.shape(schema::dataset(id));
+  std::vector<T> read_row(const Dataset& row, uint64_t i) const {
+    Extents count = sizes.shape(row);
     count[0] = 1;
-    return read<T>(id, {row, 0, 0, 0}, count);
+    return read<T>(row, {i, 0, 0, 0}, count);
   }
   /// The rows' parts that belong to index `i` of the second dimension: one layer of all steps.
   template <class T>
-  std::vector<T> read_layer_steps(Id id, hsize_t i) const {
-    Extents count = sizes.shape(schema::dataset(id));
+  std::vector<T> read_layer_steps(const Dataset& row, uint64_t i) const {
+    Extents count = sizes.shape(row);
     count[1] = 1;
-    return read<T>(id, {0, i, 0, 0}, count);
+    return read<T>(row, {0, i, 0, 0}, count);
   }
-  /// All steps of a dataset [T][n_layer]..., with `missing` for the layers that are not stored.
+  /// Every step's row of a dataset, from step 0 on where it has one; layers that are not stored are filled in.
   template <class T>
-  std::vector<T> read_steps(Id id, T missing) const {
-    std::vector<T> stored = read_all<T>(id);
-    if (info.layers.empty() || stored.empty()) return stored;
+  std::vector<T> read_steps(const Dataset& row) const {
+    const uint64_t first = sizes.row_of(row, row.shape[0] == schema::steps_and_0 ? 0 : 1);
+    Extents count = sizes.shape(row);
+    count[0] -= first;
+    std::vector<T> stored = read<T>(row, {first, 0, 0, 0}, count);
+    if (row.shape[1] != schema::n_layer || info.layers.empty() || stored.empty()) return stored;
     const size_t n_layer = static_cast<size_t>(info.n_layer), n_stored = info.layers.size();
     const size_t per_layer = stored.size() / (n_step() * n_stored);
-    std::vector<T> all(n_step() * n_layer * per_layer, missing);
+    std::vector<T> all(n_step() * n_layer * per_layer, schema::missing<T>());
     for (size_t i = 0; i < n_step() * n_stored; ++i) {
       const size_t to = i / n_stored * n_layer + static_cast<size_t>(info.layers[i % n_stored]);
       std::copy_n(stored.data() + i * per_layer, per_layer, all.data() + to * per_layer);
@@ -73,21 +75,25 @@ struct TraceReader::State {
     return all;
   }
   /// Where a layer lies among those that are stored; Error if it is none of the model's, or not stored.
-  hsize_t stored_index(int32_t layer) const;
+  uint64_t stored_index(int32_t layer) const;
   void check_kv_head(int32_t kv_head) const;
   /// Error unless first <= t <= n_step.
   void check_step(int32_t t, int32_t first) const;
-  void check_ids(Id id, const std::vector<int32_t>& ids, int32_t lowest) const;
+  /// Error where a token's id is none of the vocabulary; `values` are of any dataset.
+  template <class T>
+  void check_ids(const Dataset& row, const std::vector<T>& values) const {
+    if (row.range.end != schema::Range::End::token) return;
+    for (const T each : values) check_id(row, static_cast<int64_t>(each));
+  }
 
   void fill_vocab();
   /// out := [n_kv_head][L + T][d_head] of one layer from the prompt's and the steps' datasets.
-  void append_rows(std::vector<std::byte>& out, Id prompt, Id steps, hsize_t layer) const;
+  void append_rows(std::vector<std::byte>& out, const Dataset& prompt, const Dataset& steps, uint64_t layer) const;
 
  private:
   /// Opens the dataset; Error if it is missing and the trace needs it.
-  void open(Id id);
-  /// Whether a trace of this kind can't be without it.
-  bool needs(Id id) const;
+  void open(const Dataset& row);
+  void check_id(const Dataset& row, int64_t token) const;
   int64_t read_committed();
   void check_columns() const;
 };

@@ -1,23 +1,14 @@
-// Blocks in, blocks out; only sums of attention rows are computed, for steps that become prompt.
+// Copies prompts and steps from one trace to another; sums of attention rows are added up for steps that become prompt.
 #include "traces/write/copy.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 
-#include "base/error.h"
 #include "kernels/cpu/ops.h"
 #include "traces/schema.h"
 
 namespace reattend {
 namespace {
-
-int32_t number(const TraceInfo& info, const char* name, int32_t otherwise) {
-  const std::string text = info.attribute(name);
-  int32_t value = otherwise;
-  std::from_chars(text.data(), text.data() + text.size(), value);
-  return value;
-}
 
 /// values [n_stored][...] -> those of the kept places.
 template <class T>
@@ -47,42 +38,12 @@ void set_columns(std::vector<T>& values, size_t from, size_t to) {
 
 TraceHeader header_of(TraceReader& trace) {
   const TraceInfo& info = trace.info();
-  if (!std::ranges::equal(info.overlap_k, schema::kOverlapSizes)) {
-    fail({.where = info.path.string() + ": attribute overlap_k",
-          .expected = "64, 256, 1024",
-          .got = info.attribute("overlap_k"),
-          .remedy = "copy it with the program that wrote it"});
-  }
   TraceHeader h;
-  h.created_utc = info.attribute("created_utc");
-  h.engine_version = info.attribute("engine_version");
-  h.command_line = info.attribute("command_line");
-  h.model = info.attribute("model");
-  h.model_sha256 = info.attribute("model_sha256");
-  h.architecture = info.attribute("architecture");
-  h.device = info.attribute("device");
-  h.cpu_target = info.attribute("cpu_target");
-  h.activations = info.attribute("activations");
-  h.threads = number(info, "threads", 0);
-  h.n_layer = info.n_layer, h.n_head = info.n_head, h.n_kv_head = info.n_kv_head, h.d_head = info.d_head;
-  h.d_model = number(info, "d_model", 0);
-  h.rope = info.rope;
-  h.kv_type = info.kv_type;
-  h.settings = info.settings;
-  h.shadow = info.shadow;
-  h.values = info.has_values, h.row_sums = info.has_prompt_row_sums;
-  h.maps = info.maps, h.n_map = info.n_map, h.map_bin = info.map_bin, h.n_column = info.n_column;
-  h.measure_every = info.measure_every;
-  h.layers = info.layers;
-  h.n_skipped = info.n_skipped;
+  static_cast<TraceInfo&>(h) = info;
   h.expected_steps = std::max(1, info.n_step);
-  if (const std::string reduce = info.attribute("overlap_reduce"); !reduce.empty()) h.overlap_reduce = reduce;
-  h.overlap_pool = number(info, "overlap_pool", h.overlap_pool);
   h.prompt = trace.tokens();
   h.prompt.resize(static_cast<size_t>(info.n_prompt));
   for (int32_t id = 0; id < info.n_vocab; ++id) h.vocab.push_back(trace.token_text(id));
-  h.end_tokens = info.end_tokens;
-  h.calibration = info.calibration;
   return h;
 }
 
@@ -102,7 +63,7 @@ void TraceCopy::prompt(int32_t n_step, ThreadPool& pool, const ProgressFn& progr
   for (size_t i = 0; i < kept_.size(); ++i) {
     cancel_.check();
     const int32_t layer = info.stored_layer(kept_[i]), to = static_cast<int32_t>(i);
-    const LayerData data = trace_.layer(layer, header_.values);
+    const LayerData data = trace_.layer(layer, header_.has_values);
     const size_t row = static_cast<size_t>(row_bytes(data.kv_type, data.d_head)),
                  stride = static_cast<size_t>(data.n_position) * row;
     for (int32_t g = 0; g < info.n_kv_head; ++g) {
@@ -116,7 +77,7 @@ void TraceCopy::prompt(int32_t n_step, ThreadPool& pool, const ProgressFn& progr
     queries.insert(queries.end(), decoded, decoded + static_cast<std::ptrdiff_t>(n_step * width));
     const size_t most = std::min<size_t>(schema::kPromptQueries, n_position) * width;
     writer_.prompt_queries(to, std::span(queries).last(std::min(most, queries.size())));
-    if (header_.row_sums) writer_.prompt_row_sums(to, row_sums(data, layer, n_step, pool));
+    if (header_.has_prompt_row_sums) writer_.prompt_row_sums(to, row_sums(data, layer, n_step, pool));
     if (progress) progress("copying the prompt", to + 1, static_cast<double>(kept_.size()), "layers");
   }
 }
@@ -159,15 +120,19 @@ std::vector<float> TraceCopy::row_sums(const LayerData& data, int32_t layer, int
 void TraceCopy::steps(int32_t first, int32_t last, const ProgressFn& progress) {
   const TraceInfo& info = trace_.info();
   const auto n_stored = static_cast<size_t>(info.n_stored());
+  const schema::Sizes sizes = schema::sizes_of(header_);
   for (int32_t t = first; t <= last; ++t) {
     cancel_.check();
-    StepRecord r = trace_.record(t);
-    if (!header_.values) r.values.clear();
-    set_columns(r.map_dense, static_cast<size_t>(info.n_column), static_cast<size_t>(header_.n_column));
-    set_columns(r.map_binned, static_cast<size_t>(info.n_column), static_cast<size_t>(header_.n_column));
-    const auto keep = [&](auto&... values) { (keep_layers(values, kept_, n_stored), ...); };
-    keep(r.keys, r.values, r.queries, r.map_positions, r.map_weights, r.map_rest, r.map_dense, r.map_binned, r.overlap,
-         r.decision, r.reason, r.cos_last_full, r.cos_prev_pre, r.cos_prev_post, r.recovered, r.oracle, r.positions);
+    StepData r = trace_.record(t);
+    schema::for_each_column([&](const schema::Dataset& row, auto column) {
+      auto& values = r.*column;
+      if (row.has(schema::Dim::columns)) {
+        set_columns(values, static_cast<size_t>(info.n_column), static_cast<size_t>(header_.n_column));
+      }
+      if (row.shape[1] == schema::Dim::n_layer) keep_layers(values, kept_, n_stored);
+      // What an older trace does not know yet.
+      if (row.since > info.minor) values.assign(sizes.per_row(row), schema::missing<schema::ElementOf<decltype(column)>>());
+    });
     writer_.append(r);
     if (progress) progress("copying steps", t - first + 1, last - first + 1, "steps");
   }

@@ -10,7 +10,7 @@
 
 namespace reattend {
 
-/// What was recorded of `trace`, as the header of another one. Throws Error for what this program can't write again.
+/// What was recorded of `trace`, as the header of another one.
 TraceHeader header_of(TraceReader& trace);
 
 /// Copies from one trace to a writer whose header has the trace's layers or some of them. Everything reads a layer or a

@@ -103,7 +103,7 @@ int32_t slice_trace(const std::filesystem::path& source, const std::filesystem::
   const std::vector<int32_t> tokens = trace->tokens();
   header.prompt.assign(tokens.begin(), tokens.begin() + info.n_prompt + first - 1);
   header.n_column = header.columns_for(header.expected_steps);
-  header.values = header.values && slice.values;
+  header.has_values = header.has_values && slice.values;
   if (!slice.layers.empty()) {
     header.layers = slice.layers;
     std::ranges::sort(header.layers);
@@ -115,7 +115,7 @@ int32_t slice_trace(const std::filesystem::path& source, const std::filesystem::
   writer.begin(header);
   TraceCopy copy(*trace, writer, header, cancel);
   copy.prompt(first - 1, pool, progress);
-  writer.start(trace->top(first - 1));
+  writer.start(trace->record(first - 1));
   copy.steps(first, last, progress);
   writer.close();
   return header.expected_steps;
@@ -135,7 +135,7 @@ int32_t merge_traces(const std::filesystem::path& first, const std::filesystem::
   writer.begin(header);
   TraceCopy start(*a, writer, header, cancel), rest(*b, writer, header, cancel);
   start.prompt(0, pool, progress);
-  writer.start(a->top(0));
+  writer.start(a->record(0));
   start.steps(1, a->info().n_step, progress);
   rest.steps(1, b->info().n_step, progress);
   writer.close();

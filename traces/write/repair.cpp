@@ -55,12 +55,11 @@ herr_t copy_object(hid_t from, const char* name, const H5L_info_t* info, void* o
 }
 
 void cut_to(hid_t file, const schema::Dataset& row, hsize_t n, const std::string& where) {
-  const std::string name = std::string(row.group) + "/" + std::string(row.name);
-  const std::string group(row.group);
+  const std::string name = path_of(row), group(row.group);
   if (H5Lexists(file, group.c_str(), H5P_DEFAULT) <= 0 || H5Lexists(file, name.c_str(), H5P_DEFAULT) <= 0) return;
   const Handle dataset = own(H5Dopen2(file, name.c_str(), H5P_DEFAULT), H5Dclose, where, name);
   const Handle space = own(H5Dget_space(dataset), H5Sclose, where, name);
-  schema::Extents extents{1, 1, 1, 1};
+  hdf5::Dims extents{1, 1, 1, 1};
   H5Sget_simple_extent_dims(space, extents.data(), nullptr);
   extents[0] = n;
   if (H5Dset_extent(dataset, extents.data()) < 0) hdf5::fail_here(where, "to cut " + name);
@@ -87,7 +86,7 @@ int32_t repair_trace(const std::filesystem::path& source, const std::filesystem:
       H5Literate(from, H5_INDEX_NAME, H5_ITER_INC, nullptr, copy_object, &copy) < 0) {
     hdf5::fail_here(target.string(), "to copy " + copy.failure, "free some space, or the source is damaged there");
   }
-  const schema::Sizes sizes{.n_prompt = info.n_prompt, .n_step = info.n_step};
+  const schema::Sizes sizes = schema::sizes_of(info);
   for (const auto& row : schema::kDatasets) {
     if (row.extendible()) cut_to(file.id(), row, sizes.of(row.shape[0]), target.string());
   }

@@ -17,8 +17,9 @@ namespace {
 
 using hdf5::Handle;
 using hdf5::own;
+using schema::dataset;
+using schema::Dataset;
 using schema::Extents;
-using schema::Id;
 
 /// Rows per chunk: big rows are chunks of their own, small ones share about 16 KB.
 hsize_t chunk_rows(hsize_t row_bytes) {
@@ -49,52 +50,32 @@ struct TraceWriter::State {
                ? "free some space or choose another --out"
                : "free some space or choose another --out, then record again; finished steps can be read";
   }
-  std::string where(Id id) const {
-    const auto& row = schema::dataset(id);
-    return path() + ": " + std::string(row.group) + "/" + std::string(row.name);
-  }
+  std::string where(const Dataset& row) const { return path() + ": " + path_of(row); }
   /// Rows made at a time: few changes of structure, yet a disk that fills up shows it when the steps do not fit, not at
   /// the first one, and a run that ends early leaves little unused.
   int64_t rows_at_once() const { return std::clamp(header.expected_steps, 1, 32); }
-  bool wanted(Id id) const {
-    switch (id) {
-      case Id::prompt_values:
-      case Id::values:
-        return header.values;
-      case Id::prompt_row_sums:
-        return header.row_sums;
-      case Id::map_positions:
-      case Id::map_weights:
-      case Id::map_rest:
-        return header.maps == Maps::top;
-      case Id::map_dense:
-        return header.maps == Maps::dense;
-      case Id::map_binned:
-        return header.maps == Maps::binned;
-      default:
-        return true;
-    }
-  }
-  hdf5::Element element(Id id) const { return schema::element_of(schema::dataset(id).type, header.kv_type); }
+  hdf5::Element element(const Dataset& row) const { return schema::element_of(row.type, header.kv_type); }
 
-  void create(Id id);
-  void write(Id id, const Extents& start, const Extents& count, const void* data, size_t n_byte);
+  void create(const Dataset& row);
+  void write(const Dataset& row, const Extents& start, const Extents& count, const void* data, size_t n_byte);
   /// All of a dataset that does not grow, or a first part.
   template <class T>
-  void write_all(Id id, std::span<const T> data) {
-    write(id, {}, sizes.shape(schema::dataset(id)), data.data(), data.size_bytes());
+  void write_all(const Dataset& row, std::span<const T> data) {
+    write(row, {}, sizes.shape(row), data.data(), data.size_bytes());
   }
-  /// Row `row` of a dataset that grows, which has room for it.
+  /// One row: of a dataset that grows, which has room for it, or of a layer.
   template <class T>
-  void write_row(Id id, hsize_t row, const T* data, size_t n) {
-    Extents count = sizes.shape(schema::dataset(id));
+  void write_row(const Dataset& row, uint64_t at, std::span<const T> data) {
+    Extents count = sizes.shape(row);
     count[0] = 1;
-    write(id, {row, 0, 0, 0}, count, data, n * sizeof(T));
+    write(row, {at, 0, 0, 0}, count, data.data(), data.size_bytes());
   }
-  void write_top(hsize_t row, const TopTokens& top) {
-    write_row(Id::top_ids, row, top.ids.data(), top.ids.size());
-    write_row(Id::top_logprobs, row, top.logprobs.data(), top.logprobs.size());
-    write_row(Id::top_rest, row, &top.rest, 1);
+  /// The step's rows of every dataset that this trace has and that has one for step t: step 0 has predictions alone.
+  void write_step(const StepData& step, int64_t t) {
+    schema::for_each_column([&](const Dataset& row, auto column) {
+      if (!datasets[id_of(row)] || (t == 0 && row.shape[0] != schema::Dim::steps_and_0)) return;
+      write_row(row, sizes.row_of(row, t), std::span(std::as_const(step.*column)));
+    });
   }
   void set_rows(int64_t n_step);
   void usable() const {
@@ -116,59 +97,54 @@ struct TraceWriter::State {
   }
 };
 
-void TraceWriter::State::create(Id id) {
-  const auto& row = schema::dataset(id);
+void TraceWriter::State::create(const Dataset& row) {
   schema::Sizes made_sizes = sizes;
   made_sizes.n_step = capacity;
-  const Extents now = made_sizes.shape(row);
-  Extents most = now, chunk = now;
-  const Handle type = hdf5::type_of(element(id));
-  const Handle properties = own(H5Pcreate(H5P_DATASET_CREATE), H5Pclose, where(id), "creation properties");
+  const hdf5::Dims now = hdf5::dims(made_sizes.shape(row));
+  hdf5::Dims most = now, chunk = now;
+  const Handle type = hdf5::type_of(element(row));
+  const Handle properties = own(H5Pcreate(H5P_DATASET_CREATE), H5Pclose, where(row), "creation properties");
   if (row.extendible()) {
     most[0] = H5S_UNLIMITED;
-    const hsize_t row_bytes = bytes_of(element(id)) * now[1] * now[2] * now[3];
-    chunk[0] = chunk_rows(row_bytes);
+    chunk[0] = chunk_rows(bytes_of(element(row)) * now[1] * now[2] * now[3]);
     H5Pset_chunk(properties, row.rank(), chunk.data());
   }
   H5Pset_alloc_time(properties, H5D_ALLOC_TIME_EARLY);
   H5Pset_fill_time(properties, H5D_FILL_TIME_NEVER);
   const Handle space =
       own(row.rank() == 0 ? H5Screate(H5S_SCALAR) : H5Screate_simple(row.rank(), now.data(), most.data()), H5Sclose,
-          where(id), "a data space");
-  const Handle link = own(H5Pcreate(H5P_LINK_CREATE), H5Pclose, where(id), "link properties");
+          where(row), "a data space");
+  const Handle link = own(H5Pcreate(H5P_LINK_CREATE), H5Pclose, where(row), "link properties");
   H5Pset_create_intermediate_group(link, 1);
-  const std::string name = "/" + std::string(row.group) + "/" + std::string(row.name);
+  const std::string name = "/" + path_of(row);
   Handle made(H5Dcreate2(file.id(), name.c_str(), type, space, link, properties, H5P_DEFAULT), H5Dclose);
-  if (!made) hdf5::fail_here(where(id), "to create the dataset", remedy());
-  std::string axes;
-  for (int i = 0; i < row.rank(); ++i) {
-    axes += (i == 0 ? "" : ", ") + std::string(schema::symbol(row.shape[static_cast<size_t>(i)]));
-  }
+  if (!made) hdf5::fail_here(where(row), "to create the dataset", remedy());
   hdf5::write_attribute(made, "unit", std::string(row.unit));
   hdf5::write_attribute(made, "description", std::string(row.description));
-  hdf5::write_attribute(made, "axes", axes);
-  datasets[static_cast<size_t>(id)] = std::move(made);
+  hdf5::write_attribute(made, "axes", axes_of(row));
+  datasets[id_of(row)] = std::move(made);
 }
 
-void TraceWriter::State::write(Id id, const Extents& start, const Extents& count, const void* data, size_t n_byte) {
-  const auto& row = schema::dataset(id);
-  const hsize_t need = bytes_of(element(id)) * count[0] * count[1] * count[2] * count[3];
+void TraceWriter::State::write(const Dataset& row, const Extents& start, const Extents& count, const void* data,
+                               size_t n_byte) {
+  const uint64_t need = bytes_of(element(row)) * count[0] * count[1] * count[2] * count[3];
   if (n_byte != need) {
-    fail({.where = where(id), .expected = std::to_string(need) + " bytes", .got = std::to_string(n_byte)});
+    fail({.where = where(row), .expected = std::to_string(need) + " bytes", .got = std::to_string(n_byte)});
   }
   if (need == 0) return;
-  const hid_t dataset = datasets[static_cast<size_t>(id)];
-  const Handle type = hdf5::type_of(element(id));
+  const hid_t dataset = datasets[id_of(row)];
+  const Handle type = hdf5::type_of(element(row));
   if (row.rank() == 0) {
     if (H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0)
-      hdf5::fail_here(where(id), "to write", remedy());
+      hdf5::fail_here(where(row), "to write", remedy());
     return;
   }
-  const Handle memory = own(H5Screate_simple(row.rank(), count.data(), nullptr), H5Sclose, where(id), "a data space");
-  const Handle space = own(H5Dget_space(dataset), H5Sclose, where(id), "a data space");
-  if (H5Sselect_hyperslab(space, H5S_SELECT_SET, start.data(), nullptr, count.data(), nullptr) < 0 ||
+  const hdf5::Dims from = hdf5::dims(start), n = hdf5::dims(count);
+  const Handle memory = own(H5Screate_simple(row.rank(), n.data(), nullptr), H5Sclose, where(row), "a data space");
+  const Handle space = own(H5Dget_space(dataset), H5Sclose, where(row), "a data space");
+  if (H5Sselect_hyperslab(space, H5S_SELECT_SET, from.data(), nullptr, n.data(), nullptr) < 0 ||
       H5Dwrite(dataset, type, memory, space, H5P_DEFAULT, data) < 0) {
-    hdf5::fail_here(where(id), "to write " + std::to_string(n_byte) + " bytes", remedy());
+    hdf5::fail_here(where(row), "to write " + std::to_string(n_byte) + " bytes", remedy());
   }
 }
 
@@ -176,11 +152,10 @@ void TraceWriter::State::write(Id id, const Extents& start, const Extents& count
 void TraceWriter::State::set_rows(int64_t n_step) {
   schema::Sizes wanted_sizes = sizes;
   wanted_sizes.n_step = n_step;
-  for (size_t i = 0; i < schema::kDatasets.size(); ++i) {
-    const auto& row = schema::kDatasets[i];
-    if (!datasets[i] || !row.extendible()) continue;
-    if (H5Dset_extent(datasets[i], wanted_sizes.shape(row).data()) < 0) {
-      hdf5::fail_here(where(static_cast<Id>(i)), "to change the number of rows", remedy());
+  for (const Dataset& row : schema::kDatasets) {
+    if (!datasets[id_of(row)] || !row.extendible()) continue;
+    if (H5Dset_extent(datasets[id_of(row)], hdf5::dims(wanted_sizes.shape(row)).data()) < 0) {
+      hdf5::fail_here(where(row), "to change the number of rows", remedy());
     }
   }
   if (H5Fflush(file.id(), H5F_SCOPE_LOCAL) < 0) hdf5::fail_here(path(), "to make rows for more steps", remedy());
@@ -208,27 +183,28 @@ void TraceWriter::begin(const TraceHeader& header) {
   auto& s = *state_;
   s.guarded([&] {
     s.header = header;
-    if (header.n_column == 0) s.header.n_column = header.columns_for(header.expected_steps);
-    s.sizes = sizes_of(s.header);
-    s.capacity = s.rows_at_once();
-    write_attributes(s.file.id(), s.header, s.sizes);
-    for (size_t i = 0; i < schema::kDatasets.size(); ++i) {
-      if (s.wanted(static_cast<Id>(i))) s.create(static_cast<Id>(i));
-    }
-    s.write_all<int32_t>(Id::token_ids, header.prompt);
+    s.header.complete();
+    s.sizes = schema::sizes_of(s.header);
     std::string text;
     std::vector<int64_t> offsets = {0};
     for (const auto& token : header.vocab) {
       text += token;
       offsets.push_back(static_cast<int64_t>(text.size()));
     }
-    s.write_all<char>(Id::vocab_text, text);
-    s.write_all<int64_t>(Id::vocab_offsets, offsets);
+    s.sizes.text_bytes = offsets.back();
+    s.capacity = s.rows_at_once();
+    write_attributes(s.file.id(), s.header);
+    for (const Dataset& row : schema::kDatasets) {
+      if (is_stored(row, s.header)) s.create(row);
+    }
+    s.write_all<int32_t>(dataset("tokens/ids"), header.prompt);
+    s.write_all<char>(dataset("vocab/text"), text);
+    s.write_all<int64_t>(dataset("vocab/offsets"), offsets);
     std::vector<float> factors = header.rope.factors;
     if (factors.empty()) factors.assign(static_cast<size_t>(header.d_head / 2), 1.0F);
-    s.write_all<float>(Id::rope_factors, factors);
+    s.write_all<float>(dataset("rope/factors"), factors);
     const int64_t none = 0;
-    s.write(Id::committed, {}, {1, 1, 1, 1}, &none, sizeof none);
+    s.write_all(dataset("steps/committed"), std::span(&none, 1));
   });
 }
 
@@ -236,27 +212,27 @@ void TraceWriter::prompt_kv(int32_t layer, int32_t kv_head, std::span<const std:
                             std::span<const std::byte> values) {
   auto& s = *state_;
   s.guarded([&] {
-    const Extents start = {static_cast<hsize_t>(layer), static_cast<hsize_t>(kv_head), 0, 0};
+    const Extents start = {static_cast<uint64_t>(layer), static_cast<uint64_t>(kv_head), 0, 0};
     const Extents count = {1, 1, s.sizes.of(schema::Dim::n_prompt), s.sizes.of(schema::Dim::d_head)};
-    s.write(Id::prompt_keys, start, count, keys.data(), keys.size());
-    if (s.header.values) s.write(Id::prompt_values, start, count, values.data(), values.size());
+    s.write(dataset("prompt/keys"), start, count, keys.data(), keys.size());
+    if (s.header.has_values) s.write(dataset("prompt/values"), start, count, values.data(), values.size());
   });
 }
 
 void TraceWriter::prompt_queries(int32_t layer, std::span<const float> queries) {
   auto& s = *state_;
-  s.guarded([&] { s.write_row(Id::prompt_queries, static_cast<hsize_t>(layer), queries.data(), queries.size()); });
+  s.guarded([&] { s.write_row(dataset("prompt/queries"), static_cast<uint64_t>(layer), queries); });
 }
 
 void TraceWriter::prompt_row_sums(int32_t layer, std::span<const float> sums) {
   auto& s = *state_;
-  s.guarded([&] { s.write_row(Id::prompt_row_sums, static_cast<hsize_t>(layer), sums.data(), sums.size()); });
+  s.guarded([&] { s.write_row(dataset("prompt/row_sums"), static_cast<uint64_t>(layer), sums); });
 }
 
-void TraceWriter::start(const TopTokens& top) {
+void TraceWriter::start(const StepData& step_0) {
   auto& s = *state_;
   s.guarded([&] {
-    s.write_top(0, top);
+    s.write_step(step_0, 0);
     s.started = true;
     if (s.appears == Appears::when_whole) return;
     if (H5Fflush(s.file.id(), H5F_SCOPE_LOCAL) < 0 || H5Fstart_swmr_write(s.file.id()) < 0) {
@@ -266,39 +242,12 @@ void TraceWriter::start(const TopTokens& top) {
   });
 }
 
-void TraceWriter::append(const StepRecord& step) {
+void TraceWriter::append(const StepData& step) {
   auto& s = *state_;
   s.guarded([&] {
-    const auto row = static_cast<hsize_t>(s.sizes.n_step++);
+    ++s.sizes.n_step;
     if (s.sizes.n_step > s.capacity) s.set_rows(s.capacity + s.rows_at_once());
-    const auto put = [&](Id id, const auto& values) { s.write_row(id, row, values.data(), values.size()); };
-    const auto put_one = [&](Id id, const auto& value) { s.write_row(id, row, &value, 1); };
-    s.write_row(Id::token_ids, s.header.prompt.size() + row, &step.token, 1);
-    put(Id::keys, step.keys);
-    if (s.header.values) put(Id::values, step.values);
-    put(Id::queries, step.queries);
-    put_one(Id::logprob, step.logprob);
-    s.write_top(row + 1, step.top);
-    if (s.header.maps == Maps::top) {
-      put(Id::map_positions, step.map_positions);
-      put(Id::map_weights, step.map_weights);
-      put(Id::map_rest, step.map_rest);
-    }
-    if (s.header.maps == Maps::dense) put(Id::map_dense, step.map_dense);
-    if (s.header.maps == Maps::binned) put(Id::map_binned, step.map_binned);
-    put(Id::overlap, step.overlap);
-    put(Id::decision, step.decision);
-    put(Id::reason, step.reason);
-    put(Id::cos_last_full, step.cos_last_full);
-    put(Id::cos_prev_pre, step.cos_prev_pre);
-    put(Id::cos_prev_post, step.cos_prev_post);
-    put(Id::recovered, step.recovered);
-    put(Id::oracle, step.oracle);
-    put(Id::positions, step.positions);
-    put_one(Id::ms, step.ms);
-    put_one(Id::bytes_weights, step.bytes_weights);
-    put_one(Id::bytes_attend, step.bytes_attend);
-    put_one(Id::bytes_select, step.bytes_select);
+    s.write_step(step, s.sizes.n_step);
   });
 }
 
@@ -308,8 +257,8 @@ void TraceWriter::commit() {
   s.guarded([&] {
     // The rows went to the file as they were written; now the number that admits them.
     const int64_t now = s.sizes.n_step;
-    s.write(Id::committed, {}, {1, 1, 1, 1}, &now, sizeof now);
-    if (H5Dflush(s.datasets[static_cast<size_t>(Id::committed)]) < 0) {
+    s.write_all(dataset("steps/committed"), std::span(&now, 1));
+    if (H5Dflush(s.datasets[id_of(dataset("steps/committed"))]) < 0) {
       hdf5::fail_here(s.path(), "to commit the steps", s.remedy());
     }
     s.committed = now;

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "traces/step_record.h"
+#include "traces/step_data.h"
 #include "traces/write/trace_header.h"
 
 namespace reattend {
@@ -37,9 +37,10 @@ class TraceWriter {
   void prompt_queries(int32_t layer, std::span<const float> queries);
   /// [n_head][L]
   void prompt_row_sums(int32_t layer, std::span<const float> sums);
-  /// `top` is step 0's. From here on readers can open a trace that appears with its first step.
-  void start(const TopTokens& top);
-  void append(const StepRecord& step);
+  /// Of step 0 the predictions are stored. From here on readers can open a trace that appears with its first step.
+  void start(const StepData& step_0);
+  /// One step: every column that this trace holds, of the layers that it stores.
+  void append(const StepData& step);
   /// Makes all appended steps visible, and safe from a kill of this process.
   void commit();
   void close();

@@ -7,6 +7,7 @@
 #include <implot.h>
 
 #include "policies/shared_parameters.h"
+#include "traces/step_means.h"
 #include "viz/panels/panel.h"
 #include "viz/panels/plot_helpers.h"
 #include "viz/render/heatmap.h"
@@ -34,6 +35,10 @@ class Timeline : public Panel {
 
  private:
   void draw_controls(Session& session);
+  /// What the map shows: a measure of the replay, or one that the trace recorded.
+  HeatMatrix shown_map(const Session& session);
+  std::string measure_name(int measure) const;
+  HeatColors shown_colors() const;
   void draw_layer_map(Session& session, SharedView& view, float height);
   void draw_lane(Session& session, SharedView& view, float height);
   void draw_similarity(Session& session, SharedView& view, float height);
@@ -48,8 +53,12 @@ class Timeline : public Panel {
   void select_by_click(Session& session, SharedView& view);
 
   HeatMap layer_map_;
-  LayerMeasure measure_ = LayerMeasure::lost_mass;
-  Limits similarity_;  ///< y axis of the similarity
+  int measure_ = static_cast<int>(LayerMeasure::lost_mass);  ///< from kLayerMeasures on: of recorded_
+  std::vector<Measure> recorded_;                            ///< measures of the trace that have layers
+  std::vector<float> recorded_map_;                          ///< [n_layer][T] of one of them; NaN: not measured
+  uint64_t recorded_trace_ = 0;                              ///< the trace that recorded_ is of
+  int recorded_measure_ = -1;                                ///< the measure that recorded_map_ is of
+  Limits similarity_;                                        ///< y axis of the similarity
   Limits shares_{0, 1.02};
   bool fit_similarity_ = true;
   bool dragging_ = false;
@@ -116,13 +125,64 @@ void Timeline::draw_controls(Session& session) {
   ImGui::TextUnformatted("layers:");
   ImGui::SameLine();
   ImGui::SetNextItemWidth(ImGui::GetFontSize() * 8.5F);
-  int measure = static_cast<int>(measure_);
-  if (ImGui::Combo("##measure", &measure, kMeasureNames, kLayerMeasures)) measure_ = static_cast<LayerMeasure>(measure);
+  if (recorded_trace_ != session.trace_version()) {
+    recorded_trace_ = session.trace_version(), recorded_measure_ = -1;
+    recorded_ = measures_of(session.trace()->info);
+    std::erase_if(recorded_, [](const Measure& each) { return !each.by_layer(); });
+    measure_ = std::min(measure_, kLayerMeasures + static_cast<int>(recorded_.size()) - 1);
+  }
+  const int n_measure = kLayerMeasures + static_cast<int>(recorded_.size());
+  if (ImGui::BeginCombo("##measure", measure_name(measure_).c_str())) {
+    for (int i = 0; i < n_measure; ++i) {
+      if (i == kLayerMeasures) ImGui::SeparatorText("recorded");
+      ImGui::PushID(i);
+      if (ImGui::Selectable(measure_name(i).c_str(), i == measure_)) measure_ = i;
+      ImGui::PopID();
+    }
+    ImGui::EndCombo();
+  }
   ImGui::SetItemTooltip("what the map of layers and steps shows (mean over KV heads; bright is more)");
   const Selection& at = session.selection();
   const std::string text = fmt::format("layer {}, KV head {}; {}", at.layer, at.kv_head, describe(session, at.step));
   ImGui::SameLine();
   ImGui::TextUnformatted(text.c_str());
+}
+
+std::string Timeline::measure_name(int measure) const {
+  return measure < kLayerMeasures ? kMeasureNames[measure]
+                                  : recorded_[static_cast<size_t>(measure - kLayerMeasures)].title;
+}
+
+HeatMatrix Timeline::shown_map(const Session& session) {
+  if (measure_ < kLayerMeasures) return session.layer_map(static_cast<LayerMeasure>(measure_));
+  const TraceInfo& info = session.trace()->info;
+  if (recorded_measure_ != measure_) {
+    recorded_measure_ = measure_;
+    recorded_map_.clear();
+    const Measure& measure = recorded_[static_cast<size_t>(measure_ - kLayerMeasures)];
+    for (int32_t l = 0; l < info.n_layer; ++l) {
+      for (int32_t t = 1; t <= info.n_step; ++t) {
+        const Over over = {.first_step = t, .last_step = t, .layer = l};
+        recorded_map_.push_back(static_cast<float>(mean_of(measure, info, session.trace()->steps, over)));
+      }
+    }
+  }
+  return {recorded_map_.data(), info.n_layer, info.n_step, {}, recorded_trace_ << 32 | static_cast<uint64_t>(measure_)};
+}
+
+HeatColors Timeline::shown_colors() const {
+  HeatColors colors;
+  if (measure_ >= kLayerMeasures) {
+    float high = 1e-6F;
+    for (const float x : recorded_map_) high = x > high ? x : high;  // which NaN is not
+    colors.scale = {.low = 0, .high = high, .logarithmic = false};
+    return colors;
+  }
+  const auto measure = static_cast<LayerMeasure>(measure_);
+  const bool shares = measure == LayerMeasure::decision || measure == LayerMeasure::lost_overlap;
+  colors.scale = {.low = shares ? 0.0F : 1e-3F, .high = 1, .logarithmic = !shares};
+  if (measure == LayerMeasure::decision) colors.positive = Colormap::oranges;
+  return colors;
 }
 
 void Timeline::draw_layer_map(Session& session, SharedView& view, float height) {
@@ -133,20 +193,16 @@ void Timeline::draw_layer_map(Session& session, SharedView& view, float height) 
   ImPlot::SetupAxisLimits(ImAxis_Y1, -0.5, info.n_layer - 0.5, ImPlotCond_Always);
   set_up_whole_ticks(ImAxis_Y1, cells(0, info.n_layer - 1), height);
 
-  const HeatMatrix matrix = session.layer_map(measure_);
+  const HeatMatrix matrix = shown_map(session);
   const ImVec2 corner = ImPlot::GetPlotPos(), size = ImPlot::GetPlotSize();
   if (matrix.values != nullptr) {
     const ImPlotRect limits = ImPlot::GetPlotLimits();
     // Row 0 is layer 0, column 0 is step 1.
     const HeatView part{limits.X.Min - 0.5, limits.X.Max - 0.5, 0.0, static_cast<double>(info.n_layer)};
-    HeatColors colors;
-    const bool shares = measure_ == LayerMeasure::decision || measure_ == LayerMeasure::lost_overlap;
-    colors.scale = {.low = shares ? 0.0F : 1e-3F, .high = 1, .logarithmic = !shares};
-    if (measure_ == LayerMeasure::decision) colors.positive = Colormap::oranges;
     ImPlot::PushPlotClipRect();
     hatch(*ImPlot::GetPlotDrawList(), corner, size);  // what is unknown lets it through
     layer_map_.draw(*ImPlot::GetPlotDrawList(), ImVec2(std::floor(corner.x), std::floor(corner.y)),
-                    static_cast<int32_t>(size.x), static_cast<int32_t>(size.y), matrix, part, colors);
+                    static_cast<int32_t>(size.x), static_cast<int32_t>(size.y), matrix, part, shown_colors());
     const ImU32 cursor = ImGui::ColorConvertFloat4ToU32(palette(false).cursor);
     const ImVec2 low = ImPlot::PlotToPixels(limits.X.Min, session.selection().layer - 0.5);
     const ImVec2 high = ImPlot::PlotToPixels(limits.X.Max, session.selection().layer + 0.5);
@@ -158,10 +214,12 @@ void Timeline::draw_layer_map(Session& session, SharedView& view, float height) 
       const int32_t layer = cell_at(mouse.y), step = cell_at(mouse.x);
       if (layer >= 0 && layer < info.n_layer && step >= 1 && step <= info.n_step) {
         const float value = matrix.values[int64_t{layer} * info.n_step + step - 1];
-        const std::string known = std::isnan(value) ? "unknown: " + session.why_unknown(measure_, layer)
-                                                    : fmt::format("{:.4g}", static_cast<double>(value));
-        ImGui::SetTooltip("layer %d, step %d: %s %s", layer, step, kMeasureNames[static_cast<size_t>(measure_)],
-                          known.c_str());
+        const std::string why = measure_ < kLayerMeasures
+                                    ? session.why_unknown(static_cast<LayerMeasure>(measure_), layer)
+                                    : "the trace has not measured it";
+        const std::string known =
+            std::isnan(value) ? "unknown: " + why : fmt::format("{:.4g}", static_cast<double>(value));
+        ImGui::SetTooltip("layer %d, step %d: %s %s", layer, step, measure_name(measure_).c_str(), known.c_str());
         if (plot_clicked()) session.select_layer(layer);
       }
     }

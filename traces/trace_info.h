@@ -1,0 +1,68 @@
+// Everything about a trace but its bulk: what a recording writes before its first step, and what a reader finds.
+#pragma once
+#include <algorithm>
+#include <cstdint>
+#include <filesystem>
+#include <limits>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "kernels/layout.h"
+#include "kernels/rope.h"
+#include "policies/settings.h"
+#include "traces/calibration.h"
+#include "traces/step_data.h"
+
+namespace reattend {
+
+struct TraceInfo {
+  /// Of an opened trace.
+  std::filesystem::path path;
+  std::map<std::string, std::string> attributes;  ///< every root attribute as text
+  std::string warning;                            ///< a newer minor version, an unclean end; empty otherwise
+  bool live = false;                              ///< being written right now
+  bool closed = true;  ///< the writer closed the file; otherwise it is live, or its writer was killed
+  int32_t n_step = 0;  ///< committed decode steps T
+
+  /// Of the recording. What can stand in an attribute as it is has a row in schema::kAttributes.
+  static constexpr int32_t kNewest = std::numeric_limits<int32_t>::max();
+  int32_t minor = kNewest;  ///< format 1.minor of an opened trace; what is written has the newest
+  std::string created_utc;  ///< empty in what is to be written: now
+  std::string engine_version, command_line, model, model_sha256, architecture;
+  std::string device, cpu_target, activations;
+  int32_t threads = 0;
+  int32_t n_layer = 0, n_head = 0, n_kv_head = 0, d_head = 0, d_model = 0, n_vocab = 0;
+  Rope rope;
+  KvType kv_type = KvType::f16;  ///< of the cache it was recorded from; what is written has schema::stored_type()
+  Settings settings;             ///< the policy it was recorded under
+  bool shadow = false;           ///< the policy observed only, the output was full attention's
+  int32_t n_prompt = 0;          ///< L
+  bool has_values = true, has_prompt_row_sums = false;
+  Maps maps = Maps::top;           ///< which maps are stored
+  int32_t n_map = 64;              ///< M, positions of a map's row where maps are `top`
+  int32_t map_bin = 64;            ///< positions of a bin where they are `binned`
+  int32_t n_column = 0;            ///< C, columns of a map's row where they are `dense` or `binned`
+  int32_t measure_every = 1;       ///< rows were looked at where t is a multiple of this; 0: nowhere
+  std::vector<int32_t> layers;     ///< those that are stored, ascending; empty: all
+  int32_t n_skipped = 0;           ///< decode steps before the first one here; their tokens are the prompt's last
+  std::vector<int64_t> overlap_k = {64, 256, 1024};  ///< k of StepData::overlap
+  std::string overlap_reduce = "max";
+  int32_t overlap_pool = 7;
+  std::vector<int64_t> end_tokens;  ///< tokens that end a sequence or turn
+  Calibration calibration;
+
+  /// An attribute's text; empty where there is none.
+  std::string attribute(const std::string& name) const {
+    const auto found = attributes.find(name);
+    return found == attributes.end() ? std::string() : found->second;
+  }
+  int32_t group() const { return n_head / n_kv_head; }
+  /// Layers that are stored.
+  int32_t n_stored() const { return layers.empty() ? n_layer : static_cast<int32_t>(layers.size()); }
+  int32_t stored_layer(int32_t i) const { return layers.empty() ? i : layers[static_cast<size_t>(i)]; }
+  bool stores(int32_t layer) const { return layers.empty() || std::binary_search(layers.begin(), layers.end(), layer); }
+  bool is_measured(int32_t t) const { return measure_every > 0 && t % measure_every == 0; }
+};
+
+}  // namespace reattend
