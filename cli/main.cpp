@@ -19,7 +19,7 @@
 #include "base/standard_streams.h"
 #include "base/subprocess.h"
 #include "cli/command.h"
-#include "policies/params.h"
+#include "policies/policy.h"
 
 namespace reattend::cli {
 namespace {
@@ -80,8 +80,8 @@ void add_globals(CLI::App& app, Globals& globals) {
 /// Options to which an empty text means something: messages, and lists of layers that may be none.
 bool takes_empty(const CLI::Option& option) {
   if (option.check_lname("prompt") || option.check_lname("system")) return true;
-  return std::any_of(parameters().begin(), parameters().end(), [&](const Parameter& parameter) {
-    return parameter.type == ParamType::layer_list && option.check_lname(std::string(parameter.flag));
+  return std::any_of(parameters().begin(), parameters().end(), [&](const Parameter* parameter) {
+    return parameter->type == ParamType::layer_list && option.check_lname(std::string(parameter->flag));
   });
 }
 

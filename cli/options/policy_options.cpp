@@ -81,7 +81,11 @@ bool PolicyOptions::is_listed(const Parameter& parameter) {
 Settings PolicyOptions::base() const {
   const Settings settings = file.empty() ? Settings(initial) : Settings::from_toml_file(file);
   if (policy.empty()) return settings;
-  check_policy(policy);
+  if (find_policy(policy) == nullptr) {
+    fail_usage({.where = "--policy",
+                .expected = fmt::format("one of {}", fmt::join(policy_names(), ", ")),
+                .got = fmt::format("\"{}\"", policy)});
+  }
   return settings.under(policy);
 }
 

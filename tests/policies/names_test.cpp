@@ -18,16 +18,16 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// What compares something with a policy's name, a policy() with anything, or settings with a policy's defaults. "full"
-/// is also a word of other tables, so it counts beside policy() alone.
+/// What compares something with a policy's name, a policy() with any text or constant, or settings with a policy's
+/// defaults. "full" is also a word of other tables, so it counts beside policy() alone. Two policies may be compared.
 std::regex comparison() {
   std::vector<std::string_view> names = policy_names();
   std::erase(names, kFullAttention);
   const std::string name = fmt::format("\"({})\"", fmt::join(names, "|"));
-  return std::regex(
-      fmt::format(R"([=!]=\s*{0}|{0}\s*[=!]=|policy\(\)\s*[=!]=|[=!]=[^=;&|]*policy\(\)|[=!]=\s*Settings[({{]"|)"
-                  R"((compare|starts_with|contains|find)\({0})",
-                  name));
+  return std::regex(fmt::format(
+      R"([=!]=\s*{0}|{0}\s*[=!]=|policy\(\)\s*[=!]=\s*["k]|"\s*[=!]=[^=;&|]*policy\(\)|[=!]=\s*Settings[({{]"|)"
+      R"((compare|starts_with|contains|find)\({0})",
+      name));
 }
 
 /// Sources of the product but for policies/ itself.
@@ -62,13 +62,13 @@ TEST(PolicyNames, AreComparedInPoliciesAlone) {  // or a new policy has to be ad
 
 TEST(PolicyNames, AComparisonIsFound) {
   const std::regex pattern = comparison();
-  for (const char* line :
-       {"if (settings.policy() == \"full\") return;", "policy == \"recycled\"", "\"h2o\" != name",
-        "if (name != settings.policy())", "each == Settings(\"full\")", "name.starts_with(\"snapkv\")"}) {
+  for (const char* line : {"if (settings.policy() == \"full\") return;", "policy == \"recycled\"", "\"h2o\" != name",
+                           "if (\"full\" != settings.policy())", "settings.policy() == kFullAttention",
+                           "each == Settings(\"full\")", "name.starts_with(\"snapkv\")"}) {
     EXPECT_TRUE(std::regex_search(std::string(line), pattern)) << line;
   }
-  for (const char* line :
-       {"Settings settings(\"recycled\");", "when->word == \"full\"", "x == 1 && settings.policy().empty()"}) {
+  for (const char* line : {"Settings settings(\"recycled\");", "when->word == \"full\"", "a.policy() == b.policy()",
+                           "x == 1 && settings.policy().empty()"}) {
     EXPECT_FALSE(std::regex_search(std::string(line), pattern)) << line;
   }
 }
