@@ -39,14 +39,14 @@ struct TraceInfo {
   bool shadow = false;           ///< the policy observed only, the output was full attention's
   int32_t n_prompt = 0;          ///< L
   bool has_values = true, has_prompt_row_sums = false;
-  Maps maps = Maps::top;           ///< which maps are stored
+  Maps maps = Maps::top;  ///< which maps are stored
   static constexpr int32_t kUsualMap = 64, kUsualBin = 64;
-  int32_t n_map = kUsualMap;       ///< M, positions of a map's row where maps are `top`
-  int32_t map_bin = kUsualBin;     ///< positions of a bin where they are `binned`
-  int32_t n_column = 0;            ///< C, columns of a map's row where they are `dense` or `binned`
-  int32_t measure_every = 1;       ///< rows were looked at where t is a multiple of this; 0: nowhere
-  std::vector<int32_t> layers;     ///< those that are stored, ascending; empty: all
-  int32_t n_skipped = 0;           ///< decode steps before the first one here; their tokens are the prompt's last
+  int32_t n_map = kUsualMap;    ///< M, positions of a map's row where maps are `top`
+  int32_t map_bin = kUsualBin;  ///< positions of a bin where they are `binned`
+  int32_t n_column = 0;         ///< C, columns of a map's row where they are `dense` or `binned`
+  int32_t measure_every = 1;    ///< rows were looked at where t is a multiple of this; 0: nowhere
+  std::vector<int32_t> layers;  ///< those that are stored, ascending; empty: all
+  int32_t n_skipped = 0;        ///< decode steps before the first one here; their tokens are the prompt's last
   std::vector<int64_t> overlap_k = {64, 256, 1024};  ///< k of StepData::overlap
   std::string overlap_reduce = "max";
   int32_t overlap_pool = 7;

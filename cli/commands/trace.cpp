@@ -137,8 +137,7 @@ void show(const std::string& file, const Globals& globals) {
   add("stored", stored_text(info));
   add("steps", fmt::format("{:.2f} ms (median), {:.1f} % full", ms, 100 * full));
   const Table shown_means = means_table(info, means);
-  print_out("{}\n{}\n{}", to_text(facts),
-            shown_means.rows.empty() ? "nothing was measured\n" : to_text(shown_means),
+  print_out("{}\n{}\n{}", to_text(facts), shown_means.rows.empty() ? "nothing was measured\n" : to_text(shown_means),
             to_text(datasets_table(datasets)));
 }
 

@@ -235,7 +235,8 @@ Chart recorded_chart(const AnalysisReport& report) {
 
 std::vector<std::pair<std::string, Chart>> charts(const AnalysisReport& report) {
   constexpr std::array<Chart (*)(const AnalysisReport&), kAnalyses.size()> kCharts = {
-      overlap_chart, coverage_chart, cosine_chart, gate_chart, stride_chart, lost_chart, sensitivity_chart, recorded_chart};
+      overlap_chart, coverage_chart, cosine_chart,      gate_chart,
+      stride_chart,  lost_chart,     sensitivity_chart, recorded_chart};
   std::vector<std::pair<std::string, Chart>> out;
   for (const Analysis what : report.result.request.what) {
     const auto i = static_cast<size_t>(what);

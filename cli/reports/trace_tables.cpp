@@ -77,7 +77,8 @@ Table heads_table(const TraceInfo& info, const StepData& steps) {
 Table layers_table(const TraceInfo& info, const StepData& steps, std::span<const int32_t> layers) {
   const std::vector<Measure> measures = measures_where(info, [](const Measure& m) { return m.by_layer(); });
   Table out{.name = "recorded", .columns = {{"layer"}}};
-  for (const Measure& each : measures) out.columns.push_back({.key = each.key, .title = each.title, .digits = each.row->unit == "positions" ? 1 : 3});
+  for (const Measure& each : measures)
+    out.columns.push_back({.key = each.key, .title = each.title, .digits = each.row->unit == "positions" ? 1 : 3});
   out.rows.push_back({std::string("all")});
   std::vector<double> sums(measures.size());
   std::vector<int32_t> counts(measures.size());
@@ -109,8 +110,9 @@ std::string csv_of(Table table) {
 }
 
 nlohmann::ordered_json json_of(const Table& steps, const Table& heads, const TraceInfo& info) {
-  return {{"trace", info.path.string()}, {"policy", info.settings.to_json()},  {"shadow", info.shadow},
-          {"n_prompt", info.n_prompt},   {"n_step", info.n_step},              {"steps", to_json(steps)},
+  return {{"trace", info.path.string()}, {"policy", info.settings.to_json()},
+          {"shadow", info.shadow},       {"n_prompt", info.n_prompt},
+          {"n_step", info.n_step},       {"steps", to_json(steps)},
           {"heads", to_json(heads)}};
 }
 

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "cli/reports/tune.h"
+#include "cli/reports/tune_tables.h"
 #include "policies/layer_schedule.h"
 #include "policies/policy.h"
 #include "replay/estimates.h"

@@ -51,8 +51,7 @@ std::vector<Found> measured_numbers() {
   return {{{.key = "kl", .title = "KL", .digits = 4, .group = group, .strong = true}, &Score::kl},
           {{.key = "agreement", .title = "top-1, %", .digits = 1, .group = group, .scale = 100, .strong = true},
            &Score::agreement},
-          {{.key = "ms_per_token", .title = "ms/token", .digits = 2, .group = group, .strong = true},
-           &Score::ms}};
+          {{.key = "ms_per_token", .title = "ms/token", .digits = 2, .group = group, .strong = true}, &Score::ms}};
 }
 
 /// The columns of a setting's numbers, and their cells in the same order.

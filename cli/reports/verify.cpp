@@ -14,6 +14,10 @@
 namespace reattend::cli {
 namespace {
 
+const Score& measured(const Verification& v) {
+  return v.point.measured;
+}
+
 /// What was predicted, measured and seen running free, downwards.
 Table numbers_table(const Verification& v) {
   const auto time = [](double ms) { return ms > 0 ? Cell(ms) : Cell(); };
@@ -34,8 +38,8 @@ Table numbers_table(const Verification& v) {
                  {},
                  time(v.point.predicted_ms),
                  time(v.point.predicted_full_ms)},
-                {std::string("measured"), v.point.measured.full, v.point.measured.positions, v.point.measured.recovered, v.point.measured.kl,
-                 v.point.measured.agreement, time(v.point.measured.ms), time(v.point.measured.full_ms)},
+                {std::string("measured"), measured(v).full, measured(v).positions, measured(v).recovered,
+                 measured(v).kl, measured(v).agreement, time(measured(v).ms), time(measured(v).full_ms)},
                 {std::string("running free"), v.free.full, v.free.positions, v.free.mass, {}, {}, {}, {}}}});
 }
 
@@ -54,7 +58,7 @@ std::string decisions_in_words(const Verification& v) {
       "Decisions: {:.1f} % as foreseen; {:.1f} % of steps and heads were full where the replay had said {:.1f} %. "
       "Least "
       "in layer {} ({:.1f} %).",
-      100 * v.decisions_equal, 100 * v.point.measured.full, 100 * v.predicted_full, bad.layer, 100 * bad.decisions_equal);
+      100 * v.decisions_equal, 100 * measured(v).full, 100 * v.predicted_full, bad.layer, 100 * bad.decisions_equal);
 }
 
 std::string sets_in_words(const Verification& v) {
@@ -74,31 +78,33 @@ std::string sets_in_words(const Verification& v) {
 }
 
 std::string mass_in_words(const Verification& v) {
-  const double off = v.predicted.recovered - v.point.measured.recovered;
-  return fmt::format("Recovered mass: {:.4f} foreseen, {:.4f} measured: {}.", v.predicted.recovered, v.point.measured.recovered,
+  const double off = v.predicted.recovered - measured(v).recovered;
+  return fmt::format("Recovered mass: {:.4f} foreseen, {:.4f} measured: {}.", v.predicted.recovered,
+                     measured(v).recovered,
                      std::abs(off) <= 1e-3 ? "right within 0.001"
                      : off > 0             ? fmt::format("{:.4f} too hopeful", off)
                                            : fmt::format("{:.4f} too cautious", -off));
 }
 
 std::string time_in_words(const Verification& v) {
-  if (!(v.point.measured.ms > 0)) return "Time: not measured.";
+  if (!(measured(v).ms > 0)) return "Time: not measured.";
   if (v.point.predicted_ms <= 0) {
     return fmt::format("Time: {:.2f} ms/token (full attention {:.2f}); the trace has no calibration to predict it.",
-                       v.point.measured.ms, v.point.measured.full_ms);
+                       measured(v).ms, measured(v).full_ms);
   }
-  const double wrong = v.point.predicted_ms / v.point.measured.ms - 1,
-               full_wrong = v.point.predicted_full_ms / v.point.measured.full_ms - 1;
+  const double wrong = v.point.predicted_ms / measured(v).ms - 1,
+               full_wrong = v.point.predicted_full_ms / measured(v).full_ms - 1;
   return fmt::format(
       "Time: {:.2f} ms/token foreseen, {:.2f} measured ({:+.0f} %); full attention {:.2f} and {:.2f} ({:+.0f} %). {}",
-      v.point.predicted_ms, v.point.measured.ms, 100 * wrong, v.point.predicted_full_ms, v.point.measured.full_ms, 100 * full_wrong,
-      std::abs(wrong) <= 0.1 ? "Right within 10 %." : "Wrong by more than 10 %.");
+      v.point.predicted_ms, measured(v).ms, 100 * wrong, v.point.predicted_full_ms, measured(v).full_ms,
+      100 * full_wrong, std::abs(wrong) <= 0.1 ? "Right within 10 %." : "Wrong by more than 10 %.");
 }
 
 std::string time_here_in_words(const Verification& v) {
   return fmt::format(
       "Time by a calibration here and now: {:.2f} ms/token ({:+.0f} %); full attention {:.2f} ({:+.0f} %). {}",
-      v.here_ms, 100 * (v.here_ms / v.point.measured.ms - 1), v.here_full_ms, 100 * (v.here_full_ms / v.point.measured.full_ms - 1),
+      v.here_ms, 100 * (v.here_ms / measured(v).ms - 1), v.here_full_ms,
+      100 * (v.here_full_ms / measured(v).full_ms - 1),
       v.n_prompt < Calibrator::kFewestTokens
           ? fmt::format("Of a prompt below {} tokens it knows weights and plain reading alone.",
                         Calibrator::kFewestTokens)
@@ -113,9 +119,9 @@ std::vector<std::string> findings(const Verification& v) {
   out.push_back(mass_in_words(v));
   out.push_back(fmt::format(
       "Quality on the recorded tokens: KL {:.4f}, top-1 agreement {:.3f}; the replay knows neither, only estimates.",
-      v.point.measured.kl, v.point.measured.agreement));
+      measured(v).kl, measured(v).agreement));
   out.push_back(time_in_words(v));
-  if (v.here_ms > 0 && v.point.measured.ms > 0) out.push_back(time_here_in_words(v));
+  if (v.here_ms > 0 && measured(v).ms > 0) out.push_back(time_here_in_words(v));
   out.push_back(
       fmt::format("Running free (greedy): the first {} of {} tokens are full attention's own; mass {:.4f}, "
                   "{:.1f} % full.",
@@ -147,15 +153,15 @@ nlohmann::json to_json(const Verification& v, const std::string& trace) {
           {"summary", v.settings.summary()},
           {"decisions_equal", v.decisions_equal},
           {"predicted_full_share", v.predicted_full},
-          {"measured_full_share", v.point.measured.full},
+          {"measured_full_share", measured(v).full},
           {"jaccard", v.jaccard},
           {"identical_sets", v.identical},
           {"jaccard_of_step", v.jaccard_of_step},
           {"predicted_mass", json_number(v.predicted.recovered)},
-          {"measured_mass", json_number(v.point.measured.recovered)},
-          {"kl", json_number(v.point.measured.kl)},
-          {"kl_p95", json_number(v.point.measured.kl_p95)},
-          {"agreement", json_number(v.point.measured.agreement)},
+          {"measured_mass", json_number(measured(v).recovered)},
+          {"kl", json_number(measured(v).kl)},
+          {"kl_p95", json_number(measured(v).kl_p95)},
+          {"agreement", json_number(measured(v).agreement)},
           {"layers", layers},
           {"free",
            {{"n_step", v.free.n_step},

@@ -15,7 +15,8 @@ namespace {
 using test::ProgramResult;
 
 constexpr size_t kWidth = 120;
-const std::vector<std::string> kNames = {"overlap", "coverage", "cosine", "gate", "stride", "lost", "sensitivity", "recorded"};
+const std::vector<std::string> kNames = {"overlap", "coverage", "cosine",      "gate",
+                                         "stride",  "lost",     "sensitivity", "recorded"};
 
 class AnalyseCommand : public ::testing::Test {
  protected:
