@@ -11,7 +11,7 @@
 #include <chrono>
 #include <cstdint>
 
-#include "kernels/cpu/ops.h"
+#include "kernels/cpu/table.h"
 
 namespace reattend::cpu {
 namespace {
@@ -108,8 +108,8 @@ __attribute__((target("avx512f,avx512vnni"))) int64_t avx512_int8(int64_t n_roun
 
 std::array<Loop, 2> loops() {
 #if defined(__x86_64__)
-  if (target_name() == "avx512") return {{{avx512_f32, kChains * 16}, {avx512_int8, kChains * 64}}};
-  if (target_name() == "avx2") return {{{avx2_f32, kChains * 8}, {avx2_int8, kChains * 32}}};
+  if (table().name == "avx512") return {{{avx512_f32, kChains * 16}, {avx512_int8, kChains * 64}}};
+  if (table().name == "avx2") return {{{avx2_f32, kChains * 8}, {avx2_int8, kChains * 32}}};
 #endif
   return {{{scalar_f32, kChains * 4}, {scalar_int8, kChains * 4}}};
 }
