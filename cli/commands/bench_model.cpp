@@ -30,9 +30,7 @@ std::vector<int32_t> some_tokens(int64_t n, int32_t n_vocab) {
 double layer_macs(const Model& model) {
   double macs = 0;
   for (const LayerWeights& w : model.layers()) {
-    for (const TensorView* each :
-         {&w.attn_q, &w.attn_k, &w.attn_v, &w.attn_output, &w.ffn_gate, &w.ffn_up, &w.ffn_down})
-      macs += static_cast<double>(each->n_row * each->n_col);
+    for (const TensorView* each : w.matrices()) macs += static_cast<double>(each->n_row * each->n_col);
   }
   return macs;
 }

@@ -13,6 +13,7 @@
 #include <thread>
 #include <utility>
 
+#include "base/error.h"
 #include "engine/record/row_analysis.h"
 #include "kernels/cpu/ops.h"
 #include "traces/schema.h"
@@ -81,13 +82,19 @@ std::vector<int64_t> dense_layers(const Settings& settings) {
 }  // namespace
 
 TraceHeader header_for(const ModelShape& shape, std::span<const int32_t> prompt) {
+  if (shape.ropes.size() != 1) {
+    fail({.where = "recording",
+          .expected = "a model whose layers all have one rotation, of which a trace has room for one",
+          .got = std::to_string(shape.ropes.size()) + " rotations",
+          .remedy = "run it without recording"});
+  }
   return {.architecture = shape.architecture,
           .n_layer = shape.n_layer,
           .n_head = shape.n_head,
           .n_kv_head = shape.n_kv_head,
           .d_head = shape.d_head,
           .d_model = shape.d_model,
-          .rope = shape.rope,
+          .rope = shape.ropes.front(),
           .settings = Settings("full"),
           .prompt = {prompt.begin(), prompt.end()}};
 }
