@@ -1,6 +1,7 @@
 // Memory straight from the system: zeroed pages, huge ones for what is large.
 #pragma once
 #include <cstddef>
+#include <cstdint>
 #include <memory_resource>
 
 namespace reattend {
@@ -11,6 +12,7 @@ class PageMemory : public std::pmr::memory_resource {
  public:
   /// What a request of that many bytes occupies.
   static size_t whole(size_t bytes);
+  static int64_t whole(int64_t bytes) { return static_cast<int64_t>(whole(static_cast<size_t>(bytes))); }
 
  protected:
   void* do_allocate(size_t bytes, size_t alignment) override;

@@ -1,11 +1,11 @@
 // The two faces of progress: a line that renews itself for people, lines of JSON for programs.
 #include "base/progress.h"
+#include "base/standard_streams.h"
 
 #include <unistd.h>
 #include <csignal>
 
 #include <chrono>
-#include <cstdio>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -42,7 +42,7 @@ struct Reporter {
     if (style == ProgressStyle::json) {
       const nlohmann::json line = {
           {"progress", now}, {"done", done}, {"total", total}, {"unit", unit}, {"seconds", seconds}};
-      fmt::print(stderr, "{}\n", line.dump());
+      print_note("{}\n", line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
       return;
     }
     std::string text = fmt::format("{}: {:.0f}", now, done);
@@ -50,10 +50,9 @@ struct Reporter {
     text += fmt::format(" {}", unit);
     if (rate > 0 && seconds > 0.5) text += fmt::format(", {:.4g}/s", rate);
     if (total > 0 && rate > 0 && !last && seconds > 0.5) text += fmt::format(", {:.0f} s left", (total - done) / rate);
-    if (fresh && open_line) fmt::print(stderr, "\n");
-    fmt::print(stderr, "\r\033[K{}{}", text, last ? "\n" : "");
+    if (fresh && open_line) print_note("\n");
+    print_note("\r\033[K{}{}", text, last ? "\n" : "");
     open_line = !last;
-    std::fflush(stderr);
   }
 };
 

@@ -60,8 +60,17 @@ int run_program(const Subprocess& program, const Cancel& cancel) {
   } else if (!program.errors.empty()) {
     posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, program.errors.c_str(), kCreate, kMode);
   }
+  // What this process ignores (prepare_standard_streams()) shall end other programs as they are used to.
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  sigset_t usual;
+  sigemptyset(&usual);
+  sigaddset(&usual, SIGPIPE), sigaddset(&usual, SIGXFSZ);
+  posix_spawnattr_setsigdefault(&attributes, &usual);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
   pid_t child = 0;
-  const int failed = posix_spawnp(&child, argv[0], &actions, nullptr, argv.data(), envp.data());
+  const int failed = posix_spawnp(&child, argv[0], &actions, &attributes, argv.data(), envp.data());
+  posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
   if (failed != 0) {
     fail({.where = program.arguments[0],

@@ -25,7 +25,7 @@ struct ReplayTimes {
 };
 
 struct ReplayTimesOptions {
-  int64_t memory_limit = int64_t{2} << 30;
+  int64_t memory_limit = kReplayMemory;
   int repeats = 5;
   ProgressFn progress;
   Cancel cancel;

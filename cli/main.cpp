@@ -6,7 +6,9 @@
 #include <cstring>
 #include <exception>
 #include <new>
+#include <sstream>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <fmt/format.h>
@@ -14,6 +16,7 @@
 #include "base/error.h"
 #include "base/processors.h"
 #include "base/progress.h"
+#include "base/standard_streams.h"
 #include "base/subprocess.h"
 #include "cli/command.h"
 #include "policies/params.h"
@@ -54,7 +57,7 @@ void add_globals(CLI::App& app, Globals& globals) {
              fail_usage({"--threads", fmt::format("0 (all usable processors) to {}", kMost), std::to_string(n), ""});
            }
            if (const std::string warning = too_many_threads(n, processors()); !warning.empty())
-             fmt::print(stderr, "reattend: warning: {}\n", warning);
+             print_note("reattend: warning: {}\n", warning);
            globals.threads = n;
          },
          "Threads to compute with; 0: as many as the processors that may be used (CPU affinity and quota)")
@@ -94,9 +97,13 @@ void refuse_empty_texts(CLI::App& app) {
   for (CLI::App* const command : app.get_subcommands({})) refuse_empty_texts(*command);
 }
 
-/// One line on stderr; messages of libraries may have several.
-int complain(const std::string& message, const int code) {
-  fmt::print(stderr, "reattend: {}\n", to_line({message, "", "", ""}));
+/// One line on stderr; messages of libraries may have several. Where there is no memory for it, the code must do.
+int complain(const std::string_view message, const int code) noexcept {
+  try {
+    print_note("reattend: {}\n", to_line({std::string(message), "", "", ""}));
+  } catch (const std::exception&) {
+    write_note("reattend: out of memory\n");
+  }
   return code;
 }
 
@@ -113,6 +120,19 @@ int complain_usage(const CLI::App& app, const CLI::ParseError& error) {
   return complain(fmt::format("{}; see `{} --help`", message, help), static_cast<int>(ExitCode::usage));
 }
 
+/// What would help the command that ran: an option that it has.
+std::string out_of_memory(const CLI::App& app) {
+  for (const CLI::App* const command : app.get_subcommands()) {
+    if (command->get_option_no_throw("--memory") != nullptr) {
+      return "out of memory; give a smaller --memory, or fewer --threads";
+    }
+    if (command->get_option_no_throw("--ctx") != nullptr) {
+      return "out of memory; use a shorter prompt (--ctx), fewer threads, or a machine with more";
+    }
+  }
+  return "out of memory; close other programs, or use a machine with more";
+}
+
 int run_program(const int argc, char** argv) {
   CLI::App app("Recycled attention: run models under cache policies, record, replay, tune and view.", "reattend");
   app.set_version_flag("--version", "reattend " REATTEND_VERSION, "Print the version");
@@ -120,8 +140,6 @@ int run_program(const int argc, char** argv) {
   app.fallthrough();  // global options may stand after the subcommand
   Globals globals;
   globals.cancel = cancel_on_signals();
-  // A file-size limit shall be an error of a write, as a full disk is, and not the end of the process.
-  std::signal(SIGXFSZ, SIG_IGN);
   for (int i = 0; i < argc; ++i) globals.command_line += (i > 0 ? " " : "") + shell_word(argv[i]);
   add_globals(app, globals);
   for (const auto& add : kCommands) add(app, globals);
@@ -130,17 +148,18 @@ int run_program(const int argc, char** argv) {
   try {
     app.parse(argc, argv);
     if (app.get_subcommands().empty()) {
-      fmt::print(stderr, "reattend: expected a command; see `reattend --help`\n");
-      return static_cast<int>(ExitCode::usage);
+      return complain("expected a command; see `reattend --help`", static_cast<int>(ExitCode::usage));
     }
-    if (std::fflush(stdout) != 0) {
-      fail({"standard output", "room to write", std::strerror(errno), "the numbers above may be cut off"});
-    }
-    return static_cast<int>(ExitCode::ok);
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
-    return complain_usage(app, error);
+    if (error.get_exit_code() != 0) return complain_usage(app, error);
+    std::ostringstream text;  // of --help or --version
+    app.exit(error, text, text);
+    write_out(text.str());
+  } catch (const std::bad_alloc&) {
+    return complain(out_of_memory(app), static_cast<int>(ExitCode::failed));
   }
+  flush_out();
+  return static_cast<int>(ExitCode::ok);
 }
 
 }  // namespace
@@ -148,15 +167,17 @@ int run_program(const int argc, char** argv) {
 
 int main(int argc, char** argv) {
   using namespace reattend;
+  prepare_standard_streams();
   try {
     return cli::run_program(argc, argv);
+  } catch (const ReaderGone&) {
+    end_without_reader();
   } catch (const Error& error) {
     return cli::complain(error.what(), static_cast<int>(error.code()));
   } catch (const Cancelled&) {
     return cli::complain("stopped", cli::kStopped);
   } catch (const std::bad_alloc&) {
-    return cli::complain("out of memory; use a shorter prompt (--ctx), fewer threads, or a machine with more",
-                         static_cast<int>(ExitCode::failed));
+    return cli::complain("out of memory", static_cast<int>(ExitCode::failed));
   } catch (const std::exception& error) {
     return cli::complain(error.what(), static_cast<int>(ExitCode::failed));
   }

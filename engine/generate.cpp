@@ -2,11 +2,11 @@
 #include "engine/generate.h"
 
 #include <algorithm>
-#include <array>
-#include <bit>
 #include <string>
 
 #include "base/error.h"
+#include "engine/logits.h"
+#include "traces/schema.h"
 
 namespace reattend {
 namespace {
@@ -15,22 +15,6 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
-}
-
-/// FNV-1a over the bits of a step's logits; every eighth of them in a chain of its own, for one chain of 49,152
-/// products took 2 % of a step.
-uint64_t hash(std::span<const float> logits, uint64_t h) {
-  constexpr size_t kChains = 8;
-  const auto mix = [](uint64_t& to, uint64_t word) { to = (to ^ word) * 0x100000001b3ULL; };
-  std::array<uint64_t, kChains> chains;
-  chains.fill(h);
-  size_t i = 0;
-  for (; i + kChains <= logits.size(); i += kChains) {
-    for (size_t j = 0; j < kChains; ++j) mix(chains[j], std::bit_cast<uint32_t>(logits[i + j]));
-  }
-  for (; i < logits.size(); ++i) mix(chains[0], std::bit_cast<uint32_t>(logits[i]));
-  for (const uint64_t each : chains) mix(h, each);
-  return h;
 }
 
 /// Times a step without what its observers take.
@@ -137,6 +121,7 @@ Prefilled prefill(Backend& backend, const Model& model, std::span<const int32_t>
                 .logits = std::vector<float>(shape.n_vocab)};
   out.seconds = extend(backend, model, *out.sequence, prompt, 0, options);
   ops.logits(*out.sequence, -1, out.logits);
+  check_logits(out.logits, n_prompt - 1);
   return out;
 }
 
@@ -161,7 +146,8 @@ Generated generate(Backend& backend, const Model& model, Sequence& sequence, con
   for (int32_t layer = 0; layer < shape.n_layer; ++layer) {
     selection.after_prompt(sequence, layer, policy->prompt(layer), policy->plan(layer, 1).compare, needs, measure);
   }
-  Generated out{.logits = prefilled.logits, .logits_hash = hash(prefilled.logits, 0xcbf29ce484222325ULL)};
+  Generated out{.logits = prefilled.logits,
+                .logits_hash = hash_logits(prefilled.logits, n_prompt - 1, 0xcbf29ce484222325ULL)};
   std::vector<HeadLog> heads(static_cast<size_t>(shape.n_layer) * shape.n_kv_head);
   tell([&](Observer& o) {
     o.begin(ops, sequence,
@@ -214,6 +200,7 @@ Generated generate(Backend& backend, const Model& model, Sequence& sequence, con
     }
     ops.logits(sequence, -1, out.logits);
     watch.pause();
+    out.logits_hash = hash_logits(out.logits, p, out.logits_hash);  // observers see no step without a prediction
 
     const StepView step = {.t = t,
                            .p = p,
@@ -227,7 +214,6 @@ Generated generate(Backend& backend, const Model& model, Sequence& sequence, con
     out.seconds += step.seconds;
     out.bytes.weights += step.bytes.weights, out.bytes.attend += step.bytes.attend,
         out.bytes.select += step.bytes.select;
-    out.logits_hash = hash(out.logits, out.logits_hash);
     tell([&](Observer& o) { o.step_end(step); });
     if (options.progress) options.progress("decode", t, options.n_step, "tokens");
   }

@@ -69,7 +69,7 @@ PromptNeeds needs_of(std::span<const Settings> settings, const ModelShape& shape
 /// The logits of the last one can then be had from the backend. Throws Error for ids outside the vocabulary.
 double extend(Backend& backend, const Model& model, Sequence& sequence, std::span<const int32_t> ids, int32_t first,
               const PrefillOptions& options);
-/// Throws Error for an empty prompt, one that is longer than n_ctx, or ids outside the vocabulary.
+/// Throws Error for an empty prompt, one that is longer than n_ctx, ids outside the vocabulary, or logits that are NaN.
 Prefilled prefill(Backend& backend, const Model& model, std::span<const int32_t> prompt, const PrefillOptions& options);
 
 struct GenerateOptions {
@@ -91,7 +91,8 @@ struct Generated {
   uint64_t logits_hash = 0;  ///< of the bits of every step's logits
 };
 /// Continues `sequence` (usually a fork of a Prefilled's) from position n_prompt. Throws Error where the policy needs
-/// more of the prompt than was kept when it was prefilled.
+/// more of the prompt than was kept when it was prefilled, and where a step's logits are NaN: observers then have seen
+/// the steps before it, but no end().
 Generated generate(Backend& backend, const Model& model, Sequence& sequence, const Prefilled& prefilled,
                    const GenerateOptions& options);
 

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "engine/cache/prompt_file.h"
+#include "engine/logits.h"
 #include "kernels/cpu/ops.h"
 #include "traces/schema.h"
 
@@ -224,6 +225,7 @@ CachedPrefill prefill_cached(Backend& backend, const Model& model, std::span<con
     out.prompt.assign(prompt.begin(), prompt.end());
     out.logits.resize(static_cast<size_t>(model.shape().n_vocab));
     backend.model->logits(*out.sequence, -1, out.logits);
+    check_logits(out.logits, static_cast<int32_t>(prompt.size()) - 1);
     out.seconds = seconds_since(begin);
   } else {
     static_cast<Prefilled&>(out) = prefill(backend, model, prompt, options);

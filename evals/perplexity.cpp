@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "engine/logits.h"
 #include "kernels/measures/row_measures.h"
 
 namespace reattend {
@@ -27,6 +28,7 @@ Perplexity perplexity(Backend& backend, const Model& model, std::span<const int3
     for (int32_t i = 0; i < std::min(count, n - 1 - first); ++i) {
       cancel.check();
       backend.model->logits(*sequence, i, logits);
+      check_logits(logits, first + i);
       sum -= log_softmax(logits)[ids[first + i + 1]];
     }
     if (progress) progress("perplexity", first + count, n, "tokens");

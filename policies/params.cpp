@@ -347,11 +347,13 @@ Value list_entry(const std::string& text) {
 
 void check_value(const Parameter& parameter, const Value& value, const std::string& where) {
   if (fits(parameter, value)) return;
+  const auto* text = std::get_if<std::string>(&value);
+  const bool quoted_number = text != nullptr && parse_number<double>(*text) && parameter.type != ParamType::choice;
   const Complaint complaint = {
       .where = where.empty() ? std::string(parameter.key) : fmt::format("{}: {}", where, parameter.key),
       .expected = expected(parameter),
-      .got = to_text(value),
-      .remedy = {}};
+      .got = text != nullptr ? fmt::format("the text \"{}\"", *text) : to_text(value),
+      .remedy = quoted_number ? "numbers stand without quotes" : ""};
   where.empty() ? fail_usage(complaint) : fail(complaint);
 }
 

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <fstream>
 #include <set>
 #include <sstream>
 
@@ -13,13 +12,14 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "policies/value_text.h"
 
 namespace reattend {
 namespace {
 
 /// A settings file is a page of text; anything longer is another file.
-constexpr std::uintmax_t kMostBytes = 1 << 20;
+constexpr size_t kMostBytes = 1 << 20;
 
 /// The names that the parameter table knows; `full` takes no parameter.
 std::set<std::string_view> policy_names() {
@@ -187,7 +187,12 @@ int64_t Settings::count(std::string_view key, int layer, int64_t n_prompt) const
   const Value value = at_layer(get(key), layer);
   if (const auto* fraction = std::get_if<std::string>(&value)) {
     if (*fraction == "auto") throw Error(fmt::format("settings: {} follows from other parameters", key));
-    return std::max<int64_t>(1, n_prompt / std::stoll(fraction->substr(2)));
+    const int64_t n = fraction_of(*fraction, n_prompt);
+    if (n > 0) return n;
+    fail_usage({.where = std::string(key),
+                .expected = fmt::format("a fraction of the prompt that is at least 1 of its {} tokens", n_prompt),
+                .got = fmt::format("{}, which is 0", *fraction),
+                .remedy = "give a larger fraction, a number, or a longer prompt"});
   }
   return std::get<int64_t>(value);
 }
@@ -273,25 +278,11 @@ nlohmann::json Settings::to_json() const {
 }
 
 Settings Settings::from_toml_file(const std::filesystem::path& path) {
-  std::error_code error;
-  const std::uintmax_t size = std::filesystem::file_size(path, error);
-  if (error || !std::filesystem::is_regular_file(path)) {
-    fail({.where = path.string(),
-          .expected = "a settings file",
-          .got = error ? error.message() : "something else",
-          .remedy = "`reattend tune` writes one"});
-  }
-  if (size > kMostBytes) {
-    fail({.where = path.string(),
-          .expected = fmt::format("a settings file of at most {} bytes", kMostBytes),
-          .got = fmt::format("{} bytes", size),
-          .remedy = {}});
-  }
-  std::string text(size, '\0');
-  std::ifstream file(path, std::ios::binary);
-  file.read(text.data(), static_cast<std::streamsize>(size));
-  if (!file) fail({.where = path.string(), .expected = "a readable file", .got = "a read error", .remedy = {}});
-  return from_toml(text, path.string());
+  const Complaint wanted = {.where = path.string(),
+                            .expected = fmt::format("a settings file of at most {} bytes", kMostBytes),
+                            .got = {},
+                            .remedy = "`reattend tune` writes one"};
+  return from_toml(read_text(path, wanted, kMostBytes), path.string());
 }
 
 Settings Settings::from_toml(std::string_view text, const std::string& where) {

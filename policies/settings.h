@@ -26,8 +26,9 @@ class Settings {
   /// Whether the value differs from the default.
   bool is_set(std::string_view key) const { return values_.contains(key); }
 
-  /// Typed reads, resolved for a layer and a prompt of n_prompt tokens (fractions, at least 1; lists give their layer's
-  /// value). A list may mix counts and fractions.
+  /// Typed reads, resolved for a layer and a prompt of n_prompt tokens (fractions rounded down; lists give their
+  /// layer's value). A list may mix counts and fractions. Throws Error (usage) for a fraction that is 0 of the prompt's
+  /// tokens.
   int64_t count(std::string_view key, int layer, int64_t n_prompt) const;
   /// S: nothing stands for `never`.
   std::optional<int64_t> count_or_never(std::string_view key, int layer) const;

@@ -41,6 +41,10 @@ std::optional<size_t> list_size(const Value& value) {
   return std::nullopt;
 }
 
+int64_t fraction_of(const std::string& fraction, int64_t n_prompt) {
+  return n_prompt / std::stoll(fraction.substr(2));
+}
+
 nlohmann::json value_json(const Value& value) {
   return std::visit(
       [](const auto& x) -> nlohmann::json {

@@ -1,5 +1,6 @@
 // What a parameter's value is in one layer, and how it is written to JSON, TOML and tables.
 #pragma once
+#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -13,6 +14,8 @@ namespace reattend {
 Value at_layer(const Value& value, int layer);
 /// Entries of a list; nothing for a scalar.
 std::optional<size_t> list_size(const Value& value);
+/// What "L/8" amounts to for a prompt of n_prompt tokens, rounded down: 0 where that is too short.
+int64_t fraction_of(const std::string& fraction, int64_t n_prompt);
 /// null for `never`; counts in a list of texts are numbers again.
 nlohmann::json value_json(const Value& value);
 /// Texts and `never` in quotes, in lists too.

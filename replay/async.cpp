@@ -1,4 +1,5 @@
-// Three errands a request: the layer that is looked at, the masses of all, and last what takes long, the output errors.
+// Four tasks a request: the layer that is looked at, the masses of all, and last what takes long, the output errors, of
+// that layer and of all.
 #include "replay/async.h"
 
 #include <algorithm>
@@ -6,83 +7,127 @@
 
 namespace reattend {
 
-AsyncReplayer::AsyncReplayer(std::unique_ptr<Replayer> replayer, std::function<void()> wake)
-    : replayer_(std::move(replayer)), info_(replayer_->info()), errands_(kKinds, std::move(wake)) {}
+AsyncReplayer::AsyncReplayer(BackgroundTasks& tasks, const Kinds& kinds, std::shared_ptr<Replayer> replayer)
+    : tasks_(tasks),
+      kinds_(kinds),
+      replayer_(std::move(replayer)),
+      info_(replayer_->info()),
+      found_(std::make_shared<Found>()) {}
+
+AsyncReplayer::~AsyncReplayer() {
+  cancel();
+}
 
 uint64_t AsyncReplayer::submit(const AsyncRequest& request) {
-  errands_.drop_all();
+  cancel();
+  request_ = request;
   const uint64_t ticket = ++ticket_;
-  errands_.locked([&] {
-    answer_ = {.ticket = ticket, .settings = request.settings, .layers = {}, .per_layer = {}, .total = {}};
-    answer_.layers.resize(static_cast<size_t>(info_.n_layer));
-    answer_.per_layer.resize(static_cast<size_t>(info_.n_layer));
-    changed_ = true;
+  tasks_.locked([&] {
+    AsyncAnswer& answer = found_->answer;
+    answer = {.ticket = ticket, .settings = request.settings, .layers = {}, .per_layer = {}, .total = {}};
+    answer.layers.resize(static_cast<size_t>(info_.n_layer)), answer.per_layer.resize(answer.layers.size());
+    found_->changed = true;
   });
-  if (request.first_layer >= 0) post(kFirst, request, ticket);
-  post(kMasses, request, ticket);
-  if (request.output_error && info_.has_values && !request.from_maps) post(kErrors, request, ticket);
+  post_layer();
+  post_all(kinds_.masses, false);
+  if (request.output_error && info_.has_values && !request.from_maps) post_all(kinds_.errors, true);
   return ticket;
 }
 
+void AsyncReplayer::look_at(const LookedAt& what) {
+  if (what == looked_at_) return;
+  looked_at_ = what;
+  if (ticket_ > 0) post_layer();
+}
+
 void AsyncReplayer::cancel() {
-  errands_.drop_all();
+  for (const int kind : {kinds_.looked_at, kinds_.masses, kinds_.layer_errors, kinds_.errors}) tasks_.drop(kind);
 }
 
 std::shared_ptr<const AsyncAnswer> AsyncReplayer::take() {
   std::shared_ptr<const AsyncAnswer> answer;
-  errands_.locked([&] {
-    if (std::exchange(changed_, false)) answer = std::make_shared<const AsyncAnswer>(answer_);
+  tasks_.locked([&] {
+    if (std::exchange(found_->changed, false)) answer = std::make_shared<const AsyncAnswer>(found_->answer);
   });
   return answer;
 }
 
-std::vector<std::string> AsyncReplayer::take_failures() {
-  std::vector<std::string> messages;
-  for (Errands::Failure& failure : errands_.take_failures()) {
-    // What is wrong with a request is wrong with all parts of it.
-    if (messages.empty() || messages.back() != failure.message) messages.push_back(std::move(failure.message));
-  }
-  return messages;
+bool AsyncReplayer::has_news() const {
+  bool news = false;
+  tasks_.locked([&] { news = found_->changed; });
+  return news;
 }
 
-void AsyncReplayer::post(Kind kind, const AsyncRequest& request, uint64_t ticket) {
-  ReplayRequest part = {.settings = request.settings,
-                        .layers = {},
-                        .output_error = kind == kErrors,
-                        .keep_sets = kind == kFirst,
-                        .from_maps = request.from_maps};
+void AsyncReplayer::post_layer() {
+  tasks_.drop(kinds_.looked_at), tasks_.drop(kinds_.layer_errors);
+  if (looked_at_.layer < 0) return;
+  ReplayRequest request = {.settings = request_.settings,
+                           .layers = {looked_at_.layer},
+                           .output_error = false,
+                           .keep_sets = looked_at_.steps.size() > 0 && !request_.from_maps,
+                           .set_steps = looked_at_.steps,
+                           .set_kv_head = looked_at_.kv_head,
+                           .from_maps = request_.from_maps};
+  post(kinds_.looked_at, request, false);
+  if (!request_.output_error || !info_.has_values || request_.from_maps) return;
+  request.output_error = true, request.keep_sets = false;
+  post(kinds_.layer_errors, request, false);
+}
+
+void AsyncReplayer::post_all(int kind, bool errors) {
+  ReplayRequest request = {
+      .settings = request_.settings, .layers = {}, .output_error = errors, .from_maps = request_.from_maps};
   // The layer that is looked at goes first in every part.
-  if (request.first_layer >= 0) part.layers.push_back(request.first_layer);
-  for (int32_t i = 0; kind != kFirst && i < info_.n_stored(); ++i) {
-    if (info_.stored_layer(i) != request.first_layer) part.layers.push_back(info_.stored_layer(i));
+  if (looked_at_.layer >= 0) request.layers.push_back(looked_at_.layer);
+  for (int32_t i = 0; i < info_.n_stored(); ++i) {
+    if (info_.stored_layer(i) != looked_at_.layer) request.layers.push_back(info_.stored_layer(i));
   }
-  errands_.post(kind, [this, kind, ticket, part](const Errands::Context& context) {
-    const ReplayResult result = replayer_->run(part, context.progress, context.cancel,
-                                               [&](const LayerReplay& layer, const ReplaySummary& summary) {
-                                                 auto shared = std::make_shared<LayerReplay>(layer);
-                                                 context.deliver([&] {
-                                                   if (answer_.ticket == ticket) store(std::move(shared), summary);
-                                                 });
-                                               });
-    if (kind == kFirst) return;
-    context.deliver([&] {
-      if (answer_.ticket != ticket) return;
-      answer_.total = result.total;
-      (kind == kMasses ? answer_.has_masses : answer_.has_errors) = true;
-      changed_ = true;
-    });
-  });
+  post(kind, request, true);
 }
 
-void AsyncReplayer::store(std::shared_ptr<LayerReplay> layer, const ReplaySummary& summary) {
-  const auto at = static_cast<size_t>(layer->layer);
-  std::shared_ptr<const LayerReplay>& known = answer_.layers[at];
-  if (!known) ++answer_.n_done;
-  // Later parts ask for no sets: those of the first stay.
-  if (known && layer->sets.empty()) layer->sets = known->sets;
-  known = std::move(layer);
-  answer_.per_layer[at] = summary;
-  changed_ = true;
+void AsyncReplayer::post(int kind, const ReplayRequest& request, bool whole) {
+  const auto work = [found = found_, replayer = replayer_, ticket = ticket_, looked_at = looked_at_, request,
+                     whole](const BackgroundTasks::Context& context) {
+    const auto deliver = [&](const std::function<void(AsyncAnswer&)>& store) {
+      context.deliver([&] {
+        if (found->answer.ticket != ticket) return;
+        store(found->answer);
+        found->changed = true;
+      });
+    };
+    const auto on_layer = [&](const LayerReplay& layer, const ReplaySummary& summary) {
+      deliver([&](AsyncAnswer&) { found->store(layer, summary); });
+    };
+    // With sets a layer is not copied but taken, its sets by themselves.
+    ReplayResult result =
+        replayer->run(request, context.progress, context.cancel, request.keep_sets ? LayerFn() : LayerFn(on_layer));
+    if (request.keep_sets) {
+      auto sets = std::make_shared<std::vector<std::vector<int32_t>>>();
+      std::vector<std::vector<int32_t>> all = std::exchange(result.layers[0].sets, {});
+      const size_t n_kv_head = all.size() / static_cast<size_t>(replayer->info().n_step);
+      for (int32_t t = looked_at.steps.first; t <= looked_at.steps.last; ++t) {
+        sets->push_back(
+            std::move(all[static_cast<size_t>(t - 1) * n_kv_head + static_cast<size_t>(looked_at.kv_head)]));
+      }
+      deliver([&](AsyncAnswer& answer) { answer.sets_of = looked_at, answer.sets = std::move(sets); });
+      on_layer(result.layers[0], result.per_layer[0]);
+    }
+    if (!whole) return;
+    deliver([&](AsyncAnswer& answer) {
+      answer.total = result.total;
+      (request.output_error ? answer.has_errors : answer.has_masses) = true;
+    });
+  };
+  tasks_.post(kind, work);
+}
+
+void AsyncReplayer::Found::store(const LayerReplay& layer, const ReplaySummary& summary) {
+  const auto at = static_cast<size_t>(layer.layer);
+  std::shared_ptr<const LayerReplay>& known = answer.layers[at];
+  if (!known) ++answer.n_done;
+  if (known && layer.output_error.empty() && !known->output_error.empty()) return;  // that says more
+  known = std::make_shared<const LayerReplay>(layer);
+  answer.per_layer[at] = summary;
 }
 
 }  // namespace reattend

@@ -3,16 +3,22 @@
 #include <memory>
 #include <vector>
 
-#include "replay/errands.h"
+#include "base/background.h"
 #include "replay/replay.h"
 
 namespace reattend {
 
 struct AsyncRequest {
   Settings settings;
-  int32_t first_layer = -1;  ///< the one that is looked at: answered first, with its sets; negative: none
   bool output_error = true;  ///< also, after everything else
   bool from_maps = false;    ///< see ReplayRequest
+};
+
+/// What is looked at: a layer, which is answered first, and the attended sets of one of its KV heads at some steps.
+struct LookedAt {
+  int32_t layer = -1, kv_head = 0;  ///< no layer: none is looked at
+  Steps steps;
+  bool operator==(const LookedAt&) const = default;
 };
 
 /// What has been found for the newest request, which grows until it is whole. Layers that are not replayed yet under
@@ -20,43 +26,66 @@ struct AsyncRequest {
 struct AsyncAnswer {
   uint64_t ticket = 0;
   Settings settings;
-  std::vector<std::shared_ptr<const LayerReplay>> layers;  ///< [n_layer]
+  std::vector<std::shared_ptr<const LayerReplay>> layers;  ///< [n_layer] without sets
   std::vector<ReplaySummary> per_layer;                    ///< [n_layer]
   ReplaySummary total;                                     ///< once has_masses
   int32_t n_done = 0;                                      ///< layers that are there
   bool has_masses = false;                                 ///< all layers are there
   bool has_errors = false;  ///< with output errors, if those were asked for and can be had
+  LookedAt sets_of;         ///< whose sets these are
+  std::shared_ptr<const std::vector<std::vector<int32_t>>> sets;  ///< [sets_of.steps] sorted positions
+
+  /// The attended set of a step of a layer and KV head; null where it is not known.
+  const std::vector<int32_t>* set_of(int32_t layer, int32_t kv_head, int32_t t) const {
+    const bool fits = sets && sets_of.layer == layer && sets_of.kv_head == kv_head && sets_of.steps.holds(t);
+    return fits ? &(*sets)[static_cast<size_t>(t - sets_of.steps.first)] : nullptr;
+  }
 };
 
 /// All functions return at once and may be called from one thread, that of a user interface.
 class AsyncReplayer {
  public:
-  /// Takes the replayer over: it works on another thread from now on. `wake` is called from there when there is
-  /// something new to take.
-  AsyncReplayer(std::unique_ptr<Replayer> replayer, std::function<void()> wake);
+  /// The most urgent kinds of task first; several users of a queue share it by kinds of their own.
+  struct Kinds {
+    int looked_at = 0, masses = 1, layer_errors = 2, errors = 3;
+  };
+  /// From now on the replayer is the queue's: nobody else calls it but in tasks of the queue, which must outlive this.
+  AsyncReplayer(BackgroundTasks& tasks, const Kinds& kinds, std::shared_ptr<Replayer> replayer);
+  /// Drops what was asked.
+  ~AsyncReplayer();
+  AsyncReplayer(const AsyncReplayer&) = delete;
+  AsyncReplayer& operator=(const AsyncReplayer&) = delete;
 
   /// Drops what was asked before. Returns the answer's ticket.
   uint64_t submit(const AsyncRequest& request);
-  /// Drops it, and keeps what has been found.
+  /// Asks for this layer and its sets before all else, now and with every request to come.
+  void look_at(const LookedAt& what);
+  /// Drops the request, and keeps what has been found.
   void cancel();
   /// The answer as far as it is; a null pointer where nothing is new since the last time.
   std::shared_ptr<const AsyncAnswer> take();
-  /// Why a request failed, since the last time.
-  std::vector<std::string> take_failures();
-  Errands::Activity activity() const { return errands_.activity(); }
+  /// Whether take() would give something.
+  bool has_news() const;
 
  private:
-  enum Kind { kFirst, kMasses, kErrors, kKinds };
-  void post(Kind kind, const AsyncRequest& request, uint64_t ticket);
-  /// Under the lock.
-  void store(std::shared_ptr<LayerReplay> layer, const ReplaySummary& summary);
+  /// Shared with tasks, which may end after this has gone; guarded by the queue's lock.
+  struct Found {
+    AsyncAnswer answer;
+    bool changed = false;
+    void store(const LayerReplay& layer, const ReplaySummary& summary);
+  };
+  void post_layer();
+  void post_all(int kind, bool errors);
+  void post(int kind, const ReplayRequest& request, bool whole);
 
-  std::unique_ptr<Replayer> replayer_;  ///< the other thread's
+  BackgroundTasks& tasks_;
+  const Kinds kinds_;
+  const std::shared_ptr<Replayer> replayer_;  ///< the queue's
   const TraceInfo info_;
+  AsyncRequest request_;
+  LookedAt looked_at_;
   uint64_t ticket_ = 0;
-  AsyncAnswer answer_;    ///< guarded by errands_
-  bool changed_ = false;  ///< likewise
-  Errands errands_;       ///< last, so that it has ended before what it fills goes
+  std::shared_ptr<Found> found_;
 };
 
 }  // namespace reattend

@@ -1,14 +1,15 @@
-// Choices that are first entries of rankings follow from queries alone; all others take a walk.
+// Chooses the simulation of a layer: choices that are first entries of rankings follow from queries alone, all others
+// are made one after the other.
 #include "replay/decisions.h"
 
 #include "replay/simulate.h"
 
 namespace reattend {
 
-Decisions decide(const LayerPlans& plans, PreparedLayer& prepared, const PromptData& prompt, ThreadPool& pool,
-                 const Cancel& cancel) {
-  if (plans.kept_from != KeptFrom::lists) return decide_by_rankings(plans, prepared);
-  return walk(plans, prepared, prompt, pool, cancel);
+std::unique_ptr<Simulation> simulate(const LayerPlans& plans, PreparedLayer& prepared, const PromptData& prompt,
+                                     ThreadPool& pool) {
+  if (plans.kept_from == KeptFrom::lists) return walk(plans, prepared, prompt, pool);
+  return std::make_unique<RankingSimulation<PreparedLayer>>(plans, prepared);
 }
 
 }  // namespace reattend

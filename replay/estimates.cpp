@@ -264,40 +264,25 @@ std::vector<double> evaluate_estimates(const ReplayedRun& run) {
   return out;
 }
 
-void measure_losses(const PreparedLayer& prepared, LayerReplay& layer, ThreadPool& pool, const Cancel& cancel) {
-  const auto n_kv_head = static_cast<size_t>(prepared.n_kv_head());
-  const size_t n = layer.sets.size();
-  ReplayLosses& losses = layer.losses;
-  losses.largest.resize(n), losses.middle.resize(n), losses.of_middle.resize(n);
-  std::vector<std::vector<float>> rows(static_cast<size_t>(pool.n_thread()));  // [thread][p + 1]
-  pool.run(static_cast<int64_t>(n), [&](int64_t i, int thread) {
-    cancel.check();
-    const auto at = static_cast<size_t>(i);
-    const auto t = static_cast<int32_t>(at / n_kv_head) + 1, kv_head = static_cast<int32_t>(at % n_kv_head);
-    std::vector<float>& row = rows[static_cast<size_t>(thread)];
-    row.resize(static_cast<size_t>(prepared.n_row(t)));
-    prepared.copy_row(kv_head, t, row.data());
-    const auto n_row = static_cast<int32_t>(row.size());
-    const int32_t begin = std::min(kSinkPositions, n_row), end = std::max(begin, n_row - kRecentPositions);
-    losses.of_middle[at] = static_cast<float>(run_sum(row.data(), begin, end));
-    for (const int32_t position : layer.sets[at]) row[static_cast<size_t>(position)] = 0;
-    losses.middle[at] = static_cast<float>(run_sum(row.data(), begin, end));
-    losses.largest[at] = *std::max_element(row.begin(), row.end());
-  });
+void measure_losses(const PreparedLayer& prepared, int32_t kv_head, int32_t t, std::span<const int32_t> set, size_t at,
+                    std::vector<float>& row, ReplayLosses& losses) {
+  const int32_t n_row = prepared.n_row(t);
+  row.resize(static_cast<size_t>(n_row));
+  prepared.copy_row(kv_head, t, row.data());
+  const int32_t begin = std::min(kSinkPositions, n_row), end = std::max(begin, n_row - kRecentPositions);
+  losses.of_middle[at] = static_cast<float>(run_sum(row.data(), begin, end));
+  for (const int32_t position : set) row[static_cast<size_t>(position)] = 0;
+  losses.middle[at] = static_cast<float>(run_sum(row.data(), begin, end));
+  losses.largest[at] = *std::max_element(row.begin(), row.end());
 }
 
-void measure_output_norms(const PreparedLayer& prepared, LayerReplay& layer) {
-  ReplayLosses& losses = layer.losses;
-  if (layer.output_error.empty()) return;
-  const int32_t n_head = prepared.n_head(), d = prepared.d_head();
-  losses.output_norm.resize(layer.output_error.size());
-  for (int32_t t = 1; t <= prepared.n_step(); ++t) {
-    const float* output = prepared.output(t);  // [n_head][d_head]
-    for (int32_t h = 0; h < n_head; ++h) {
-      double sum = 0;
-      for (int32_t c = 0; c < d; ++c) sum += static_cast<double>(output[h * d + c]) * output[h * d + c];
-      losses.output_norm[static_cast<size_t>(t - 1) * n_head + h] = static_cast<float>(std::sqrt(sum));
-    }
+void output_norms(const PreparedLayer& prepared, int32_t kv_head, int32_t t, float* norms) {
+  const int32_t d = prepared.d_head(), group = prepared.group();
+  const float* output = prepared.output(t) + int64_t{kv_head} * group * d;  // [group][d_head]
+  for (int32_t h = 0; h < group; ++h) {
+    double sum = 0;
+    for (int32_t c = 0; c < d; ++c) sum += static_cast<double>(output[h * d + c]) * output[h * d + c];
+    norms[h] = static_cast<float>(std::sqrt(sum));
   }
 }
 

@@ -40,9 +40,11 @@ std::vector<double> evaluate_estimates(const ReplayedRun& run);
 /// lost elsewhere is told apart from it.
 inline constexpr int32_t kSinkPositions = 4, kRecentPositions = 64;
 
-/// Fills `layer.losses` but for the outputs' norms, from its sets, which must be there. `prepared` is the same layer's.
-void measure_losses(const PreparedLayer& prepared, LayerReplay& layer, ThreadPool& pool, const Cancel& cancel);
-/// Fills those norms where there are output errors; the prepared layer then has its outputs.
-void measure_output_norms(const PreparedLayer& prepared, LayerReplay& layer);
+/// Fills entry `at` of the losses but for the outputs' norms: those of a step that attended to `set`. `row` is working
+/// space.
+void measure_losses(const PreparedLayer& prepared, int32_t kv_head, int32_t t, std::span<const int32_t> set, size_t at,
+                    std::vector<float>& row, ReplayLosses& losses);
+/// norms [group] of a KV head's outputs of full attention at a step that is prepared with them.
+void output_norms(const PreparedLayer& prepared, int32_t kv_head, int32_t t, float* norms);
 
 }  // namespace reattend

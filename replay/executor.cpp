@@ -3,10 +3,10 @@
 #include "replay/executor.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <limits>
 
+#include "replay/estimates.h"
 #include "replay/output.h"
 
 namespace reattend {
@@ -27,7 +27,7 @@ template <class Index>
 class HeadRun {
  public:
   HeadRun(const LayerPlans& plans, int32_t kv_head, const Decisions& decisions, PreparedLayer& prepared,
-          const ReplayRequest& request, const Rope& rope, LayerReplay& out)
+          const ReplayRequest& request, bool all_sets, const Rope& rope, LayerReplay& out)
       : plans_(plans),
         kv_head_(kv_head),
         decisions_(decisions),
@@ -35,12 +35,14 @@ class HeadRun {
         ranking_(plans.kept_from == KeptFrom::prompt ? prepared.prompt_ranking : prepared.ranking),
         request_(request),
         out_(out),
-        spells_out_(plans.kept_from == KeptFrom::lists || request.keep_sets || !out.output_error.empty()),
+        all_sets_(all_sets),
+        spells_out_(plans.kept_from == KeptFrom::lists || all_sets || request.keep_sets || request.estimates ||
+                    !out.output_error.empty()),
         output_(prepared, kv_head, rope) {}
 
   void step(int32_t t) {
     const auto at = static_cast<size_t>(t - 1) * prepared_.n_kv_head() + kv_head_;
-    const Decision& decision = decisions_.steps[at];
+    const Decision& decision = decisions_.at(t, kv_head_, prepared_.n_kv_head());
     const Branch& branch = branch_of(plans_.at(t), decision);
     const int32_t p = prepared_.position(t);
     const bool listed = plans_.kept_from == KeptFrom::lists;
@@ -67,14 +69,22 @@ class HeadRun {
     if (!out_.output_error.empty()) {
       float* error = out_.output_error.data() + static_cast<int64_t>(at) * prepared_.group();
       output_.error(t, set, branch, error);
+      if (!out_.losses.output_norm.empty()) {
+        output_norms(prepared_, kv_head_, t,
+                     out_.losses.output_norm.data() + static_cast<int64_t>(at) * prepared_.group());
+      }
     }
-    if (request_.keep_sets) out_.sets[at] = sorted(set);
+    const bool keeps = all_sets_ || request_.wants_set(t, kv_head_);
+    if (!keeps && !request_.estimates) return;
+    std::vector<int32_t> positions = sorted(set);
+    if (request_.estimates) measure_losses(prepared_, kv_head_, t, positions, at, row_, out_.losses);
+    if (keeps) out_.sets[at] = std::move(positions);
   }
 
  private:
   const Index* list_of(int32_t step) const {
-    return ranking_.lists.template list<Index>(plans_.kept_from == KeptFrom::prompt ? kv_head_
-                                                                                    : prepared_.unit(kv_head_, step));
+    if (plans_.kept_from == KeptFrom::prompt) return ranking_.lists.template list<Index>(kv_head_);
+    return prepared_.template ranked<Index>(kv_head_, step);
   }
   int32_t n_list(int32_t step) const {
     const int32_t n = plans_.kept_from == KeptFrom::prompt ? ranking_.lists.depth() : prepared_.n_row(step);
@@ -126,59 +136,55 @@ class HeadRun {
   PreparedLayer::Ranking& ranking_;
   const ReplayRequest& request_;
   LayerReplay& out_;
+  bool all_sets_;
   bool spells_out_;  ///< the kept set's positions are needed, not only their sums
   int32_t kept_step_ = -1, n_kept_ = 0;
   const int32_t* kept_ = nullptr;   ///< [n_kept_] in rank order
   std::vector<int32_t> positions_;  ///< of a ranking
+  std::vector<float> row_;          ///< working space of losses
   RanksByPosition<Index> ranks_, own_ranks_;
   HeadOutput output_;
 };
 
-/// Makes room for what the rows hold of rankings' first entries: for more of them than are asked for, since budgets are
-/// tried out.
-void make_room(const LayerPlans& plans, PreparedLayer& prepared) {
-  constexpr int32_t kLeast = 1024;
-  if (plans.kept_from == KeptFrom::lists || (!plans.rank.present && !plans.prompt.chooses())) return;
-  const bool once = plans.kept_from == KeptFrom::prompt;
-  PreparedLayer::Ranking& ranking = once ? prepared.prompt_ranking : prepared.ranking;
-  const int32_t depth = once ? plans.prompt.keep : plans.rank_depth;
-  const auto roomy = static_cast<int32_t>(std::bit_ceil(static_cast<uint32_t>(std::max(depth, kLeast))));
-  const int32_t room = std::min(roomy, ranking.lists.depth());
-  if (ranking.masses.depth() < std::min(depth, room) || ranking.masses.has_overlaps() != plans.compares) {
-    ranking.masses.resize(prepared.unit(prepared.n_kv_head(), 0), room, plans.compares);
-  }
-}
-
 template <class Index>
 void measure_steps(const LayerPlans& plans, const Decisions& decisions, PreparedLayer& prepared,
-                   const ReplayRequest& request, const Rope& rope, ThreadPool& pool, const Cancel& cancel,
-                   LayerReplay& out) {
+                   const ReplayRequest& request, bool all_sets, const Rope& rope, ThreadPool& pool,
+                   const Cancel& cancel, LayerReplay& out) {
   // A few chunks per KV head: enough to share between threads, few enough that kept sets are taken up rarely.
-  const int32_t n_chunk = pool.n_thread() == 1 ? 1 : std::min(4 * pool.n_thread(), std::max(1, prepared.n_step() / 8));
-  pool.run(int64_t{prepared.n_kv_head()} * n_chunk, [&](int64_t i, int) {
-    HeadRun<Index> run(plans, static_cast<int32_t>(i / n_chunk), decisions, prepared, request, rope, out);
-    const int64_t chunk = i % n_chunk, n_step = prepared.n_step();
-    for (int64_t t = chunk * n_step / n_chunk + 1; t <= (chunk + 1) * n_step / n_chunk; ++t) {
+  const int64_t n_step = decisions.range.size(), first = decisions.range.first;
+  const int64_t n_chunk =
+      pool.n_thread() == 1 ? 1 : std::min<int64_t>(4 * pool.n_thread(), std::max<int64_t>(1, n_step / 8));
+  pool.run(prepared.n_kv_head() * n_chunk, [&](int64_t i, int) {
+    HeadRun<Index> run(plans, static_cast<int32_t>(i / n_chunk), decisions, prepared, request, all_sets, rope, out);
+    const int64_t chunk = i % n_chunk;
+    for (int64_t t = chunk * n_step / n_chunk; t < (chunk + 1) * n_step / n_chunk; ++t) {
       cancel.check();
-      run.step(static_cast<int32_t>(t));
+      run.step(static_cast<int32_t>(first + t));
     }
   });
 }
 
 }  // namespace
 
-LayerReplay measure(const LayerPlans& plans, int32_t layer, const Decisions& decisions, PreparedLayer& prepared,
-                    const ReplayRequest& request, const Rope& rope, ThreadPool& pool, const Cancel& cancel) {
-  const size_t n = decisions.steps.size();
-  LayerReplay out{.layer = layer, .work = decisions.work};
+LayerReplay make_layer_replay(int32_t layer, const PreparedLayer& prepared, const ReplayRequest& request) {
+  const size_t n = static_cast<size_t>(prepared.n_step()) * prepared.n_kv_head();
+  LayerReplay out{.layer = layer};
   out.full.resize(n), out.cos.resize(n), out.positions.resize(n), out.recovered.resize(n), out.oracle.resize(n);
   out.overlap.assign(n, kNan), out.jaccard.assign(n, kNan);
   if (request.output_error && prepared.has_values()) out.output_error.resize(n * prepared.group());
   if (request.keep_sets) out.sets.resize(n);
-  make_room(plans, prepared);
-  const auto run = prepared.has_narrow_ranks() ? &measure_steps<uint16_t> : &measure_steps<uint32_t>;
-  run(plans, decisions, prepared, request, rope, pool, cancel, out);
+  ReplayLosses& losses = out.losses;
+  if (request.estimates) losses.largest.resize(n), losses.middle.resize(n), losses.of_middle.resize(n);
+  if (request.estimates || request.output_norm) losses.output_norm.resize(out.output_error.size());
   return out;
+}
+
+void measure(const LayerPlans& plans, const Decisions& decisions, PreparedLayer& prepared, const ReplayRequest& request,
+             bool all_sets, const Rope& rope, ThreadPool& pool, const Cancel& cancel, LayerReplay& out) {
+  out.work.add(decisions.work);
+  if (all_sets) out.sets.resize(static_cast<size_t>(prepared.n_step()) * prepared.n_kv_head());
+  const auto run = prepared.has_narrow_ranks() ? &measure_steps<uint16_t> : &measure_steps<uint32_t>;
+  run(plans, decisions, prepared, request, all_sets, rope, pool, cancel, out);
 }
 
 }  // namespace reattend

@@ -4,8 +4,12 @@
 
 namespace reattend {
 
-/// `prepared` must hold what `plans` and `request` ask for.
-LayerReplay measure(const LayerPlans& plans, int32_t layer, const Decisions& decisions, PreparedLayer& prepared,
-                    const ReplayRequest& request, const Rope& rope, ThreadPool& pool, const Cancel& cancel);
+/// Of a layer: arrays of all steps, with nothing measured yet.
+LayerReplay make_layer_replay(int32_t layer, const PreparedLayer& prepared, const ReplayRequest& request);
+
+/// Fills in the steps that were decided; `prepared` must hold what `plans` and `request` ask for of these. The sets of
+/// those steps and KV heads that the request names are added, and all where there are `all_sets`.
+void measure(const LayerPlans& plans, const Decisions& decisions, PreparedLayer& prepared, const ReplayRequest& request,
+             bool all_sets, const Rope& rope, ThreadPool& pool, const Cancel& cancel, LayerReplay& out);
 
 }  // namespace reattend

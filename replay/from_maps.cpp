@@ -17,11 +17,10 @@ namespace {
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr int32_t kNever = std::numeric_limits<int32_t>::max();
 
-/// What decide_by_rankings() asks of a layer, without its queries.
+/// What RankingSimulation asks of a layer, without its queries.
 struct MapLayer {
   const TraceInfo& info;
   int32_t n_kv_head() const { return info.n_kv_head; }
-  int32_t n_step() const { return info.n_step; }
   int32_t position(int32_t t) const { return info.n_prompt - 1 + t; }
   static float compare(const Comparison&, int32_t, int32_t, int32_t) { return kNan; }
   static int32_t rank_of_current(int32_t, int32_t) { return 0; }  // whether p is among the best is not known
@@ -167,9 +166,9 @@ void check_from_maps(const LayerPlans& plans, const Settings& settings, const Tr
 }
 
 LayerReplay replay_from_maps(const LayerPlans& plans, int32_t layer, const TraceInfo& info,
-                             const std::vector<MapData>& maps, const Cancel& cancel) {
+                             const std::function<MapData(int32_t kv_head)>& map_of, const Cancel& cancel) {
   MapLayer shape{info};
-  const Decisions decisions = decide_by_rankings(plans, shape);
+  const Decisions decisions = RankingSimulation(plans, shape).decide({1, info.n_step}, cancel);
   const size_t n = decisions.steps.size();
   LayerReplay out{.layer = layer, .work = decisions.work};
   out.full.resize(n), out.positions.resize(n), out.cos.assign(n, kNan);
@@ -177,7 +176,7 @@ LayerReplay replay_from_maps(const LayerPlans& plans, int32_t layer, const Trace
     masses->assign(n, kNan);
   }
   for (int32_t g = 0; g < info.n_kv_head; ++g) {
-    const MapData& map = maps[static_cast<size_t>(g)];
+    const MapData map = map_of(g);
     KnownRanking ranking(info.n_prompt + info.n_step, plans.rank, info.group());
     for (int32_t t = 1; t <= info.n_step; ++t) {
       cancel.check();

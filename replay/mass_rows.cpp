@@ -1,15 +1,14 @@
 // Rounding that loses no mass, and sums kept where they are looked up.
 #include "replay/mass_rows.h"
 
-#include <algorithm>
-
 namespace reattend {
 
 void MassRows::resize(int32_t n_kv_head, int32_t n_row, int32_t n_first) {
   n_row_ = n_row, n_first_ = n_first;
-  n_run_ = (n_first + n_row - 1) / MassRow::kRun + 1;
+  n_run_ = n_run_of(n_row, n_first);
+  entries_.clear(), entries_.shrink_to_fit();  // what is there is made anew, and no room is wasted
   entries_.resize(static_cast<size_t>(start(n_kv_head, 0)));
-  runs_.resize(static_cast<size_t>(int64_t{n_kv_head} * n_row * n_run_));
+  runs_ = std::vector<MassUnits>(static_cast<size_t>(int64_t{n_kv_head} * n_row * n_run_));
 }
 
 void MassRows::set(int32_t kv_head, int32_t t, const float* row) {
@@ -32,9 +31,9 @@ void MassRows::set(int32_t kv_head, int32_t t, const float* row) {
 void BestMasses::resize(int64_t n_list, int32_t depth) {
   depth_ = depth;
   n_first_ = std::min(depth, kFirst);
-  n_line_ = (std::max(0, depth - kFirst) + kLine - 1) / kLine;
+  n_line_ = n_line_of(depth);
   lines_.clear(), lines_.shrink_to_fit();  // what is there is made anew, and no room is wasted
-  first_.resize(static_cast<size_t>(n_list * n_first_));
+  first_ = std::vector<MassUnits>(static_cast<size_t>(n_list * n_first_));
   lines_.resize(static_cast<size_t>(n_list * n_line_));
 }
 

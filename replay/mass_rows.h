@@ -1,5 +1,6 @@
 // Attention rows as whole numbers of 3 bytes: sums are exact in any order, and 90 heads' rows at 8K take 1.1 GB.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <memory_resource>
@@ -61,12 +62,20 @@ class MassRows {
   MassRow row(int32_t kv_head, int32_t t) const {
     return {entries_.data() + start(kv_head, t), runs_.data() + (int64_t{kv_head} * n_row_ + t) * n_run_};
   }
-  int64_t bytes() const { return static_cast<int64_t>(entries_.size() + runs_.size() * sizeof(MassUnits)); }
+  int64_t bytes() const {
+    return static_cast<int64_t>(PageMemory::whole(entries_.size()) + runs_.size() * sizeof(MassUnits));
+  }
+  /// What bytes() will be of rows of these sizes.
+  static int64_t bytes_of(int32_t n_kv_head, int32_t n_row, int32_t n_first) {
+    return PageMemory::whole(n_kv_head * bytes_before(n_row, n_first)) +
+           int64_t{n_kv_head} * n_row * n_run_of(n_row, n_first) * int64_t{sizeof(MassUnits)};
+  }
 
  private:
+  static int64_t bytes_before(int64_t row, int64_t n_first) { return 3 * (row * n_first + row * (row - 1) / 2) + row; }
+  static int32_t n_run_of(int32_t n_row, int32_t n_first) { return (n_first + n_row - 1) / MassRow::kRun + 1; }
   int64_t start(int32_t kv_head, int32_t t) const {
-    const auto bytes_before = [this](int64_t row) { return 3 * (row * n_first_ + row * (row - 1) / 2) + row; };
-    return kv_head * bytes_before(n_row_) + bytes_before(t);
+    return kv_head * bytes_before(n_row_, n_first_) + bytes_before(t, n_first_);
   }
   int32_t n_row_ = 0, n_first_ = 0, n_run_ = 0;
   PageMemory pages_;
@@ -85,7 +94,12 @@ class BestMasses {
   /// Of the best n <= depth.
   MassUnits sum(int64_t list, int32_t n) const;
   int64_t bytes() const {
-    return static_cast<int64_t>(first_.size() * sizeof(MassUnits) + lines_.size() * sizeof(Line));
+    return static_cast<int64_t>(first_.size() * sizeof(MassUnits) + PageMemory::whole(lines_.size() * sizeof(Line)));
+  }
+  /// What bytes() will be.
+  static int64_t bytes_of(int64_t n_list, int32_t depth) {
+    return n_list * std::min(depth, kFirst) * int64_t{sizeof(MassUnits)} +
+           PageMemory::whole(n_list * n_line_of(depth) * int64_t{sizeof(Line)});
   }
 
  private:
@@ -95,6 +109,7 @@ class BestMasses {
     uint16_t more[kLine];
   };
   static_assert(sizeof(Line) == 64);
+  static int32_t n_line_of(int32_t depth) { return (std::max(0, depth - kFirst) + kLine - 1) / kLine; }
   int32_t depth_ = 0, n_first_ = 0, n_line_ = 0;
   std::vector<MassUnits> first_;  ///< [n_list][n_first] of the best i + 1
   PageMemory pages_;

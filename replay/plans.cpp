@@ -72,6 +72,7 @@ LayerPlans::LayerPlans(const Policy& policy, int32_t layer, int32_t n_prompt, in
   }
   const int32_t n_last = n_prompt + n_step;
   rank_depth = std::min(rank_depth, n_last), set_depth = std::min(set_depth, n_last);
+  kept_depth = std::min(n_kept, n_last);
   // The step's own position stands behind the ranking's entries, where no later step looks for it.
   all_from_rows = all_from_rows && !prompt.with_current && (!with_current || refreshed_before);
   const bool once = prompt.by == Rank::window && !prompt.shared && !prompt.ascending && !prompt.with_current &&

@@ -34,6 +34,7 @@ struct LayerPlans {
   RankNeed rank;           ///< of choices that take the first entries of rows' rankings
   int32_t rank_depth = 0;  ///< at most so many of them
   int32_t set_depth = 1;   ///< no set that is not complete is larger
+  int32_t kept_depth = 0;  ///< no kept set is larger
 };
 
 }  // namespace reattend

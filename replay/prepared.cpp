@@ -18,13 +18,10 @@
 #include "kernels/choose.h"
 #include "kernels/cpu/ops.h"
 #include "kernels/measures/row_sums.h"
+#include "traces/schema.h"
 
 namespace reattend {
 namespace {
-
-/// Rankings shorter than this are not worth another pass over the keys when a larger budget is asked for: a slider
-/// should find the usual budgets there. 90 KV heads at 8K and 512 steps take 0.19 GB, and 0.23 GB of best masses.
-constexpr int32_t kLeastDepth = 2048;
 
 [[noreturn]] void fail_shape(const TraceInfo& info, const std::string& what) {
   fail({.where = info.path.string(),
@@ -94,7 +91,8 @@ PreparedLayer::PreparedLayer(const TraceInfo& info, LayerData data)
   }
   query_pre_.assign(data_.queries.begin(), data_.queries.begin() + (int64_t{n_step_} + 1) * width);
   for (int32_t t = 0; t <= n_step_; ++t) info.rope.rotate(query_pre_.data() + t * width, data_.n_head, -position(t));
-  compared_.resize(static_cast<size_t>(unit(n_kv_head(), 0)));
+  compared_.resize(static_cast<size_t>(all_unit(n_kv_head(), 0)));
+  steps_ = all_steps();
 }
 
 const float* PreparedLayer::query(int32_t t) const {
@@ -103,17 +101,13 @@ const float* PreparedLayer::query(int32_t t) const {
 const float* PreparedLayer::query_pre(int32_t t) const {
   return query_pre_.data() + int64_t{t} * data_.n_head * data_.d_head;
 }
-void PreparedLayer::copy_row(int32_t kv_head, int32_t t, float* out) const {
-  const MassRow row = mass_row(kv_head, t);
-  for (int32_t i = 0; i < n_row(t); ++i) out[i] = static_cast<float>(mass_of(row[i]));
-}
 std::vector<int32_t> PreparedLayer::ranks(int32_t kv_head, int32_t t) const {
   std::vector<int32_t> positions(static_cast<size_t>(std::min(ranking.lists.depth(), n_row(t))));
   ranking.lists.copy(unit(kv_head, t), static_cast<int32_t>(positions.size()), positions.data());
   return positions;
 }
 const float* PreparedLayer::output(int32_t t) const {
-  return outputs_.data() + int64_t{t} * data_.n_head * data_.d_head;
+  return outputs_.data() + int64_t{t - steps_.first} * data_.n_head * data_.d_head;
 }
 
 KvBlocks PreparedLayer::blocks(int32_t kv_head) const {
@@ -124,25 +118,29 @@ KvBlocks PreparedLayer::blocks(int32_t kv_head) const {
           .d_head = data_.d_head};
 }
 
-std::vector<float> PreparedLayer::full_row(int32_t kv_head, int32_t t) const {
+void PreparedLayer::copy_row(int32_t kv_head, int32_t t, float* out) const {
   const int32_t n = n_row(t);
-  std::vector<float> mean(static_cast<size_t>(n));
-  if (rows_ready_) {
-    copy_row(kv_head, t, mean.data());
-    return mean;
-  }
-  std::vector<float> scores(static_cast<size_t>(group()) * n);
-  Cpu::score_run(query(t) + int64_t{kv_head} * group() * d_head(), group(), blocks(kv_head), n, scale_, scores.data(),
-                 n);
-  for (int32_t h = 0; h < group(); ++h) Cpu::softmax(scores.data() + int64_t{h} * n, n);
-  Cpu::reduce_heads(scores.data(), group(), n, n, Reduce::mean, mean.data());
-  return mean;
+  const auto copy = [&](const MassRow& row) {
+    for (int32_t i = 0; i < n; ++i) out[i] = static_cast<float>(mass_of(row[i]));
+  };
+  if (rows_ready_ && steps_.holds(t)) return copy(mass_row(kv_head, t));
+  const int64_t stride = (int64_t{n} + 63) / 64 * 64;
+  std::vector<float> rows(static_cast<size_t>(group() * stride)), mean(static_cast<size_t>(n));
+  Cpu::score_run(query(t) + int64_t{kv_head} * group() * d_head(), group(), blocks(kv_head), n, scale_, rows.data(),
+                 stride);
+  for (int32_t h = 0; h < group(); ++h) Cpu::softmax(rows.data() + h * stride, n);
+  Cpu::reduce_heads(rows.data(), group(), stride, n, Reduce::mean, mean.data());
+  // Rounded as rows are that are kept, so that nobody can tell how the row was come by.
+  MassRows one;
+  one.resize(1, 1, n);
+  one.set(0, 0, mean.data());
+  copy(one.row(0, 0));
 }
 
 MassUnits PreparedLayer::best_mass(int32_t kv_head, int32_t t, int32_t n) const {
   if (masses_ready_ && n <= best_.depth()) return best_.sum(unit(kv_head, t), n);
   const MassRow row = mass_row(kv_head, t);
-  std::vector<MassUnits> all(static_cast<size_t>(n_row(t)));
+  std::vector<MassUnits> all(static_cast<size_t>(n_row(t)));  // a row deeper than the masses that are known
   for (int32_t i = 0; i < n_row(t); ++i) all[static_cast<size_t>(i)] = row[i];
   std::nth_element(all.begin(), all.begin() + n - 1, all.end(), std::greater<>());
   return std::accumulate(all.begin(), all.begin() + n, MassUnits{0});
@@ -151,7 +149,7 @@ MassUnits PreparedLayer::best_mass(int32_t kv_head, int32_t t, int32_t n) const 
 float PreparedLayer::compare(const Comparison& how, int32_t kv_head, int32_t t, int32_t reference) {
   if (!how.present || reference < 0) return std::numeric_limits<float>::quiet_NaN();
   const bool post = how.stage == QueryStage::post_rope;
-  Compared& known = compared_[static_cast<size_t>(unit(kv_head, t))];
+  Compared& known = compared_[static_cast<size_t>(all_unit(kv_head, t))];
   const int32_t kind = 1 + (static_cast<int32_t>(how.how) * 2 + (post ? 1 : 0)) * 2 + (how.per_kv_head ? 1 : 0);
   if (known.how == kind && known.reference == reference) return known.cosine;
   const int64_t first = how.per_kv_head ? int64_t{kv_head} * group() * d_head() : 0;
@@ -160,14 +158,6 @@ float PreparedLayer::compare(const Comparison& how, int32_t kv_head, int32_t t, 
   const float cosine = Cpu::similarity(now, then, how.per_kv_head ? group() : n_head(), d_head(), how.how);
   known = {.reference = reference, .how = kind, .cosine = cosine};
   return cosine;
-}
-
-int64_t PreparedLayer::bytes() const {
-  return static_cast<int64_t>(data_.keys.size() + data_.values.size() + compared_.size() * sizeof(Compared) +
-                              sizeof(int32_t) * current_.size() +
-                              4 * (data_.queries.size() + query_pre_.size() + outputs_.size())) +
-         rows_.bytes() + best_.bytes() + ranking.lists.bytes() + ranking.masses.bytes() + prompt_ranking.lists.bytes() +
-         prompt_ranking.masses.bytes();
 }
 
 PreparedLayer::Pass PreparedLayer::missing(const Need& need) const {
@@ -180,36 +170,91 @@ PreparedLayer::Pass PreparedLayer::missing(const Need& need) const {
 }
 
 bool PreparedLayer::has(const Need& need) const {
-  return !missing(need).scores;
+  return steps_ == all_steps() && !missing(need).scores;
 }
 
 void PreparedLayer::prepare(const Need& need, ThreadPool& pool, const Cancel& cancel) {
+  if (steps_ != all_steps()) {
+    keep_open({});
+    forget_steps();
+    steps_ = all_steps();
+  }
   const Pass pass = missing(need);
-  if (!pass.scores) return;
-  const int32_t n_last = n_row(n_step_);
-  const auto roomy = [n_last](int32_t depth) {
-    return std::min(static_cast<int32_t>(std::bit_ceil(static_cast<uint32_t>(std::max(depth, kLeastDepth)))), n_last);
-  };
-  const int64_t n_unit = unit(n_kv_head(), 0);
+  if (pass.scores) make(need, pass, true, pool, cancel);
+  if (need.kept_depth == 0) return;
+  Ranking& kept = need.from_prompt ? prompt_ranking : ranking;
+  const int32_t room = std::min(roomy_kept(need.kept_depth), kept.lists.depth());
+  if (kept.masses.depth() < std::min(need.kept_depth, room) || kept.masses.has_overlaps() != need.has_overlaps) {
+    kept.masses.resize(n_unit(), room, need.has_overlaps);
+  }
+}
+
+void PreparedLayer::prepare_part(const Need& need, Steps steps, std::span<const int32_t> open,  // [n_kv_head]
+                                 ThreadPool& pool, const Cancel& cancel) {
+  keep_open(open);
+  forget_steps();
+  steps_ = steps;
+  make(need, missing(need), false, pool, cancel);
+  Ranking& kept = need.from_prompt ? prompt_ranking : ranking;
+  if (need.kept_depth > 0)
+    kept.masses.resize(n_unit(), std::min(need.kept_depth, kept.lists.depth()), need.has_overlaps);
+}
+
+/// The rankings of these steps, [n_kv_head], each prepared now or open already.
+void PreparedLayer::keep_open(std::span<const int32_t> open) {
+  const bool any = std::any_of(open.begin(), open.end(), [](int32_t t) { return t >= 0; });
+  if (!any) return open_.resize(0, 0, n_row(n_step_));
+  const int32_t depth = ranking.lists.depth();
+  if (open_.depth() != depth) open_.resize(n_kv_head(), depth, n_row(n_step_));
+  std::vector<int32_t> list;
+  for (int32_t g = 0; g < n_kv_head(); ++g) {
+    const int32_t t = open[static_cast<size_t>(g)];
+    if (!steps_.holds(t)) continue;
+    list.resize(static_cast<size_t>(std::min(depth, n_row(t))));
+    ranking.lists.copy(unit(g, t), static_cast<int32_t>(list.size()), list.data());
+    open_.set(g, list.data(), static_cast<int32_t>(list.size()));
+  }
+}
+
+void PreparedLayer::forget_steps() {
+  rows_ready_ = masses_ready_ = outputs_ready_ = false;
+  rank_ = {};
+  rows_.resize(0, 1, n_prompt_), best_.resize(0, 0);
+  ranking.lists.resize(0, 0, n_row(n_step_)), ranking.masses.resize(0, 0, false);
+  prompt_ranking.masses.resize(0, 0, false);
+  outputs_ = {}, current_ = {};
+}
+
+void PreparedLayer::forget() {
+  forget_steps();
+  keep_open({});
+  prompt_choice_ = {};
+  prompt_ranking.lists.resize(0, 0, n_row(n_step_));
+  steps_ = all_steps();
+}
+
+/// `roomy`: depths are raised to ones that serve most requests.
+void PreparedLayer::make(const Need& need, const Pass& pass, bool roomy, ThreadPool& pool, const Cancel& cancel) {
+  const auto depth = [&](int32_t wanted) { return roomy ? this->roomy(wanted) : wanted; };
   // Whatever happens on the way, half of anything is nothing.
-  if (pass.rows) rows_.resize(n_kv_head(), n_step_ + 1, n_prompt_);
+  if (pass.rows) rows_.resize(n_kv_head(), steps_.size(), n_row(steps_.first));
   if (pass.masses) {
     masses_ready_ = false;
-    best_.resize(n_unit, std::max(best_.depth(), roomy(need.mass_depth)));
+    best_.resize(n_unit(), std::max(best_.depth(), depth(need.mass_depth)));
   }
   if (pass.ranks) {
     rank_ = {};
     wanted_ = need.rank;
-    ranking.lists.resize(n_unit, std::max(ranking.lists.depth(), roomy(need.rank_depth)), n_last);
-    ranking.masses.resize(n_unit, 0, false);
-    current_.resize(static_cast<size_t>(n_unit));
+    ranking.lists.resize(n_unit(), std::max(ranking.lists.depth(), depth(need.rank_depth)), n_row(n_step_));
+    ranking.masses.resize(n_unit(), 0, false);
+    current_.resize(static_cast<size_t>(n_unit()));
   }
-  if (pass.outputs) outputs_.resize((static_cast<size_t>(n_step_) + 1) * n_head() * d_head());
+  if (pass.outputs) outputs_.resize(static_cast<size_t>(steps_.size()) * n_head() * d_head());
   std::vector<Scratch> scratch(static_cast<size_t>(pool.n_thread()));
-  pool.run(n_unit, [&](int64_t i, int thread) {
+  pool.run(n_unit(), [&](int64_t i, int thread) {
     cancel.check();
     const auto n = static_cast<int32_t>(i);
-    prepare_step(n / (n_step_ + 1), n % (n_step_ + 1), pass, scratch[static_cast<size_t>(thread)]);
+    prepare_step(n / steps_.size(), steps_.first + n % steps_.size(), pass, scratch[static_cast<size_t>(thread)]);
   });
   rows_ready_ = true;
   masses_ready_ = masses_ready_ || pass.masses;
@@ -240,7 +285,7 @@ void PreparedLayer::prepare_prompt(const Select& by, const std::vector<float>& q
   const std::vector<float> rows = window_rows(queries, by.window, pool);
   const int32_t n = n_row(0);
   prompt_ranking.lists.resize(n_kv_head(), by.end, n_row(n_step_));
-  prompt_ranking.masses.resize(unit(n_kv_head(), 0), 0, false);
+  prompt_ranking.masses.resize(n_unit(), 0, false);
   std::vector<float> score(static_cast<size_t>(n)), scratch(static_cast<size_t>(n));
   std::vector<int32_t> best(static_cast<size_t>(by.end));
   for (int32_t g = 0; g < n_kv_head(); ++g) {
@@ -274,14 +319,14 @@ void PreparedLayer::attend_all(int32_t kv_head, int32_t t, Scratch& s) {
   for (int32_t h = 0; h < group(); ++h) {
     Cpu::finish_row(s.rows.data() + h * stride, n, s.m.data() + h, s.d.data() + h, group());
   }
-  float* out = outputs_.data() + (int64_t{t} * n_head() + int64_t{kv_head} * group()) * d;
+  float* out = outputs_.data() + (int64_t{t - steps_.first} * n_head() + int64_t{kv_head} * group()) * d;
   for (int32_t i = 0; i < group() * d; ++i) out[i] = s.total_o[i] / s.total_d[i / d];
 }
 
 void PreparedLayer::prepare_step(int32_t kv_head, int32_t t, const Pass& pass, Scratch& s) {
   score_step(kv_head, t, pass, s);
   const int32_t n = n_row(t);
-  if (pass.rows) rows_.set(kv_head, t, s.mean.data());
+  if (pass.rows) rows_.set(kv_head, t - steps_.first, s.mean.data());
   if (pass.masses) {
     const int32_t k = std::min(best_.depth(), n);
     s.best.resize(static_cast<size_t>(k));

@@ -1,5 +1,6 @@
 // A layer's rows, ranks and outputs, computed once from its queries, keys and values and kept for many settings.
 #pragma once
+#include <span>
 #include <vector>
 
 #include "base/progress.h"
@@ -21,27 +22,52 @@ struct RankNeed {
   bool operator==(const RankNeed&) const = default;
 };
 
-/// Steps are t = 0..T; step t has the row of position p = L - 1 + t, of n_row(t) = L + t entries.
+/// Steps first ... last, both included.
+struct Steps {
+  int32_t first = 0, last = -1;
+  int32_t size() const { return last - first + 1; }
+  bool holds(int32_t t) const { return t >= first && t <= last; }
+  bool operator==(const Steps&) const = default;
+};
+
+/// Steps are t = 0..T; step t has the row of position p = L - 1 + t, of n_row(t) = L + t entries. Rows of all steps
+/// grow with T squared: where they are too much for memory, the layer is prepared a part of the steps at a time.
 class PreparedLayer {
  public:
   PreparedLayer(const TraceInfo& info, LayerData data);
   PreparedLayer(const PreparedLayer&) = delete;
   PreparedLayer& operator=(const PreparedLayer&) = delete;
 
-  /// What a replay reads of a layer. Depths are raised to ones that serve most requests.
+  /// What a replay reads of a layer. Depths are raised to ones that serve most requests where all steps are prepared.
   struct Need {
     RankNeed rank;
     int32_t rank_depth = 0;  ///< entries of the rankings
     int32_t mass_depth = 0;  ///< entries that best_mass() knows at once
     bool outputs = false;
+    int32_t kept_depth = 0;     ///< entries of kept sets' rankings whose masses are looked up; 0: none
+    bool from_prompt = false;   ///< those rankings are prompt_ranking's, otherwise those of steps' rows
+    bool has_overlaps = false;  ///< and are held against the steps' own
   };
+  /// All steps are prepared, with everything that is needed.
   bool has(const Need& need) const;
-  /// Makes what is missing; what is there stays.
+  /// Makes what is missing of all steps; what is there stays.
   void prepare(const Need& need, ThreadPool& pool, const Cancel& cancel);
+  /// Makes everything anew for these steps alone and forgets the others', but for the rankings of the steps `open`
+  /// [n_kv_head] (-1: none), which later steps attend with.
+  void prepare_part(const Need& need, Steps steps, std::span<const int32_t> open, ThreadPool& pool,
+                    const Cancel& cancel);
+  /// Forgets everything but queries, keys and values.
+  void forget();
   bool has_prompt(const Select& by) const;
   /// The ranking that the last queries of the prompt, [W][n_head][d_head], give; `by` chooses from their rows.
   void prepare_prompt(const Select& by, const std::vector<float>& queries, ThreadPool& pool);
+
   int64_t bytes() const;
+  /// What bytes() will be after prepare(need), and after prepare_part().
+  int64_t bytes_with(const Need& need) const;
+  int64_t bytes_with(const Need& need, Steps steps) const;
+  /// What bytes() is while nothing has been prepared of a layer of the trace.
+  static int64_t unprepared_bytes(const TraceInfo& info);
 
   int32_t n_step() const { return n_step_; }
   int32_t n_head() const { return data_.n_head; }
@@ -63,12 +89,10 @@ class PreparedLayer {
   /// (kv_head, t) from two threads.
   float compare(const Comparison& how, int32_t kv_head, int32_t t, int32_t reference);
 
-  /// Mean over the group of the full attention rows, n_row(t) entries.
-  MassRow mass_row(int32_t kv_head, int32_t t) const { return rows_.row(kv_head, t); }
-  /// The same copied to out [n_row(t)], for whoever need not know how rows are kept: within 1e-7.
+  /// Mean over the group of the full attention rows, n_row(t) entries, of a step that is prepared.
+  MassRow mass_row(int32_t kv_head, int32_t t) const { return rows_.row(kv_head, t - steps_.first); }
+  /// The same copied to out [n_row(t)], within 1e-7, whether the step is prepared (then quickly) or not.
   void copy_row(int32_t kv_head, int32_t t, float* out) const;
-  /// The same whether the layer is prepared or not.
-  std::vector<float> full_row(int32_t kv_head, int32_t t) const;
   /// Mass of the n highest entries of a row, 1 <= n <= n_row(t).
   MassUnits best_mass(int32_t kv_head, int32_t t, int32_t n) const;
   /// The best positions by pooled score, as deep as was prepared (or n_row(t)), best first.
@@ -78,8 +102,16 @@ class PreparedLayer {
   /// [n_head][d_head] output of full attention
   const float* output(int32_t t) const;
 
-  /// A unit is a KV head at a step, and a list of `ranking` is one too: the ranking of its row.
-  int64_t unit(int32_t kv_head, int32_t t) const { return int64_t{kv_head} * (n_step_ + 1) + t; }
+  /// Those that are prepared, or would be: all, or a part.
+  Steps steps() const { return steps_; }
+  /// A unit is a KV head at a step of steps(), and a list of `ranking` is one too: the ranking of its row.
+  int64_t unit(int32_t kv_head, int32_t t) const { return int64_t{kv_head} * steps_.size() + t - steps_.first; }
+  int64_t n_unit() const { return int64_t{n_kv_head()} * steps_.size(); }
+  /// The ranking of a step's row, of one that is prepared or was left open by the part before.
+  template <class Index>
+  const Index* ranked(int32_t kv_head, int32_t t) const {
+    return steps_.holds(t) ? ranking.lists.list<Index>(unit(kv_head, t)) : open_.list<Index>(kv_head);
+  }
   /// Rankings, and what steps' rows were found to hold of them; whoever replays fills the latter as needed.
   struct Ranking {
     RankTable lists;
@@ -96,6 +128,14 @@ class PreparedLayer {
     bool scores = false, rows = false, masses = false, ranks = false, outputs = false;
   };
   Pass missing(const Need& need) const;
+  void make(const Need& need, const Pass& pass, bool roomy, ThreadPool& pool, const Cancel& cancel);
+  void keep_open(std::span<const int32_t> open);
+  void forget_steps();
+  int64_t all_unit(int32_t kv_head, int32_t t) const { return int64_t{kv_head} * (n_step_ + 1) + t; }
+  Steps all_steps() const { return {0, n_step_}; }
+  int32_t roomy(int32_t depth) const;
+  int32_t roomy_kept(int32_t depth) const;
+  int64_t fixed_bytes() const;
   void prepare_step(int32_t kv_head, int32_t t, const Pass& pass, Scratch& scratch);
   void score_step(int32_t kv_head, int32_t t, const Pass& pass, Scratch& scratch);
   void attend_all(int32_t kv_head, int32_t t, Scratch& scratch);
@@ -106,19 +146,21 @@ class PreparedLayer {
   std::vector<float> query_pre_;         ///< [T + 1][n_head][d_head]
   std::vector<const void*> key_blocks_;  ///< [n_kv_head][n_block]
   std::vector<const void*> value_blocks_;
+  Steps steps_;
   bool rows_ready_ = false, masses_ready_ = false, outputs_ready_ = false;
   RankNeed rank_, wanted_;  ///< what `ranking` holds; what the pass under way makes
   MassRows rows_;
   BestMasses best_;               ///< by unit
   std::vector<int32_t> current_;  ///< by unit
-  std::vector<float> outputs_;    ///< [T + 1][n_head][d_head]
+  RankTable open_;                ///< [n_kv_head] rankings that the part before left open
+  std::vector<float> outputs_;    ///< [steps_][n_head][d_head]
   Select prompt_choice_;          ///< what prompt_ranking holds
   struct Compared {
     int32_t reference = -1;
     int32_t how = 0;
     float cosine = 0;
   };
-  std::vector<Compared> compared_;  ///< by unit
+  std::vector<Compared> compared_;  ///< [n_kv_head][T + 1]
 };
 
 }  // namespace reattend

@@ -35,7 +35,8 @@ void RankTable::copy(int64_t list, int32_t n, int32_t* out) const {
 
 void RankedMasses::resize(int64_t n_unit, int32_t depth, bool overlaps) {
   depth_ = depth, n_sum_ = depth / kSum + 1, n_word_ = depth / kBits + 1;
-  of_.assign(static_cast<size_t>(n_unit), -1);
+  words_ = {}, sums_ = {};  // made anew; no room is wasted
+  of_ = std::vector<int32_t>(static_cast<size_t>(n_unit), -1);
   sums_.resize(static_cast<size_t>(n_unit * n_sum_));
   words_.resize(overlaps ? static_cast<size_t>(n_unit * n_word_) : 0);
 }

@@ -29,7 +29,11 @@ class RankTable {
       return four_.data() + list * depth_;
     }
   }
-  int64_t bytes() const { return static_cast<int64_t>(2 * two_.size() + 4 * four_.size()); }
+  int64_t bytes() const { return static_cast<int64_t>(PageMemory::whole(2 * two_.size() + 4 * four_.size())); }
+  /// What bytes() will be.
+  static int64_t bytes_of(int64_t n_list, int32_t depth, int32_t n_position) {
+    return PageMemory::whole(n_list * depth * (is_narrow(n_position) ? 2 : 4));
+  }
 
  private:
   int32_t depth_ = 0;
@@ -89,6 +93,10 @@ class RankedMasses {
   /// Positions that are among the best k of both lists.
   int32_t overlap(int64_t unit, int32_t k) const;
   int64_t bytes() const { return static_cast<int64_t>(4 * (of_.size() + sums_.size()) + sizeof(Word) * words_.size()); }
+  /// What bytes() will be.
+  static int64_t bytes_of(int64_t n_unit, int32_t depth, bool overlaps) {
+    return n_unit * (4 * (int64_t{1} + depth / kSum + 1) + (overlaps ? (depth / kBits + 1) * int64_t{24} : 0));
+  }
 
  private:
   static constexpr int32_t kSum = 8;    ///< entries between two sums that are known
@@ -103,6 +111,7 @@ class RankedMasses {
     int64_t before;
     uint64_t own, other;
   };
+  static_assert(sizeof(Word) == 24);
   std::vector<Word> words_;  ///< [n_unit][n_word], or empty
 };
 

@@ -3,6 +3,7 @@
 #pragma once
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "base/progress.h"
@@ -14,12 +15,18 @@ namespace reattend {
 
 struct ReplayRequest {
   Settings settings;
-  std::vector<int32_t> layers;  ///< which, in the order wanted; empty: all
-  bool output_error = true;     ///< costs a pass over the values
-  bool keep_sets = false;       ///< also return every attended set (tests, `case`-like export)
-  bool from_maps = false;       ///< from the recorded maps alone: masses become intervals (replay/from_maps.h)
-  bool estimates = false;       ///< also measure what estimates() look at (replay/estimates.h)
-  bool output_norm = false;     ///< of that only what estimates from output errors need, which is much quicker
+  std::vector<int32_t> layers;       ///< which, in the order wanted; empty: all
+  bool output_error = true;          ///< costs a pass over the values
+  bool keep_sets = false;            ///< also return attended sets: T n_kv_head of them, each of up to L + T positions
+  Steps set_steps = {1, INT32_MAX};  ///< of those only the ones of these steps, the others are empty
+  int32_t set_kv_head = -1;          ///< and only of this KV head; negative: of all
+  bool from_maps = false;            ///< from the recorded maps alone: masses become intervals (replay/from_maps.h)
+  bool estimates = false;            ///< also measure what estimates() look at (replay/estimates.h)
+  bool output_norm = false;          ///< of that only what estimates from output errors need, which is much quicker
+
+  bool wants_set(int32_t t, int32_t kv_head) const {
+    return keep_sets && set_steps.holds(t) && (set_kv_head < 0 || set_kv_head == kv_head);
+  }
 };
 
 /// What was read over all steps and KV heads of a layer, in positions.
@@ -59,10 +66,28 @@ struct LayerReplay {
   std::vector<float> recovered_upper;      ///< from maps alone, where `recovered` is a lower bound; empty otherwise
   std::vector<float> overlap, jaccard;     ///< nan where the policy keeps no set that is the top of a row
   std::vector<float> output_error;         ///< [T][n_head]; empty if not asked for or no values
-  std::vector<std::vector<int32_t>> sets;  ///< [T * n_kv_head] sorted; empty unless asked for
+  std::vector<std::vector<int32_t>> sets;  ///< [T * n_kv_head] sorted; empty unless asked for (no set has no position)
   ReplayLosses losses;
   ReplayWork work;
 };
+
+/// What a KV head did at a step.
+enum class StepRole : uint8_t {
+  partial,  ///< it went on with the kept set
+  selects,  ///< it chose anew (LayerReplay::full), and attended to less than everything
+  full,     ///< it attended to everything
+};
+/// Entry `at` of a layer's arrays, of the step of position p.
+inline StepRole role_of(const LayerReplay& layer, size_t at, int32_t p) {
+  if (layer.positions[at] == p + 1) return StepRole::full;
+  return layer.full[at] != 0 ? StepRole::selects : StepRole::partial;
+}
+
+/// [T][n_kv_head] means over each KV head's `group` query heads of values [T][n_head]; empty where those are.
+std::vector<float> mean_over_groups(const std::vector<float>& values, int32_t group);
+
+/// What one layer's replay takes of memory without its sets, in bytes.
+int64_t replay_bytes(const TraceInfo& info, const ReplayRequest& request);
 
 /// Means over steps and heads (of one layer, or of all); nan where there is nothing to take the mean of. The 95th
 /// percentile is the smallest value that at least 95 % of steps and query heads do not exceed.
@@ -75,6 +100,7 @@ struct ReplaySummary {
   double bytes_attend = 0, bytes_select = 0;  ///< per step
   double ms_per_token = 0;       ///< predicted from the trace's calibration; 0 for a single layer or without one
   double ms_per_token_full = 0;  ///< the same model's prediction for full attention
+  std::vector<std::string> assumed_rates;  ///< of the prediction; see traces/tune/cost.h
 };
 
 struct ReplayResult {
@@ -87,31 +113,46 @@ struct ReplayResult {
 
 /// Hears of every layer when it is done, in the order asked for, on the thread that called.
 using LayerFn = std::function<void(const LayerReplay&, const ReplaySummary&)>;
+/// Hears of steps as they are done, in their order, while the layer is prepared of them and the sets of these steps are
+/// there, whatever the request says of sets.
+using PartFn = std::function<void(const PreparedLayer&, Steps, const LayerReplay&)>;
+
+struct ReplayState;
+
+/// What a replay may hold of memory where nobody says otherwise.
+inline constexpr int64_t kReplayMemory = 2'000'000'000;
 
 /// Holds a trace's rows prepared for replay (lazily, by layer). One call at a time. Sees the steps that the trace had
 /// when this was made.
 class Replayer {
  public:
-  /// The pool must outlive this. Layers beyond memory_limit bytes are prepared anew when their turn comes.
-  Replayer(std::shared_ptr<ReplaySource> source, ThreadPool& pool, int64_t memory_limit = int64_t{2} << 30);
-  Replayer(std::shared_ptr<TraceReader> trace, ThreadPool& pool, int64_t memory_limit = int64_t{2} << 30);
+  /// The pool must outlive this. `memory`, in bytes, holds prepared layers, what works on them and the result. Layers
+  /// that do not fit beside each other are prepared anew when their turn comes; of one that does not fit alone, a part
+  /// of the steps at a time. Results are the same bits.
+  Replayer(std::shared_ptr<ReplaySource> source, ThreadPool& pool, int64_t memory = kReplayMemory);
+  Replayer(std::shared_ptr<TraceReader> trace, ThreadPool& pool, int64_t memory = kReplayMemory);
   ~Replayer();
   const TraceInfo& info() const;
-  /// Of memory, held at present.
+  /// Of memory, held at present by prepared layers.
   int64_t bytes() const;
+  /// What it may hold.
+  int64_t memory() const;
+  /// The caller holds so many bytes of that memory itself. Throws Error where nothing is left.
+  void set_aside(int64_t bytes);
+  /// Whether a layer is forgotten as soon as another is looked at: for whoever looks at each once.
+  void keep_one_layer();
   /// Prepares what the request needs and runs it. Throws Cancelled, or Error when the trace lacks what the policy
-  /// needs.
+  /// needs, or memory does not do for a single step.
   ReplayResult run(const ReplayRequest& request, const ProgressFn& progress, const Cancel& cancel,
-                   const LayerFn& on_layer = {});
-  /// A layer with its rows prepared, for analyses. Good until the next call of any function here. Throws Cancelled, or
-  /// Error for a layer that the trace does not have.
+                   const LayerFn& on_layer = {}, const PartFn& on_part = {});
+  /// A layer for analyses, with its rows prepared where memory allows. Good until the next call of any function here.
+  /// Throws Cancelled, or Error for a layer that the trace does not have.
   const PreparedLayer& layer(int32_t layer, const Cancel& cancel);
-  /// The group-mean full attention row of a step: [p + 1] (exact, from queries and keys).
+  /// The group-mean full attention row of a step: [p + 1] (from queries and keys, within 1e-7).
   std::vector<float> row(int32_t layer, int32_t kv_head, int32_t t);
 
  private:
-  struct State;
-  std::unique_ptr<State> state_;
+  std::unique_ptr<ReplayState> state_;
 };
 
 }  // namespace reattend

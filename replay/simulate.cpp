@@ -38,7 +38,7 @@ class Unit {
   Unit& operator=(const Unit&) = delete;
 
   /// Step 0. window_rows [n_head of the layer][stride]: summed rows of the last prompt queries, where they choose.
-  void start(const PromptData& prompt, const float* window_rows, int64_t window_stride, std::vector<int32_t>& kept) {
+  void start(const PromptData& prompt, const float* window_rows, int64_t window_stride) {
     const int32_t n_prompt = prepared_.n_row(0);
     const PromptNeeds& needs = plans_.needs;
     if (needs.row_sums) {
@@ -52,9 +52,13 @@ class Unit {
     if (!plans_.prompt.chooses()) return;
     window_rows_ = window_rows == nullptr ? nullptr : window_rows + first_head() * window_stride;
     window_stride_ = window_stride;
-    choose(plans_.prompt, 0, {}, kept);
+    choose(plans_.prompt, 0, {}, between_);
     work = {};  // the prompt's choice is no step's
   }
+
+  /// Of consecutive calls the kept set stands in `kept` from one to the next, and in between here.
+  void begin(std::vector<int32_t>& kept) { kept = *kept_, kept_ = &kept; }
+  void end() { between_ = *kept_, kept_ = &between_; }
 
   void step(int32_t t, std::span<Decision> out, std::vector<int32_t>& kept) {
     const Plan& plan = plans_.at(t);
@@ -173,8 +177,8 @@ class Unit {
   int32_t first_kv_, n_kv_, n_head_;
   ThreadPool* pool_;  ///< null where units share it
   int64_t stride_;
-  const std::vector<int32_t> none_;
-  const std::vector<int32_t>* kept_ = &none_;  ///< in rank order, or ascending
+  std::vector<int32_t> between_;
+  const std::vector<int32_t>* kept_ = &between_;  ///< in rank order, or ascending
   int32_t kept_step_ = -1;
   bool packed_ = false;
   const float* window_rows_ = nullptr;  ///< [n_head_][window_stride_]
@@ -186,37 +190,67 @@ class Unit {
   ChoiceSpace<float> space_;
 };
 
+/// All units of a layer, beside each other or one on all threads.
+class Walk final : public Simulation {
+ public:
+  Walk(const LayerPlans& plans, PreparedLayer& prepared, const PromptData& prompt, ThreadPool& pool)
+      : plans_(plans), prepared_(prepared), prompt_(prompt), pool_(pool) {
+    const int32_t n_kv = prepared.n_kv_head();
+    if (plans.prompt.by == Rank::window) {
+      window_rows_ = prepared.window_rows(prompt.queries, plans.prompt.window, pool);
+    }
+    for (int32_t i = 0; i < n_unit(); ++i) {
+      units_.emplace_back(plans, prepared, i, plans.shared ? n_kv : 1, plans.shared ? &pool : nullptr);
+    }
+  }
+
+  Decisions decide(Steps range, const Cancel& cancel) override {
+    const int32_t n_kv = prepared_.n_kv_head();
+    Decisions out{.range = range,
+                  .steps = std::vector<Decision>(static_cast<size_t>(range.size()) * n_kv),
+                  .kept = std::vector<std::vector<int32_t>>((static_cast<size_t>(range.size()) + 1) * n_unit()),
+                  .n_unit = n_unit(),
+                  .work = {}};
+    for_each(plans_.shared ? nullptr : &pool_, n_unit(), [&](int32_t i) {
+      Unit& unit = units_[static_cast<size_t>(i)];
+      if (range.first == 1) {
+        unit.start(prompt_, window_rows_.empty() ? nullptr : window_rows_.data(), prepared_.window_stride());
+      }
+      const auto kept_at = [&](int32_t place) -> std::vector<int32_t>& {
+        return out.kept[static_cast<size_t>(place) * n_unit() + i];
+      };
+      unit.begin(kept_at(0));
+      for (int32_t t = range.first; t <= range.last; ++t) {
+        cancel.check();
+        const int32_t place = t - range.first;
+        unit.step(t, std::span(out.steps).subspan(static_cast<size_t>(place) * n_kv, n_kv), kept_at(place + 1));
+      }
+      unit.end();
+    });
+    for (Unit& unit : units_) out.work.add(std::exchange(unit.work, {}));
+    return out;
+  }
+
+  std::vector<int32_t> open_rankings() const override {
+    return std::vector<int32_t>(static_cast<size_t>(prepared_.n_kv_head()), -1);  // choices are copied as they are made
+  }
+
+ private:
+  int32_t n_unit() const { return plans_.shared ? 1 : prepared_.n_kv_head(); }
+
+  const LayerPlans& plans_;
+  PreparedLayer& prepared_;
+  const PromptData& prompt_;
+  ThreadPool& pool_;
+  std::vector<float> window_rows_;  ///< [n_head][window_stride], or empty
+  std::deque<Unit> units_;
+};
+
 }  // namespace
 
-Decisions walk(const LayerPlans& plans, PreparedLayer& prepared, const PromptData& prompt, ThreadPool& pool,
-               const Cancel& cancel) {
-  const int32_t n_kv = prepared.n_kv_head(), n_step = prepared.n_step(), n_unit = plans.shared ? 1 : n_kv;
-  Decisions all{.steps = std::vector<Decision>(static_cast<size_t>(n_step) * n_kv),
-                .kept = std::vector<std::vector<int32_t>>((static_cast<size_t>(n_step) + 1) * n_unit),
-                .n_unit = n_unit,
-                .work = {}};
-  std::vector<float> window_rows;
-  if (plans.prompt.by == Rank::window) {
-    window_rows = prepared.window_rows(prompt.queries, plans.prompt.window, pool);
-  }
-
-  std::deque<Unit> units;
-  for (int32_t i = 0; i < n_unit; ++i) {
-    units.emplace_back(plans, prepared, i, plans.shared ? n_kv : 1, plans.shared ? &pool : nullptr);
-  }
-  for_each(plans.shared ? nullptr : &pool, n_unit, [&](int32_t i) {
-    Unit& unit = units[static_cast<size_t>(i)];
-    const auto kept_at = [&](int32_t t) -> std::vector<int32_t>& {
-      return all.kept[static_cast<size_t>(t) * n_unit + i];
-    };
-    unit.start(prompt, window_rows.empty() ? nullptr : window_rows.data(), prepared.window_stride(), kept_at(0));
-    for (int32_t t = 1; t <= n_step; ++t) {
-      cancel.check();
-      unit.step(t, std::span(all.steps).subspan(static_cast<size_t>(t - 1) * n_kv, n_kv), kept_at(t));
-    }
-  });
-  for (const Unit& unit : units) all.work.add(unit.work);
-  return all;
+std::unique_ptr<Simulation> walk(const LayerPlans& plans, PreparedLayer& prepared, const PromptData& prompt,
+                                 ThreadPool& pool) {
+  return std::make_unique<Walk>(plans, prepared, prompt, pool);
 }
 
 }  // namespace reattend

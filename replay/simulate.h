@@ -6,7 +6,7 @@ namespace reattend {
 
 /// For policies whose choices depend on earlier ones, or on more than a row. Sums, bounds and kept sets are state, as
 /// in the engine, and a step costs what the policy would read, not a whole row.
-Decisions walk(const LayerPlans& plans, PreparedLayer& prepared, const PromptData& prompt, ThreadPool& pool,
-               const Cancel& cancel);
+std::unique_ptr<Simulation> walk(const LayerPlans& plans, PreparedLayer& prepared, const PromptData& prompt,
+                                 ThreadPool& pool);
 
 }  // namespace reattend

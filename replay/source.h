@@ -1,6 +1,8 @@
 // What the replay needs of a recorded run, wherever it comes from.
 #pragma once
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "traces/read/reader.h"
 
@@ -18,6 +20,9 @@ class ReplaySource {
   virtual std::vector<float> prompt_row_sums(int32_t layer) = 0;
   /// Of all steps; asked for only where info() says that there are some.
   virtual MapData map(int32_t layer, int32_t kv_head) = 0;
+  /// What a viewer shows beside the replay: [L + T + 1] raw bytes of each token, and what was measured while recording.
+  virtual std::vector<std::string> token_texts() { return {}; }
+  virtual StepData steps() { return {}; }
 };
 
 std::shared_ptr<ReplaySource> make_replay_source(std::shared_ptr<TraceReader> trace);

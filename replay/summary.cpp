@@ -37,7 +37,9 @@ StepWork work_of(const TraceInfo& info, std::span<const LayerReplay> layers) {
 
 void predict_times(const TraceInfo& info, std::span<const LayerReplay> layers, ReplaySummary& total) {
   if (static_cast<int64_t>(layers.size()) != info.n_layer) return;
-  total.ms_per_token = predict_ms(info, work_of(info, layers));
+  const StepWork work = work_of(info, layers);
+  total.ms_per_token = predict_ms(info, work);
+  total.assumed_rates = reattend::assumed_rates(info, work);
   total.ms_per_token_full = predict_ms(info, full_work(info));
 }
 

@@ -12,6 +12,8 @@ class TraceSource final : public ReplaySource {
   std::vector<float> prompt_queries(int32_t layer) override { return trace_->prompt_queries(layer); }
   std::vector<float> prompt_row_sums(int32_t layer) override { return trace_->prompt_row_sums(layer); }
   MapData map(int32_t layer, int32_t kv_head) override { return trace_->map(layer, kv_head); }
+  std::vector<std::string> token_texts() override { return trace_->token_texts(); }
+  StepData steps() override { return trace_->steps(); }
 
  private:
   std::shared_ptr<TraceReader> trace_;
@@ -23,7 +25,7 @@ std::shared_ptr<ReplaySource> make_replay_source(std::shared_ptr<TraceReader> tr
   return std::make_shared<TraceSource>(std::move(trace));
 }
 
-Replayer::Replayer(std::shared_ptr<TraceReader> trace, ThreadPool& pool, int64_t memory_limit)
-    : Replayer(make_replay_source(std::move(trace)), pool, memory_limit) {}
+Replayer::Replayer(std::shared_ptr<TraceReader> trace, ThreadPool& pool, int64_t memory)
+    : Replayer(make_replay_source(std::move(trace)), pool, memory) {}
 
 }  // namespace reattend

@@ -1,25 +1,19 @@
-// Names, and the writer's lock.
+// Looks at the parts beside a trace: their first bytes and the writer's lock.
 #include "traces/parts.h"
 
 #include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cctype>
 #include <cstdint>
 #include <iterator>
 #include <vector>
 
+#include "base/files.h"
 #include "traces/live.h"
 
 namespace reattend {
 namespace {
-
-constexpr std::string_view kMark = ".part-";
-
-bool is_number(std::string_view text) {
-  return !text.empty() && std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isdigit(c) != 0; });
-}
 
 struct Part {
   bool live = false;
@@ -46,16 +40,6 @@ Part look_at(const std::filesystem::path& part) {
 
 }  // namespace
 
-std::filesystem::path part_of(const std::filesystem::path& path) {
-  return path.string() + std::string(kMark) + std::to_string(getpid());
-}
-
-bool is_part(const std::filesystem::path& path) {
-  const std::string name = path.filename().string();
-  const size_t mark = name.rfind(kMark);
-  return mark != std::string::npos && mark > 0 && is_number(std::string_view(name).substr(mark + kMark.size()));
-}
-
 std::string part_text(const std::filesystem::path& part) {
   const Part what = look_at(part);
   if (what.live) return "a trace in the making: a recording before its first step, or a copy that is not whole yet";
@@ -64,15 +48,15 @@ std::string part_text(const std::filesystem::path& part) {
 }
 
 std::string parts_beside(const std::filesystem::path& path) {
-  const std::string begin = path.filename().string() + std::string(kMark);
+  const std::string begin = part_prefix(path);
   std::vector<std::filesystem::path> parts;
   std::error_code error;
   const auto folder = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
   for (auto each = std::filesystem::directory_iterator(folder, error);
        !error && each != std::filesystem::directory_iterator(); each.increment(error)) {
     const std::string name = each->path().filename().string();
-    if (name.starts_with(begin) && is_number(std::string_view(name).substr(begin.size())))
-      parts.push_back(each->path());
+    const bool of_this = name.starts_with(begin) && name.find_first_not_of("0123456789", begin.size()) == name.npos;
+    if (of_this && is_part(name)) parts.push_back(each->path());
   }
   if (parts.empty()) return {};
   // The one that is being written says most.

@@ -1,15 +1,12 @@
-// What lies beside a file's name until it is fit for it, and what is left there where its writer was killed.
+// What lies beside a trace's name (base/files.h says under which) until it is fit for it, and what is left there where
+// its writer was killed.
 #pragma once
 #include <filesystem>
 #include <string>
 
 namespace reattend {
 
-/// FILE.part-PID: where this process writes what shall be FILE.
-std::filesystem::path part_of(const std::filesystem::path& path);
-/// True for such a name.
-bool is_part(const std::filesystem::path& path);
-/// What stands beside `path` under such names, in words that end no sentence; empty if nothing does.
+/// What stands beside `path` under the names of its parts, in words that end no sentence; empty if nothing does.
 std::string parts_beside(const std::filesystem::path& path);
 /// What a file of such a name is, to stand behind "it is": "a trace in the making ...", "by its name what is left of a
 /// recording ...". That it may be removed is said only where the file itself shows that no step was ever written to it:

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "policies/value_text.h"
 #include "tune/tune.h"
 
 namespace reattend {
@@ -19,7 +20,18 @@ const std::vector<Value> kBudgets = {std::string("L/2"), std::string("L/4"), std
 
 }  // namespace
 
-std::vector<Settings> make_grid(const TuneGrid& grid, const TraceInfo& info) {
+std::vector<Value> budgets_for(const std::vector<Value>& given, const std::vector<Value>& otherwise, int32_t n_prompt) {
+  if (!given.empty()) return given;
+  std::vector<Value> out;
+  for (const Value& budget : otherwise) {
+    const auto* fraction = std::get_if<std::string>(&budget);
+    if (fraction == nullptr || fraction_of(*fraction, n_prompt) > 0) out.push_back(budget);
+  }
+  if (out.empty()) out.push_back(int64_t{1});
+  return out;
+}
+
+std::vector<Settings> make_grid(const TuneGrid& grid, int32_t n_prompt) {
   if (grid.base.policy() != "recycled") {
     fail_usage({.where = "tune",
                 .expected = "a policy with a budget, a stride and a schedule (recycled)",
@@ -34,7 +46,7 @@ std::vector<Settings> make_grid(const TuneGrid& grid, const TraceInfo& info) {
     if (std::find(all.begin(), all.end(), settings) == all.end()) all.push_back(std::move(settings));
   };
   const double threshold = std::get<double>(find_parameter("threshold")->initial);
-  for (const Value& budget : or_default(grid.budgets, kBudgets)) {
+  for (const Value& budget : budgets_for(grid.budgets, kBudgets, n_prompt)) {
     for (const Value& stride : grid.fixed ? or_default(grid.strides, kStrides) : kNone) {
       add(budget, stride, "fixed", threshold);
     }
@@ -43,7 +55,7 @@ std::vector<Settings> make_grid(const TuneGrid& grid, const TraceInfo& info) {
     }
   }
   std::stable_sort(all.begin(), all.end(), [&](const Settings& a, const Settings& b) {
-    return a.count("K", 0, info.n_prompt) > b.count("K", 0, info.n_prompt);
+    return a.count("K", 0, n_prompt) > b.count("K", 0, n_prompt);
   });
   for (const Settings& each : grid.more) {
     if (std::find(all.begin(), all.end(), each) == all.end()) all.push_back(each);

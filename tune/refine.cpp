@@ -28,9 +28,9 @@ bool within(const TunePoint& point, const TuneResult& result) {
 
 }  // namespace
 
-std::vector<Settings> schedule_menu(const TuneGrid& grid) {
+std::vector<Settings> schedule_menu(const TuneGrid& grid, int32_t n_prompt) {
   std::vector<Settings> menu;
-  for (const Value& budget : or_default(grid.budgets, kMenuBudgets)) {
+  for (const Value& budget : budgets_for(grid.budgets, kMenuBudgets, n_prompt)) {
     const auto add = [&](const Value& stride, const char* schedule, double threshold) {
       Settings item = grid.base;
       item.set("K", budget), item.set("S", stride);
@@ -49,7 +49,7 @@ std::vector<Settings> schedule_menu(const TuneGrid& grid) {
 }
 
 void add_schedules(Sweep& sweep, const TuneOptions& options, TuneResult& result) {
-  const std::vector<Settings> menu = schedule_menu(options.grid);
+  const std::vector<Settings> menu = schedule_menu(options.grid, sweep.shortest_prompt());
   if (options.n_schedule < 1 || !result.has_values || menu.size() < 2) return;
   Replayed replayed;
   std::vector<TunePoint> items = sweep.evaluate(menu, sweep.all_layers(), "sweep for schedules by layer", &replayed);

@@ -21,6 +21,10 @@ Sweep::Sweep(std::span<Replayer* const> replayers,       // [n_trace]
       prediction_(std::move(prediction)) {
   for (Replayer* const each : replayers_) {
     traces_.push_back({.info = each->info()});
+    each->set_aside(0);
+    const int64_t share = each->memory() / 4;
+    each->set_aside(share);
+    result_memory_ += share;
     if (!calibrations.empty()) traces_.back().info.calibration = calibrations[traces_.size() - 1];
   }
   calibrated_ = in_ms.value_or(std::all_of(
@@ -34,6 +38,11 @@ Sweep::Sweep(std::span<Replayer* const> replayers,       // [n_trace]
 double Sweep::cost(const TraceInfo& info, const StepWork& work) const {
   if (!calibrated_) return (attend_bytes(info, work) + select_bytes(info, work)) * 1e-6;
   return is_calibrated(info.calibration) ? predict_ms(info, work) : std::numeric_limits<double>::quiet_NaN();
+}
+
+int32_t Sweep::shortest_prompt() const {
+  const auto shorter = [](const TunedTrace& a, const TunedTrace& b) { return a.info.n_prompt < b.info.n_prompt; };
+  return std::min_element(traces_.begin(), traces_.end(), shorter)->info.n_prompt;
 }
 
 std::vector<int32_t> Sweep::all_layers() const {
@@ -58,19 +67,16 @@ std::vector<TunePoint> Sweep::evaluate(std::span<const Settings> settings,  // [
   const auto report = [&] {
     if (progress_) progress_(what, static_cast<double>(done), static_cast<double>(total), "replays");
   };
-  const bool losses = !find_estimate(prediction_.estimate)->needs_values;
+  const bool keeps = keep != nullptr && result_bytes(settings.size(), layers.size() * traces_.size()) <= result_memory_;
+  const int64_t each = std::max<int64_t>(1, result_bytes(1, layers.size()));
+  const auto n_batch = keeps ? settings.size() : static_cast<size_t>(std::max<int64_t>(1, result_memory_ / each));
   for (size_t trace = 0; trace < traces_.size(); ++trace) {
-    std::vector<std::vector<LayerReplay>> replayed(settings.size());
-    for (const int32_t layer : layers) {
-      for (size_t i = 0; i < settings.size(); ++i, ++done) {
-        report();
-        ReplayResult one = replayers_[trace]->run(
-            {.settings = settings[i], .layers = {layer}, .estimates = losses, .output_norm = !losses}, {}, cancel_);
-        replayed[i].push_back(std::move(one.layers.front()));
-      }
+    for (size_t first = 0; first < settings.size(); first += n_batch) {
+      const Batch batch = settings.subspan(first, std::min(n_batch, settings.size() - first));
+      std::vector<std::vector<LayerReplay>> replayed = replay(trace, batch, layers, [&] { report(), ++done; });
+      for (size_t i = 0; i < batch.size(); ++i) points[first + i].traces.push_back(numbers_of(trace, replayed[i]));
+      if (keeps) keep->push_back(std::move(replayed));
     }
-    for (size_t i = 0; i < settings.size(); ++i) points[i].traces.push_back(numbers_of(trace, replayed[i]));
-    if (keep != nullptr) keep->push_back(std::move(replayed));
   }
   report();
   for (size_t i = 0; i < settings.size(); ++i) {
@@ -81,7 +87,31 @@ std::vector<TunePoint> Sweep::evaluate(std::span<const Settings> settings,  // [
   return points;
 }
 
-TunePoint Sweep::mix(const Settings& settings, const Replayed& menu, const LayerPicks& picks) const {
+/// [n_setting][n_layer]; `step` is called before each replay.
+std::vector<std::vector<LayerReplay>> Sweep::replay(size_t trace, Batch settings, const std::vector<int32_t>& layers,
+                                                    const std::function<void()>& step) {
+  const bool losses = !find_estimate(prediction_.estimate)->needs_values;
+  std::vector<std::vector<LayerReplay>> replayed(settings.size());
+  for (const int32_t layer : layers) {
+    for (size_t i = 0; i < settings.size(); ++i) {
+      step();
+      ReplayResult one = replayers_[trace]->run(
+          {.settings = settings[i], .layers = {layer}, .estimates = losses, .output_norm = !losses}, {}, cancel_);
+      replayed[i].push_back(std::move(one.layers.front()));
+    }
+  }
+  return replayed;
+}
+
+int64_t Sweep::result_bytes(size_t n_setting, size_t n_layer) const {
+  int64_t longest = 0;
+  for (const TunedTrace& each : traces_)
+    longest = std::max(longest, replay_bytes(each.info, {.settings = each.info.settings, .estimates = true}));
+  return longest * static_cast<int64_t>(n_setting * n_layer);
+}
+
+TunePoint Sweep::mix(const Settings& settings, const Replayed& menu, const LayerPicks& picks) {
+  if (menu.empty()) return evaluate({&settings, 1}, all_layers(), "replay a schedule by layer").front();
   TunePoint point;
   for (size_t trace = 0; trace < traces_.size(); ++trace) {
     std::vector<LayerReplay> layers;

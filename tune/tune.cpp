@@ -39,7 +39,7 @@ std::vector<Settings> most_promising(const std::vector<TunePoint>& points, size_
 
 /// Screening: an order is all that some of the layers are good for, and all that is needed to drop most of the grid.
 void sweep_grid(Sweep& sweep, const TuneOptions& options, TuneResult& result) {
-  std::vector<Settings> grid = make_grid(options.grid, result.traces.front().info);
+  std::vector<Settings> grid = make_grid(options.grid, sweep.shortest_prompt());
   const std::vector<int32_t> all = sweep.all_layers(), some = sweep.screen_layers(options.n_screen_layer);
   if (some.size() < all.size() && static_cast<int>(grid.size()) > options.n_whole) {
     merge(result.points, sweep.evaluate(grid, some, "sweep on some layers"));

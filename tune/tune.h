@@ -30,9 +30,12 @@ const std::vector<T>& or_default(const std::vector<T>& given, const std::vector<
   return given.empty() ? otherwise : given;
 }
 
-/// All settings of the grid, largest budgets first. Throws Error (usage) for a base that does not take S, K and a
-/// schedule.
-std::vector<Settings> make_grid(const TuneGrid& grid, const TraceInfo& info);
+/// The given budgets, or of `otherwise`, which nobody wrote, those that keep something of a prompt of n_prompt tokens.
+std::vector<Value> budgets_for(const std::vector<Value>& given, const std::vector<Value>& otherwise, int32_t n_prompt);
+
+/// All settings of the grid for prompts of n_prompt tokens or more, largest budgets first. Throws Error (usage) for a
+/// base that does not take S, K and a schedule.
+std::vector<Settings> make_grid(const TuneGrid& grid, int32_t n_prompt);
 
 /// Each holds on every trace. Where KL can be predicted it is the bound, and the first two are off unless given;
 /// otherwise they default to kMaxOutputError and kMaxLostMass.

@@ -3,12 +3,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <fstream>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "base/statistics.h"
 
 namespace reattend {
@@ -55,16 +55,16 @@ nlohmann::json to_json(const VerifiedPoint& point) {
 
 VerifiedPoint read_verified(const std::filesystem::path& path) {
   const std::string where = "--verified " + path.string();
-  const auto refuse = [&](const std::string& got) {
-    fail({.where = where,
-          .expected = "a file that `reattend verify --out` wrote",
-          .got = got,
-          .remedy = "run `reattend verify TRACE --settings FILE --out FILE`"});
+  Complaint wanted = {.where = where,
+                      .expected = "a file that `reattend verify --out` wrote",
+                      .got = {},
+                      .remedy = "run `reattend verify TRACE --settings FILE --out FILE`"};
+  const auto refuse = [&wanted](const std::string& got) {
+    wanted.got = got;
+    fail(wanted);
   };
-  std::ifstream in(path, std::ios::binary);
-  std::error_code ignored;
-  if (!in || std::filesystem::is_directory(path, ignored)) refuse(in ? "a folder" : "none that can be read");
-  const nlohmann::json json = nlohmann::json::parse(in, nullptr, false);
+  constexpr size_t kMostBytes = 1 << 20;
+  const nlohmann::json json = nlohmann::json::parse(read_text(path, wanted, kMostBytes), nullptr, false);
   if (json.is_discarded() || !json.is_object()) refuse("something that is not a JSON object");
   VerifiedPoint out;
   try {

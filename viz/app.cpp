@@ -33,8 +33,8 @@ UiContexts::~UiContexts() {
   ImGui::DestroyContext();
 }
 
-App::App(OpenSource open, std::function<void()> wake)
-    : session_(std::move(open), std::move(wake)), panels_(make_panels()) {}
+App::App(OpenSource open, std::function<void()> wake, const Means& means)
+    : session_(std::move(open), std::move(wake), means), panels_(make_panels()) {}
 
 void App::open(const std::vector<std::filesystem::path>& paths) {
   paths_ = paths;
@@ -116,7 +116,7 @@ void App::draw_status() {
       ImGui::TextUnformatted(session_.path().filename().string().c_str());
       ImGui::TextDisabled("%s", session_.settings().summary().c_str());
     }
-    const Activity activity = session_.activity();
+    const BackgroundTasks::Activity activity = session_.activity();
     if (activity.busy) {
       std::string text = activity.what.empty() ? "working" : activity.what;
       if (activity.total > 0) text += fmt::format(" {:.0f} %", 100 * activity.done / activity.total);

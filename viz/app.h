@@ -18,7 +18,7 @@ namespace reattend::viz {
 class App {
  public:
   /// `wake` is called from another thread when a new frame is worth drawing.
-  App(OpenSource open, std::function<void()> wake);
+  App(OpenSource open, std::function<void()> wake, const Means& means = {});
 
   /// Opens the first; the others are a menu entry away.
   void open(const std::vector<std::filesystem::path>& paths);

@@ -2,6 +2,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <sstream>
 #include <thread>
 
 #include <fmt/format.h>
@@ -10,9 +11,9 @@
 
 #include "base/error.h"
 #include "base/processors.h"
+#include "base/standard_streams.h"
 #include "viz/app.h"
 #include "viz/offscreen.h"
-#include "viz/trace_source.h"
 #include "viz/window.h"
 
 namespace reattend::viz {
@@ -23,6 +24,7 @@ struct Options {
   std::filesystem::path screenshot, settings;
   std::string size = "1600x900";
   int layer = -1, head = -1, step = -1, position = -1, threads = 0, frames = 0;
+  double memory_gb = 2;
   bool light = false, force = false;
 };
 
@@ -47,8 +49,21 @@ void add_options(CLI::App& app, Options& options) {
   app.add_option("--threads", options.threads,
                  "Threads to re-simulate with; 0: as many as the processors that may be used")
       ->check(CLI::Range(0, 1024));
+  app.add_option("--memory", options.memory_gb,
+                 "GB that the window may hold of a trace; what does not fit is computed anew")
+      ->type_name("GB")
+      ->check(CLI::Range(0.001, 1e6))
+      ->capture_default_str();
   app.add_option("--frames", options.frames, "Close the window after this many frames")->check(CLI::Range(1, kMost));
   app.footer(kExamples);
+}
+
+std::shared_ptr<ReplaySource> open_trace(const std::filesystem::path& path) {
+  return make_replay_source(TraceReader::open(path));
+}
+
+Means means_of(const Options& options) {
+  return {.n_thread = options.threads, .memory = static_cast<int64_t>(options.memory_gb * 1e9)};
 }
 
 std::pair<int32_t, int32_t> parse_size(const std::string& text) {
@@ -82,7 +97,7 @@ void take_screenshot(App& app, const Options& options) {
   }
   if (!app.session().replay_error().empty()) throw Error(app.session().replay_error());
   write_png(host.read(), options.screenshot, options.force);
-  fmt::print("{}\n", options.screenshot.string());
+  print_out("{}\n", options.screenshot.string());
 }
 
 /// Where the window's layout is remembered; empty where there is no place for it.
@@ -107,7 +122,7 @@ void show_window(const Options& options, const Settings& settings) {
   const std::string layout = layout_file();
   const UiContexts contexts(system.scale());
   if (!layout.empty()) ImGui::GetIO().IniFilename = layout.c_str();
-  App app(trace_source(options.threads), &WindowSystem::wake);
+  App app(open_trace, &WindowSystem::wake, means_of(options));
   start(app, options, settings);
   Window window;
   window.run(app, options.frames);
@@ -125,7 +140,8 @@ void run(const Options& options) {
   if (options.screenshot.empty()) return show_window(options, settings);
   check_png_path(options.screenshot, options.force);
   const UiContexts contexts(1);
-  App app(trace_source(options.threads), [] {});
+  App app(
+      open_trace, [] {}, means_of(options));
   start(app, options, settings);
   take_screenshot(app, options);
 }
@@ -135,23 +151,34 @@ void run(const Options& options) {
 
 int main(int argc, char** argv) {
   using namespace reattend;
+  prepare_standard_streams();
   CLI::App app("Looks at recorded decodes and tunes cache policies on them.", "reattend-view");
   app.set_version_flag("--version", "reattend-view " REATTEND_VERSION);
   viz::Options options;
   viz::add_options(app, options);
   const auto complain = [](const std::string& line, ExitCode code) {
-    fmt::print(stderr, "reattend-view: {}\n", line);
+    print_note("reattend-view: {}\n", line);
     return static_cast<int>(code);
   };
   try {
-    app.parse(argc, argv);
-    if (const std::string warning = too_many_threads(options.threads, processors()); !warning.empty())
-      fmt::print(stderr, "reattend-view: warning: {}\n", warning);
-    viz::run(options);
-    return 0;
-  } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);
-    return complain(std::string(error.what()) + "; see `reattend-view --help`", ExitCode::usage);
+    try {
+      app.parse(argc, argv);
+      if (const std::string warning = too_many_threads(options.threads, processors()); !warning.empty()) {
+        print_note("reattend-view: warning: {}\n", warning);
+      }
+      viz::run(options);
+    } catch (const CLI::ParseError& error) {
+      if (error.get_exit_code() != 0) {
+        return complain(std::string(error.what()) + "; see `reattend-view --help`", ExitCode::usage);
+      }
+      std::ostringstream text;  // of --help or --version
+      app.exit(error, text, text);
+      write_out(text.str());
+    }
+    flush_out();
+    return static_cast<int>(ExitCode::ok);
+  } catch (const ReaderGone&) {
+    end_without_reader();
   } catch (const Error& error) {
     return complain(error.what(), error.code());
   } catch (const std::exception& error) {

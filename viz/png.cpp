@@ -1,23 +1,19 @@
-// libpng's simplified interface, written beside the target and renamed.
+// libpng's simplified interface, into memory, and the file from there.
 #include "viz/png.h"
 
-#include <system_error>
+#include <cstddef>
+#include <string>
 
 #include <png.h>
 
 #include "base/error.h"
+#include "base/files.h"
 
 namespace reattend::viz {
 
 void check_png_path(const std::filesystem::path& path, bool overwrite) {
-  std::error_code error;
-  if (!overwrite && std::filesystem::exists(path, error)) {
-    fail({path.string(), "a path that is free", "an existing file", "choose another name or pass --force"});
-  }
-  const std::filesystem::path folder = path.has_parent_path() ? path.parent_path() : ".";
-  if (!std::filesystem::is_directory(folder, error)) {
-    fail({path.string(), "an existing folder", "no folder " + folder.string(), "create it first"});
-  }
+  refuse_to_replace(path, overwrite, "--screenshot");
+  check_folder_of(path, "--screenshot");
 }
 
 void write_png(const Picture& picture, const std::filesystem::path& path, bool overwrite) {
@@ -27,15 +23,15 @@ void write_png(const Picture& picture, const std::filesystem::path& path, bool o
   image.width = static_cast<png_uint_32>(picture.width);
   image.height = static_cast<png_uint_32>(picture.height);
   image.format = PNG_FORMAT_RGBA;
-  std::filesystem::path beside = path;
-  beside += ".new";
-  std::error_code error;
-  if (png_image_write_to_file(&image, beside.c_str(), 0, picture.rgba.data(), 0, nullptr) == 0) {
-    std::filesystem::remove(beside, error);
-    fail({path.string(), "a place that can be written", image.message, "choose another folder"});
+  std::vector<std::byte> bytes;
+  png_alloc_size_t size = PNG_IMAGE_PNG_SIZE_MAX(image);
+  bytes.resize(size);
+  if (png_image_write_to_memory(&image, bytes.data(), &size, 0, picture.rgba.data(), 0, nullptr) == 0) {
+    fail({.where = path.string(), .expected = "a picture that can be packed", .got = image.message, .remedy = {}});
   }
-  std::filesystem::rename(beside, path, error);
-  if (error) fail({path.string(), "a place that can be written", error.message(), "choose another folder"});
+  WholeFile file(path, overwrite);
+  file.write(std::span(bytes).first(size));
+  file.publish();
 }
 
 }  // namespace reattend::viz

@@ -8,11 +8,14 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/standard_streams.h"
 #include "cli/command.h"
 #include "cli/options/json_file.h"
 #include "cli/options/lists.h"
+#include "cli/options/memory_option.h"
 #include "cli/options/policy_options.h"
 #include "cli/reports/analyse.h"
+#include "policies/value_text.h"
 #include "tune/settings_file.h"
 
 namespace reattend::cli {
@@ -23,6 +26,7 @@ namespace fs = std::filesystem;
 struct Options {
   std::string trace, what, layers, budgets, lags, strides, thresholds, json_file, csv, chart;
   PolicyOptions policy;
+  MemoryOption memory;
   double rho = 0.9, above = 0.01;
   int64_t top = 20;
   bool json = false, stale_alone = false, force = false;
@@ -49,8 +53,8 @@ std::set<Analysis> parse_what(const std::string& text) {
   return out;
 }
 
-/// K is an eighth of the prompt unless somebody says otherwise.
-Settings settings_of(const Options& options) {
+/// K is an eighth of the prompt unless somebody says otherwise, of one shorter than that its one position.
+Settings settings_of(const Options& options, int32_t n_prompt) {
   Settings settings = options.policy.settings();
   if (!find_parameter("K")->taken_by(settings.policy())) {
     fail_usage({.where = "--policy",
@@ -58,7 +62,10 @@ Settings settings_of(const Options& options) {
                 .got = settings.policy(),
                 .remedy = "full attention loses nothing"});
   }
-  if (options.policy.file.empty() && !options.policy.given.contains("K")) settings.set("K", std::string("L/8"));
+  if (options.policy.file.empty() && !options.policy.given.contains("K")) {
+    const std::string eighth = "L/8";
+    settings.set("K", fraction_of(eighth, n_prompt) > 0 ? Value{eighth} : Value{int64_t{1}});
+  }
   return settings;
 }
 
@@ -76,7 +83,7 @@ std::vector<int32_t> budgets_of(const std::string& text, int32_t n_prompt) {
 
 AnalysisRequest request_of(const Options& options, const TraceInfo& info) {
   AnalysisRequest out = {.what = parse_what(options.what),
-                         .settings = settings_of(options),
+                         .settings = settings_of(options, info.n_prompt),
                          .layers = parse_layers(options.layers, info.n_layer),
                          .budgets = budgets_of(options.budgets, info.n_prompt),
                          .lags = parse_counts("--lags", options.lags),
@@ -125,17 +132,17 @@ nlohmann::json to_json(const AnalysisReport& report, const std::vector<Table>& s
                         {"rho", request.rho},
                         {"gate_mass", request.gate_set == OldSet::stale ? "stale" : "attended"},
                         {"wanted_above", request.lost.above}};
-  for (const Table& sheet : sheets) out[sheet.name] = cli::to_json(sheet);
+  for (const Table& sheet : sheets) out[sheet.name] = reattend::to_json(sheet);
   return out;
 }
 
 void warn(const TraceInfo& info) {
-  if (!info.warning.empty()) fmt::print(stderr, "reattend: {}: {}\n", info.path.string(), info.warning);
+  if (!info.warning.empty()) print_note("reattend: {}: {}\n", info.path.string(), info.warning);
   if (info.settings.policy() == "full" || info.shadow) return;
-  fmt::print(stderr,
-             "reattend: {}: recorded under {}, whose errors are in its queries and keys; a full-attention trace says "
-             "more\n",
-             info.path.string(), info.settings.summary());
+  print_note(
+      "reattend: {}: recorded under {}, whose errors are in its queries and keys; a full-attention trace says "
+      "more\n",
+      info.path.string(), info.settings.summary());
 }
 
 void run(const Options& options, const Globals& globals) {
@@ -153,7 +160,8 @@ void run(const Options& options, const Globals& globals) {
   const std::vector<fs::path> chart = files_in(options.chart, "--chart", chart_names, options.force);
 
   ThreadPool pool(globals.threads);
-  Replayer replayer(trace, pool, 0);  // every layer is looked at once, so none need be kept
+  Replayer replayer(trace, pool, options.memory.bytes());
+  replayer.keep_one_layer();  // each is looked at once
   warn(replayer.info());
   const StepData recorded = trace->steps();
   const AnalysisResult result =
@@ -173,13 +181,13 @@ void run(const Options& options, const Globals& globals) {
   if (print_json || !options.json_file.empty()) {
     const std::string text = to_json(report, sheets).dump(1, ' ', false, nlohmann::json::error_handler_t::replace);
     if (!options.json_file.empty()) write_text_file(options.json_file, text + "\n", options.force);
-    if (print_json) fmt::print("{}\n", text);
+    if (print_json) print_out("{}\n", text);
   }
   if (print_json) return;
-  fmt::print("{}: {} prompt tokens, {} steps, {} of {} layers x {} KV heads\n", report.info.path.string(),
-             report.info.n_prompt, report.info.n_step, result.request.layers.size(), report.info.n_layer,
-             report.info.n_kv_head);
-  for (const Table& sheet : printed_sheets(report)) fmt::print("\n{}", to_text(sheet));
+  print_out("{}: {} prompt tokens, {} steps, {} of {} layers x {} KV heads\n", report.info.path.string(),
+            report.info.n_prompt, report.info.n_step, result.request.layers.size(), report.info.n_layer,
+            report.info.n_kv_head);
+  for (const Table& sheet : printed_sheets(report)) print_out("\n{}", to_text(sheet));
 }
 
 }  // namespace
@@ -222,6 +230,7 @@ void add_analyse(CLI::App& app, const Globals& globals) {
   command->add_option("--chart", options->chart, "Draw each analysis as SVG into this folder")->type_name("FOLDER");
   command->add_flag("--force", options->force, "Replace files that exist");
   options->policy.add_to(*command);
+  options->memory.add_to(*command);
   command->footer(
       "Examples:\n"
       "  reattend analyse trace.h5\n"

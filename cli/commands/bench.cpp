@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/standard_streams.h"
 #include "bench/peer.h"
 #include "cli/commands/bench_model.h"
 #include "cli/commands/bench_replay.h"
@@ -81,9 +82,9 @@ void finish(const Report& report, const Options& options, const Globals& globals
   if (!options.json_file.empty()) write_text_file(options.json_file, json.dump(2) + "\n", options.force);
   if (!options.chart.empty()) write_text_file(options.chart, to_svg(to_chart(report)), options.force);
   if (globals.json || (options.json && options.json_file.empty())) {
-    fmt::print("{}\n", json.dump(2));
+    print_out("{}\n", json.dump(2));
   } else {
-    fmt::print("{}", to_text(report));
+    print_out("{}", to_text(report));
   }
   if (report.stopped) throw Cancelled{};
   if constexpr (requires { report.peer_failure; }) {

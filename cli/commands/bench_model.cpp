@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "base/error.h"
+#include "base/standard_streams.h"
 #include "bench/peer.h"
 #include "kernels/cpu/ops.h"
 #include "kernels/cpu/stream.h"
@@ -138,7 +139,7 @@ std::vector<Settings> costed_policies(const BenchOptions& options, const ModelSh
                          .n_prompt = static_cast<int32_t>(std::max<int64_t>(depth, 1))});
       return false;
     } catch (const Error& error) {
-      fmt::print(stderr, "reattend: left out: {}: {}\n", each.summary(), error.what());
+      print_note("reattend: left out: {}: {}\n", each.summary(), error.what());
       return true;
     }
   });

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "base/standard_streams.h"
 #include "bench/replay_times.h"
 #include "bench/synthetic_run.h"
 
@@ -70,9 +71,9 @@ void run(const Options& options, const Globals& globals) {
   if (options.memory_gb > 0) how.memory_limit = static_cast<int64_t>(options.memory_gb * 1e9);
   const ReplayTimes times = time_replay(source, pool, how);
   if (globals.json || options.json) {
-    fmt::print("{}\n", to_json(times, options.trace).dump(2));
+    print_out("{}\n", to_json(times, options.trace).dump(2));
   } else {
-    fmt::print("{}", to_text(times, options.trace));
+    print_out("{}", to_text(times, options.trace));
   }
   if (times.stopped) throw Cancelled{};
 }

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/standard_streams.h"
 #include "cli/command.h"
 #include "cli/options/model_options.h"
 #include "engine/record/calibrate.h"
@@ -65,14 +66,14 @@ void list_gpus(const Globals& globals) {
     all.push_back({{"name", gpu.name}, {"gbps", gpu.gbps}, {"memory_gb", gpu.memory_gb}});
   }
   if (globals.json) {
-    fmt::print("{}\n", nlohmann::json{{"measured", false}, {"share", kPaperShare}, {"gpus", all}}.dump(1));
+    print_out("{}\n", nlohmann::json{{"measured", false}, {"share", kPaperShare}, {"gpus", all}}.dump(1));
     return;
   }
-  fmt::print("By their data sheets, for `--on-paper`; nothing here was measured.\n\n{:<18}{:>8}{:>11}\n", "GPU", "GB/s",
-             "memory GB");
-  for (const KnownGpu& gpu : known_gpus()) fmt::print("{:<18}{:>8.0f}{:>11.0f}\n", gpu.name, gpu.gbps, gpu.memory_gb);
-  fmt::print("\nTimes on paper are bytes over {:.0f} % of that rate, without launches and choosing.\n",
-             100 * kPaperShare);
+  print_out("By their data sheets, for `--on-paper`; nothing here was measured.\n\n{:<18}{:>8}{:>11}\n", "GPU", "GB/s",
+            "memory GB");
+  for (const KnownGpu& gpu : known_gpus()) print_out("{:<18}{:>8.0f}{:>11.0f}\n", gpu.name, gpu.gbps, gpu.memory_gb);
+  print_out("\nTimes on paper are bytes over {:.0f} % of that rate, without launches and choosing.\n",
+            100 * kPaperShare);
 }
 
 void run(const Options& options, const Globals& globals) {
@@ -102,14 +103,14 @@ void run(const Options& options, const Globals& globals) {
   if (!options.out.empty()) write_text_file(options.out, json.dump(1) + "\n", options.force);
   if (globals.json) {
     if (!options.trace.empty()) json["in_trace"] = to_json(recorded.calibration), json["in_trace_is"] = warning;
-    fmt::print("{}\n", json.dump(1));
+    print_out("{}\n", json.dump(1));
   } else {
-    fmt::print("{}, {} threads, {} tokens\n{}", model.path().filename().string(), pool.n_thread(), options.tokens,
-               to_text(found, options.trace.empty() ? nullptr : &recorded.calibration));
-    if (!options.trace.empty()) fmt::print("in trace: {}\n", options.trace);
-    if (!warning.empty()) fmt::print("in trace: {}\n", warning);
+    print_out("{}, {} threads, {} tokens\n{}", model.path().filename().string(), pool.n_thread(), options.tokens,
+              to_text(found, options.trace.empty() ? nullptr : &recorded.calibration));
+    if (!options.trace.empty()) print_out("in trace: {}\n", options.trace);
+    if (!warning.empty()) print_out("in trace: {}\n", warning);
     if (!options.out.empty())
-      fmt::print("written to {}; `reattend tune` and `replay --calibration {}` use it\n", options.out, options.out);
+      print_out("written to {}; `reattend tune` and `replay --calibration {}` use it\n", options.out, options.out);
   }
 }
 

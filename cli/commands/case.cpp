@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/standard_streams.h"
 #include "cli/command.h"
 #include "cli/options/case_file.h"
 #include "cli/options/model_options.h"
@@ -329,7 +330,7 @@ void run(const Options& options, const Globals& globals) {
       results.push_back(write_case(one, mine, at->second, model.shape(), out_path(options, one), options.force));
       const nlohmann::json& r = results.back();
       if (!globals.json) {
-        fmt::print(
+        print_out(
             "{}: {} on {} tokens, {} steps: KL {:.6f}, agreement {:.3f}, NLL {:.4f}, recovered mass {:.4f} -> {}\n",
             one.name, r["policy"].get<std::string>(), one.prompt.size(), one.n_step(), r["kl"].get<double>(),
             r["agreement"].get<double>(), r["nll"].get<double>(), r["recovered"].get<double>(),
@@ -339,7 +340,7 @@ void run(const Options& options, const Globals& globals) {
     }
     done[i] = true;
   }
-  if (globals.json) fmt::print("{}\n", results.dump(2));
+  if (globals.json) print_out("{}\n", results.dump(2));
 }
 
 }  // namespace

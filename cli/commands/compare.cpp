@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/standard_streams.h"
 #include "cli/command.h"
 #include "cli/options/model_options.h"
 #include "cli/options/next_token.h"
@@ -68,7 +69,7 @@ void check_policies(std::vector<Settings>& policies, bool chosen, const ModelSha
       return false;
     } catch (const Error& error) {
       if (chosen) throw Error(fmt::format("{}: {}", each.summary(), error.what()), error.code());
-      fmt::print(stderr, "reattend: left out: {}: {}\n", each.summary(), error.what());
+      print_note("reattend: left out: {}: {}\n", each.summary(), error.what());
       return true;
     }
   });
@@ -168,9 +169,9 @@ void run(const Options& options, const Globals& globals) {
     nlohmann::json json = to_json(report);
     PromptCacheOption::report(prefilled, json);
     options.prompt.report(tokenizer, text.prompt, json);
-    fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+    print_out("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
   } else {
-    fmt::print("{}", to_text(report));
+    print_out("{}", to_text(report));
   }
   if (!options.csv.empty()) write_text_file(options.csv, to_csv(report), options.force);
   if (!options.csv_steps.empty()) write_text_file(options.csv_steps, steps_to_csv(report), options.force);

@@ -7,10 +7,10 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/standard_streams.h"
 #include "base/subprocess.h"
 #include "base/utf8.h"
 #include "cli/command.h"
-#include "base/utf8.h"
 #include "cli/commands/recording.h"
 #include "cli/options/model_options.h"
 #include "cli/options/next_token.h"
@@ -39,18 +39,6 @@ struct Options {
 constexpr const char* kIntroduction = "Here is a part of a longer work:\n\n";
 constexpr const char* kQuestion =
     "\n\nCan you write a short story about a programmer that uses some of the words above?";
-
-std::string read_text(const std::string& path) {
-  std::error_code ignored;
-  std::ifstream file(path, std::ios::binary);
-  if (!file || fs::is_directory(path, ignored)) {
-    fail({.where = path,
-          .expected = "a text file that can be read",
-          .got = file ? "a folder" : "none",
-          .remedy = "give one with --text"});
-  }
-  return take_text({std::istreambuf_iterator<char>(file), {}}, path);
-}
 
 /// Byte offset of the first line that begins at or after character `n`; the beginning where the text is too short to
 /// leave a prompt's worth behind it.
@@ -105,7 +93,7 @@ struct Files {
 };
 
 void say(const Globals& globals, const std::string& line) {
-  if (!globals.json) fmt::print(stderr, "{}\n", line);
+  if (!globals.json) print_note("{}\n", line);
 }
 
 /// The front end's picture of the trace under the chosen settings; says why where there is none.
@@ -138,9 +126,12 @@ void run(const Options& options, const Globals& globals) {
   fs::create_directories(options.out, made);
   if (made) fail({.where = options.out, .expected = "a folder that can be made", .got = made.message()});
 
+  constexpr size_t kLongestText = size_t{1} << 30;
+  const std::string text = read_text(
+      options.text, {.where = options.text, .expected = "a text file", .remedy = "give one with --text"}, kLongestText);
   const Model model = Model::open(find_model(options.model.model));
   const Tokenizer tokenizer = open_tokenizer(model.file());
-  const std::vector<int32_t> prompt = make_prompt(tokenizer, read_text(options.text), options);
+  const std::vector<int32_t> prompt = make_prompt(tokenizer, take_text(text, options.text), options);
   const int32_t n_ctx = options.model.n_ctx(model.shape(), static_cast<int64_t>(prompt.size()), options.steps);
   ThreadPool pool(globals.threads);
   Backend backend = make_backend(options.model.backend(), model, pool);
@@ -211,9 +202,9 @@ void run(const Options& options, const Globals& globals) {
 
   write_text_file(files.report, to_markdown(report), options.force);
   if (globals.json) {
-    fmt::print("{}\n", to_json(report).dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+    print_out("{}\n", to_json(report).dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
   } else {
-    fmt::print("{}", to_text(report));
+    print_out("{}", to_text(report));
   }
 }
 

@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/sha256.h"
+#include "base/standard_streams.h"
 #include "base/subprocess.h"
 #include "cli/command.h"
 #include "cli/options/model_options.h"
@@ -119,11 +120,10 @@ void get_model(const Globals& globals) {
   std::error_code error;
   bool fetched = false;
   if (fs::file_size(target, error) == kBytes && sha256_of_file(target) == kSha256) {
-    if (!globals.json) fmt::print("{}: already there, checksum right\n", target.string());
+    if (!globals.json) print_out("{}: already there, checksum right\n", target.string());
   } else {
     if (fs::exists(target, error)) {
-      fmt::print(stderr, "reattend: {}: damaged (not the expected size or checksum); getting it again\n",
-                 target.string());
+      print_note("reattend: {}: damaged (not the expected size or checksum); getting it again\n", target.string());
     }
     const TemporaryFolder folder(store);
     const fs::space_info space = fs::space(folder.path(), error);
@@ -156,11 +156,11 @@ void get_model(const Globals& globals) {
     if (error) fail({target.string(), "a file that can be written", error.message(), ""});
     progress("getting the default model", 3, 3, "steps");
     fetched = true;
-    if (!globals.json) fmt::print("{}: stored, checksum right\n", target.string());
+    if (!globals.json) print_out("{}: stored, checksum right\n", target.string());
   }
   if (globals.json) {
     const nlohmann::json json = {{"path", target.string()}, {"sha256", kSha256}, {"fetched", fetched}};
-    fmt::print("{}\n", json.dump());
+    print_out("{}\n", json.dump());
   }
 }
 

@@ -1,6 +1,8 @@
 // `reattend info`: what a model file, a trace or this machine is.
 #include <algorithm>
 #include <array>
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -10,6 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/standard_streams.h"
 #include "cli/command.h"
 #include "cli/options/model_options.h"
 #include "engine/model/gguf.h"
@@ -30,7 +33,7 @@ using Facts = nlohmann::ordered_json;
 
 void print(const Facts& facts, const bool as_json) {
   if (as_json) {
-    fmt::print("{}\n", facts.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+    print_out("{}\n", facts.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
     return;
   }
   for (const auto& [key, value] : facts.items()) {
@@ -40,12 +43,12 @@ void print(const Facts& facts, const bool as_json) {
                                       : fact.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
     };
     if (!value.is_object()) {
-      fmt::print("{:<22} {}\n", key, to_line({text(value), "", "", ""}));
+      print_out("{:<22} {}\n", key, to_line({text(value), "", "", ""}));
       continue;
     }
-    fmt::print("{}\n", key);
+    print_out("{}\n", key);
     for (const auto& [inner, fact] : value.items()) {
-      fmt::print("  {:<20} {}\n", to_line({inner, "", "", ""}), to_line({text(fact), "", "", ""}));
+      print_out("  {:<20} {}\n", to_line({inner, "", "", ""}), to_line({text(fact), "", "", ""}));
     }
   }
 }
@@ -156,6 +159,7 @@ enum class FileKind { model, trace, unknown };
 FileKind kind_of(const std::filesystem::path& path) {
   std::array<char, 8> magic{};
   std::ifstream in(path, std::ios::binary);
+  if (!in) fail({path.string(), "a readable file", std::strerror(errno), ""});
   in.read(magic.data(), magic.size());
   const std::string_view bytes(magic.data(), static_cast<size_t>(in.gcount()));
   if (bytes.starts_with("GGUF")) return FileKind::model;

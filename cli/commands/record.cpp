@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/standard_streams.h"
 #include "base/utf8.h"
 #include "cli/command.h"
 #include "cli/commands/recording.h"
@@ -47,7 +48,7 @@ std::string calibration_doubt(const std::string& path, double ms) {
 void run(const Options& options, const Globals& globals) {
   const Settings settings = options.policy.settings();
   if (const std::string parts = parts_beside(options.out); !parts.empty()) {
-    fmt::print(stderr, "reattend: {}: {}\n", options.out, parts);
+    print_note("reattend: {}: {}\n", options.out, parts);
   }
   const Model model = Model::open(find_model(options.model.model));
   options.policy.check_layers(settings, model.shape().n_layer);
@@ -79,6 +80,10 @@ void run(const Options& options, const Globals& globals) {
                                          pool, make_progress(globals.progress), globals.cancel);
 
   const size_t n_step = recording.run.tokens.size();
+  const StepRange steps = options.storage.range();
+  const auto n_asked = static_cast<size_t>(steps.last - steps.first + 1);
+  const bool ended = n_step < n_asked && !globals.cancel.raised();
+  const std::string end = fmt::format("the model ended its text after {} of {} steps", n_step, n_asked);
   const auto per_step = [&](double seconds) { return n_step > 0 ? seconds * 1e3 / static_cast<double>(n_step) : 0; };
   const double ms = per_step(recording.run.seconds), wall_ms = per_step(recording.run.wall_seconds);
   const uintmax_t bytes = std::filesystem::file_size(options.out);
@@ -94,25 +99,34 @@ void run(const Options& options, const Globals& globals) {
                            {"wall_ms_per_token", wall_ms},
                            {"logits_hash", fmt::format("{:016x}", recording.run.logits_hash)},
                            {"stopped", globals.cancel.raised()},
+                           {"ended", ended},
                            {"text", text}};
     if (!recording.uncalibrated.empty()) json["uncalibrated"] = recording.uncalibrated;
     if (!doubt.empty()) json["calibration_doubt"] = doubt;
     PromptCacheOption::report(recording.prefilled, json);
     options.prompt.report(tokenizer, prompt, json);
-    fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+    print_out("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
   } else {
-    fmt::print("{}\n", text);
-    std::fflush(stdout);
-    fmt::print(stderr,
-               "\n{}\nrecord   {} steps under {}  {:.2f} ms/token, {:.2f} with what recording adds (+{:.0f} %)\n"
-               "trace    {}  {:.1f} MB{}\n",
-               options.prompt_cache.line(recording.prefilled), n_step, settings.summary(), ms, wall_ms,
-               ms > 0 ? 100 * (wall_ms / ms - 1) : 0, options.out, static_cast<double>(bytes) / 1e6,
-               globals.cancel.raised() ? "  (stopped early; finished steps are in it)" : "");
-    if (!recording.uncalibrated.empty()) fmt::print(stderr, "calibration  {}\n", recording.uncalibrated);
-    if (!doubt.empty()) fmt::print(stderr, "calibration  {}\n", doubt);
+    print_out("{}\n", text);
+    flush_out();
+    print_note(
+        "\n{}\nrecord   {} steps under {}  {:.2f} ms/token, {:.2f} with what recording adds (+{:.0f} %)\n"
+        "trace    {}  {:.1f} MB{}\n",
+        options.prompt_cache.line(recording.prefilled), n_step, settings.summary(), ms, wall_ms,
+        ms > 0 ? 100 * (wall_ms / ms - 1) : 0, options.out, static_cast<double>(bytes) / 1e6,
+        globals.cancel.raised() ? "  (stopped early; finished steps are in it)" : "");
+    if (!recording.uncalibrated.empty()) print_note("calibration  {}\n", recording.uncalibrated);
+    if (!doubt.empty()) print_note("calibration  {}\n", doubt);
   }
   if (globals.cancel.raised()) throw Cancelled{};
+  if (!ended) return;
+  if (n_step == 0) {
+    fail({.where = options.out,
+          .expected = "at least one decode step",
+          .got = "none: " + end,
+          .remedy = "--ignore-end goes on; the trace holds the prompt alone"});
+  }
+  print_note("reattend: {}: {}; --ignore-end goes on\n", options.out, end);
 }
 
 }  // namespace

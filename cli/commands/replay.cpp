@@ -2,9 +2,11 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "base/standard_streams.h"
 #include "cli/command.h"
 #include "cli/options/calibration_option.h"
 #include "cli/options/lists.h"
+#include "cli/options/memory_option.h"
 #include "cli/options/policy_options.h"
 #include "cli/reports/results.h"
 #include "replay/summary.h"
@@ -15,6 +17,7 @@ namespace {
 struct ReplayOptions {
   std::string trace, layers;
   PolicyOptions policy;
+  MemoryOption memory;
   CalibrationOption calibration;
   bool no_output_error = false, from_maps = false;
 };
@@ -26,10 +29,10 @@ void replay(const ReplayOptions& options, const Globals& globals) {
   const std::shared_ptr<TraceReader> trace = TraceReader::open(options.trace);
   options.policy.check_layers(settings, trace->info().n_layer);
   const TimeSource times = options.calibration.source(*trace);
-  Replayer replayer(trace, pool);
+  Replayer replayer(trace, pool, options.memory.bytes());
   TraceInfo info = replayer.info();
   info.calibration = times.calibration;
-  if (!info.warning.empty()) fmt::print(stderr, "reattend: {}: {}\n", options.trace, info.warning);
+  if (!info.warning.empty()) print_note("reattend: {}: {}\n", options.trace, info.warning);
   const ReplayRequest request = {.settings = settings,
                                  .layers = parse_layers(options.layers, info.n_layer),
                                  .output_error = !options.no_output_error,
@@ -39,9 +42,9 @@ void replay(const ReplayOptions& options, const Globals& globals) {
   if (globals.json) {
     nlohmann::json json = to_json(result, info);
     json["times"] = times.json;
-    fmt::print("{}\n", json.dump(2));
+    print_out("{}\n", json.dump(2));
   } else {
-    fmt::print("{}times: {}\n", to_table(result, info), times.text);
+    print_out("{}times: {}\n", to_table(result, info), times.text);
   }
 }
 
@@ -57,6 +60,7 @@ void add_replay(CLI::App& app, const Globals& globals) {
   command->add_option("--layers", options->layers, "Only these, such as 0,3,10-12 (no time is predicted then)")
       ->type_name("LAYERS");
   options->calibration.add_to(*command);
+  options->memory.add_to(*command);
   command->add_flag("--no-output-error", options->no_output_error, "Leave out what needs the values; faster");
   command->add_flag("--from-maps", options->from_maps,
                     "From the recorded attention maps alone, without keys: masses as intervals that hold for certain");

@@ -1,11 +1,11 @@
 // `reattend run`: generates text under a policy and prints the numbers that can't flatter.
-#include <cstdio>
 #include <string>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/standard_streams.h"
 #include "base/utf8.h"
 #include "cli/command.h"
 #include "cli/options/model_options.h"
@@ -61,6 +61,7 @@ struct RunReport {
   double stream_gbps = 0;  ///< 0: not measured
   uint64_t logits_hash = 0;
   bool stopped = false;
+  bool ended = false;  ///< the model's own end came before the last step asked for
 
   double tokens_per_second() const { return decode_seconds > 0 ? static_cast<double>(n_step) / decode_seconds : 0; }
   double ms_per_token() const { return n_step > 0 ? decode_seconds * 1e3 / static_cast<double>(n_step) : 0; }
@@ -90,20 +91,22 @@ nlohmann::json to_json(const RunReport& report, const CachedPrefill& prefilled) 
                          {"positions", report.positions},
                          {"logits_hash", fmt::format("{:016x}", report.logits_hash)},
                          {"stopped", report.stopped},
+                         {"ended", report.ended},
                          {"text", report.text}};
   PromptCacheOption::report(prefilled, json);
   return json;
 }
 
 void print_lines(const RunReport& report, const std::string& prefill_line) {
-  fmt::print(stderr, "\n{}\n", prefill_line);
+  print_note("\n{}\n", prefill_line);
   const std::string stream =
       report.stream_gbps > 0 ? fmt::format(" ({:.0f} % of stream {:.1f})", 100 * report.of_stream(), report.stream_gbps)
                              : std::string();
-  fmt::print(stderr, "decode   {} tokens  {:.1f} tok/s  {:.2f} ms/token  {:.1f} GB/s{}  recycled {:.0f} %  #{:016x}\n",
+  print_note("decode   {} tokens  {:.1f} tok/s  {:.2f} ms/token  {:.1f} GB/s{}  recycled {:.0f} %  #{:016x}\n",
              report.n_step, report.tokens_per_second(), report.ms_per_token(), report.gbps(), stream,
              100 * report.partial, report.logits_hash);
-  fmt::print(stderr, "policy   {}  {:.0f} positions attended to per step and head\n", report.policy, report.positions);
+  if (report.ended) print_note("end      the model's own, after {} tokens; --ignore-end goes on\n", report.n_step);
+  print_note("policy   {}  {:.0f} positions attended to per step and head\n", report.policy, report.positions);
 }
 
 void list_policies(const Globals& globals) {
@@ -118,10 +121,10 @@ void list_policies(const Globals& globals) {
                       {"cost", policy.cost}});
       continue;
     }
-    fmt::print("{}\n  keeps   {}\n  reads   {}\n  memory  {}\n  cost    {}\n  source  {}\n", policy.name, policy.keeps,
-               policy.reads, policy.memory, policy.cost, policy.source);
+    print_out("{}\n  keeps   {}\n  reads   {}\n  memory  {}\n  cost    {}\n  source  {}\n", policy.name, policy.keeps,
+              policy.reads, policy.memory, policy.cost, policy.source);
   }
-  if (globals.json) fmt::print("{}\n", list.dump());
+  if (globals.json) print_out("{}\n", list.dump());
 }
 
 void run(const RunOptions& options, const Globals& globals) {
@@ -152,8 +155,8 @@ void run(const RunOptions& options, const Globals& globals) {
   const auto show = [&report, &globals](const std::string& text) {
     report.text += text;
     if (globals.json) return;
-    fmt::print("{}", text);
-    std::fflush(stdout);
+    print_out("{}", text);
+    flush_out();
   };
   StepCounter counter;
   std::vector<Observer*> observers = {&counter};
@@ -183,15 +186,16 @@ void run(const RunOptions& options, const Globals& globals) {
   report.positions = counter.positions();
   report.logits_hash = generated.logits_hash;
   report.stopped = globals.cancel.raised();
+  report.ended = report.n_step < options.steps && !report.stopped;
   prefilled.sequence.reset(), backend = {};  // the stream is measured with 256 MB, which need not come on top
   if (!report.stopped) report.stream_gbps = cpu::stream_gbps(pool, kStreamSeconds).best;
   if (globals.json) {
     nlohmann::json json = to_json(report, prefilled);
     options.prompt.report(tokenizer, prompt, json);
-    fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+    print_out("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
   } else {
-    fmt::print("\n");
-    std::fflush(stdout);
+    print_out("\n");
+    flush_out();
     print_lines(report, options.prompt_cache.line(prefilled));
   }
   if (report.stopped) throw Cancelled{};

@@ -2,14 +2,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/standard_streams.h"
 #include "cli/command.h"
 #include "cli/commands/traced_run.h"
+#include "cli/options/memory_option.h"
 #include "cli/reports/study.h"
 #include "engine/record/calibrate.h"
 #include "policies/policy_list.h"
@@ -26,6 +27,7 @@ struct Options {
   std::vector<std::string> traces, estimates;
   std::string out = "study", policies;
   EngineOptions engine;
+  MemoryOption memory;
   int32_t repeats = 2;
   bool no_mass = false, settings = false;
 };
@@ -63,7 +65,7 @@ std::vector<Settings> settings_for(const Options& options, const TraceInfo& info
       out.push_back(each);
     } catch (const Error& error) {
       if (chosen) throw Error(fmt::format("{}: {}", each.summary(), error.what()), error.code());
-      fmt::print(stderr, "reattend: left out: {}: {}\n", each.summary(), error.what());
+      print_note("reattend: left out: {}: {}\n", each.summary(), error.what());
     }
   }
   if (out.empty()) fail_usage({"--policies", "at least one setting besides full", "none", ""});
@@ -75,8 +77,9 @@ fs::path file_of(const Options& options, const std::string& name) {
 }
 
 StudyPrompt read_prompt(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return study_prompt_from_json(nlohmann::json::parse(in, nullptr, false), path.string());
+  constexpr size_t kMostBytes = size_t{1} << 28;
+  const std::string text = read_text(path, {.where = path.string(), .expected = "a study's results"}, kMostBytes);
+  return study_prompt_from_json(nlohmann::json::parse(text, nullptr, false), path.string());
 }
 
 void save(const Options& options, const StudyPrompt& prompt) {
@@ -183,7 +186,7 @@ void study_trace(const std::string& path, const Options& options, const Globals&
   ThreadPool pool(globals.threads);
   const std::shared_ptr<TraceReader> trace = TraceReader::open(path);
   const TraceInfo& info = trace->info();
-  if (!info.warning.empty()) fmt::print(stderr, "reattend: {}: {}\n", path, info.warning);
+  if (!info.warning.empty()) print_note("reattend: {}: {}\n", path, info.warning);
   StudyPrompt prompt = {.name = fs::path(path).stem().string(),
                         .trace = path,
                         .fingerprint = fingerprint(*trace),
@@ -200,7 +203,7 @@ void study_trace(const std::string& path, const Options& options, const Globals&
     prompt = std::move(old);
   }
   {
-    Replayer replayer(trace, pool);
+    Replayer replayer(trace, pool, options.memory.bytes());
     replay_missing(prompt, settings_for(options, info), replayer, progress, globals.cancel);
   }
   save(options, prompt);
@@ -258,9 +261,9 @@ void report(const Options& options, const Globals& globals) {
   write_text_file(folder / "scatter.svg", to_svg(scatter(all, shown)), true);
   write_text_file(folder / "predicted.svg", to_svg(predicted_chart(all)), true);
   if (globals.json) {
-    fmt::print("{}\n", study_to_json(all).dump(1));
+    print_out("{}\n", study_to_json(all).dump(1));
   } else {
-    fmt::print("{}\nwritten to {}: study.md, scatter.svg, predicted.svg\n", text, options.out);
+    print_out("{}\nwritten to {}: study.md, scatter.svg, predicted.svg\n", text, options.out);
   }
 }
 
@@ -286,12 +289,14 @@ void study(const Options& options, const Globals& globals) {
           .got = made ? made.message() : "a file",
           .remedy = ""});
   }
+  for (const std::string& path : options.traces) {
+    refuse_to_replace_by_text(file_of(options, fs::path(path).stem().string()), true);
+  }
   const ProgressFn progress = make_progress(globals.progress);
   try {
     for (const std::string& path : options.traces) study_trace(path, options, globals, progress);
   } catch (const Cancelled&) {
-    fmt::print(stderr, "reattend: stopped; what was measured is in {} and the same command goes on from there\n",
-               options.out);
+    print_note("reattend: stopped; what was measured is in {} and the same command goes on from there\n", options.out);
     throw;
   }
   report(options, globals);
@@ -322,6 +327,7 @@ void add_study(CLI::App& app, const Globals& globals) {
   command->add_flag("--no-mass", options->no_mass, "Do not measure recovered mass in the engine (most of the work)");
   command->add_flag("--settings", options->settings, "Also print every setting of every prompt");
   options->engine.add_to(*command);
+  options->memory.add_to(*command);
   options->engine.prompt_cache.add_to(*command);
   command->footer(
       "Examples:\n"

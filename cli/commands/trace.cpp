@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/standard_streams.h"
 #include "base/statistics.h"
 #include "cli/command.h"
 #include "cli/commands/trace_edit.h"
@@ -82,22 +83,22 @@ void show(const std::string& file, const Globals& globals) {
                                          {"full_share", full},
                                          {"ms_per_token", ms},
                                          {"datasets", datasets}};
-    fmt::print("{}\n", json.dump(-1, ' ', false, kReplace));
+    print_out("{}\n", json.dump(-1, ' ', false, kReplace));
     return;
   }
-  fmt::print("{}\n",
-             to_line({.where = info.path.string(), .got = fmt::format("{:.1f} MB, {}", bytes / 1e6, state_of(info))}));
-  if (!info.warning.empty()) fmt::print("warning    {}\n", to_line({.where = info.warning}));
-  fmt::print("policy     {}{}\n", info.settings.summary(),
-             info.shadow ? " (observing, output is full attention's)" : "");
-  fmt::print("tokens     {} of the prompt{}, {} decoded\n", info.n_prompt,
-             info.n_skipped > 0 ? fmt::format(" (the last {} decoded before)", info.n_skipped) : "", info.n_step);
-  fmt::print("stored     {}\n", stored_text(info));
-  fmt::print("steps      {:.2f} ms (median), {:.1f} % full\n\n", ms, 100 * full);
+  print_out("{}\n",
+            to_line({.where = info.path.string(), .got = fmt::format("{:.1f} MB, {}", bytes / 1e6, state_of(info))}));
+  if (!info.warning.empty()) print_out("warning    {}\n", to_line({.where = info.warning}));
+  print_out("policy     {}{}\n", info.settings.summary(),
+            info.shadow ? " (observing, output is full attention's)" : "");
+  print_out("tokens     {} of the prompt{}, {} decoded\n", info.n_prompt,
+            info.n_skipped > 0 ? fmt::format(" (the last {} decoded before)", info.n_skipped) : "", info.n_step);
+  print_out("stored     {}\n", stored_text(info));
+  print_out("steps      {:.2f} ms (median), {:.1f} % full\n\n", ms, 100 * full);
   for (const auto& row : datasets) {
-    fmt::print("{:<22} {:<8} [{}]\n", row["name"].get<std::string>(), row["type"].get<std::string>(),
-               row["axes"].get<std::string>());
-    fmt::print("    {} ({})\n", row["description"].get<std::string>(), row["unit"].get<std::string>());
+    print_out("{:<22} {:<8} [{}]\n", row["name"].get<std::string>(), row["type"].get<std::string>(),
+              row["axes"].get<std::string>());
+    print_out("    {} ({})\n", row["description"].get<std::string>(), row["unit"].get<std::string>());
   }
 }
 
@@ -110,16 +111,16 @@ void check(const std::string& file, int32_t n_row, const Globals& globals) {
                                          {"bytes_read", found.bytes_read},
                                          {"rows_recomputed", found.rows_recomputed},
                                          {"worst_weight_error", found.worst_weight_error}};
-    fmt::print("{}\n", json.dump(-1, ' ', false, kReplace));
+    print_out("{}\n", json.dump(-1, ' ', false, kReplace));
   } else {
-    for (const auto& line : found.problems) fmt::print("{}\n", line);
-    fmt::print("{:.1f} MB read, {} rows recomputed from keys and queries: weights differ by at most {:.1e}\n",
-               static_cast<double>(found.bytes_read) / 1e6, found.rows_recomputed, found.worst_weight_error);
+    for (const auto& line : found.problems) print_out("{}\n", line);
+    print_out("{:.1f} MB read, {} rows recomputed from keys and queries: weights differ by at most {:.1e}\n",
+              static_cast<double>(found.bytes_read) / 1e6, found.rows_recomputed, found.worst_weight_error);
   }
   if (found.problems.empty()) return;
   fail({.where = file,
         .expected = "a sound trace",
-        .got = fmt::format("{} problems", found.problems.size()),
+        .got = fmt::format("{} problem{}", found.problems.size(), found.problems.size() == 1 ? "" : "s"),
         .remedy = "a recording that was cut off: `reattend trace repair`; otherwise record again"});
 }
 
@@ -130,9 +131,9 @@ void repair(const std::string& file, std::string target, bool force, const Globa
   }
   const int32_t n_step = repair_trace(file, target, force);
   if (globals.json) {
-    fmt::print("{}\n", nlohmann::json({{"trace", target}, {"n_step", n_step}}).dump(-1, ' ', false, kReplace));
+    print_out("{}\n", nlohmann::json({{"trace", target}, {"n_step", n_step}}).dump(-1, ' ', false, kReplace));
   } else {
-    fmt::print("{}: {} steps, opens with any HDF5 1.10 program\n", target, n_step);
+    print_out("{}: {} steps, opens with any HDF5 1.10 program\n", target, n_step);
   }
 }
 

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/standard_streams.h"
 #include "base/thread_pool.h"
 #include "cli/options/lists.h"
 #include "cli/options/step_range.h"
@@ -34,11 +35,11 @@ void report(const std::vector<std::string>& files, int32_t n_step, const Globals
   if (globals.json) {
     nlohmann::ordered_json json = {{"files", files}, {"bytes", bytes}};
     if (n_step >= 0) json["n_step"] = n_step;
-    fmt::print("{}\n", json.dump(-1, ' ', false, kReplace));
+    print_out("{}\n", json.dump(-1, ' ', false, kReplace));
     return;
   }
-  for (const auto& file : files) fmt::print("{}{}", &file == files.data() ? "" : ", ", file);
-  fmt::print("{}  {:.1f} MB\n", n_step >= 0 ? fmt::format(": {} steps", n_step) : "", static_cast<double>(bytes) / 1e6);
+  for (const auto& file : files) print_out("{}{}", &file == files.data() ? "" : ", ", file);
+  print_out("{}  {:.1f} MB\n", n_step >= 0 ? fmt::format(": {} steps", n_step) : "", static_cast<double>(bytes) / 1e6);
 }
 
 void slice(const Options& o, const Globals& globals) {
@@ -53,7 +54,7 @@ void slice(const Options& o, const Globals& globals) {
       slice_trace(o.file, o.out, what, o.force, pool, make_progress(globals.progress), globals.cancel);
   const TraceInfo info = TraceReader::open(o.out)->info();
   if (what.first_step > 1 && info.settings.policy() != "full" && !info.shadow) {
-    fmt::print(stderr, "reattend: {}: a replay of {} begins with a full step here, which the run did not\n", o.out,
+    print_note("reattend: {}: a replay of {} begins with a full step here, which the run did not\n", o.out,
                info.settings.policy());
   }
   report({o.out}, n_step, globals);
@@ -84,7 +85,7 @@ void export_trace(const Options& o, const Globals& globals) {
   if (csv) files.push_back(beside(o.out));
   for (const auto& file : files) refuse_to_replace_by_text(file, o.force);
   const auto trace = TraceReader::open(o.file);
-  if (!trace->info().warning.empty()) fmt::print(stderr, "reattend: {}: {}\n", o.file, trace->info().warning);
+  if (!trace->info().warning.empty()) print_note("reattend: {}: {}\n", o.file, trace->info().warning);
   const TraceTables tables = tables_of(*trace);
   globals.cancel.check();
   if (csv) {

@@ -37,12 +37,7 @@ Model open_model(const EngineOptions& options, const TraceInfo& info) {
 CachedPrefill prefill_trace(const EngineOptions& options, TraceReader& trace, const std::vector<Settings>& policies,
                             Backend& backend, const Model& model, const ProgressFn& progress, const Cancel& cancel) {
   const TraceInfo& info = trace.info();
-  if (info.n_step < 1) {
-    fail({.where = info.path.string(),
-          .expected = "at least one decode step",
-          .got = "none",
-          .remedy = "record with --steps 1 or more"});
-  }
+  check_has_steps(info);
   std::vector<int32_t> prompt = trace.tokens();
   prompt.resize(static_cast<size_t>(info.n_prompt));
   return options.prompt_cache.prefill(backend, model, prompt,

@@ -6,11 +6,13 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/standard_streams.h"
 #include "cli/command.h"
 #include "cli/commands/tune_engines.h"
 #include "cli/commands/tune_inputs.h"
 #include "cli/options/calibration_option.h"
 #include "cli/options/lists.h"
+#include "cli/options/memory_option.h"
 #include "cli/options/policy_options.h"
 #include "cli/reports/results.h"
 #include "cli/reports/tune.h"
@@ -29,6 +31,7 @@ struct Options {
   int measure = 3, schedules = TuneOptions().n_schedule;
   TuneBounds bounds;
   PolicyOptions policy;
+  MemoryOption memory;
   EngineOptions engine;
   CalibrationOption calibration;
 };
@@ -94,21 +97,20 @@ void write_report(const Options& options, const TuneResult& result, bool on_pape
 
 void warn_of(const TraceInfo& info, bool tuned_on) {
   const std::string path = info.path.string();
-  if (!info.warning.empty()) fmt::print(stderr, "reattend: {}: {}\n", path, info.warning);
+  if (!info.warning.empty()) print_note("reattend: {}: {}\n", path, info.warning);
   if (!tuned_on || info.settings.policy() == "full" || info.shadow) return;
-  fmt::print(stderr,
-             "reattend: {}: recorded under {}, whose errors are in its queries and keys; a full-attention trace tunes "
-             "better\n",
-             path, info.settings.summary());
+  print_note(
+      "reattend: {}: recorded under {}, whose errors are in its queries and keys; a full-attention trace tunes "
+      "better\n",
+      path, info.settings.summary());
 }
 
 /// Each trace's share of the memory that one would have.
 std::vector<std::unique_ptr<Replayer>> make_replayers(std::span<const std::shared_ptr<TraceReader>> traces,  // [n]
-                                                      ThreadPool& pool) {
-  constexpr int64_t kBytes = int64_t{2} << 30;
+                                                      ThreadPool& pool, int64_t memory) {
   std::vector<std::unique_ptr<Replayer>> replayers;
   for (const std::shared_ptr<TraceReader>& trace : traces) {
-    replayers.push_back(std::make_unique<Replayer>(trace, pool, kBytes / static_cast<int64_t>(traces.size())));
+    replayers.push_back(std::make_unique<Replayer>(trace, pool, memory / static_cast<int64_t>(traces.size())));
   }
   return replayers;
 }
@@ -119,17 +121,19 @@ TuneResult tune_traces(const Options& options, const TuneOptions& what, const Tr
   const size_t n_tuned = options.traces.size();
   std::optional<TuneEngines> engines;
   if (!options.engine.model.empty()) {
-    engines.emplace(options.engine, traces, make_grid(what.grid, traces.front()->info()), pool, progress,
-                    globals.cancel);
+    int32_t n_prompt = traces.front()->info().n_prompt;
+    for (const auto& each : traces) n_prompt = std::min(n_prompt, each->info().n_prompt);
+    engines.emplace(options.engine, traces, make_grid(what.grid, n_prompt), pool, progress, globals.cancel);
   }
   const auto measure = [&](const Settings& settings, size_t trace) { return engines->measure(settings, trace); };
-  std::vector<std::unique_ptr<Replayer>> replayers = make_replayers(std::span(traces).first(n_tuned), pool);
+  std::vector<std::unique_ptr<Replayer>> replayers =
+      make_replayers(std::span(traces).first(n_tuned), pool, options.memory.bytes());
   std::vector<Replayer*> tuned_on;
   for (const std::unique_ptr<Replayer>& each : replayers) tuned_on.push_back(each.get());
   TuneResult result = tune(tuned_on, what, engines ? MeasureFn(measure) : MeasureFn(), progress, globals.cancel);
   replayers.clear();
   for (size_t i = n_tuned; i < traces.size(); ++i) {
-    Replayer replayer(traces[i], pool);
+    Replayer replayer(traces[i], pool, options.memory.bytes());
     std::function<Measured(const Settings&)> measure_there;
     if (engines) measure_there = [&](const Settings& settings) { return measure(settings, i); };
     const auto& other = what.calibrations;
@@ -168,13 +172,13 @@ void run(const Options& options, const Globals& globals) {
     json["times"] = times.json;
     json["settings_file"] = options.out;
     if (!options.report.empty()) json["report"] = options.report;
-    fmt::print("{}\n", json.dump(2));
+    print_out("{}\n", json.dump(2));
   } else {
-    fmt::print("{}times: {}\nwritten to {}\n", to_table(result), result.times_from, options.out);
+    print_out("{}times: {}\nwritten to {}\n", to_table(result), result.times_from, options.out);
   }
   if (options.report.empty()) return;
   write_report(options, result, times.on_paper, globals);  // last: what was found has been printed if this fails
-  if (!globals.json) fmt::print("report in {}\n", options.report);
+  if (!globals.json) print_out("report in {}\n", options.report);
 }
 
 }  // namespace
@@ -214,6 +218,7 @@ void add_tune(CLI::App& app, const Globals& globals) {
   command->add_option("--estimate", options->estimate, "What settings are ranked by [the tuner's in docs/study.md]")
       ->type_name("NAME");
   options->calibration.add_to(*command);
+  options->memory.add_to(*command);
   command
       ->add_option(
           "--verified", options->verified,

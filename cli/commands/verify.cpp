@@ -5,8 +5,10 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/standard_streams.h"
 #include "cli/command.h"
 #include "cli/commands/traced_run.h"
+#include "cli/options/memory_option.h"
 #include "cli/options/policy_options.h"
 #include "cli/reports/results.h"
 #include "evals/verify.h"
@@ -18,6 +20,7 @@ namespace {
 struct Options {
   std::string trace, out;
   PolicyOptions policy;
+  MemoryOption memory;
   EngineOptions engine;
   int32_t repeats = 3;
   bool force = false;
@@ -100,10 +103,11 @@ void run(const Options& options, const Globals& globals) {
   ThreadPool pool(globals.threads);
   const ProgressFn progress = make_progress(globals.progress);
   const std::shared_ptr<TraceReader> trace = TraceReader::open(options.trace);
-  if (!trace->info().warning.empty()) fmt::print(stderr, "reattend: {}: {}\n", options.trace, trace->info().warning);
+  if (!trace->info().warning.empty()) print_note("reattend: {}: {}\n", options.trace, trace->info().warning);
   options.policy.check_layers(settings, trace->info().n_layer);
   const ReplayResult replay =
-      Replayer(trace, pool).run({.settings = settings, .keep_sets = true, .estimates = true}, progress, globals.cancel);
+      Replayer(trace, pool, options.memory.bytes())
+          .run({.settings = settings, .keep_sets = true, .estimates = true}, progress, globals.cancel);
   TracedRun engine(options.engine, *trace, {settings}, pool, progress, globals.cancel);
   const bool calibrates = trace->info().n_step >= Calibrator::kFewestSteps;
   Calibrator calibrator(engine.backend(), engine.model(), engine.prefilled(), pool, trace->info().n_step);
@@ -117,11 +121,11 @@ void run(const Options& options, const Globals& globals) {
   const nlohmann::json json = to_json(found, options.trace);
   if (!options.out.empty()) write_text_file(options.out, json.dump(1) + "\n", options.force);
   if (globals.json) {
-    fmt::print("{}\n", json.dump(1));
+    print_out("{}\n", json.dump(1));
   } else {
-    fmt::print("{}", to_text(found, options.trace));
+    print_out("{}", to_text(found, options.trace));
     if (!options.out.empty())
-      fmt::print("written to {}; `reattend tune --verified {}` uses it\n", options.out, options.out);
+      print_out("written to {}; `reattend tune --verified {}` uses it\n", options.out, options.out);
   }
 }
 
@@ -142,6 +146,7 @@ void add_verify(CLI::App& app, const Globals& globals) {
   options->engine.add_to(*command);
   options->engine.prompt_cache.add_to(*command);
   options->policy.add_to(*command);
+  options->memory.add_to(*command);
   command->footer(
       "Examples:\n"
       "  reattend verify trace.h5 --settings reattend.toml\n"

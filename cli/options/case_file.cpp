@@ -3,11 +3,11 @@
 
 #include <fmt/format.h>
 
-#include <fstream>
 #include <limits>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "cli/options/model_options.h"
 
 namespace reattend::cli {
@@ -34,14 +34,11 @@ std::vector<int32_t> read_ids(const nlohmann::json& object, const std::string& k
 
 Case read_case(const std::filesystem::path& path) {
   const std::string where = path.string();
-  std::error_code ignored;
-  std::ifstream file(path);
-  if (!file || std::filesystem::is_directory(path, ignored)) {
-    fail({.where = where, .expected = "a case file that can be read", .got = file ? "a folder" : "none"});
-  }
+  constexpr size_t kMostBytes = size_t{1} << 30;  // of token ids, for a prompt of any length
+  const std::string text = read_text(path, {.where = where, .expected = "a case file"}, kMostBytes);
   nlohmann::json object;
   try {
-    object = nlohmann::json::parse(file);
+    object = nlohmann::json::parse(text);
   } catch (const nlohmann::json::exception& error) {
     fail({.where = where, .expected = "JSON", .got = error.what()});
   }

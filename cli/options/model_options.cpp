@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "base/standard_streams.h"
 #include "base/utf8.h"
 #include "cli/options/warn.h"
 

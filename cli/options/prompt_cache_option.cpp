@@ -1,5 +1,6 @@
 // One line for people, three numbers for programs.
 #include "cli/options/prompt_cache_option.h"
+#include "base/standard_streams.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -24,7 +25,7 @@ CachedPrefill PromptCacheOption::prefill(Backend& backend, const Model& model, s
   if (file.empty()) return {reattend::prefill(backend, model, prompt, options)};
   return prefill_cached(backend, model, prompt, options,
                         {.path = file, .replace = replace, .tell = [](const std::string& notice) {
-                           fmt::print(stderr, "reattend: {}\n", notice);
+                           print_note("reattend: {}\n", notice);
                          }});
 }
 

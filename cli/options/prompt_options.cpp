@@ -7,11 +7,12 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "base/standard_streams.h"
+#include "base/utf8.h"
 #include "cli/options/model_options.h"
 #include "cli/options/prompt_text.h"
-#include "report/table.h"
 #include "cli/options/warn.h"
-#include "base/utf8.h"
+#include "report/table.h"
 
 namespace reattend::cli {
 namespace {
@@ -69,7 +70,7 @@ std::string shown(std::string_view piece) {
 
 /// Every token of the prompt: text in quotes, special tokens by their names without any.
 void print_tokens(const Tokenizer& tokenizer, std::span<const int32_t> prompt) {
-  Sheet sheet = {.name = "prompt_tokens",
+  Table sheet = {.name = "prompt_tokens",
                  .title = fmt::format("prompt: {} tokens (special tokens stand without quotes)", prompt.size()),
                  .columns = {{.key = "position"}, {.key = "id"}, {.key = "text", .left = true}},
                  .rows = {}};
@@ -79,7 +80,7 @@ void print_tokens(const Tokenizer& tokenizer, std::span<const int32_t> prompt) {
         {static_cast<int64_t>(i), int64_t{prompt[i]}, is_special(tokenizer, prompt[i]) ? text : "\"" + text + "\""});
   }
   constexpr size_t kWide = size_t{1} << 20;  // a token is one line, however long
-  fmt::print(stderr, "{}\n", to_table(sheet, kWide));
+  print_note("{}\n", to_text(sheet, kWide));
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
 #include "policies/value_text.h"
@@ -148,6 +149,7 @@ nlohmann::json to_json(const ReplayResult& result, const TraceInfo& info) {
   const bool predicted = result.total.ms_per_token > 0;
   total["ms_per_token"] = predicted ? number(result.total.ms_per_token) : nullptr;
   total["ms_per_token_full"] = predicted ? number(result.total.ms_per_token_full) : nullptr;
+  total["assumed_rates"] = result.total.assumed_rates;
   nlohmann::json layers = nlohmann::json::array();
   for (size_t i = 0; i < result.layers.size(); ++i) {
     nlohmann::json layer = to_json(result.per_layer[i]);
@@ -232,6 +234,10 @@ std::string to_table(const ReplayResult& result, const TraceInfo& info) {
   if (total.ms_per_token > 0) {
     text += fmt::format("\npredicted: {:.3f} ms per token, full attention {:.3f}, speed-up {:.2f}\n",
                         total.ms_per_token, total.ms_per_token_full, total.ms_per_token_full / total.ms_per_token);
+    if (!total.assumed_rates.empty()) {
+      text += fmt::format("a guess: the calibration did not measure {}; simpler rates, or none, stand in\n",
+                          fmt::join(total.assumed_rates, ", "));
+    }
   } else {
     text += fmt::format("\nno time predicted: {}\n", is_calibrated(info.calibration) ? "not all layers were replayed"
                                                                                      : "the trace has no calibration");

@@ -17,6 +17,25 @@ void sort_once(std::vector<int32_t>& values) {
   values.erase(std::unique(values.begin(), values.end()), values.end());
 }
 
+/// What the result takes of memory, and the recorded steps that it is held against.
+int64_t result_bytes(const AnalysisResult& out, const TraceInfo& info, int64_t n_layer) {
+  const AnalysisRequest& request = out.request;
+  const auto size = [](const auto& list) { return static_cast<int64_t>(list.size()); };
+  const auto wants = [&](Analysis what) { return request.what.contains(what); };
+  const int64_t n_step = info.n_step, n = n_step * info.n_kv_head;
+  const int64_t n_lag = size(request.lags) + 1, n_budget = size(request.budgets) + 1;
+  int64_t layer = 0;
+  if (wants(Analysis::overlap) || wants(Analysis::gate)) {
+    layer += n * n_lag * int64_t{sizeof(AgedSet)} * (wants(Analysis::overlap) ? n_budget : 1);
+  }
+  if (wants(Analysis::gate)) layer += n * n_lag * 12;
+  if (wants(Analysis::coverage)) layer += n * 4 * (size(request.curve) + size(request.levels));
+  if (wants(Analysis::cosine)) layer += n * 8 * (size(request.strides) + 1);
+  if (wants(Analysis::lost)) layer += n_step * 24;
+  const int64_t recorded = n * info.n_layer * (18 + 4 * size(info.overlap_k)) + n_step * (20 * 8 + 40);
+  return n_layer * layer + n * n_layer * 4 + recorded;  // percentiles sort a copy of one number a row
+}
+
 /// Recycled attention with the values that another policy shares with it.
 Settings recycled_of(const Settings& settings) {
   if (settings.policy() == "recycled") return settings;
@@ -64,10 +83,12 @@ class Run {
       out_.stride.back().recorded = recorded_refreshes(replayer_.info(), recorded_, l);
     }
     if (wants(Analysis::lost)) {
-      const ReplayResult replay = replayer_.run(
-          {.settings = request.settings, .layers = {l}, .output_error = false, .keep_sets = true}, {}, cancel_);
-      const PreparedLayer& prepared = replayer_.layer(l, cancel_);
-      out_.lost.push_back(lost_tokens(prepared, replay.layers[0], request.lost, threads_, cancel_));
+      LostTokens lost(replayer_.info(), l, request.lost);
+      const auto add = [&](const PreparedLayer& prepared, Steps steps, const LayerReplay& replay) {
+        lost.add(prepared, steps, replay, threads_, cancel_);
+      };
+      replayer_.run({.settings = request.settings, .layers = {l}, .output_error = false}, {}, cancel_, {}, add);
+      out_.lost.push_back(lost.take());
     }
     rows(l);
   }
@@ -147,12 +168,7 @@ int32_t own_lag(const Settings& recycled, int32_t layer, std::span<const int32_t
 AnalysisResult analyse(Replayer& replayer, const StepData& recorded, const AnalysisRequest& request,
                        ThreadPool& threads, const ProgressFn& progress, const Cancel& cancel) {
   const TraceInfo& info = replayer.info();
-  if (info.n_step == 0) {
-    fail({.where = info.path.string(),
-          .expected = "at least one decode step",
-          .got = "none",
-          .remedy = "record with --steps 1 or more"});
-  }
+  check_has_steps(info);
   AnalysisResult out{.request = request, .recycled = recycled_of(request.settings)};
   fill_in(out.request, info);
   out.recycled.check_against_model(info.n_layer);
@@ -163,6 +179,7 @@ AnalysisResult analyse(Replayer& replayer, const StepData& recorded, const Analy
   if (const std::set<int32_t> different(layers.begin(), layers.end()); different.size() < layers.size()) {
     fail_usage({.where = "layers", .expected = "each once", .got = "one more than once", .remedy = {}});
   }
+  replayer.set_aside(result_bytes(out, info, static_cast<int64_t>(layers.size())));
   Run run(replayer, recorded, out, threads, cancel);
   for (size_t i = 0; i < layers.size(); ++i) {
     cancel.check();

@@ -2,6 +2,7 @@
 #include "replay/analysis/lost.h"
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 
 namespace reattend {
@@ -14,50 +15,38 @@ void join(Tokens& into, const LostToken& token) {
   if (!fresh) at->second.add(token);
 }
 
-struct HeadLost {
+}  // namespace
+
+struct LostTokens::Head {
+  std::vector<float> row;     ///< [L + T] working space
+  std::vector<int32_t> last;  ///< [L + T] step of the last attention; the prompt's last row attends to everything
   std::array<double, 3> mass{}, wanted{};
   std::array<int64_t, 3> n_event{};
-  std::vector<std::array<double, 3>> step;
+  std::vector<std::array<double, 3>> step;  ///< [T]
   Tokens tokens;
-};
 
-HeadLost lost_by_head(const PreparedLayer& prepared, const LayerReplay& replay, int32_t g, const LostRequest& request,
-                      const Cancel& cancel) {
-  const int32_t n_step = prepared.n_step();
-  HeadLost out;
-  out.step.resize(static_cast<size_t>(n_step));
-  std::vector<float> row(static_cast<size_t>(prepared.n_row(n_step)));
-  std::vector<int32_t> last(row.size(), 0);  // step of the last attention; the prompt's last row attends to everything
-  for (int32_t t = 1; t <= n_step; ++t) {
-    cancel.check();
+  /// Step t of the KV head, which attended to `set`.
+  void add(const PreparedLayer& prepared, int32_t layer, int32_t g, int32_t t, std::span<const int32_t> set,
+           const LostRequest& request) {
     const int32_t p = prepared.position(t);
     prepared.copy_row(g, t, row.data());
-    for (const int32_t position : replay.sets[static_cast<size_t>(t - 1) * prepared.n_kv_head() + g]) {
-      row[static_cast<size_t>(position)] = 0;
-      last[static_cast<size_t>(position)] = t;
-    }
+    for (const int32_t position : set) row[static_cast<size_t>(position)] = 0, last[static_cast<size_t>(position)] = t;
     for (int32_t j = 0; j <= p; ++j) {
       const float weight = row[static_cast<size_t>(j)];
       if (weight == 0) continue;
       const TokenClass kind = class_of(j, p, request);
       const auto k = static_cast<size_t>(kind);
-      out.mass[k] += weight, out.step[static_cast<size_t>(t) - 1][k] += weight;
+      mass[k] += weight, step[static_cast<size_t>(t) - 1][k] += weight;
       if (!(weight > request.above)) continue;
-      out.wanted[k] += weight, ++out.n_event[k];
-      LostToken& token = out.tokens[{j, kind}];
-      if (token.steps.empty()) {
-        token.position = j, token.kind = kind, token.layer = replay.layer, token.kv_head = g;
-        token.steps.resize(static_cast<size_t>(n_step) + 1);
-      }
+      wanted[k] += weight, ++n_event[k];
+      LostToken& token = tokens[{j, kind}];
+      token.position = j, token.kind = kind, token.layer = layer, token.kv_head = g;
       ++token.n_event, token.mass += weight, token.away += t - last[static_cast<size_t>(j)];
       if (weight > token.largest) token.largest = weight, token.step = t;
-      token.steps[static_cast<size_t>(t)] = true;
+      token.steps.push_back(t);
     }
   }
-  return out;
-}
-
-}  // namespace
+};
 
 TokenClass class_of(int32_t position, int32_t p, const LostRequest& request) {
   if (position < request.sinks) return TokenClass::sink;
@@ -69,24 +58,35 @@ void LostToken::add(const LostToken& other) {
   if (other.largest > largest) {
     largest = other.largest, step = other.step, layer = other.layer, kv_head = other.kv_head;
   }
-  for (size_t i = 0; i < steps.size(); ++i) steps[i] = steps[i] || other.steps[i];
+  std::vector<int32_t> both;
+  std::set_union(steps.begin(), steps.end(), other.steps.begin(), other.steps.end(), std::back_inserter(both));
+  steps = std::move(both);
 }
 
-int64_t LostToken::n_step() const {
-  return std::count(steps.begin(), steps.end(), true);
+LostTokens::LostTokens(const TraceInfo& info, int32_t layer, const LostRequest& request)
+    : request_(request), layer_(layer), n_step_(info.n_step), heads_(static_cast<size_t>(info.n_kv_head)) {
+  const auto n = static_cast<size_t>(info.n_prompt) + static_cast<size_t>(info.n_step);
+  for (Head& head : heads_) head.row.resize(n), head.last.resize(n, 0), head.step.resize(static_cast<size_t>(n_step_));
 }
+LostTokens::~LostTokens() = default;
 
-LayerLost lost_tokens(const PreparedLayer& prepared, const LayerReplay& replay, const LostRequest& request,
-                      ThreadPool& threads, const Cancel& cancel) {
-  const int32_t n_kv = prepared.n_kv_head();
-  std::vector<HeadLost> heads(static_cast<size_t>(n_kv));
-  threads.run(n_kv, [&](int64_t g, int) {
-    heads[static_cast<size_t>(g)] = lost_by_head(prepared, replay, static_cast<int32_t>(g), request, cancel);
+void LostTokens::add(const PreparedLayer& prepared, Steps steps, const LayerReplay& replay, ThreadPool& threads,
+                     const Cancel& cancel) {
+  threads.run(static_cast<int64_t>(heads_.size()), [&](int64_t i, int) {
+    const auto g = static_cast<int32_t>(i);
+    for (int32_t t = steps.first; t <= steps.last; ++t) {
+      cancel.check();
+      heads_[static_cast<size_t>(g)].add(prepared, layer_, g, t,
+                                         replay.sets[static_cast<size_t>(t - 1) * heads_.size() + g], request_);
+    }
   });
-  LayerLost out{.layer = replay.layer, .n_step = prepared.n_step(), .n_row = int64_t{prepared.n_step()} * n_kv};
+}
+
+LayerLost LostTokens::take() {
+  LayerLost out{.layer = layer_, .n_step = n_step_, .n_row = int64_t{n_step_} * static_cast<int64_t>(heads_.size())};
   out.step.resize(static_cast<size_t>(out.n_step));
   Tokens tokens;
-  for (const HeadLost& head : heads) {
+  for (const Head& head : heads_) {
     for (size_t k = 0; k < kTokenClasses.size(); ++k) {
       out.mass[k] += head.mass[k], out.wanted[k] += head.wanted[k], out.n_event[k] += head.n_event[k];
       for (size_t i = 0; i < out.step.size(); ++i) out.step[i][k] += head.step[i][k];

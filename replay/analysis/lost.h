@@ -31,10 +31,10 @@ struct LostToken {
   double away = 0;    ///< summed over events: steps since that KV head last attended to it
   float largest = 0;  ///< the largest weight, and where it was
   int32_t step = 0, layer = 0, kv_head = 0;
-  std::vector<bool> steps;  ///< [T + 1] at which there was an event
+  std::vector<int32_t> steps;  ///< at which there was an event, ascending
 
   void add(const LostToken& other);
-  int64_t n_step() const;
+  int64_t n_step() const { return static_cast<int64_t>(steps.size()); }
 };
 
 struct LayerLost {
@@ -47,9 +47,22 @@ struct LayerLost {
   std::vector<LostToken> tokens;            ///< by position and class
 };
 
-/// `replay` is of this layer and has its sets.
-LayerLost lost_tokens(const PreparedLayer& prepared, const LayerReplay& replay, const LostRequest& request,
-                      ThreadPool& threads, const Cancel& cancel);
+/// A layer, some of its steps after the others: sets of all steps need not be there at once.
+class LostTokens {
+ public:
+  LostTokens(const TraceInfo& info, int32_t layer, const LostRequest& request);
+  ~LostTokens();
+  /// `replay` is of this layer and has the sets of these steps, which follow those added so far.
+  void add(const PreparedLayer& prepared, Steps steps, const LayerReplay& replay, ThreadPool& threads,
+           const Cancel& cancel);
+  LayerLost take();
+
+ private:
+  struct Head;
+  const LostRequest request_;
+  const int32_t layer_, n_step_;
+  std::vector<Head> heads_;  ///< [n_kv_head]
+};
 
 /// Tokens of some layers together, most mass first, at most n of them.
 std::vector<LostToken> most_lost(std::span<const LayerLost> layers, size_t n);

@@ -13,6 +13,8 @@
 namespace reattend {
 namespace {
 
+constexpr int64_t kHeldBytes = int64_t{32} << 20;
+
 struct Scratch {
   std::vector<float> row;
   std::vector<int32_t> rank;    ///< [n] of each position in the step's own set, `depth` beyond it
@@ -21,13 +23,14 @@ struct Scratch {
   MassScratch best;
 };
 
-class Layer {
+/// One KV head.
+class Head {
  public:
-  Layer(const PreparedLayer& prepared, const RowTops& tops, LayerOverlap& out)
+  Head(const PreparedLayer& prepared, const RowTops& tops, LayerOverlap& out)
       : prepared_(prepared),
         tops_(tops),
         out_(out),
-        depth_(tops.size(prepared.n_step())),
+        depth_(tops.depth()),
         max_lag_(*std::max_element(out.lags.begin(), out.lags.end())),
         max_budget_(*std::max_element(out.budgets.begin(), out.budgets.end())) {
     by_size_.resize(out.budgets.size());
@@ -46,7 +49,7 @@ class Layer {
     prepared_.copy_row(g, t, s.row.data());
     best_masses(s.row.data(), n, static_cast<int32_t>(std::min(int64_t{max_budget_} + max_lag_, int64_t{n})), s.best);
     s.rank.assign(static_cast<size_t>(n), depth_);
-    const int32_t* now = tops_.of(g, t);
+    const int32_t* now = tops_.of(t);
     for (int32_t i = 0; i < tops_.size(t); ++i) s.rank[static_cast<size_t>(now[i])] = i;
     for (size_t lag = 0; lag < out_.lags.size(); ++lag) {
       if (out_.lags[lag] <= t) compare(g, t, lag, s);
@@ -56,7 +59,7 @@ class Layer {
  private:
   void compare(int32_t g, int32_t t, size_t lag, Scratch& s) {
     const int32_t j = out_.lags[lag], n = prepared_.n_row(t), n_old = tops_.size(t - j);
-    const int32_t* old = tops_.of(g, t - j);
+    const int32_t* old = tops_.of(t - j);
     s.prefix.assign(static_cast<size_t>(n_old) + 1, 0);
     s.common.assign(by_size_.size() + 1, 0);
     for (int32_t i = 0; i < n_old; ++i) {
@@ -111,15 +114,24 @@ LayerOverlap overlap_by_lag(const PreparedLayer& prepared, int32_t layer, const 
   constexpr auto kNone = static_cast<float>(Spread::kNone);
   out.all.assign(out.lags.size() * out.budgets.size() * static_cast<size_t>(out.n_step) * out.n_kv_head,
                  {kNone, kNone, kNone, kNone, kNone});
-  const RowTops tops(prepared, request.reduce, request.pool, *std::max_element(out.budgets.begin(), out.budgets.end()),
-                     threads, cancel);
-  Layer work(prepared, tops, out);
+  const int32_t depth = *std::max_element(out.budgets.begin(), out.budgets.end());
+  const int32_t longest = *std::max_element(out.lags.begin(), out.lags.end());
   std::vector<Scratch> scratch(static_cast<size_t>(threads.n_thread()));
-  threads.run(int64_t{out.n_kv_head} * out.n_step, [&](int64_t i, int thread) {
-    cancel.check();
-    work.step(static_cast<int32_t>(i / out.n_step), static_cast<int32_t>(i % out.n_step) + 1,
-              scratch[static_cast<size_t>(thread)]);
-  });
+  for (int32_t g = 0; g < out.n_kv_head; ++g) {
+    RowTops tops(prepared, g, request.reduce, request.pool, depth);
+    Head work(prepared, tops, out);
+    // Sets of all steps of a long decode would be gigabytes: as many are held as a step looks back, and some more.
+    const auto n_more = static_cast<int32_t>(std::min<int64_t>(kHeldBytes / (int64_t{4} * tops.depth()), out.n_step));
+    for (int32_t first = 1; first <= out.n_step;) {
+      const int32_t last = std::min(out.n_step, first + std::max(n_more, 1) - 1);
+      tops.hold({std::max(0, first - longest), last}, threads, cancel);
+      threads.run(last - first + 1, [&](int64_t i, int thread) {
+        cancel.check();
+        work.step(g, first + static_cast<int32_t>(i), scratch[static_cast<size_t>(thread)]);
+      });
+      first = last + 1;
+    }
+  }
   return out;
 }
 

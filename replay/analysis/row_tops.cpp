@@ -2,42 +2,52 @@
 #include "replay/analysis/row_tops.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "kernels/cpu/ops.h"
 
 namespace reattend {
 
-RowTops::RowTops(const PreparedLayer& layer, Reduce reduce, int32_t pool, int32_t depth, ThreadPool& threads,
-                 const Cancel& cancel)
-    : depth_(std::min(std::max(depth, 1), layer.n_row(layer.n_step()))),
-      n_prompt_(layer.n_row(0)),
-      n_step_(layer.n_step()) {
-  positions_.resize(static_cast<size_t>(layer.n_kv_head()) * (n_step_ + 1) * depth_);
-  struct Scratch {
-    std::vector<float> rows;  ///< [group][stride]
-    std::vector<float> reduced, pooled;
-  };
+RowTops::RowTops(const PreparedLayer& layer, int32_t kv_head, Reduce reduce, int32_t pool, int32_t depth)
+    : layer_(layer),
+      kv_head_(kv_head),
+      reduce_(reduce),
+      pool_(pool),
+      depth_(std::min(std::max(depth, 1), layer.n_row(layer.n_step()))) {}
+
+struct RowTops::Scratch {
+  std::vector<float> rows;  ///< [group][stride]
+  std::vector<float> reduced, pooled;
+};
+
+void RowTops::hold(Steps steps, ThreadPool& threads, const Cancel& cancel) {
+  std::vector<int32_t> old(static_cast<size_t>(steps.size()) * depth_);
+  old.swap(positions_);
+  const Steps before = std::exchange(steps_, steps);
   std::vector<Scratch> scratch(static_cast<size_t>(threads.n_thread()));
-  const int32_t group = layer.group();
-  threads.run(int64_t{layer.n_kv_head()} * (n_step_ + 1), [&](int64_t i, int thread) {
+  threads.run(steps.size(), [&](int64_t i, int thread) {
     cancel.check();
-    const auto g = static_cast<int32_t>(i / (n_step_ + 1)), t = static_cast<int32_t>(i % (n_step_ + 1));
-    const int32_t n = layer.n_row(t);
-    Scratch& s = scratch[static_cast<size_t>(thread)];
-    s.reduced.resize(static_cast<size_t>(n)), s.pooled.resize(static_cast<size_t>(n));
-    if (reduce == Reduce::mean) {
-      layer.copy_row(g, t, s.reduced.data());
-    } else {
-      const int64_t stride = (int64_t{n} + 63) / 64 * 64;
-      s.rows.resize(static_cast<size_t>(group * stride));
-      Cpu::score_run(layer.query(t) + int64_t{g} * group * layer.d_head(), group, layer.blocks(g), n, layer.scale(),
-                     s.rows.data(), stride);
-      for (int32_t h = 0; h < group; ++h) Cpu::softmax(s.rows.data() + h * stride, n);
-      Cpu::reduce_heads(s.rows.data(), group, stride, n, reduce, s.reduced.data());
-    }
-    Cpu::max_pool(s.reduced.data(), n, pool, s.pooled.data());
-    Cpu::top_k(s.pooled.data(), n, size(t), positions_.data() + static_cast<size_t>(i) * depth_);
+    const int32_t t = steps.first + static_cast<int32_t>(i);
+    if (!before.holds(t)) return rank(t, scratch[static_cast<size_t>(thread)]);
+    std::copy_n(old.begin() + int64_t{t - before.first} * depth_, depth_, positions_.begin() + i * depth_);
   });
+}
+
+void RowTops::rank(int32_t t, Scratch& s) {
+  const int32_t n = layer_.n_row(t), group = layer_.group();
+  s.reduced.resize(static_cast<size_t>(n)), s.pooled.resize(static_cast<size_t>(n));
+  if (reduce_ == Reduce::mean) {
+    layer_.copy_row(kv_head_, t, s.reduced.data());
+  } else {
+    const int64_t stride = (int64_t{n} + 63) / 64 * 64;
+    s.rows.resize(static_cast<size_t>(group * stride));
+    Cpu::score_run(layer_.query(t) + int64_t{kv_head_} * group * layer_.d_head(), group, layer_.blocks(kv_head_), n,
+                   layer_.scale(), s.rows.data(), stride);
+    for (int32_t h = 0; h < group; ++h) Cpu::softmax(s.rows.data() + h * stride, n);
+    Cpu::reduce_heads(s.rows.data(), group, stride, n, reduce_, s.reduced.data());
+  }
+  Cpu::max_pool(s.reduced.data(), n, pool_, s.pooled.data());
+  Cpu::top_k(s.pooled.data(), n, size(t), positions_.data() + static_cast<size_t>(t - steps_.first) * depth_);
 }
 
 void best_masses(const float* row, int32_t n, int32_t most, MassScratch& scratch) {

@@ -1,17 +1,18 @@
 // Numbers under their names; those that an older program did not know may be absent.
 #include "replay/cost/calibration_file.h"
 
-#include <fstream>
-
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "replay/cost/cost.h"
 
 namespace reattend {
 namespace {
 
+constexpr size_t kMostBytes = 1 << 20;
+constexpr char kExpected[] = "a file that `reattend calibrate --out` wrote";
 constexpr char kRemedy[] = "run `reattend calibrate --out`";
 
 std::string text_of(const nlohmann::json& json, const char* key) {
@@ -62,12 +63,10 @@ Calibration calibration_from_json(const nlohmann::json& json, const std::string&
 CalibrationFile read_calibration(const std::filesystem::path& path) {
   const std::string where = "--calibration " + path.string();
   const auto refuse = [&](const std::string& got) {
-    fail({.where = where, .expected = "a file that `reattend calibrate --out` wrote", .got = got, .remedy = {}});
+    fail({.where = where, .expected = kExpected, .got = got, .remedy = {}});
   };
-  std::error_code ignored;
-  std::ifstream in(path, std::ios::binary);
-  if (!in || std::filesystem::is_directory(path, ignored)) refuse(in ? "a folder" : "none that can be read");
-  const nlohmann::json json = nlohmann::json::parse(in, nullptr, false);
+  const nlohmann::json json = nlohmann::json::parse(
+      read_text(path, {.where = where, .expected = kExpected, .got = {}, .remedy = {}}, kMostBytes), nullptr, false);
   if (!json.is_object() || !json.contains("calibration")) refuse("another file");
   const auto threads = json.find("threads");
   return {.calibration = calibration_from_json(json["calibration"], where),

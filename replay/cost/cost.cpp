@@ -55,6 +55,28 @@ double predict_ms(const TraceInfo& info, const StepWork& work) {
                       ns(work.packed, c.pack_ns) + ns(work.bounds, c.page_ns));
 }
 
+std::vector<std::string> assumed_rates(const TraceInfo& info, const StepWork& work) {
+  const Calibration& c = info.calibration;
+  std::vector<std::string> names;
+  if (!is_calibrated(c)) return names;
+  const auto need = [&](double count, bool measured, const char* name) {
+    if (count > 0 && !measured) names.emplace_back(name);
+  };
+  need(work.run, c.attend_stream_gbps > 0, "attend_stream_gbps");
+  need(work.kept - work.in_place, c.attend_gather_gbps > 0, "attend_gather_gbps");
+  need(work.in_place, c.attend_place_gbps > 0, "attend_place_gbps");
+  need(work.rescored, c.rescore_gbps > 0, "rescore_gbps");
+  if (c.rank_ns < 0) {
+    need(work.ranked + work.summed + work.bounds, c.score_gbps > 0, "score_gbps");
+    return names;
+  }
+  need(work.chosen, c.keep_ns >= 0, "keep_ns");
+  need(work.summed, c.sum_ns >= 0, "sum_ns");
+  need(work.packed, c.pack_ns >= 0, "pack_ns");
+  need(work.bounds, c.page_ns >= 0, "page_ns");
+  return names;
+}
+
 StepWork full_work(const TraceInfo& info) {
   const double mean_row = info.n_prompt + (info.n_step + 1) / 2.0;  // L + t, t = 1..T
   return {.run = mean_row * info.n_layer * info.n_kv_head};

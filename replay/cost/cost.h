@@ -1,5 +1,8 @@
 // Predicted time of a decode step: what it reads and chooses, at the rates that a machine was measured at.
 #pragma once
+#include <string>
+#include <vector>
+
 #include "traces/read/reader.h"
 
 namespace reattend {
@@ -41,6 +44,9 @@ bool is_calibrated(const Calibration& calibration);
 /// includes the copies. A rate that was not measured counts as the next simpler one, in the end the stream's. 0 without
 /// a calibration.
 double predict_ms(const TraceInfo& info, const StepWork& work);
+/// Fields of the calibration that predict_ms() would read for this work and that were not measured, so that a simpler
+/// rate, or nothing, stands in for them: the prediction is a guess to that extent. Nothing without a calibration.
+std::vector<std::string> assumed_rates(const TraceInfo& info, const StepWork& work);
 
 /// The work of full attention, mean over the trace's steps.
 StepWork full_work(const TraceInfo& info);

@@ -77,6 +77,33 @@ TEST_F(Commands, ReplayTakesEveryPolicyAndPrintsADashForWhatItDoesNotHave) {
   }
 }
 
+// A long decode's rows grow with its steps squared: with less memory than they take everything must come out the same.
+TEST_F(Commands, AnyMemoryGivesTheSameNumbersAndTooLittleNamesItsOption) {
+  const std::string path = file("long.h5");
+  const ProgramResult recorded =
+      run({"record", "--raw", "--ignore-end", "--model", "tests/golden/models/tiny_llama.gguf", "--prompt",
+           "hello world", "--steps", "700", "--ctx", "2000", "--maps", "top:8", "--no-calibration", "--out", path});
+  ASSERT_EQ(recorded.code, 0) << recorded.err;
+  for (const std::vector<std::string>& command : std::vector<std::vector<std::string>>{
+           {"replay", path, "--stride", "16", "--budget", "64", "--json"},
+           {"replay", path, "--policy", "h2o", "--budget", "64", "--json"},
+           {"analyse", path, "--budget", "64", "--stride", "16", "--json"},
+           {"tune", path, "--out", file("tuned.toml"), "--force", "--budgets", "16,64", "--strides", "4,16",
+            "--gate-strides", "4", "--thresholds", "0.8", "--schedules", "3", "--json"}}) {
+    const auto with = [&](const std::string& gigabytes) {
+      std::vector<std::string> arguments = command;
+      arguments.insert(arguments.end(), {"--memory", gigabytes});
+      return run(arguments);
+    };
+    const ProgramResult plenty = with("2"), little = with("0.005");
+    ASSERT_EQ(plenty.code, 0) << command[0] << ": " << plenty.err;
+    ASSERT_EQ(little.code, 0) << command[0] << ": " << little.err;
+    EXPECT_EQ(plenty.out, little.out) << command[0];
+    expect_refused(with("0.001"), 1, "give --memory 0.0");
+    expect_refused(with("0"), 2, "--memory");
+  }
+}
+
 TEST_F(Commands, WhatATraceWithoutPromptRowsCannotReplayIsSaid) {
   const ProgramResult recorded =
       run({"record", "--raw", "--ignore-end", "--model", "tests/golden/models/tiny_llama.gguf", "--prompt-tokens",

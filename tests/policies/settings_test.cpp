@@ -59,7 +59,7 @@ TEST(Settings, ValuesAreResolvedForALayerAndAPrompt) {
   settings.set("K", std::string("L/8"));
   settings.set("S", std::vector<int64_t>{4, 9});
   EXPECT_EQ(settings.count("K", 0, 705), 88);
-  EXPECT_EQ(settings.count("K", 0, 5), 1);  // a short prompt must not stop a run
+  EXPECT_EQ(settings.count("K", 0, 8), 1);
   EXPECT_EQ(settings.count_or_never("S", 1), 9);
   settings.set("S", std::monostate{});
   EXPECT_EQ(settings.count_or_never("S", 1), std::nullopt);
@@ -231,6 +231,31 @@ TEST(Settings, UnreadableFilesAreNamed) {
   std::ofstream(path) << "[policy]\nname = 'streaming'\nK = 9\n";
   EXPECT_EQ(Settings::from_toml_file(path).count("K", 0, 100), 9);
   std::filesystem::remove(path);
+}
+
+/// "got 5" beside "expected an integer" sends nobody to the quotes.
+TEST(Settings, ANumberInQuotesIsShownWithThem) {
+  const std::string toml = line_of([] { Settings::from_toml("[policy]\nname='recycled'\nK = \"5\"\n", "f.toml"); });
+  EXPECT_NE(toml.find("f.toml:3: K: expected an integer"), std::string::npos) << toml;
+  EXPECT_NE(toml.find("got the text \"5\"; numbers stand without quotes"), std::string::npos) << toml;
+  const auto json = nlohmann::json::parse(R"({"name": "recycled", "threshold": "0.5"})");
+  const std::string real = line_of([&] { Settings::from_json(json, "c.json"); });
+  EXPECT_NE(real.find("got the text \"0.5\"; numbers stand without quotes"), std::string::npos) << real;
+  const std::string word = line_of([] { Settings::from_toml("[policy]\nname='recycled'\nK = \"L\"\n", "f.toml"); });
+  EXPECT_EQ(word.find("quotes"), std::string::npos) << word;
+}
+
+/// Neither one position nor none is what "a third" of two tokens asks for.
+TEST(Settings, AFractionThatIsNothingOfThePromptIsRefusedByName) {
+  Settings settings("recycled");
+  settings.set("K", std::string("L/3"));
+  EXPECT_EQ(settings.count("K", 0, 3), 1);
+  EXPECT_EQ(settings.count("K", 0, 5), 1);
+  const std::string line = line_of([&] { settings.count("K", 0, 2); });
+  EXPECT_EQ(line.find("K: expected a fraction of the prompt that is at least 1 of its 2 tokens, got L/3"), 0U) << line;
+  settings.set("K", std::vector<std::string>{"4", "L/3"});
+  EXPECT_EQ(settings.count("K", 0, 2), 4);
+  EXPECT_THROW(settings.count("K", 1, 2), Error);
 }
 
 TEST(Settings, AutoIsRefusedWhereNothingSaysWhatItIs) {

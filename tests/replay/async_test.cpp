@@ -17,7 +17,8 @@ class Async : public ::testing::Test {
   Async()
       : run_(std::make_shared<HandMade>(HandMadeShape{.n_layer = 6}, 5)),
         pool_(2),
-        replayer_(std::make_unique<Replayer>(run_, pool_), [] {}) {}
+        tasks_(4, [] {}),
+        replayer_(tasks_, {}, std::make_shared<Replayer>(run_, pool_)) {}
 
   static Settings with_budget(int64_t k) { return settings_of("recycled", {{"K", k}, {"S", int64_t{4}}}); }
 
@@ -25,7 +26,7 @@ class Async : public ::testing::Test {
   std::vector<Answer> drain() {
     std::vector<Answer> answers;
     for (bool busy = true; busy;) {
-      busy = replayer_.activity().busy;
+      busy = tasks_.activity().busy;
       if (Answer answer = replayer_.take()) answers.push_back(std::move(answer));
       std::this_thread::sleep_for(std::chrono::microseconds(200));
     }
@@ -34,12 +35,14 @@ class Async : public ::testing::Test {
 
   std::shared_ptr<HandMade> run_;
   ThreadPool pool_;
+  BackgroundTasks tasks_;
   AsyncReplayer replayer_;
 };
 
 TEST_F(Async, TheLastAnswerIsWhatAReplayGives) {
   const Settings settings = with_budget(10);
-  const uint64_t ticket = replayer_.submit({.settings = settings, .first_layer = 3});
+  replayer_.look_at({.layer = 3, .kv_head = 1, .steps = {5, 24}});
+  const uint64_t ticket = replayer_.submit({.settings = settings});
   const std::vector<Answer> answers = drain();
   ASSERT_FALSE(answers.empty());
   const AsyncAnswer& last = *answers.back();
@@ -59,12 +62,52 @@ TEST_F(Async, TheLastAnswerIsWhatAReplayGives) {
     EXPECT_EQ(last.layers[l]->output_error, expected.layers[l].output_error);
     EXPECT_EQ(last.per_layer[l].overlap, expected.per_layer[l].overlap);
   }
-  EXPECT_EQ(last.layers[3]->sets, expected.layers[3].sets) << "the layer that is looked at comes with its sets";
-  EXPECT_TRUE(last.layers[2]->sets.empty());
+  for (int32_t t = 1; t <= 24; ++t) {
+    const std::vector<int32_t>* const set = last.set_of(3, 1, t);
+    ASSERT_EQ(set != nullptr, t >= 5) << "the sets that are looked at come with the answer, and no others";
+    if (set != nullptr) {
+      EXPECT_EQ(*set, expected.layers[3].sets[static_cast<size_t>(t - 1) * 2 + 1]);
+    }
+    EXPECT_EQ(last.set_of(3, 0, t), nullptr);
+    EXPECT_EQ(last.set_of(2, 1, t), nullptr);
+  }
+  EXPECT_TRUE(last.layers[3]->sets.empty());
+}
+
+TEST_F(Async, AnotherLayerThatIsLookedAtKeepsWhatWasFoundAndBringsItsSets) {
+  const Settings settings = with_budget(10);
+  replayer_.look_at({.layer = 3, .kv_head = 1, .steps = {1, 24}});
+  const uint64_t ticket = replayer_.submit({.settings = settings});
+  const Answer before = drain().back();
+  replayer_.look_at({.layer = 5, .kv_head = 0, .steps = {2, 9}});
+  const Answer after = drain().back();
+  EXPECT_EQ(after->ticket, ticket);
+  EXPECT_TRUE(after->has_errors);
+  EXPECT_EQ(after->layers[3], before->layers[3]);
+  EXPECT_FALSE(after->layers[5]->output_error.empty()) << "what says less does not take the place of what says more";
+  EXPECT_EQ(after->set_of(3, 1, 2), nullptr);
+  ThreadPool pool(1);
+  Replayer plain(run_, pool);
+  ASSERT_NE(after->set_of(5, 0, 9), nullptr);
+  EXPECT_EQ(*after->set_of(5, 0, 9), replay(plain, settings).layers[5].sets[8 * 2]);
+}
+
+TEST_F(Async, ASecondUserOfTheQueueIsNotDropped) {
+  BackgroundTasks tasks(5, [] {});
+  int n_done = 0;
+  AsyncReplayer replayer(tasks, {.looked_at = 0, .masses = 2, .layer_errors = 3, .errors = 4},
+                         std::make_shared<Replayer>(run_, pool_));
+  tasks.post(1, [&](const BackgroundTasks::Context& context) { context.deliver([&] { ++n_done; }); });
+  replayer.submit({.settings = with_budget(5)});
+  replayer.submit({.settings = with_budget(6)});
+  while (tasks.activity().busy) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  EXPECT_EQ(n_done, 1);
+  EXPECT_TRUE(replayer.take()->has_errors);
 }
 
 TEST_F(Async, TheSelectedLayerComesFirstAndMassesBeforeErrors) {
-  replayer_.submit({.settings = with_budget(10), .first_layer = 4});
+  replayer_.look_at({.layer = 4});
+  replayer_.submit({.settings = with_budget(10)});
   int32_t n_done = 0;
   for (const Answer& answer : drain()) {
     EXPECT_GE(answer->n_done, n_done) << "an answer grows";
@@ -86,7 +129,8 @@ TEST_F(Async, TheSelectedLayerComesFirstAndMassesBeforeErrors) {
 TEST_F(Async, OnlyTheNewestOfManyRequestsIsAnswered) {
   uint64_t ticket = 0;
   for (int64_t k = 1; k <= 40; ++k) {
-    ticket = replayer_.submit({.settings = with_budget(k), .first_layer = 1});
+    replayer_.look_at({.layer = 1});
+    ticket = replayer_.submit({.settings = with_budget(k)});
     if (const Answer answer = replayer_.take()) {
       EXPECT_EQ(answer->ticket, ticket) << "what is taken is never of an older request";
     }
@@ -114,23 +158,37 @@ TEST_F(Async, ACancelledRequestKeepsWhatWasFoundAndTheNextOneIsWhole) {
   EXPECT_FALSE(answers.back()->has_errors);
 }
 
-TEST_F(Async, WhyARequestFailedIsSaidOnce) {
+TEST_F(Async, WhyARequestFailedIsLeftInTheQueue) {
   run_->info().n_step = 0;
-  AsyncReplayer broken(std::make_unique<Replayer>(run_, pool_), [] {});
-  broken.submit({.settings = with_budget(3), .first_layer = 0});
-  while (broken.activity().busy) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  const std::vector<std::string> failures = broken.take_failures();
-  ASSERT_EQ(failures.size(), 1U);
-  EXPECT_NE(failures[0].find("at least one decode step"), std::string::npos);
-  EXPECT_TRUE(broken.take_failures().empty());
+  BackgroundTasks tasks(4, [] {});
+  AsyncReplayer broken(tasks, {}, std::make_shared<Replayer>(run_, pool_));
+  broken.look_at({.layer = 0});
+  broken.submit({.settings = with_budget(3)});
+  while (tasks.activity().busy) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  const std::vector<BackgroundTasks::Failure> failures = tasks.take_failures();
+  ASSERT_FALSE(failures.empty());
+  for (const BackgroundTasks::Failure& failure : failures) {
+    EXPECT_NE(failure.message.find("at least one decode step"), std::string::npos);
+  }
 }
 
-TEST_F(Async, EndingDoesNotWaitForTheAnswer) {
+TEST_F(Async, NeitherEndingNorAnotherTraceWaitsForTheAnswer) {
   std::atomic<int> n_woken = 0;
   {
-    AsyncReplayer other(std::make_unique<Replayer>(run_, pool_), [&] { ++n_woken; });
-    other.submit({.settings = with_budget(3), .first_layer = 0});
+    BackgroundTasks tasks(4, [&] { ++n_woken; });
+    auto first =
+        std::make_unique<AsyncReplayer>(tasks, AsyncReplayer::Kinds{}, std::make_shared<Replayer>(run_, pool_));
+    first->look_at({.layer = 0});
+    first->submit({.settings = with_budget(3)});
     while (n_woken == 0) std::this_thread::yield();
+    first.reset();  // its tasks may still run, and must find what they need
+    AsyncReplayer second(tasks, {}, std::make_shared<Replayer>(run_, pool_));
+    second.submit({.settings = with_budget(4)});
+    while (tasks.activity().busy) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    const Answer answer = second.take();
+    ASSERT_NE(answer, nullptr);
+    EXPECT_EQ(answer->settings, with_budget(4));
+    second.submit({.settings = with_budget(5)});
   }
   EXPECT_GT(n_woken, 0);
 }

@@ -87,6 +87,20 @@ TEST(Cost, WhatWasNotMeasuredCountsAsTheStreamAndNeverAsInfinity) {
               1 + (2 * 10 + 2 * 20 + 8 + 7) * 1e-3, 1e-9);
 }
 
+TEST(Cost, WhatWasNotMeasuredIsNamedWhereThePredictionNeedsIt) {
+  using Names = std::vector<std::string>;
+  EXPECT_EQ(assumed_rates(info_with(kAll), kWork), Names{});
+  const Calibration little = {.weights_ms = 1, .stream_gbps = 0.032};
+  EXPECT_EQ(assumed_rates(info_with(little), {.run = 10}), Names{"attend_stream_gbps"});
+  EXPECT_EQ(assumed_rates(info_with(little), {.kept = 20, .in_place = 5, .ranked = 8, .rescored = 7}),
+            (Names{"attend_gather_gbps", "attend_place_gbps", "rescore_gbps", "score_gbps"}));
+  Calibration without_pages = kAll;
+  without_pages.page_ns = -1;
+  EXPECT_EQ(assumed_rates(info_with(without_pages), {.run = 10, .ranked = 5}), Names{}) << "no page is read here";
+  EXPECT_EQ(assumed_rates(info_with(without_pages), {.run = 10, .bounds = 5}), Names{"page_ns"});
+  EXPECT_EQ(assumed_rates(info_with({}), kWork), Names{}) << "nothing is predicted at all";
+}
+
 TEST(Cost, TheReplayTellsCopiedSetsFromThoseReadInPlace) {
   ThreadPool pool(1);
   const auto run = std::make_shared<HandMade>(HandMadeShape{.n_layer = 1}, 3);  // 2 KV heads, 24 steps after 40 tokens

@@ -1,6 +1,7 @@
 // The replay against plain loops in double: decisions, positions, masses, overlaps and output errors, all options.
 #include <gtest/gtest.h>
 
+#include <set>
 #include "replay/plans.h"
 #include "tests/replay/compare.h"
 
@@ -133,7 +134,7 @@ TEST(Replay, ResultsAreTheSameBitsForAnyNumberOfThreadsAndAnyMemory) {
   for (const int n_thread : {1, 2, 3}) {
     ThreadPool pool(n_thread);
     const auto run = std::make_shared<HandMade>(HandMadeShape{.n_layer = 4}, 3);
-    Replayer replayer(run, pool, n_thread == 2 ? 1 : int64_t{1} << 30);
+    Replayer replayer(run, pool, n_thread == 2 ? 150'000 : int64_t{1} << 30);
     replay(replayer, settings);
     results.push_back(replay(replayer, settings));
     for (const char* rival : {"h2o", "tova", "quest"}) {
@@ -237,6 +238,38 @@ TEST(Replay, NeverHasAnInfiniteStrideAndScoreOnlyReadsAllKeysToSelect) {
   EXPECT_NEAR(full.recovered, 1, 1e-6);
   EXPECT_EQ(full.output_error_p95, 0);
   EXPECT_TRUE(std::isnan(full.overlap));
+}
+
+// A step that chooses anew is not full where it attends to no more than any other.
+TEST(Replay, StepsThatChooseAnewAreFullOnlyWhereTheyAttendToEverything) {
+  ThreadPool pool(1);
+  const auto run = std::make_shared<HandMade>(HandMadeShape{}, 23);
+  Replayer replayer(run, pool);
+  const auto roles = [&](const Settings& settings) {
+    std::set<StepRole> found;
+    const LayerReplay layer = replay(replayer, settings).layers[1];
+    for (size_t at = 0; at < layer.full.size(); ++at) {
+      const auto t = static_cast<int32_t>(at / 2) + 1;
+      const StepRole role = role_of(layer, at, 40 - 1 + t);
+      found.insert(role);
+      EXPECT_EQ(role == StepRole::full, layer.sets[at].size() == 40U + static_cast<size_t>(t));
+    }
+    return found;
+  };
+  using Roles = std::set<StepRole>;
+  EXPECT_EQ(roles(Settings("full")), (Roles{StepRole::full}));
+  EXPECT_EQ(roles(settings_of("recycled", {{"K", int64_t{9}}, {"S", int64_t{5}}})),
+            (Roles{StepRole::partial, StepRole::full}));
+  EXPECT_EQ(
+      roles(settings_of("recycled", {{"K", int64_t{9}}, {"S", int64_t{5}}, {"refresh", std::string("score_only")}})),
+      (Roles{StepRole::partial, StepRole::selects}));
+  EXPECT_EQ(roles(settings_of("tokenselect", {{"K", int64_t{9}}, {"n_local", int64_t{2}}})).contains(StepRole::full),
+            false);
+}
+
+TEST(Replay, ErrorsOfAKvHeadAreMeansOverItsQueryHeads) {
+  EXPECT_EQ(mean_over_groups({1, 3, 2, 6, 0, 1, 4, 8}, 2), (std::vector<float>{2, 4, 0.5F, 6}));
+  EXPECT_TRUE(mean_over_groups({}, 3).empty());
 }
 
 TEST(Replay, OnlyTheLayersAskedForAreReadAndInThatOrder) {

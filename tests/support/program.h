@@ -31,8 +31,9 @@ inline std::string read_all(const std::filesystem::path& path) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
-/// Starts argv[0] with its outputs in files, calls `meanwhile(pid)`, waits.
-inline ProgramResult run_program(std::vector<std::string> arguments, const std::function<void(pid_t)>& meanwhile = {}) {
+/// Starts argv[0] with its outputs in files, and with what `redirect` makes of that; calls `meanwhile(pid)`, waits.
+inline ProgramResult run_program(std::vector<std::string> arguments, const std::function<void(pid_t)>& meanwhile = {},
+                                 const std::function<void(posix_spawn_file_actions_t&)>& redirect = {}) {
   const ScratchFolder folder;
   const std::string out = (folder / "out").string(), err = (folder / "err").string();
   std::vector<char*> argv;
@@ -43,6 +44,7 @@ inline ProgramResult run_program(std::vector<std::string> arguments, const std::
   posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
   posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, out.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
   posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, err.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  if (redirect) redirect(actions);
   pid_t child = 0;
   const int failed = posix_spawnp(&child, argv[0], &actions, nullptr, argv.data(), environ);
   posix_spawn_file_actions_destroy(&actions);

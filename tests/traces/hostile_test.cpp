@@ -44,6 +44,26 @@ TEST(TraceHostile, TruncationAtAnyLengthIsAnErrorOrSoundData) {
   }
 }
 
+// HDF5 would read zeros behind the end: queries of nothing, attention that is the same everywhere.
+TEST(TraceHostile, ATraceThatIsCutWhileItIsOpenIsAnErrorNotZeros) {
+  const Folder folder;
+  write_trace(folder / "trace.h5", 40);
+  const auto reader = TraceReader::open(folder / "trace.h5");
+  const LayerData before = reader->layer(0);
+  std::filesystem::resize_file(folder / "trace.h5", 600);
+  int n_error = 0;
+  for (int32_t l = 0; l < reader->info().n_layer; ++l) {
+    try {
+      const LayerData after = reader->layer(l);
+      EXPECT_TRUE(l > 0 || (after.keys == before.keys && after.queries == before.queries)) << "still in memory";
+    } catch (const Error& error) {
+      ++n_error;
+      EXPECT_NE(std::string(error.what()).find("cut short while it was open"), std::string::npos) << error.what();
+    }
+  }
+  EXPECT_GT(n_error, 0);
+}
+
 TEST(TraceHostile, FlippedBytesAnywhereNeverCrash) {
   const Folder folder;
   int refused = 0;

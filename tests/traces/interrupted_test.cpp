@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "tests/traces/expect_trace.h"
 #include "tests/traces/synthetic.h"
 #include "traces/hdf5.h"
@@ -229,6 +230,17 @@ TEST(TraceInterrupted, WhatIsLeftBeforeTheFirstStepIsNamedAndNeverTaken) {
   write_trace(path, 3);
   expect_trace(*TraceReader::open(path), 3);
   EXPECT_TRUE(std::filesystem::exists(part)) << "a recording removes nothing of another";
+}
+
+/// A name that leaves no room for ".part-PID" is cut for it, and still found.
+TEST(TraceInterrupted, WhatIsLeftOfALongNameIsNamedToo) {
+  const Folder folder;
+  const auto path = folder / (std::string(252, 'x') + ".h5"), other = folder / (std::string(252, 'x') + ".h6");
+  std::ofstream(part_of(path)) << "";
+  EXPECT_NE(refusal(path).find("killed before its first step"), std::string::npos) << refusal(path);
+  EXPECT_EQ(refusal(other).find("killed"), std::string::npos) << refusal(other);
+  write_trace(path, 3);
+  expect_trace(*TraceReader::open(path), 3);
 }
 
 /// Sixty-four steps behind a name like a part's, and one flipped byte: nobody may be told to remove them.

@@ -191,14 +191,14 @@ TEST_F(Tune, CancellationStopsTheSweep) {
 TEST_F(Tune, TheDefaultGridIsSizedToThePromptAndWholeBasesAreKept) {
   TuneGrid grid;
   grid.base.set("pool", int64_t{15});
-  const std::vector<Settings> all = make_grid(grid, run_->info());
+  const std::vector<Settings> all = make_grid(grid, run_->info().n_prompt);
   EXPECT_GT(all.size(), 50U);
   for (size_t i = 1; i < all.size(); ++i) EXPECT_GE(all[i - 1].count("K", 0, 128), all[i].count("K", 0, 128));
   EXPECT_EQ(all.front().count("K", 0, 128), 64);
   EXPECT_EQ(all.back().count("K", 0, 128), 4);
   for (const Settings& settings : all) EXPECT_EQ(settings.count("pool", 0, 128), 15);
   grid.base = Settings("streaming");
-  EXPECT_THROW(make_grid(grid, run_->info()), Error);
+  EXPECT_THROW(make_grid(grid, run_->info().n_prompt), Error);
 }
 
 TEST_F(Tune, TheSettingsFileIsReadBackAndHoldsItsEvidence) {

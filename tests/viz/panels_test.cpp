@@ -67,7 +67,7 @@ TEST_F(Panels, DraggingTheThresholdLineResimulates) {
     host.settle(ctx);
     EXPECT_NEAR(session().settings().real("threshold", 0), 0.97, 0.004);
     EXPECT_GT(full_steps(), before);
-    EXPECT_EQ(session().all()->settings, session().settings());
+    EXPECT_EQ(session().answer()->settings, session().settings());
     // What is shown is what this threshold decides: the layer's own curve against it.
     const LayerReplay& layer = *session().layer();
     const double threshold = session().settings().real("threshold", layer.layer);
@@ -93,11 +93,11 @@ TEST_F(Panels, DraggingTheLineUnderAFixedScheduleTurnsTheGateOn) {
 
 TEST_F(Panels, TheBudgetSliderResimulates) {
   run([this](ImGuiTestContext* ctx) {
-    const double before = session().all()->total.recovered;
+    const double before = session().total()->recovered;
     ctx->ItemInputValue("//Tune/**/K/##count", 300);
     host.settle(ctx);
     EXPECT_EQ(std::get<int64_t>(session().settings().get("K")), 300);
-    EXPECT_GT(session().all()->total.recovered, before);
+    EXPECT_GT(session().total()->recovered, before);
     EXPECT_EQ(session().layer()->positions[0], 301);
   });
 }
@@ -124,7 +124,7 @@ TEST_F(Panels, ChangingThePolicyKeepsTheBudget) {
     host.settle(ctx);
     EXPECT_EQ(session().settings().policy(), "streaming");
     EXPECT_EQ(std::get<int64_t>(session().settings().get("K")), 123);
-    EXPECT_EQ(session().all()->settings, session().settings());
+    EXPECT_EQ(session().answer()->settings, session().settings());
   });
 }
 
@@ -136,7 +136,7 @@ TEST_F(Panels, EveryPolicyCanBeChosen) {
       if (session().settings().policy() != policy.name) ctx->ComboClick(("policy/" + std::string(policy.name)).c_str());
       host.settle(ctx);
       EXPECT_EQ(session().settings().policy(), policy.name);
-      EXPECT_EQ(session().all()->settings, session().settings());
+      EXPECT_EQ(session().answer()->settings, session().settings());
     }
     ctx->ItemClick("//Tune/**/n_local/auto");  // becomes a field to type in
     ctx->Yield(2);
@@ -161,8 +161,8 @@ TEST_F(Panels, HoverShowsTheExactWeightAndToken) {
       EXPECT_NEAR(cell.position, position, 1.0);
       EXPECT_NEAR(cell.step, step, 1.0);
       const Selection& at = session().selection();
-      EXPECT_EQ(session().weight(cell.step, cell.position),
-                synthetic_weight(shape, at.layer, at.kv_head, cell.step, cell.position));
+      EXPECT_NEAR(*session().weight(cell.step, cell.position),
+                  synthetic_weight(shape, at.layer, at.kv_head, cell.step, cell.position), 1e-6);
       const ImGuiWindow* tooltip = ctx->GetWindowByRef("//##Tooltip_00");
       EXPECT_TRUE(tooltip != nullptr && tooltip->WasActive);
     }
@@ -273,6 +273,19 @@ TEST_F(Panels, AxesOfWholeNumbersAreLabelledOnceEachAtAnyZoom) {
   });
 }
 
+// Every other command would refuse such a file.
+TEST_F(Panels, AnInvalidSettingIsNotSaved) {
+  run([this](ImGuiTestContext* ctx) {
+    Settings settings = session().settings();
+    settings.set("S", std::vector<std::string>{"4", "8", "16"});
+    session().set_settings(settings);
+    host.settle(ctx);
+    ctx->ItemClick("//Tune/save settings");
+    ctx->Yield(2);
+    EXPECT_FALSE(std::filesystem::exists(session().path().parent_path() / "reattend.toml"));
+  });
+}
+
 TEST_F(Panels, EveryPanelClosesAndResetLayoutBringsItBack) {
   run([](ImGuiTestContext* ctx) {
     for (const char* name : {"Tune", "Trace", "Timeline", "Attention", "Tokens"}) {
@@ -290,7 +303,7 @@ TEST_F(Panels, EveryPanelClosesAndResetLayoutBringsItBack) {
 }
 
 TEST(OpenError, IsShownAndCanBeClosed) {
-  GuiHost host([](const std::filesystem::path& path) -> std::unique_ptr<ViewSource> {
+  GuiHost host([](const std::filesystem::path& path) -> std::shared_ptr<ReplaySource> {
     fail({path.string(), "a trace", "no such file", "make one with `reattend record`"});
   });
   host.app().open({"/no/such/trace.h5"});

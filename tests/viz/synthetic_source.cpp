@@ -1,18 +1,19 @@
-// Sinks, a local window and a few places that attract attention for a while, normalised to a softmax row's sum.
+// Sinks, a local window and a few places that attract attention for a while. Keys are the unit vectors, so that channel
+// j of a query alone decides how much position j gets.
 #include "synthetic_source.h"
 
-#include <algorithm>
-#include <chrono>
 #include <cmath>
-#include <limits>
+#include <cstring>
 #include <numeric>
 
 namespace reattend::viz::testing {
 namespace {
 
+constexpr double kLeast = 1e-3;
+
 double raw_weight(const SyntheticShape& shape, int32_t layer, int32_t kv_head, int32_t t, int32_t j) {
   const int32_t p = shape.n_prompt - 1 + t;
-  double w = 1e-3 * (1 + 0.5 * std::sin(0.37 * j + layer));
+  double w = kLeast * (1 + 0.5 * std::sin(0.37 * j + layer));
   if (j < 2) w += 4 - j;
   w += 0.6 * std::exp(-0.12 * (p - j));
   const int32_t place = (37 * (t / 12 + 1) * (layer + 2) + 91 * kv_head) % shape.n_prompt;
@@ -21,28 +22,18 @@ double raw_weight(const SyntheticShape& shape, int32_t layer, int32_t kv_head, i
   return w;
 }
 
-std::vector<float> make_row(const SyntheticShape& shape, int32_t layer, int32_t kv_head, int32_t t) {
-  std::vector<double> raw;
-  for (int32_t j = 0; j < shape.n_prompt + t; ++j) raw.push_back(raw_weight(shape, layer, kv_head, t, j));
-  const double sum = std::accumulate(raw.begin(), raw.end(), 0.0);
-  std::vector<float> row;
-  for (const double w : raw) row.push_back(static_cast<float>(w / sum));
-  return row;
-}
-
-std::vector<int32_t> strongest(const std::vector<float>& row, size_t k) {
-  std::vector<int32_t> order(row.size());
-  std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) { return row[size_t(a)] > row[size_t(b)]; });
-  order.resize(std::min(k, order.size()));
-  return order;
-}
-
-class SyntheticSource : public ViewSource {
+class SyntheticSource final : public ReplaySource {
  public:
   SyntheticSource(const SyntheticShape& shape, std::shared_ptr<Stage> stage) : shape_(shape), stage_(std::move(stage)) {
+    info_.path = "synthetic";
     info_.n_layer = shape.n_layer, info_.n_head = shape.n_head, info_.n_kv_head = shape.n_kv_head;
-    info_.d_head = 64, info_.n_vocab = 1000, info_.n_prompt = shape.n_prompt, info_.n_step = shape.n_step;
+    info_.n_vocab = 1000, info_.n_prompt = shape.n_prompt, info_.n_step = shape.n_step;
+    info_.d_head = (shape.n_prompt + shape.n_step + 15) / 16 * 16;  // a channel for every position
+    info_.kv_type = KvType::f32, info_.has_values = shape.values, info_.has_prompt_row_sums = true;
+    info_.layers = shape.layers;
+    // So slow that queries are the same before and after RoPE.
+    info_.rope = {.base = 10000, .d_head = info_.d_head, .factors = {}};
+    info_.rope.factors.assign(static_cast<size_t>(info_.d_head) / 2, 1e12F);
     info_.calibration = {
         .weights_ms = 3, .stream_gbps = 40, .attend_stream_gbps = 30, .attend_gather_gbps = 20, .score_gbps = 25};
     info_.attributes = {{"model", "synthetic"}, {"version", "1.0"}};
@@ -60,139 +51,94 @@ class SyntheticSource : public ViewSource {
     steps.ms.assign(static_cast<size_t>(shape_.n_step), 7.0);
     return steps;
   }
-  std::vector<float> row(int32_t layer, int32_t kv_head, int32_t t) override {
-    return make_row(shape_, layer, kv_head, t);
+  LayerData layer(int32_t layer) override;
+  std::vector<float> prompt_queries(int32_t layer) override {
+    const int32_t n = std::min(64, shape_.n_prompt);
+    std::vector<float> queries(static_cast<size_t>(n) * width(), 0.0F);
+    add_query(layer, 0, queries.data() + queries.size() - width());
+    return queries;
   }
-  ReplayResult replay(const ReplayRequest& request, const ProgressFn&, const Cancel& cancel) override;
+  std::vector<float> prompt_row_sums(int32_t) override {
+    return std::vector<float>(static_cast<size_t>(shape_.n_head) * static_cast<size_t>(shape_.n_prompt), 1.0F);
+  }
+  MapData map(int32_t, int32_t) override { return {}; }
 
  private:
-  LayerReplay replay_layer(const ReplayRequest& request, int32_t layer, const Cancel& cancel);
+  size_t width() const { return static_cast<size_t>(shape_.n_head) * static_cast<size_t>(info_.d_head); }
+  void add_query(int32_t layer, int32_t t, float* out /*[n_head][d_head]*/) const;
 
   const SyntheticShape shape_;
   const std::shared_ptr<Stage> stage_;
   TraceInfo info_;
 };
 
-LayerReplay SyntheticSource::replay_layer(const ReplayRequest& request, int32_t layer, const Cancel& cancel) {
-  LayerReplay out;
-  out.layer = layer;
-  const Settings& settings = request.settings;
-  const bool recycled = settings.policy() == "recycled";
-  const auto k = static_cast<size_t>(settings.policy() == "full" ? 1 << 20
-                                     : settings.is_auto("K")     ? 64
-                                                                 : settings.count("K", layer, shape_.n_prompt));
-  for (int32_t h = 0; h < shape_.n_kv_head; ++h) {
-    cancel.check();
-    std::vector<int32_t> kept = strongest(make_row(shape_, layer, h, 0), k);
-    int32_t last_full = 0;
-    for (int32_t t = 1; t <= shape_.n_step; ++t) {
-      const size_t cell = static_cast<size_t>((t - 1) * shape_.n_kv_head + h);
-      const size_t n = static_cast<size_t>(shape_.n_step * shape_.n_kv_head);
-      if (h == 0 && t == 1) {
-        out.full.resize(n), out.cos.resize(n), out.positions.resize(n), out.recovered.resize(n), out.oracle.resize(n);
-        out.overlap.resize(n), out.jaccard.resize(n), out.sets.resize(request.keep_sets ? n : 0);
-        out.output_error.resize(static_cast<size_t>(shape_.n_step * shape_.n_head));
-      }
-      const std::vector<float> row = make_row(shape_, layer, h, t);
-      const float similarity = synthetic_similarity(layer, t, t - last_full);
-      bool full = settings.policy() == "full";
-      if (recycled) {
-        const auto stride = settings.count_or_never("S", layer);
-        full = stride && t % *stride == 0;
-        if (settings.choice("schedule") == "query") full = full && !(similarity > settings.real("threshold", layer));
-      }
-      std::vector<int32_t> set = kept;
-      for (int32_t j = shape_.n_prompt + last_full; j < shape_.n_prompt + t; ++j) set.push_back(j);
-      if (full) {
-        set.resize(row.size());
-        std::iota(set.begin(), set.end(), 0);
-      }
-      std::sort(set.begin(), set.end());
-      set.erase(std::unique(set.begin(), set.end()), set.end());
-      const auto mass = [&row](const std::vector<int32_t>& positions) {
-        return std::accumulate(positions.begin(), positions.end(), 0.0F,
-                               [&](float sum, int32_t j) { return sum + row[size_t(j)]; });
-      };
-      out.full[cell] = full ? 1 : 0;
-      out.cos[cell] = recycled ? similarity : std::numeric_limits<float>::quiet_NaN();
-      out.positions[cell] = static_cast<int32_t>(set.size());
-      out.recovered[cell] = mass(set);
-      out.oracle[cell] = mass(strongest(row, set.size()));
-      out.overlap[cell] = out.jaccard[cell] = full ? 1 : 0.9F - 0.01F * static_cast<float>(t - last_full);
-      const int32_t group = shape_.n_head / shape_.n_kv_head;
-      for (int32_t g = 0; g < group; ++g) {
-        out.output_error[static_cast<size_t>((t - 1) * shape_.n_head + h * group + g)] = 1 - out.recovered[cell];
-      }
-      if (request.keep_sets) out.sets[cell] = set;
-      if (full) last_full = t, kept = strongest(row, k);
+void SyntheticSource::add_query(int32_t layer, int32_t t, float* out) const {
+  for (int32_t h = 0; h < shape_.n_head; ++h) {
+    float* const query = out + int64_t{h} * info_.d_head;
+    for (int32_t j = 0; j < shape_.n_prompt + t; ++j) {
+      const double w = raw_weight(shape_, layer, h / info_.group(), t, j);
+      query[j] = static_cast<float>(std::log(w / kLeast) * std::sqrt(info_.d_head));
     }
   }
-  return out;
 }
 
-ReplayResult SyntheticSource::replay(const ReplayRequest& request, const ProgressFn&, const Cancel& cancel) {
-  stage_->begin_replay(request.settings, cancel);
-  ReplayResult result;
-  result.settings = request.settings;
-  std::vector<int32_t> layers = request.layers;
-  for (int32_t l = 0; request.layers.empty() && l < shape_.n_layer; ++l) layers.push_back(l);
-  for (const int32_t layer : layers) {
-    result.layers.push_back(replay_layer(request, layer, cancel));
-    const LayerReplay& replay = result.layers.back();
-    const auto mean = [](const auto& array) {
-      return std::accumulate(array.begin(), array.end(), 0.0) / static_cast<double>(array.size());
-    };
-    ReplaySummary summary;
-    summary.recovered = mean(replay.recovered), summary.oracle = mean(replay.oracle);
-    summary.normalised = summary.recovered / summary.oracle, summary.lost = 1 - summary.recovered;
-    summary.overlap = mean(replay.overlap);
-    summary.output_error_mean = mean(replay.output_error), summary.output_error_p95 = 2 * summary.output_error_mean;
-    summary.effective_stride = 1 / mean(replay.full), summary.positions = mean(replay.positions);
-    result.per_layer.push_back(summary);
-  }
-  for (const ReplaySummary& layer : result.per_layer) {
-    result.total.recovered += layer.recovered / static_cast<double>(layers.size());
-    result.total.positions += layer.positions / static_cast<double>(layers.size());
-  }
-  result.total.ms_per_token = request.layers.empty() ? 3 + 0.01 * result.total.positions : 0;
-  result.total.ms_per_token_full = 3 + 0.01 * (shape_.n_prompt + shape_.n_step / 2.0);
-  return result;
+LayerData SyntheticSource::layer(int32_t layer) {
+  stage_->pass();
+  const int32_t n_position = shape_.n_prompt + shape_.n_step;
+  LayerData out{.kv_type = KvType::f32,
+                .n_kv_head = shape_.n_kv_head,
+                .n_head = shape_.n_head,
+                .d_head = info_.d_head,
+                .n_position = n_position,
+                .n_step = shape_.n_step};
+  const auto n_row = static_cast<size_t>(shape_.n_kv_head) * static_cast<size_t>(n_position);
+  const auto d = static_cast<size_t>(info_.d_head);
+  std::vector<float> keys(n_row * d, 0.0F), values(n_row * d);
+  for (size_t row = 0; row < n_row; ++row) keys[row * d + row % static_cast<size_t>(n_position)] = 1;
+  for (size_t i = 0; i < values.size(); ++i) values[i] = std::sin(0.7F * static_cast<float>(i % 1009));
+  const auto bytes_of = [](const std::vector<float>& from) {
+    std::vector<std::byte> to(from.size() * sizeof(float));
+    std::memcpy(to.data(), from.data(), to.size());
+    return to;
+  };
+  out.keys = bytes_of(keys);
+  if (shape_.values) out.values = bytes_of(values);
+  out.queries.resize((static_cast<size_t>(shape_.n_step) + 1) * width());
+  for (int32_t t = 0; t <= shape_.n_step; ++t)
+    add_query(layer, t, out.queries.data() + static_cast<size_t>(t) * width());
+  return out;
 }
 
 }  // namespace
 
-void Stage::hold_replays(bool hold) {
+void Stage::let_through(int n) {
   const std::lock_guard lock(mutex_);
-  hold_ = hold;
+  n_left_ = n;
   changed_.notify_all();
 }
 
-void Stage::await_held_replay() {
-  std::unique_lock lock(mutex_);
-  changed_.wait(lock, [this] { return held_; });
+void Stage::let_all_through() {
+  let_through(-1);
 }
 
-void Stage::begin_replay(const Settings& settings, const Cancel& cancel) {
+void Stage::await_waiting() {
   std::unique_lock lock(mutex_);
-  begun_.push_back(settings);
-  held_ = hold_;
+  changed_.wait(lock, [this] { return waiting_; });
+}
+
+void Stage::pass() {
+  std::unique_lock lock(mutex_);
+  waiting_ = n_left_ == 0;
   changed_.notify_all();
-  while (hold_ && !cancel.raised()) changed_.wait_for(lock, std::chrono::milliseconds(1));
-  held_ = false;
-  cancel.check();
-}
-
-std::vector<Settings> Stage::begun() const {
-  const std::lock_guard lock(mutex_);
-  return begun_;
+  changed_.wait(lock, [this] { return n_left_ != 0; });
+  waiting_ = false;
+  if (n_left_ > 0) --n_left_;
 }
 
 float synthetic_weight(const SyntheticShape& shape, int32_t layer, int32_t kv_head, int32_t t, int32_t position) {
-  return make_row(shape, layer, kv_head, t)[static_cast<size_t>(position)];
-}
-
-float synthetic_similarity(int32_t layer, int32_t t, int32_t age) {
-  return static_cast<float>(0.99 - 0.012 * std::min(age, 20) + 0.02 * std::sin(0.9 * t + layer));
+  double sum = 0;
+  for (int32_t j = 0; j < shape.n_prompt + t; ++j) sum += raw_weight(shape, layer, kv_head, t, j);
+  return static_cast<float>(raw_weight(shape, layer, kv_head, t, position) / sum);
 }
 
 std::string synthetic_token(int32_t position) {
@@ -201,10 +147,12 @@ std::string synthetic_token(int32_t position) {
   return position % 11 == 0 ? " w" + std::to_string(position) : kWords[position % 11];
 }
 
+std::shared_ptr<ReplaySource> make_synthetic_source(const SyntheticShape& shape, std::shared_ptr<Stage> stage) {
+  return std::make_shared<SyntheticSource>(shape, std::move(stage));
+}
+
 OpenSource synthetic_source(const SyntheticShape& shape, std::shared_ptr<Stage> stage) {
-  return [shape, stage](const std::filesystem::path&) -> std::unique_ptr<ViewSource> {
-    return std::make_unique<SyntheticSource>(shape, stage);
-  };
+  return [shape, stage](const std::filesystem::path&) { return make_synthetic_source(shape, stage); };
 }
 
 }  // namespace reattend::viz::testing

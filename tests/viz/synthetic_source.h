@@ -1,42 +1,43 @@
-// A made-up trace for the front end's tests: every weight is a formula, and a simple schedule stands in for the replay.
+// A made-up trace for the front end's tests: every attention weight is a formula, and the replay is the real one.
 #pragma once
-#include <atomic>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
-#include <vector>
+#include <string>
 
-#include "viz/session/view_source.h"
+#include "viz/session/session.h"
 
 namespace reattend::viz::testing {
 
 struct SyntheticShape {
   int32_t n_layer = 6, n_head = 6, n_kv_head = 2, n_prompt = 400, n_step = 64;
+  bool values = true;
+  std::vector<int32_t> layers;  ///< that are stored; empty: all
 };
 
-/// What a test sees of the source and does to it. Shared with the source, which lives in the worker.
+/// How far the source gets: layers are read on the background thread, so a test that holds them sees what is shown
+/// until then. Shared with the source.
 class Stage {
  public:
-  /// While set, every replay waits until it is let through or cancelled.
-  void hold_replays(bool hold);
-  /// Blocks until a replay waits.
-  void await_held_replay();
-  void begin_replay(const Settings& settings, const Cancel& cancel);
-  std::vector<Settings> begun() const;
+  /// From now on n more layers may be read; whoever reads another waits until more are let through.
+  void let_through(int n);
+  void let_all_through();
+  void await_waiting();
+  void pass();
 
  private:
-  mutable std::mutex mutex_;
+  std::mutex mutex_;
   std::condition_variable changed_;
-  bool hold_ = false, held_ = false;
-  std::vector<Settings> begun_;
+  int n_left_ = -1;  ///< negative: all
+  bool waiting_ = false;
 };
 
-/// The weight that `row` gives; for comparing with what is shown.
+/// The weight that a row has; for comparing with what is shown, within 1e-6.
 float synthetic_weight(const SyntheticShape& shape, int32_t layer, int32_t kv_head, int32_t t, int32_t position);
-/// Similarity `age` steps after the last full step.
-float synthetic_similarity(int32_t layer, int32_t t, int32_t age);
 std::string synthetic_token(int32_t position);
 
+std::shared_ptr<ReplaySource> make_synthetic_source(const SyntheticShape& shape,
+                                                    std::shared_ptr<Stage> stage = std::make_shared<Stage>());
 OpenSource synthetic_source(const SyntheticShape& shape, std::shared_ptr<Stage> stage = std::make_shared<Stage>());
 
 }  // namespace reattend::viz::testing

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/support/program.h"
+#include "tests/support/descriptors.h"
 #include "tests/traces/synthetic.h"
 
 namespace reattend::test {
@@ -57,7 +57,7 @@ TEST_F(Program, MakesAPictureOfATraceFile) {
   const ProgramResult result = view({trace, "--screenshot", png, "--size", "1000x600", "--layer", "1", "--light"});
   EXPECT_EQ(result.code, 0) << result.err;
   EXPECT_EQ(read_all(png).substr(1, 3), "PNG");
-  expect_complaint({trace, "--screenshot", png}, 1, "--force");
+  expect_complaint({trace, "--screenshot", png}, 2, "--force");
 }
 
 TEST_F(Program, WhatIsNoTraceIsOneLineAndNoPicture) {
@@ -90,6 +90,29 @@ TEST_F(Program, AReattendWithoutItsWindowSaysHowToBuildIt) {
   const ProgramResult result = run_program({alone, "view", trace});
   EXPECT_EQ(result.code, 1);
   EXPECT_NE(result.err.find("REATTEND_GUI=ON"), std::string::npos) << result.err;
+}
+
+TEST_F(Program, NamesOfPicturesMayBeAsLongAsAnyAndNoLonger) {
+  const std::string longest = (folder / (std::string(251, 'x') + ".png")).string();
+  EXPECT_EQ(view({trace, "--screenshot", longest, "--size", "640x480"}).code, 0);
+  EXPECT_TRUE(std::filesystem::exists(longest));
+  expect_complaint({trace, "--screenshot", (folder / (std::string(252, 'x') + ".png")).string()}, 2,
+                   "at most 255 bytes");
+}
+
+TEST_F(Program, NoTextIsLostInSilenceWhateverItsDescriptorsAre) {
+  const std::vector<std::string> bare = {"env", "-u", "DISPLAY", REATTEND_VIEW};
+  for (const std::vector<std::string>& words :
+       {std::vector<std::string>{trace, "--screenshot", png, "--size", "640x480", "--force"},
+        {"--help"},
+        {"--loudly"}}) {
+    std::vector<std::string> all = bare;
+    all.insert(all.end(), words.begin(), words.end());
+    expect_descriptors_respected(all);
+  }
+  expect_descriptors_respected({REATTEND_VIEW, "--version"});
+  expect_descriptors_respected({REATTEND_PROGRAM, "view", "--help"});
+  expect_descriptors_respected({REATTEND_PROGRAM, "view", "nowhere.h5"});
 }
 
 }  // namespace

@@ -250,7 +250,8 @@ void CheckedFile::read(const Opened& d, const Extents& start, const Extents& cou
   const Handle space = own(H5Dget_space(d.id), H5Sclose, d.where, "a data space");
   if (H5Sselect_hyperslab(space, H5S_SELECT_SET, start.data(), nullptr, count.data(), nullptr) < 0 ||
       H5Dread(d.id, type, memory, space, H5P_DEFAULT, out.data()) < 0) {
-    fail_here(d.where, "to read " + std::to_string(bytes) + " bytes", kBroken);
+    fail_here(d.where, "to read " + std::to_string(bytes) + " bytes",
+              "the file is damaged, or was cut short while it was open; `reattend trace check` looks closer");
   }
 }
 

@@ -173,6 +173,11 @@ void add_warning(std::string& warning, const std::string& more) {
   warning += (warning.empty() ? "" : "; ") + more;
 }
 
+void check_has_steps(const TraceInfo& info) {
+  if (info.n_step > 0) return;
+  fail({.where = info.path.string(), .expected = "at least one decode step", .got = "none", .remedy = kNoStepRemedy});
+}
+
 TraceInfo read_info(const CheckedFile& file) {
   const Attributes all = file.attributes();
   const AttributeReader read(all, file.path().string());

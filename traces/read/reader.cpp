@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "kernels/cpu/ops.h"
 #include "traces/parts.h"
 #include "traces/read/reader_state.h"

@@ -55,6 +55,12 @@ struct TraceInfo {
   bool is_measured(int32_t t) const { return measure_every > 0 && t % measure_every == 0; }
 };
 
+/// What to do about a trace without decode steps.
+inline constexpr char kNoStepRemedy[] =
+    "record with --steps 1 or more; where the model ends its text at once, --ignore-end goes on";
+/// Throws Error where the trace holds no decode step.
+void check_has_steps(const TraceInfo& info);
+
 /// Keys and values of one layer, exactly as the cache held them, and its queries. Row r of keys is position r, r < L +
 /// T.
 struct LayerData {

@@ -60,8 +60,9 @@ haddr_t get_eof(const H5FD_t* file, H5FD_mem_t /*type*/) {
   return view_of(file).eof;
 }
 
-/// What lies beyond the file's end reads as zeros, as HDF5 expects of a driver.
-herr_t read_bytes(H5FD_t* file, H5FD_mem_t /*type*/, hid_t /*transfer*/, haddr_t address, size_t size,
+/// What lies beyond the file's end reads as zeros, as HDF5 expects of a driver, but for data: those of a dataset that
+/// were written are there, unless somebody cut the file meanwhile, and zeros would look like a run that broke down.
+herr_t read_bytes(H5FD_t* file, H5FD_mem_t type, hid_t /*transfer*/, haddr_t address, size_t size,
                   void* out /*[size]*/) {
   auto* to = static_cast<char*>(out);
   auto from = static_cast<off_t>(address);
@@ -71,6 +72,7 @@ herr_t read_bytes(H5FD_t* file, H5FD_mem_t /*type*/, hid_t /*transfer*/, haddr_t
     const ssize_t n = pread(view_of(file).fd, to, static_cast<size_t>(end - from), from);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return -1;
+    if (n == 0 && type == H5FD_MEM_DRAW) return -1;
     if (n == 0) {
       std::memset(to, 0, static_cast<size_t>(end - from));
       return 0;

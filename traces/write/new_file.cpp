@@ -11,7 +11,6 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "traces/live.h"
-#include "traces/parts.h"
 
 namespace reattend {
 NewFile::NewFile(std::filesystem::path path, bool force) : path_(std::move(path)), force_(force) {
@@ -25,6 +24,7 @@ NewFile::NewFile(std::filesystem::path path, bool force) : path_(std::move(path)
           .got = std::strerror(errno),
           .remedy = "create the folder or choose another --out"});
   }
+  if (force_) take_mode(fd_, path_);
   take_live_lock(fd_);
   const hdf5::Handle creation = hdf5::own(H5Pcreate(H5P_FILE_CREATE), H5Pclose, path_.string(), "creation properties");
   // The kernel cuts a write() at a page's end when its process is killed; paged files keep small metadata within a

@@ -191,7 +191,7 @@ void AttentionMap::draw(Session& session, SharedView& view) {
   if (session.trace() == nullptr) return;
   const TraceInfo& info = session.trace()->info;
   if (info.n_step == 0) {
-    ImGui::TextUnformatted("This trace holds no decode steps.");
+    ImGui::TextWrapped("This trace holds no decode steps: %s.", kNoStepRemedy);
     return;
   }
   if (view.fit_heat_map) {

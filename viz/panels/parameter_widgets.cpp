@@ -8,6 +8,7 @@
 #include <imgui_stdlib.h>
 
 #include "base/error.h"
+#include "policies/value_text.h"
 #include "viz/render/theme.h"
 #include "viz/session/policy_parameters.h"
 
@@ -79,8 +80,7 @@ bool ParameterWidgets::edit(const Session& session, const Parameter& parameter, 
   if (const auto* count = std::get_if<int64_t>(&value); count != nullptr || fraction != nullptr) {
     // A fraction of the prompt is shown as what it amounts to, and becomes a number when it is moved.
     const TraceInfo& info = session.trace()->info;
-    auto x = static_cast<int>(
-        count != nullptr ? *count : session.settings().count(parameter.key, session.selection().layer, info.n_prompt));
+    auto x = static_cast<int>(count != nullptr ? *count : fraction_of(*fraction, info.n_prompt));
     const int low = static_cast<int>(parameter.low), high = slider_end(parameter, info);
     const std::string format = (fraction != nullptr ? *fraction + " = %d " : "%d ") + std::string(parameter.unit);
     if (!ImGui::SliderInt("##count", &x, low, high, format.c_str(), ImGuiSliderFlags_Logarithmic)) return false;

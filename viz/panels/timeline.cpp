@@ -15,7 +15,16 @@
 namespace reattend::viz {
 namespace {
 
-constexpr const char* kMeasureNames[kLayerMeasures] = {"full steps", "lost mass", "lost overlap", "output error"};
+constexpr const char* kMeasureNames[kLayerMeasures] = {"choosing anew", "lost mass", "lost overlap", "output error"};
+
+/// Grey stripes: nothing is known here.
+void hatch(ImDrawList& list, ImVec2 corner, ImVec2 size) {
+  list.AddRectFilled(corner, ImVec2(corner.x + size.x, corner.y + size.y), IM_COL32(96, 96, 96, 255));
+  const float step = ImGui::GetFontSize() * 0.6F;
+  for (float x = corner.x - size.y; x < corner.x + size.x; x += step) {
+    list.AddLine(ImVec2(x, corner.y + size.y), ImVec2(x + size.y, corner.y), IM_COL32(128, 128, 128, 255));
+  }
+}
 
 class Timeline : public Panel {
  public:
@@ -61,9 +70,10 @@ std::string Timeline::describe(const Session& session, int32_t step) const {
   const TraceInfo& info = session.trace()->info;
   if (replay == nullptr || step < 1 || step > info.n_step) return {};
   const auto cell = static_cast<size_t>((step - 1) * info.n_kv_head + session.selection().kv_head);
-  std::string text =
-      fmt::format("step {}: {}, {} positions, recovered {:.4f}", step, replay->full[cell] != 0 ? "full" : "partial",
-                  replay->positions[cell], replay->recovered[cell]);
+  const StepRole role = role_of(*replay, cell, info.n_prompt - 1 + step);
+  const char* const name = role == StepRole::full ? "full" : role == StepRole::selects ? "chooses anew" : "partial";
+  std::string text = fmt::format("step {}: {}, {} positions, recovered {:.4f}", step, name, replay->positions[cell],
+                                 replay->recovered[cell]);
   if (std::isfinite(replay->cos[cell])) text += fmt::format(", similarity {:.4f}", replay->cos[cell]);
   if (std::isfinite(replay->overlap[cell])) text += fmt::format(", overlap {:.3f}", replay->overlap[cell]);
   return text;
@@ -134,6 +144,7 @@ void Timeline::draw_layer_map(Session& session, SharedView& view, float height) 
     colors.scale = {.low = shares ? 0.0F : 1e-3F, .high = 1, .logarithmic = !shares};
     if (measure_ == LayerMeasure::decision) colors.positive = Colormap::oranges;
     ImPlot::PushPlotClipRect();
+    hatch(*ImPlot::GetPlotDrawList(), corner, size);  // what is unknown lets it through
     layer_map_.draw(*ImPlot::GetPlotDrawList(), ImVec2(std::floor(corner.x), std::floor(corner.y)),
                     static_cast<int32_t>(size.x), static_cast<int32_t>(size.y), matrix, part, colors);
     const ImU32 cursor = ImGui::ColorConvertFloat4ToU32(palette(false).cursor);
@@ -147,14 +158,18 @@ void Timeline::draw_layer_map(Session& session, SharedView& view, float height) 
       const int32_t layer = cell_at(mouse.y), step = cell_at(mouse.x);
       if (layer >= 0 && layer < info.n_layer && step >= 1 && step <= info.n_step) {
         const float value = matrix.values[int64_t{layer} * info.n_step + step - 1];
-        ImGui::SetTooltip("layer %d, step %d: %s %.4g", layer, step, kMeasureNames[static_cast<size_t>(measure_)],
-                          static_cast<double>(value));
+        const std::string known = std::isnan(value) ? "unknown: " + session.why_unknown(measure_, layer)
+                                                    : fmt::format("{:.4g}", static_cast<double>(value));
+        ImGui::SetTooltip("layer %d, step %d: %s %s", layer, step, kMeasureNames[static_cast<size_t>(measure_)],
+                          known.c_str());
         if (plot_clicked()) session.select_layer(layer);
       }
     }
-  } else if (session.waiting_for(Task::replay_all)) {
+  }
+  if (session.waiting_for(Task::masses)) {
+    const int32_t n_done = session.answer() != nullptr ? session.answer()->n_done : 0;
     ImPlot::Annotation(0.5 * (view.steps.low + view.steps.high), 0.5 * info.n_layer, ImVec4(0, 0, 0, 0), ImVec2(0, 0),
-                       false, "re-simulating all layers ...");
+                       false, "%d of %d layers", n_done, info.n_stored());
   }
   select_by_click(session, view);
   ImPlot::EndPlot();
@@ -173,6 +188,7 @@ void Timeline::draw_lane(Session& session, SharedView& view, float height) {
     const Palette& colors = palette(view.light);
     const ImU32 full = ImGui::ColorConvertFloat4ToU32(colors.full);
     const ImU32 partial = ImGui::ColorConvertFloat4ToU32(colors.partial);
+    const ImU32 selects = ImGui::ColorConvertFloat4ToU32(colors.kept);
     const int32_t first = std::clamp(cell_at(view.steps.low), 1, info.n_step);
     const int32_t last = std::clamp(cell_at(view.steps.high), 1, info.n_step);
     ImPlot::PushPlotClipRect();
@@ -180,11 +196,13 @@ void Timeline::draw_lane(Session& session, SharedView& view, float height) {
     list.AddRectFilled(corner, ImVec2(corner.x + size.x, corner.y + size.y), partial);
     for (int32_t head = 0; head < info.n_kv_head; ++head) {
       for (int32_t t = first; t <= last; ++t) {
-        if (replay->full[static_cast<size_t>((t - 1) * info.n_kv_head + head)] == 0) continue;
+        const auto cell = static_cast<size_t>((t - 1) * info.n_kv_head + head);
+        const StepRole role = role_of(*replay, cell, info.n_prompt - 1 + t);
+        if (role == StepRole::partial) continue;
         const ImVec2 low = ImPlot::PlotToPixels(t - 0.5, head / static_cast<double>(info.n_kv_head));
         const ImVec2 high = ImPlot::PlotToPixels(t + 0.5, (head + 1) / static_cast<double>(info.n_kv_head));
         // A full step stays visible where many share a pixel.
-        list.AddRectFilled(low, ImVec2(std::max(high.x, low.x + 1), high.y), full);
+        list.AddRectFilled(low, ImVec2(std::max(high.x, low.x + 1), high.y), role == StepRole::full ? full : selects);
       }
     }
     ImPlot::PopPlotClipRect();
@@ -277,14 +295,15 @@ void Timeline::draw_measures(Session& session, SharedView& view, float height) {
   if (replay != nullptr) {
     std::vector<float> normalised(replay->recovered.size());
     for (size_t i = 0; i < normalised.size(); ++i) {
-      normalised[i] = replay->oracle[i] > 0 ? replay->recovered[i] / replay->oracle[i] : 0;
+      normalised[i] = replay->recovered[i] / replay->oracle[i];  // an oracle of nothing leaves a gap
     }
     const bool light = view.light;
     plot_curve("recovered mass", replay->recovered, info.n_kv_head, head, palette(light).kept);
     plot_curve("normalised mass", normalised, info.n_kv_head, head,
                light ? ImVec4(0.1F, 0.5F, 0.3F, 1) : ImVec4(0.5F, 0.85F, 0.65F, 1));
     plot_curve("top-K overlap", replay->overlap, info.n_kv_head, head, palette(light).lost);
-    plot_curve("output error", replay->output_error, info.n_head, head * info.group(), palette(light).threshold);
+    plot_curve("output error, mean of the query heads", mean_over_groups(replay->output_error, info.group()),
+               info.n_kv_head, head, palette(light).threshold);
   }
   vertical_line(session.selection().step, palette(view.light).cursor);
   show_step_under_mouse(session);
@@ -296,7 +315,7 @@ void Timeline::draw(Session& session, SharedView& view) {
   if (session.trace() == nullptr) return;
   const TraceInfo& info = session.trace()->info;
   if (info.n_step == 0) {
-    ImGui::TextUnformatted("This trace holds no decode steps.");
+    ImGui::TextWrapped("This trace holds no decode steps: %s.", kNoStepRemedy);
     return;
   }
   if (view.fit_timeline) {

@@ -58,8 +58,10 @@ void TraceInfoPanel::draw(Session& session, SharedView& view) {
     if (!trace.steps.ms.empty())
       row("measured", fmt::format("{:.2f} ms/token", ms / static_cast<double>(trace.steps.ms.size())));
     const Calibration& machine = info.calibration;
-    row("machine", fmt::format("weights {:.2f} ms/token; stream {}, attending {} in runs and {} kept, scoring {}",
-                               machine.weights_ms, rate(machine.stream_gbps), rate(machine.attend_stream_gbps),
+    const std::string weights =
+        machine.weights_ms > 0 ? fmt::format("{:.2f} ms/token", machine.weights_ms) : std::string("unmeasured");
+    row("machine", fmt::format("weights {}; stream {}, attending {} in runs and {} kept, scoring {}", weights,
+                               rate(machine.stream_gbps), rate(machine.attend_stream_gbps),
                                rate(machine.attend_gather_gbps), rate(machine.score_gbps)));
     ImGui::EndTable();
   }

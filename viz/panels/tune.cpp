@@ -70,8 +70,8 @@ std::string shown(double x, const char* format) {
 
 void Tune::draw_results(const Session& session, const SharedView& view) const {
   const ReplaySummary* layer = session.layer_summary();
-  const ReplayResult* all = session.all();
-  const bool stale_layer = session.waiting_for(Task::replay_layer), stale_all = session.waiting_for(Task::replay_all);
+  const ReplaySummary* all = session.total();
+  const bool stale_layer = !session.layer_is_current(), stale_all = !session.total_is_current();
   struct Row {
     const char* name;
     double ReplaySummary::*field;
@@ -87,7 +87,8 @@ void Tune::draw_results(const Session& session, const SharedView& view) const {
       {"output error, mean", &ReplaySummary::output_error_mean, "%.4f",
        "relative to full attention's output, per head"},
       {"output error, p95", &ReplaySummary::output_error_p95, "%.4f", "95th percentile over steps and heads"},
-      {"effective stride", &ReplaySummary::effective_stride, "%.2f", "steps per full step"},
+      {"effective stride", &ReplaySummary::effective_stride, "%.2f",
+       "steps per step that chooses anew (a full step, of most policies)"},
       {"positions", &ReplaySummary::positions, "%.1f", "attended to, per step and KV head"},
   };
   if (!ImGui::BeginTable("results", 3, ImGuiTableFlags_RowBg | ImGuiTableFlags_SizingStretchProp)) return;
@@ -105,19 +106,19 @@ void Tune::draw_results(const Session& session, const SharedView& view) const {
     if (layer != nullptr)
       ImGui::TextColored(stale_layer ? dim : text, "%s", shown(layer->*row.field, row.format).c_str());
     ImGui::TableNextColumn();
-    if (all != nullptr)
-      ImGui::TextColored(stale_all ? dim : text, "%s", shown(all->total.*row.field, row.format).c_str());
+    if (all != nullptr) ImGui::TextColored(stale_all ? dim : text, "%s", shown(all->*row.field, row.format).c_str());
   }
   ImGui::EndTable();
 }
 
 void Tune::draw_speed(const Session& session, const SharedView& view) const {
-  const ReplayResult* all = session.all();
-  if (all == nullptr || all->total.ms_per_token <= 0) return;
-  const ReplaySummary& total = all->total;
-  ImGui::Text("predicted %.2f ms/token, full attention %.2f", total.ms_per_token, total.ms_per_token_full);
-  ImGui::TextColored(palette(view.light).kept, "predicted speed-up %.2fx",
-                     total.ms_per_token_full / total.ms_per_token);
+  if (session.total() == nullptr) return;
+  const Palette& colors = palette(view.light);
+  ImGui::PushTextWrapPos(0);
+  const std::string text = session.prediction();
+  ImGui::TextColored(session.total_is_current() ? ImGui::GetStyleColorVec4(ImGuiCol_Text) : colors.dim, "%s",
+                     text.c_str());
+  ImGui::PopTextWrapPos();
   ImGui::SetItemTooltip("from the trace's calibration of the machine that recorded it");
 }
 

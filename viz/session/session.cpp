@@ -1,48 +1,103 @@
-// Turns changes of setting and selection into requests, and their results into matrices to draw.
+// Turns changes of setting and selection into requests, and takes what they find.
 #include "viz/session/session.h"
 
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <limits>
 
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "policies/policy.h"
 #include "viz/session/token_text.h"
 
 namespace reattend::viz {
+namespace {
+
+constexpr int kind(Task task) {
+  return static_cast<int>(task);
+}
+
+/// What is kept beside the replay: rows, the same with signs and their sets, results (two answers of the newest
+/// request and one whole one), recorded steps, maps of layers. `row_bytes`: of a matrix of rows.
+int64_t bytes_beside(const TraceInfo& info, int64_t row_bytes) {
+  const int64_t n = int64_t{info.n_step} * info.n_layer * info.n_kv_head;
+  const ReplayRequest request = {.settings = info.settings};
+  const int64_t recorded = n * (22 + 4 * static_cast<int64_t>(info.overlap_k.size())) + int64_t{info.n_step} * 250;
+  const int64_t texts = (int64_t{info.n_prompt} + info.n_step) * int64_t{sizeof(std::string)};
+  const int64_t maps = int64_t{info.n_step} * info.n_layer * kLayerMeasures * 4;
+  return 3 * row_bytes + 3 * info.n_layer * replay_bytes(info, request) + recorded + texts + maps;
+}
+
+}  // namespace
+
+Session::Session(OpenSource open, std::function<void()> wake, const Means& means)
+    : open_(std::move(open)),
+      means_(means),
+      pool_(std::make_shared<ThreadPool>(means.n_thread)),
+      tasks_(kTasks, std::move(wake)) {}
 
 void Session::open(const std::filesystem::path& path) {
   path_ = path;
-  open_error_.clear();
-  replay_error_.clear();
-  trace_.reset(), layer_.reset(), all_.reset(), rows_.reset();
+  open_error_.clear(), replay_error_.clear(), setting_error_.clear();
+  replayer_.reset(), row_reader_.reset();
+  tasks_.drop_all();
+  trace_.reset(), answer_.reset(), whole_.reset(), layer_from_.reset(), rows_.reset();
   for (auto& map : layer_maps_) map.clear();
-  worker_.open(path);
+  mapped_.clear();
+  opened_ = std::make_shared<Opening>();
+  const auto work = [open = open_, path, pool = pool_, memory = means_.memory,
+                     opened = opened_](const BackgroundTasks::Context& context) {
+    context.progress("opening " + path.filename().string(), 0, 0, "");
+    const std::shared_ptr<ReplaySource> source = open(path);
+    Opening out;
+    out.replayer = std::make_shared<Replayer>(source, *pool, memory);
+    const TraceInfo& info = source->info();
+    const int64_t all_rows = int64_t{info.n_step} * (int64_t{info.n_prompt} + info.n_step) * int64_t{sizeof(float)};
+    out.row_bytes = std::min(all_rows, memory / 8);
+    out.replayer->set_aside(bytes_beside(info, out.row_bytes));
+    out.trace = std::make_shared<const OpenedTrace>(info, source->token_texts(), source->steps());
+    context.deliver([&] { *opened = std::move(out); });
+  };
+  tasks_.post(kind(Task::open), work);
 }
 
 void Session::update() {
-  Results results = worker_.take();
-  for (const Failure& failure : results.failures) {
-    (failure.task == Task::open ? open_error_ : replay_error_) = failure.message;
+  for (const BackgroundTasks::Failure& failure : tasks_.take_failures()) {
+    (failure.kind == kind(Task::open) ? open_error_ : replay_error_) = failure.message;
   }
-  if (results.trace) take_trace(std::move(results.trace));
-  const bool marks_change = results.layer || results.rows;
-  if (results.layer) layer_ = std::move(results.layer), replay_error_.clear();
-  if (results.rows) rows_ = std::move(results.rows);
-  if (results.all) {
-    all_ = std::move(results.all);
-    make_layer_maps();
-  }
-  if (marks_change && rows() != nullptr) mark_attention(*rows());
+  Opening opened;
+  if (opened_) tasks_.locked([&] { opened = std::exchange(*opened_, {}); });
+  if (opened.trace) take_opened(opened);
+  if (!replayer_) return;
+  if (auto rows = row_reader_->take()) rows_ = std::move(rows);
+  if (auto answer = replayer_->take()) take_answer(std::move(answer));
+  if (rows() != nullptr) mark_attention(*rows());
 }
 
-void Session::take_trace(std::shared_ptr<const OpenedTrace> trace) {
-  trace_ = std::move(trace);
+void Session::take_opened(const Opening& opened) {
+  trace_ = opened.trace;
   ++trace_version_;
+  replayer_ = std::make_unique<AsyncReplayer>(tasks_,
+                                              AsyncReplayer::Kinds{.looked_at = kind(Task::layer),
+                                                                   .masses = kind(Task::masses),
+                                                                   .layer_errors = kind(Task::layer_errors),
+                                                                   .errors = kind(Task::errors)},
+                                              opened.replayer);
+  row_reader_ = std::make_unique<RowReader>(tasks_, kind(Task::rows), opened.replayer, opened.row_bytes);
+  const TraceInfo& info = trace_->info;
+  const float unknown = std::numeric_limits<float>::quiet_NaN();
+  for (auto& map : layer_maps_)
+    map.assign(static_cast<size_t>(info.n_layer) * static_cast<size_t>(info.n_step), unknown);
+  mapped_.assign(static_cast<size_t>(info.n_layer), nullptr);
+  enter_trace();
+}
+
+void Session::enter_trace() {
   const TraceInfo& info = trace_->info;
   // The first layers attend to nearly everything: the middle shows what the program is about.
-  selection_ = {.layer = info.n_layer / 2, .kv_head = 0, .step = std::max(1, info.n_step), .position = -1};
+  selection_ = {.layer = stored_near(info.n_layer / 2, -1), .step = std::max(1, info.n_step), .position = -1};
   settings_ = initial_settings_;
   if (info.n_step == 0) return;
   const auto start = [this](const char* name, int32_t value, int32_t low, int32_t high, int32_t& selected) {
@@ -57,36 +112,60 @@ void Session::take_trace(std::shared_ptr<const OpenedTrace> trace) {
   start("KV head", start_.kv_head, 0, info.n_kv_head - 1, selection_.kv_head);
   start("step", start_.step, 1, info.n_step, selection_.step);
   start("position", start_.position, 0, info.n_prompt + info.n_step - 1, selection_.position);
-  set_settings(settings_);
+  selection_.layer = stored_near(selection_.layer, -1);
   ask_for_rows();
+  set_settings(settings_);
 }
 
 void Session::set_settings(const Settings& settings) {
   settings_ = settings;
-  replay_error_.clear();
+  replay_error_.clear(), setting_error_.clear();
   if (!trace_ || trace_->info.n_step == 0) return;
+  const TraceInfo& info = trace_->info;
   try {
-    settings_.check_against_model(trace_->info.n_layer);
+    settings_.check_against_model(info.n_layer);
+    make_policy(
+        settings_,
+        {.n_layer = info.n_layer, .n_head = info.n_head, .n_kv_head = info.n_kv_head, .n_prompt = info.n_prompt});
   } catch (const Error& error) {
-    replay_error_ = error.what();
+    setting_error_ = error.what();
+    replayer_->cancel();
     return;
   }
-  worker_.replay_layer(settings_, selection_.layer);
-  worker_.replay_all(settings_);
+  replayer_->submit({.settings = settings_});
+}
+
+void Session::look() {
+  replayer_->look_at({.layer = selection_.layer,
+                      .kv_head = selection_.kv_head,
+                      .steps = row_reader_->steps_from(std::max(1, selection_.step - 1))});
 }
 
 void Session::ask_for_rows() {
   rows_.reset();
-  marked_.clear();
-  worker_.rows(selection_.layer, selection_.kv_head, std::max(1, selection_.step - 1));
+  row_reader_->read(selection_.layer, selection_.kv_head, std::max(1, selection_.step - 1));
+  look();
+}
+
+/// The stored layer that is nearest, beyond `from` if that is one of them.
+int32_t Session::stored_near(int32_t layer, int32_t from) const {
+  const TraceInfo& info = trace_->info;
+  int32_t best = -1;
+  for (int32_t i = 0; i < info.n_stored(); ++i) {
+    const int32_t stored = info.stored_layer(i);
+    if (from >= 0 && (layer > from ? stored < layer : stored > layer)) continue;
+    if (best < 0 || std::abs(stored - layer) < std::abs(best - layer)) best = stored;
+  }
+  return best < 0 ? std::max(from, 0) : best;
 }
 
 void Session::select_layer(int32_t layer) {
   if (!trace_ || trace_->info.n_step == 0) return;
-  layer = std::clamp(layer, 0, trace_->info.n_layer - 1);
+  layer = stored_near(std::clamp(layer, 0, trace_->info.n_layer - 1), selection_.layer);
   if (layer == selection_.layer) return;
   selection_.layer = layer;
-  worker_.replay_layer(settings_, layer);
+  const bool known = answer_ && answer_->layers[static_cast<size_t>(layer)];
+  layer_from_ = known ? answer_ : nullptr;
   ask_for_rows();
 }
 
@@ -118,98 +197,11 @@ void Session::go_to_full_step(int direction) {
   }
 }
 
-const LayerReplay* Session::layer() const {
-  const bool fits = trace_ && layer_ && !layer_->layers.empty() && layer_->layers[0].layer == selection_.layer;
-  return fits ? &layer_->layers[0] : nullptr;
-}
-
-const ReplaySummary* Session::layer_summary() const {
-  return layer() != nullptr && !layer_->per_layer.empty() ? layer_->per_layer.data() : nullptr;
-}
-
-const RowMatrix* Session::rows() const {
-  const bool fits = trace_ && rows_ && rows_->layer == selection_.layer && rows_->kv_head == selection_.kv_head;
-  return fits ? rows_.get() : nullptr;
-}
-
-HeatMatrix Session::attention(bool marked) const {
-  const RowMatrix* matrix = rows();
-  if (matrix == nullptr) return {};
-  const float* values = marked && !marked_.empty() ? marked_.data() : matrix->weights.data();
-  return {values, matrix->n_row, matrix->n_position, row_end_, matrix_version_};
-}
-
-HeatMatrix Session::layer_map(LayerMeasure measure) const {
-  const std::vector<float>& map = layer_maps_[static_cast<size_t>(measure)];
-  if (!trace_ || map.empty()) return {};
-  return {map.data(), trace_->info.n_layer, trace_->info.n_step, {}, matrix_version_};
-}
-
-std::optional<float> Session::weight(int32_t step, int32_t position) const {
-  const RowMatrix* matrix = rows();
-  if (matrix == nullptr || !matrix->holds(step) || position < 0 ||
-      position >= matrix->n_weight(step - matrix->first_step)) {
-    return std::nullopt;
-  }
-  return matrix->row_of_step(step)[position];
-}
-
-std::optional<bool> Session::attended(int32_t step, int32_t position) const {
-  const LayerReplay* replay = layer();
-  if (replay == nullptr || replay->sets.empty() || step < 1 || step > trace_->info.n_step) return std::nullopt;
-  const auto& set = replay->sets[static_cast<size_t>((step - 1) * trace_->info.n_kv_head + selection_.kv_head)];
-  return std::binary_search(set.begin(), set.end(), position);
-}
-
-std::string Session::token_text(int32_t position) const {
-  if (!trace_ || position < 0 || position >= static_cast<int32_t>(trace_->token_texts.size())) return {};
-  return visible(trace_->token_texts[static_cast<size_t>(position)]);
-}
-
-void Session::mark_attention(const RowMatrix& matrix) {
-  ++matrix_version_;
-  row_end_.clear();
-  for (int32_t i = 0; i < matrix.n_row; ++i) row_end_.push_back(matrix.n_weight(i));
-  marked_.clear();
-  const LayerReplay* replay = layer();
-  if (replay == nullptr || replay->sets.empty()) return;
-  marked_.resize(matrix.weights.size());
-  std::transform(matrix.weights.begin(), matrix.weights.end(), marked_.begin(), std::negate<float>());
-  for (int32_t i = 0; i < matrix.n_row; ++i) {
-    float* const row = marked_.data() + int64_t{i} * matrix.n_position;
-    const auto index = (matrix.first_step + i - 1) * trace_->info.n_kv_head + selection_.kv_head;
-    for (const int32_t j : replay->sets[static_cast<size_t>(index)]) {
-      if (j >= 0 && j < row_end_[static_cast<size_t>(i)]) row[j] = std::abs(row[j]);
-    }
-  }
-}
-
-void Session::make_layer_maps() {
-  const TraceInfo& info = trace_->info;
-  ++matrix_version_;
-  for (auto& map : layer_maps_) map.assign(static_cast<size_t>(info.n_layer) * static_cast<size_t>(info.n_step), 0.0F);
-  for (const LayerReplay& replay : all_->layers) {
-    if (replay.layer < 0 || replay.layer >= info.n_layer) continue;
-    for (int32_t s = 0; s < info.n_step; ++s) {
-      const auto mean = [s](const auto& array, int32_t n_head, auto measure) {
-        float sum = 0;
-        for (int32_t h = 0; h < n_head && !array.empty(); ++h) sum += measure(static_cast<size_t>(s * n_head + h));
-        return sum / static_cast<float>(n_head);
-      };
-      const size_t cell = static_cast<size_t>(replay.layer) * static_cast<size_t>(info.n_step) + static_cast<size_t>(s);
-      const auto set = [&](LayerMeasure measure, float value) {
-        layer_maps_[static_cast<size_t>(measure)][cell] = std::isnan(value) ? 0 : value;
-      };
-      set(LayerMeasure::decision,
-          mean(replay.full, info.n_kv_head, [&](size_t i) { return static_cast<float>(replay.full[i]); }));
-      set(LayerMeasure::lost_mass,
-          mean(replay.recovered, info.n_kv_head, [&](size_t i) { return 1 - replay.recovered[i]; }));
-      set(LayerMeasure::lost_overlap,
-          mean(replay.overlap, info.n_kv_head, [&](size_t i) { return 1 - replay.overlap[i]; }));
-      set(LayerMeasure::output_error,
-          mean(replay.output_error, info.n_head, [&](size_t i) { return replay.output_error[i]; }));
-    }
-  }
+bool Session::idle() const {
+  if (activity().busy || tasks_.has_failures()) return false;
+  bool opening = false;
+  if (opened_) tasks_.locked([&] { opening = opened_->trace != nullptr; });
+  return !opening && (!replayer_ || (!replayer_->has_news() && !row_reader_->has_news()));
 }
 
 }  // namespace reattend::viz

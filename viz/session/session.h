@@ -1,15 +1,36 @@
-// What is being looked at: the open trace, the setting under trial, the selection, and what the worker found out about
-// them.
+// What is being looked at: the open trace, the setting under trial, the selection, and what was found out about them on
+// the background thread.
 #pragma once
 #include <filesystem>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "base/background.h"
+#include "replay/async.h"
 #include "viz/render/heatmap.h"
-#include "viz/session/worker.h"
+#include "viz/session/rows.h"
 
 namespace reattend::viz {
+
+/// Opens a trace, on the background thread. Throws Error for what is not one.
+using OpenSource = std::function<std::shared_ptr<ReplaySource>(const std::filesystem::path&)>;
+
+/// What the replay may use of the machine.
+struct Means {
+  int n_thread = 0;  ///< 0: all hardware threads
+  int64_t memory = kReplayMemory;
+};
+
+/// What a trace holds besides its bulk.
+struct OpenedTrace {
+  TraceInfo info;
+  std::vector<std::string> token_texts;  ///< [L + T + 1]
+  StepData steps;
+};
 
 struct Selection {
   int32_t layer = 0, kv_head = 0;
@@ -17,14 +38,20 @@ struct Selection {
   int32_t position = -1;  ///< -1: none
 };
 
-/// What the map of layers and steps shows; each is 0 .. 1, a mean over KV heads.
+/// Kinds of background work, most urgent first. Output errors take longest, so replays are answered without them, and
+/// again with them once nothing else waits.
+enum class Task : uint8_t { open, layer, rows, masses, layer_errors, errors };
+inline constexpr int kTasks = 6;
+
+/// What the map of layers and steps shows; each is 0 .. 1, a mean over heads.
 enum class LayerMeasure : uint8_t { decision, lost_mass, lost_overlap, output_error };
 inline constexpr int kLayerMeasures = 4;
 
-/// Belongs to the drawing thread. Setters ask the worker for what they make necessary; update() takes what it found.
+/// Belongs to the drawing thread. Setters ask for what they make necessary; update() takes what was found.
 class Session {
  public:
-  Session(OpenSource open, std::function<void()> wake) : worker_(std::move(open), std::move(wake)) {}
+  /// `wake` is called from the background thread whenever there is something to show.
+  Session(OpenSource open, std::function<void()> wake, const Means& means = {});
 
   void open(const std::filesystem::path& path);
   /// Once per frame, before anything is drawn.
@@ -37,7 +64,8 @@ class Session {
   uint64_t trace_version() const { return trace_version_; }
 
   const Settings& settings() const { return settings_; }
-  /// Re-simulates the selected layer, then all. A setting that the trace cannot take is reported, and kept.
+  /// Re-simulates the selected layer, then all. A setting that the trace's model cannot take becomes setting_error(),
+  /// and is kept.
   void set_settings(const Settings& settings);
   /// What a trace starts with when it is opened from now on.
   void set_initial_settings(const Settings& settings) { initial_settings_ = settings; }
@@ -46,25 +74,35 @@ class Session {
   /// trace does not have becomes open_error().
   void set_start(const Selection& start) { start_ = start; }
   const Selection& selection() const { return selection_; }
+  /// The nearest layer that the trace stores, in the direction of the change.
   void select_layer(int32_t layer);
   void select_kv_head(int32_t kv_head);
   void select_step(int32_t step);
   void select_position(int32_t position);
-  /// To the next (direction 1) or previous (-1) full step of the selected layer and head, if there is one.
+  /// To the next (direction 1) or previous (-1) step at which the selected layer and head choose anew, if there is one.
   void go_to_full_step(int direction);
 
-  /// The selected layer under the newest simulated settings; null while there is none.
+  /// What has been found under the newest setting that could be replayed; null until something was asked.
+  const AsyncAnswer* answer() const { return answer_.get(); }
+  /// The selected layer; of an older setting until the newest has answered (layer_is_current()).
   const LayerReplay* layer() const;
   const ReplaySummary* layer_summary() const;
-  /// All layers; may be of the settings before while the worker is at it.
-  const ReplayResult* all() const { return all_.get(); }
+  bool layer_is_current() const;
+  /// Of all layers; likewise.
+  const ReplaySummary* total() const;
+  bool total_is_current() const;
+  /// What total() says of time: a prediction, how much of it is a guess, or why there is none.
+  std::string prediction() const;
   /// Rows of the selected layer and KV head; null while they are being read.
   const RowMatrix* rows() const;
   /// rows() as a matrix; `marked`: negative where the simulated policy does not attend (as soon as that is known).
   /// Without values while there are no rows.
   HeatMatrix attention(bool marked) const;
-  /// n_layer rows of T steps; without values until all layers have been replayed.
+  /// n_layer rows of T steps, nan where nothing is known; layers change one by one as they are replayed. Without values
+  /// until the first is.
   HeatMatrix layer_map(LayerMeasure measure) const;
+  /// Why the map has no value of a layer.
+  std::string why_unknown(LayerMeasure measure, int32_t layer) const;
 
   /// Whether the simulated policy attends to `position` at `step`, in the selected layer and head; nothing if unknown.
   std::optional<bool> attended(int32_t step, int32_t position) const;
@@ -76,34 +114,56 @@ class Session {
   /// Why the trace could not be opened; empty if it could. Cleared by open() and clear_open_error().
   const std::string& open_error() const { return open_error_; }
   void clear_open_error() { open_error_.clear(); }
-  /// Why the last replay or row failed.
-  const std::string& replay_error() const { return replay_error_; }
+  /// Why the setting is none for this model; it can be neither replayed nor saved.
+  const std::string& setting_error() const { return setting_error_; }
+  /// Why the setting was not replayed, or the last replay or row failed.
+  const std::string& replay_error() const { return setting_error_.empty() ? replay_error_ : setting_error_; }
 
-  bool waiting_for(Task task) const { return worker_.waiting_for(task); }
-  Activity activity() const { return worker_.activity(); }
-  bool idle() const { return worker_.idle(); }
+  bool waiting_for(Task task) const { return tasks_.waiting_for(static_cast<int>(task)); }
+  BackgroundTasks::Activity activity() const { return tasks_.activity(); }
+  /// Nothing is running, waiting or left to take.
+  bool idle() const;
 
  private:
-  void take_trace(std::shared_ptr<const OpenedTrace> trace);
+  /// What opening gives, on the way to the drawing thread.
+  struct Opening {
+    std::shared_ptr<const OpenedTrace> trace;
+    std::shared_ptr<Replayer> replayer;
+    int64_t row_bytes = 0;
+  };
+  void take_opened(const Opening& opened);
+  void enter_trace();
+  void take_answer(std::shared_ptr<const AsyncAnswer> answer);
+  int32_t stored_near(int32_t layer, int32_t from) const;
   void ask_for_rows();
+  void look();
   void mark_attention(const RowMatrix& rows);
-  void make_layer_maps();
+  void map_layer(const LayerReplay& replay);
 
+  const OpenSource open_;
+  const Means means_;
   Settings initial_settings_{"recycled"};
   Settings settings_{"recycled"};
   Selection selection_, start_{-1, -1, -1, -1};
   std::filesystem::path path_;
-  std::string open_error_, replay_error_;
+  std::string open_error_, replay_error_, setting_error_;
   uint64_t trace_version_ = 0, matrix_version_ = 0;
 
   std::shared_ptr<const OpenedTrace> trace_;
-  std::shared_ptr<const ReplayResult> layer_, all_;
+  std::shared_ptr<const AsyncAnswer> answer_, whole_;  ///< the newest; the newest that has all layers
+  std::shared_ptr<const AsyncAnswer> layer_from_;      ///< the newest that has the selected layer
   std::shared_ptr<const RowMatrix> rows_;
-  std::vector<int32_t> row_end_;                   ///< of rows_
-  std::vector<float> marked_;                      ///< rows_ with signs; empty while unknown
-  std::vector<float> layer_maps_[kLayerMeasures];  ///< [n_layer][T]
+  std::vector<int32_t> row_end_;                            ///< of rows_
+  std::vector<float> marked_;                               ///< rows_ with signs; empty while unknown
+  std::pair<const void*, const void*> marked_of_;           ///< the rows and sets that these are of
+  std::vector<float> layer_maps_[kLayerMeasures];           ///< [n_layer][T]
+  std::vector<std::shared_ptr<const LayerReplay>> mapped_;  ///< [n_layer] what their rows show
 
-  Worker worker_;  ///< last, so that it has ended before what it fills goes
+  std::shared_ptr<ThreadPool> pool_;
+  std::shared_ptr<Opening> opened_;  ///< guarded by tasks_; shared with the task that opens
+  BackgroundTasks tasks_;
+  std::unique_ptr<AsyncReplayer> replayer_;  ///< null until a trace is open
+  std::unique_ptr<RowReader> row_reader_;    ///< likewise
 };
 
 }  // namespace reattend::viz

@@ -227,6 +227,15 @@ double with_needle(int32_t, int32_t, int32_t t, int32_t j) {
   return j == 0 ? 0.5 : j == p ? 0.3 : j == other ? 0.2 : 0;
 }
 
+/// In two parts, as a long decode brings its steps.
+LayerLost lost_of(Rig& rig, const LayerReplay& replay, const LostRequest& request) {
+  const PreparedLayer& prepared = rig.layer(replay.layer);
+  LostTokens lost(rig.replayer.info(), replay.layer, request);
+  lost.add(prepared, {1, 2}, replay, rig.threads, kGoOn);
+  lost.add(prepared, {3, prepared.n_step()}, replay, rig.threads, kGoOn);
+  return lost.take();
+}
+
 TEST(Lost, TokensAreFoundWithTheirClassAndAge) {
   Rig rig(chosen_rows(one_head(8, 6, 2), with_needle));
   const LostRequest request = {.above = 0.01, .sinks = 1, .recent = 4};
@@ -234,7 +243,7 @@ TEST(Lost, TokensAreFoundWithTheirClassAndAge) {
   for (const int32_t l : {0, 1}) {
     const ReplayResult replay =
         rig.replayer.run({.settings = streaming(1), .layers = {l}, .keep_sets = true}, {}, kGoOn);
-    layers.push_back(lost_tokens(rig.layer(l), replay.layers[0], request, rig.threads, kGoOn));
+    layers.push_back(lost_of(rig, replay.layers[0], request));
   }
   const LayerLost& one = layers[0];
   EXPECT_EQ(one.n_row, 6);
@@ -263,7 +272,7 @@ TEST(Lost, TokensAreFoundWithTheirClassAndAge) {
 TEST(Lost, SinksThatAPolicyForgetsAreSinks) {
   Rig rig(chosen_rows(one_head(8, 6), with_needle));
   const ReplayResult replay = rig.replayer.run({.settings = streaming(0), .keep_sets = true}, {}, kGoOn);
-  const LayerLost lost = lost_tokens(rig.layer(0), replay.layers[0], {.sinks = 1, .recent = 100}, rig.threads, kGoOn);
+  const LayerLost lost = lost_of(rig, replay.layers[0], {.sinks = 1, .recent = 100});
   EXPECT_EQ(lost.n_event[0], 6);
   EXPECT_NEAR(lost.mass[0], 3, 1e-4);
   EXPECT_EQ(lost.n_event[2], 0) << "all others are recent here";

@@ -1,5 +1,5 @@
-// One slot per kind, a number per errand: what is delivered is the newest's, or nothing.
-#include "replay/errands.h"
+// One slot per kind, a number per task: what is delivered is the newest's, or nothing.
+#include "base/background.h"
 
 #include <algorithm>
 #include <exception>
@@ -8,10 +8,10 @@
 
 namespace reattend {
 
-Errands::Errands(int n_kind, std::function<void()> wake)
+BackgroundTasks::BackgroundTasks(int n_kind, std::function<void()> wake)
     : wake_(std::move(wake)), slots_(static_cast<size_t>(n_kind)), thread_([this] { loop(); }) {}
 
-Errands::~Errands() {
+BackgroundTasks::~BackgroundTasks() {
   {
     const std::lock_guard lock(mutex_);
     stop_ = true;
@@ -21,64 +21,64 @@ Errands::~Errands() {
   thread_.join();
 }
 
-void Errands::post(int kind, Errand errand) {
+void BackgroundTasks::post(int kind, Task task) {
   {
     const std::lock_guard lock(mutex_);
     // The same kind is superseded, a less urgent one has to make room; what is more urgent goes on.
     if (running_ && *running_ >= kind) cancel_.raise();
     Slot& slot = slots_[static_cast<size_t>(kind)];
     ++slot.newest;
-    slot.waiting = std::move(errand);
+    slot.waiting = std::move(task);
   }
   changed_.notify_all();
 }
 
-void Errands::forget(int kind) {
+void BackgroundTasks::forget(int kind) {
   Slot& slot = slots_[static_cast<size_t>(kind)];
   ++slot.newest;
   slot.waiting.reset();
   if (running_ && *running_ == kind) cancel_.raise();
 }
 
-void Errands::drop(int kind) {
+void BackgroundTasks::drop(int kind) {
   const std::lock_guard lock(mutex_);
   forget(kind);
 }
 
-void Errands::drop_all() {
+void BackgroundTasks::drop_all() {
   const std::lock_guard lock(mutex_);
   for (int kind = 0; kind < static_cast<int>(slots_.size()); ++kind) forget(kind);
 }
 
-void Errands::locked(const std::function<void()>& look) const {
+void BackgroundTasks::locked(const std::function<void()>& look) const {
   const std::lock_guard lock(mutex_);
   look();
 }
 
-std::vector<Errands::Failure> Errands::take_failures() {
+std::vector<BackgroundTasks::Failure> BackgroundTasks::take_failures() {
   const std::lock_guard lock(mutex_);
   return std::exchange(failures_, {});
 }
 
-bool Errands::has_failures() const {
+bool BackgroundTasks::has_failures() const {
   const std::lock_guard lock(mutex_);
   return !failures_.empty();
 }
 
-Errands::Activity Errands::activity() const {
+BackgroundTasks::Activity BackgroundTasks::activity() const {
   const std::lock_guard lock(mutex_);
   Activity activity = activity_;
   activity.busy = running_ || std::any_of(slots_.begin(), slots_.end(), [](const Slot& s) { return s.waiting; });
   return activity;
 }
 
-bool Errands::waiting_for(int kind) const {
+bool BackgroundTasks::waiting_for(int kind) const {
   const std::lock_guard lock(mutex_);
   const Slot& slot = slots_[static_cast<size_t>(kind)];
   return slot.waiting || (running_ && *running_ == kind && slot.newest == number_);
 }
 
-void Errands::loop() {
+void BackgroundTasks::loop() {
   std::unique_lock lock(mutex_);
   for (;;) {
     const auto next = [this] {
@@ -87,7 +87,7 @@ void Errands::loop() {
     changed_.wait(lock, [&] { return stop_ || next() != slots_.end(); });
     if (stop_) return;
     const auto slot = next();
-    const Errand errand = *std::exchange(slot->waiting, std::nullopt);
+    const Task task = *std::exchange(slot->waiting, std::nullopt);
     const int kind = static_cast<int>(slot - slots_.begin());
     running_ = kind, number_ = slot->newest;
     cancel_ = Cancel();
@@ -99,11 +99,11 @@ void Errands::loop() {
     std::string message;
     bool interrupted = false;
     try {
-      run(kind, number, errand, cancel);
+      run(kind, number, task, cancel);
     } catch (const Cancelled&) {
       interrupted = true;
     } catch (const std::bad_alloc&) {
-      message = "out of memory; close other programs, or look at a shorter trace";
+      message = "out of memory; close other programs, or give a smaller --memory";
     } catch (const std::exception& error) {
       message = error.what();
     }
@@ -112,7 +112,7 @@ void Errands::loop() {
     running_.reset();
     activity_ = {};
     if (slot->newest == number) {
-      if (interrupted && !stop_) slot->waiting = errand;
+      if (interrupted && !stop_) slot->waiting = task;
       if (!message.empty()) failures_.push_back({kind, message});
     }
     lock.unlock();
@@ -121,23 +121,23 @@ void Errands::loop() {
   }
 }
 
-void Errands::run(int kind, uint64_t number, const Errand& errand, const Cancel& cancel) {
+void BackgroundTasks::run(int kind, uint64_t number, const Task& task, const Cancel& cancel) {
   const Slot& slot = slots_[static_cast<size_t>(kind)];
-  errand({.cancel = cancel,
-          .progress = [this](const std::string& what, double done, double total,
-                             const std::string&) { report(what, done, total); },
-          .deliver =
-              [&](const std::function<void()>& store) {
-                {
-                  const std::lock_guard lock(mutex_);
-                  if (slot.newest != number) return;
-                  store();
-                }
-                wake_();
-              }});
+  task({.cancel = cancel,
+        .progress = [this](const std::string& what, double done, double total,
+                           const std::string&) { report(what, done, total); },
+        .deliver =
+            [&](const std::function<void()>& store) {
+              {
+                const std::lock_guard lock(mutex_);
+                if (slot.newest != number) return;
+                store();
+              }
+              wake_();
+            }});
 }
 
-void Errands::report(const std::string& what, double done, double total) {
+void BackgroundTasks::report(const std::string& what, double done, double total) {
   {
     const std::lock_guard lock(mutex_);
     activity_.what = what, activity_.done = done, activity_.total = total;

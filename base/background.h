@@ -1,5 +1,5 @@
-// A thread that runs errands for one that must not wait, such as the one that draws: the newest errand of a kind wins,
-// urgent kinds go first, and what they find waits to be taken.
+// A thread that works for one that must not wait, such as the one that draws: the newest task of a kind wins, urgent
+// kinds go first, and what they find waits to be taken.
 #pragma once
 #include <chrono>
 #include <condition_variable>
@@ -15,16 +15,16 @@
 
 namespace reattend {
 
-class Errands {
+class BackgroundTasks {
  public:
-  /// What an errand has of the thread that runs it.
+  /// What a task has of the thread that runs it.
   struct Context {
-    Cancel cancel;        ///< raised when nobody waits for this errand any more, or a more urgent one does
+    Cancel cancel;        ///< raised when nobody waits for this task any more, or a more urgent one does
     ProgressFn progress;  ///< what activity() says
-    /// Runs `store` under the lock of locked(), unless a newer errand of the kind has been asked for meanwhile.
+    /// Runs `store` under the lock of locked(), unless a newer task of the kind has been asked for meanwhile.
     std::function<void(const std::function<void()>& store)> deliver;
   };
-  using Errand = std::function<void(const Context&)>;
+  using Task = std::function<void(const Context&)>;
   /// What the thread is at.
   struct Activity {
     bool busy = false;  ///< something is running or waiting
@@ -37,36 +37,36 @@ class Errands {
   };
 
   /// Kinds are 0 .. n_kind - 1, the most urgent first. `wake` is called from the thread when there is something new to
-  /// look at: an errand has ended or delivered, and at most ten times a second its progress.
-  Errands(int n_kind, std::function<void()> wake);
+  /// look at: a task has ended or delivered, and at most ten times a second its progress.
+  BackgroundTasks(int n_kind, std::function<void()> wake);
   /// Cancels what is running and waits for it.
-  ~Errands();
-  Errands(const Errands&) = delete;
-  Errands& operator=(const Errands&) = delete;
+  ~BackgroundTasks();
+  BackgroundTasks(const BackgroundTasks&) = delete;
+  BackgroundTasks& operator=(const BackgroundTasks&) = delete;
 
-  /// Takes the place of an errand of the same kind that waits or runs, and interrupts a less urgent one, which starts
-  /// again afterwards. Never waits for an errand.
-  void post(int kind, Errand errand);
-  /// Forgets an errand, of one kind or of all, that waits or runs: it delivers nothing more.
+  /// Takes the place of a task of the same kind that waits or runs, and interrupts a less urgent one, which starts
+  /// again afterwards. Never waits for a task.
+  void post(int kind, Task task);
+  /// Forgets a task, of one kind or of all, that waits or runs: it delivers nothing more.
   void drop(int kind);
   void drop_all();
 
   /// Whoever takes what was delivered does it in here.
   void locked(const std::function<void()>& look) const;
-  /// What errands threw, but for Cancelled, since the last time.
+  /// What tasks threw, but for Cancelled, since the last time.
   std::vector<Failure> take_failures();
   bool has_failures() const;
   Activity activity() const;
-  /// Whether the newest errand of the kind has not ended yet.
+  /// Whether the newest task of the kind has not ended yet.
   bool waiting_for(int kind) const;
 
  private:
   struct Slot {
-    std::optional<Errand> waiting;
-    uint64_t newest = 0;  ///< number of the newest errand
+    std::optional<Task> waiting;
+    uint64_t newest = 0;  ///< number of the newest task
   };
   void loop();
-  void run(int kind, uint64_t number, const Errand& errand, const Cancel& cancel);
+  void run(int kind, uint64_t number, const Task& task, const Cancel& cancel);
   void report(const std::string& what, double done, double total);
   void forget(int kind);
 

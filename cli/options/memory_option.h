@@ -1,0 +1,16 @@
+// `--memory GB`: how much a replay may hold.
+#pragma once
+#include <cstdint>
+
+#include <CLI/CLI.hpp>
+
+namespace reattend::cli {
+
+struct MemoryOption {
+  double gigabytes = 2;
+
+  void add_to(CLI::App& app);
+  int64_t bytes() const { return static_cast<int64_t>(gigabytes * 1e9); }
+};
+
+}  // namespace reattend::cli

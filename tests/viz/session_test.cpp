@@ -1,0 +1,243 @@
+// What a session knows and when: the newest setting wins, layers are shown as they come, unknown is not zero.
+#include <chrono>
+#include <cmath>
+#include <thread>
+
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "synthetic_source.h"
+#include "viz/session/save_settings.h"
+
+namespace reattend::viz::testing {
+namespace {
+
+Settings with_budget(int64_t k) {
+  Settings settings("recycled");
+  settings.set("K", k);
+  return settings;
+}
+
+void sleep_a_little() {
+  std::this_thread::sleep_for(std::chrono::milliseconds(1));
+}
+
+/// A session over a synthetic trace, driven as frames would drive it.
+struct Rig {
+  explicit Rig(const SyntheticShape& made = {}, const Means& means = {.n_thread = 2})
+      : shape(made),
+        session(
+            synthetic_source(made, stage), [] {}, means) {}
+  ~Rig() { stage->let_all_through(); }
+  void open() {
+    session.open("trace.h5");
+    settle();
+  }
+  void settle() {
+    for (bool idle = false; !idle; sleep_a_little()) idle = session.idle(), session.update();
+  }
+  template <class Condition>
+  void until(const Condition& holds) {
+    for (; !holds(); sleep_a_little()) session.update();
+  }
+  float in_map(LayerMeasure measure, int32_t layer, int32_t step) const {
+    return session.layer_map(measure).values[int64_t{layer} * shape.n_step + step - 1];
+  }
+
+  SyntheticShape shape;
+  std::shared_ptr<Stage> stage = std::make_shared<Stage>();
+  Session session;
+};
+
+TEST(Session, TheNewestSettingWinsAndNothingOfAnOlderOneIsMixedIn) {
+  Rig rig;
+  rig.open();
+  for (const int64_t k : {10, 20, 30, 40}) rig.session.set_settings(with_budget(k));
+  EXPECT_FALSE(rig.session.layer_is_current()) << "what is shown is still of the setting before";
+  EXPECT_FALSE(rig.session.total_is_current());
+  rig.until([&] { return rig.session.layer_is_current(); });
+  EXPECT_EQ(rig.session.layer()->positions[0], 41);
+  rig.settle();
+  EXPECT_TRUE(rig.session.total_is_current());
+  EXPECT_EQ(rig.session.answer()->settings, with_budget(40));
+  EXPECT_TRUE(rig.session.answer()->has_errors);
+}
+
+TEST(Session, LayersAreShownAsTheyCome) {
+  Rig rig;
+  rig.stage->let_through(0);
+  rig.session.open("trace.h5");
+  rig.until([&] { return rig.session.trace() != nullptr; });
+  rig.stage->await_waiting();
+  EXPECT_EQ(rig.session.layer(), nullptr);
+  EXPECT_EQ(rig.session.layer_map(LayerMeasure::lost_mass).values, nullptr);
+  rig.stage->let_through(1);  // the layer that is looked at
+  rig.until([&] { return rig.session.rows() != nullptr && rig.session.layer() != nullptr; });
+  const int32_t first = rig.session.selection().layer;
+  EXPECT_EQ(first, 3);
+  EXPECT_TRUE(rig.session.layer_is_current());
+  EXPECT_EQ(rig.session.total(), nullptr);
+  EXPECT_TRUE(rig.session.attended(5, 0).has_value()) << "with its sets";
+  EXPECT_FALSE(std::isnan(rig.in_map(LayerMeasure::lost_mass, first, 1)));
+  EXPECT_TRUE(std::isnan(rig.in_map(LayerMeasure::lost_mass, 0, 1)));
+  EXPECT_EQ(rig.session.why_unknown(LayerMeasure::lost_mass, 0), "not replayed yet");
+  rig.stage->let_through(1);
+  rig.until([&] { return rig.session.answer()->n_done == 2; });
+  EXPECT_EQ(rig.session.total(), nullptr) << "a mean over some of the layers is none over all";
+  rig.stage->let_all_through();
+  rig.settle();
+  EXPECT_NE(rig.session.total(), nullptr);
+  for (int32_t l = 0; l < rig.shape.n_layer; ++l)
+    EXPECT_FALSE(std::isnan(rig.in_map(LayerMeasure::output_error, l, 1)));
+}
+
+TEST(Session, ADragKeepsWhatIsThereUntilTheNewArrives) {
+  Rig rig;
+  rig.open();
+  const LayerReplay* const before = rig.session.layer();
+  rig.session.set_settings(with_budget(33));
+  rig.session.update();
+  ASSERT_NE(rig.session.layer(), nullptr);
+  EXPECT_TRUE(rig.session.layer() == before || rig.session.layer_is_current());
+  EXPECT_NE(rig.session.total(), nullptr);
+  EXPECT_NE(rig.session.layer_map(LayerMeasure::lost_mass).values, nullptr);
+  rig.settle();
+}
+
+TEST(Session, AnotherTraceDropsWhatWasAskedOfTheOld) {
+  Rig rig;
+  rig.stage->let_through(1);
+  rig.session.open("trace.h5");
+  rig.until([&] { return rig.session.layer() != nullptr; });
+  rig.stage->await_waiting();
+  rig.session.open("other.h5");
+  EXPECT_EQ(rig.session.trace(), nullptr);
+  EXPECT_EQ(rig.session.layer(), nullptr);
+  rig.stage->let_all_through();
+  rig.settle();
+  EXPECT_EQ(rig.session.trace_version(), 2U);
+  EXPECT_TRUE(rig.session.total_is_current());
+}
+
+TEST(Session, RowsAreTheSourcesOwn) {
+  Rig rig;
+  rig.open();
+  rig.session.select_layer(2), rig.session.select_kv_head(1), rig.session.select_step(1);
+  rig.settle();
+  ASSERT_NE(rig.session.rows(), nullptr);
+  for (const int32_t t : {1, 17, rig.shape.n_step}) {
+    for (const int32_t j : {0, 5, rig.shape.n_prompt + t - 1}) {
+      EXPECT_NEAR(*rig.session.weight(t, j), synthetic_weight(rig.shape, 2, 1, t, j), 1e-6) << t << ' ' << j;
+    }
+    EXPECT_FALSE(rig.session.weight(t, rig.shape.n_prompt + t).has_value());
+    EXPECT_TRUE(rig.session.attended(t, rig.shape.n_prompt + t - 1).value());
+  }
+}
+
+TEST(Session, WhyAnOpeningFailedIsSaid) {
+  Session session([](const std::filesystem::path&) -> std::shared_ptr<ReplaySource> { throw Error("no trace here"); },
+                  [] {});
+  session.open("x");
+  for (bool idle = false; !idle; sleep_a_little()) idle = session.idle(), session.update();
+  EXPECT_EQ(session.open_error(), "no trace here");
+}
+
+TEST(Session, TooLittleMemoryIsSaidWithTheOptionThatGivesMore) {
+  Rig rig({}, {.n_thread = 1, .memory = 3'000'000});
+  rig.open();
+  EXPECT_NE(rig.session.replay_error().find("--memory 0.0"), std::string::npos) << rig.session.replay_error();
+}
+
+// What nobody knows was drawn as a loss of zero, the best there is.
+TEST(Session, UnknownIsNotZero) {
+  Rig rig({.values = false, .layers = {1, 4}});
+  rig.open();
+  EXPECT_EQ(rig.session.selection().layer, 4) << "the stored layer nearest to the middle";
+  EXPECT_TRUE(std::isnan(rig.in_map(LayerMeasure::lost_mass, 0, 1)));
+  EXPECT_EQ(rig.session.why_unknown(LayerMeasure::lost_mass, 0), "the trace does not store this layer");
+  EXPECT_FALSE(std::isnan(rig.in_map(LayerMeasure::lost_mass, 4, 1)));
+  EXPECT_TRUE(std::isnan(rig.in_map(LayerMeasure::output_error, 4, 1)));
+  EXPECT_EQ(rig.session.why_unknown(LayerMeasure::output_error, 4), "the trace has no values");
+  Settings h2o("h2o");
+  h2o.set("K", int64_t{60});
+  rig.session.set_settings(h2o);
+  rig.settle();
+  ASSERT_EQ(rig.session.replay_error(), "");
+  EXPECT_TRUE(std::isnan(rig.in_map(LayerMeasure::lost_overlap, 1, 9)));
+  EXPECT_FALSE(std::isnan(rig.in_map(LayerMeasure::lost_mass, 1, 9)));
+  EXPECT_EQ(rig.session.prediction(), "no time predicted: the trace does not store all layers");
+}
+
+TEST(Session, LayersThatAreNotStoredAreSteppedOver) {
+  Rig rig({.layers = {1, 4, 5}});
+  rig.open();
+  rig.session.select_layer(4);
+  rig.session.select_layer(3);
+  EXPECT_EQ(rig.session.selection().layer, 1);
+  rig.session.select_layer(2);
+  EXPECT_EQ(rig.session.selection().layer, 4);
+  rig.session.select_layer(100);
+  EXPECT_EQ(rig.session.selection().layer, 5);
+  rig.settle();
+  EXPECT_EQ(rig.session.replay_error(), "");
+}
+
+TEST(Session, ASettingThatIsNoneIsNeitherSavedNorShownAsReplayed) {
+  const std::filesystem::path file = std::filesystem::path(::testing::TempDir()) / "reattend_invalid.toml";
+  std::filesystem::remove(file);
+  Rig rig;
+  rig.open();
+  EXPECT_TRUE(rig.session.layer_is_current());
+  Settings settings("recycled");
+  settings.set("S", std::vector<std::string>{"4", "8", "16"});
+  rig.session.set_settings(settings);
+  rig.settle();
+  EXPECT_NE(rig.session.setting_error(), "");
+  EXPECT_EQ(rig.session.replay_error(), rig.session.setting_error());
+  EXPECT_FALSE(rig.session.layer_is_current());
+  EXPECT_FALSE(rig.session.total_is_current());
+  try {
+    save_settings(rig.session, file, false);
+    FAIL() << "every other command would refuse the file";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find(rig.session.setting_error()), std::string::npos) << error.what();
+  }
+  EXPECT_FALSE(std::filesystem::exists(file));
+  rig.session.set_settings(with_budget(20));
+  rig.settle();
+  EXPECT_EQ(rig.session.setting_error(), "");
+  EXPECT_TRUE(rig.session.layer_is_current());
+}
+
+TEST(Session, APredictionSaysWhatItGuesses) {
+  Rig rig;
+  rig.open();
+  EXPECT_NE(rig.session.prediction().find("ms/token"), std::string::npos);
+  EXPECT_NE(rig.session.prediction().find("as fast"), std::string::npos);
+  EXPECT_EQ(rig.session.prediction().find("guess"), std::string::npos) << rig.session.prediction();
+  Settings quest("quest");
+  quest.set("K", int64_t{64});
+  rig.session.set_settings(quest);
+  rig.settle();
+  EXPECT_NE(rig.session.prediction().find("a guess, for the calibration did not measure"), std::string::npos)
+      << rig.session.prediction();
+}
+
+TEST(Rows, AMatrixHoldsAsManyStepsAsItsBytesAllow) {
+  ThreadPool pool(1);
+  BackgroundTasks tasks(1, [] {});
+  const SyntheticShape shape;
+  const auto replayer = std::make_shared<Replayer>(make_synthetic_source(shape), pool);
+  RowReader reader(tasks, 0, replayer, int64_t{10} * 464 * 4 + 100);
+  EXPECT_EQ(reader.steps_from(7), (Steps{7, 16}));
+  EXPECT_EQ(reader.steps_from(60), (Steps{55, 64}));
+  reader.read(1, 0, 7);
+  while (!reader.has_news()) sleep_a_little();
+  const auto rows = reader.take();
+  EXPECT_EQ(rows->steps(), (Steps{7, 16}));
+  EXPECT_NEAR(rows->row_of_step(9)[3], synthetic_weight(shape, 1, 0, 9, 3), 1e-6);
+  EXPECT_EQ(reader.take(), nullptr);
+}
+
+}  // namespace
+}  // namespace reattend::viz::testing
