@@ -28,8 +28,7 @@ struct PolicyCostOptions {
   Cancel cancel;
 };
 
-/// Every policy continues forks of `prefilled`, `repeats` times in turns, so that a slow moment of the machine falls on
-/// all. The tokens fed are the prompt's. Throws Cancelled.
+/// Every policy continues forks of `prefilled`, in `repeats` rounds. The tokens fed are the prompt's. Throws Cancelled.
 std::vector<PolicyCost> measure_costs(Backend& backend, const Model& model, const Prefilled& prefilled,
                                       const std::vector<Settings>& policies, const PolicyCostOptions& options);
 

@@ -9,6 +9,7 @@
 #include <functional>
 
 #include "base/statistics.h"
+#include "policies/policy.h"
 
 namespace reattend {
 namespace {
@@ -77,7 +78,10 @@ class Timer {
     time("schedule of one layer", kOne, options_.repeats, one_, schedule);
     time("schedule of all layers", kAll, options_.repeats, {}, schedule);
     for (const char* policy : {"h2o", "tova", "quest", "tokenselect"}) {
-      if (std::string(policy) == "h2o" && !info.has_prompt_row_sums) continue;
+      const auto made = make_policy(
+          budget(policy)(0),
+          {.n_layer = info.n_layer, .n_head = info.n_head, .n_kv_head = info.n_kv_head, .n_prompt = info.n_prompt});
+      if (made->needs().row_sums && !info.has_prompt_row_sums) continue;
       time(std::string("all layers, ") + policy, kWalk, 3, {}, budget(policy));
     }
     if (info.has_values) {

@@ -1,7 +1,11 @@
-// Measuring first, timing afterwards and in turns.
+// Measuring first, timing afterwards.
 #include "evals/compare.h"
 
+#include <utility>
+
 #include <fmt/format.h>
+
+#include "evals/setting_rounds.h"
 
 namespace reattend {
 namespace {
@@ -24,18 +28,18 @@ Compared compare(Backend& backend, const Model& model, const Prefilled& prefille
   try {
     for (size_t i = 0; i < all.size(); ++i) {
       const std::string what = fmt::format("policy {} of {}, {}", i + 1, all.size(), all[i].summary());
-      out.policies.push_back({.settings = all[i],
-                              .run = run_teacher_forced(backend, model, prefilled, full, all[i], options.mass,
-                                                        part_of(options.progress, what), options.cancel)});
+      TeacherForced run = run_teacher_forced(backend, model, prefilled, full, all[i], options.mass,
+                                             part_of(options.progress, what), options.cancel);
+      const Score score = summarize(run.steps);
+      out.policies.push_back({.settings = all[i], .run = std::move(run), .score = score});
     }
-    std::vector<StepClock> clocks(all.size());
-    for (int32_t round = 1; round <= options.repeats; ++round) {
+    SettingRounds rounds(backend, model, prefilled, full);
+    for (const Settings& each : all) rounds.add(each);
+    rounds.run(options.repeats, "timing", options.progress, options.cancel, [&] {
       for (size_t i = 0; i < all.size(); ++i) {
-        const std::string what = fmt::format("timing, round {} of {}, {}", round, options.repeats, all[i].summary());
-        run_timed(backend, model, prefilled, full, all[i], clocks[i], part_of(options.progress, what), options.cancel);
+        out.policies[i].score.ms = rounds.ms(i), out.policies[i].score.full_ms = rounds.ms(0);
       }
-      for (size_t i = 0; i < all.size(); ++i) out.policies[i].ms_per_token = clocks[i].ms_per_token();
-    }
+    });
   } catch (const Cancelled&) {
     out.stopped = true;
   }

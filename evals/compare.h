@@ -1,9 +1,10 @@
-// Many policies on one continuation: quality of each step, and time in turns, from forks of one prefill.
+// Many policies on one continuation: quality of each step, and time in rounds, from forks of one prefill.
 #pragma once
 #include <cstdint>
 #include <vector>
 
 #include "evals/teacher_forced.h"
+#include "tune/score.h"
 
 namespace reattend {
 
@@ -16,8 +17,8 @@ struct CompareOptions {
 
 struct ComparedPolicy {
   Settings settings;
-  TeacherForced run;        ///< its time is not to be used: mass was measured along with it
-  double ms_per_token = 0;  ///< of the timed rounds; 0 where none was finished
+  TeacherForced run;
+  Score score;  ///< of all its steps; times where a round was finished
 };
 
 struct Compared {
@@ -25,8 +26,8 @@ struct Compared {
   bool stopped = false;                  ///< cancelled on the way; what stands here is finished
 };
 
-/// Full attention and the policies, each along the reference's tokens. First every one is measured, then all are timed
-/// one after another, `repeats` times: what slows the machine for a while slows all of them.
+/// Full attention and the policies, each along the reference's tokens. First every one is measured, then all are timed,
+/// in rounds.
 Compared compare(Backend& backend, const Model& model, const Prefilled& prefilled, const ReferenceRun& full,
                  const std::vector<Settings>& policies, const CompareOptions& options);
 

@@ -5,7 +5,7 @@
 
 namespace reattend {
 
-SettingMeter::Found SettingMeter::measure(const Settings& settings, const ProgressFn& progress, const Cancel& cancel) {
+Score SettingMeter::measure(const Settings& settings, const ProgressFn& progress, const Cancel& cancel) {
   auto entry =
       std::find_if(entries_.begin(), entries_.end(), [&](const Entry& each) { return each.settings == settings; });
   if (entry == entries_.end()) {
@@ -14,7 +14,8 @@ SettingMeter::Found SettingMeter::measure(const Settings& settings, const Progre
     entry = entries_.insert(entry, {.settings = settings, .score = summarize(forced.steps), .clock = {}});
   }
   run_timed(backend_, model_, prefilled_, full_, settings, entry->clock, progress, cancel);
-  return {.score = entry->score, .ms_per_token = entry->clock.ms_per_token()};
+  entry->score.ms = entry->clock.ms_per_token();
+  return entry->score;
 }
 
 }  // namespace reattend

@@ -1,4 +1,4 @@
-// What a tuner measures: a setting's divergence once, its time as often as asked, so that candidates take turns.
+// What a tuner measures: a setting's divergence once, its time as often as asked, so that it can be asked in rounds.
 #pragma once
 #include <vector>
 
@@ -12,17 +12,14 @@ class SettingMeter {
   SettingMeter(Backend& backend, const Model& model, const Prefilled& prefilled, const ReferenceRun& full)
       : backend_(backend), model_(model), prefilled_(prefilled), full_(full) {}
 
-  struct Found {
-    ScoreSummary score;       ///< without mass
-    double ms_per_token = 0;  ///< over all rounds so far, each kind of step by its median
-  };
-  /// Scores a setting when it is first asked for and times it; later calls add a round of timing. Throws Cancelled.
-  Found measure(const Settings& settings, const ProgressFn& progress, const Cancel& cancel);
+  /// Scores a setting when it is first asked for, without mass, and times it; later calls add a round of timing, and
+  /// `ms` is over all of them. Throws Cancelled.
+  Score measure(const Settings& settings, const ProgressFn& progress, const Cancel& cancel);
 
  private:
   struct Entry {
     Settings settings;
-    ScoreSummary score;
+    Score score;
     StepClock clock;
   };
   Backend& backend_;

@@ -35,9 +35,9 @@ double number_of(const nlohmann::json& json, const char* key) {
   return value.is_null() ? kNan : value.get<double>();
 }
 
-nlohmann::json work_to_json(const StepWork& work) {
+nlohmann::json work_to_json(const CountedWork& work) {
   nlohmann::json out = nlohmann::json::object();
-  for (const StepWorkPart& part : kStepWork) out[part.name] = work.*part.value;
+  for (const CountedWorkPart& part : kCountedWork) out[part.name] = work.*part.value;
   return out;
 }
 
@@ -110,12 +110,12 @@ nlohmann::json to_json(const StudyPrompt& prompt) {
         {"recovered", number(point.recovered)}, {"predicted_ms", point.predicted_ms},  {"here_ms", point.here_ms},
         {"work", work_to_json(point.work)},     {"read", number(point.read)}};
     if (point.measured) {
-      const StudyMeasured& m = *point.measured;
+      const Score& m = *point.measured;
       json["measured"] = {{"kl", number(m.kl)},
                           {"kl_p95", number(m.kl_p95)},
                           {"agreement", number(m.agreement)},
                           {"recovered", number(m.recovered)},
-                          {"ms", m.ms}};
+                          {"ms", or_zero(m.ms)}};
     }
     points.push_back(std::move(json));
   }
@@ -150,7 +150,7 @@ StudyPrompt study_prompt_from_json(const nlohmann::json& json, const std::string
                           .here_ms = each.value("here_ms", 0.0),
                           .read = number_of(each, "read")};
       if (each.contains("work")) {
-        for (const StepWorkPart& part : kStepWork) point.work.*part.value = each["work"].value(part.name, 0.0);
+        for (const CountedWorkPart& part : kCountedWork) point.work.*part.value = each["work"].value(part.name, 0.0);
       }
       for (const Estimate& estimate : estimates()) {
         const std::string name(estimate.name);
@@ -161,11 +161,11 @@ StudyPrompt study_prompt_from_json(const nlohmann::json& json, const std::string
       if (point.estimates.size() != estimates().size()) point.estimates.clear();
       if (each.contains("measured")) {
         const nlohmann::json& m = each.at("measured");
-        point.measured = {.kl = number_of(m, "kl"),
-                          .kl_p95 = number_of(m, "kl_p95"),
-                          .agreement = number_of(m, "agreement"),
-                          .recovered = number_of(m, "recovered"),
-                          .ms = m.at("ms")};
+        point.measured = Score{.kl = number_of(m, "kl"),
+                               .kl_p95 = number_of(m, "kl_p95"),
+                               .agreement = number_of(m, "agreement"),
+                               .recovered = number_of(m, "recovered"),
+                               .ms = from_zero(m.at("ms"))};
       }
       out.points.push_back(std::move(point));
     }

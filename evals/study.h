@@ -2,7 +2,6 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
-#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
@@ -12,16 +11,9 @@
 #include "policies/settings.h"
 #include "replay/cost/cost.h"
 #include "tune/kl_curve.h"
+#include "tune/score.h"
 
 namespace reattend {
-
-/// What the engine found, teacher-forced on the recorded tokens.
-struct StudyMeasured {
-  static constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
-  double kl = 0, kl_p95 = 0, agreement = 0;
-  double recovered = kNone;  ///< mass; nan where it was not measured
-  double ms = 0;             ///< per token; 0 where it was not timed
-};
 
 /// One setting on one prompt.
 struct StudyPoint {
@@ -31,9 +23,9 @@ struct StudyPoint {
   double recovered = 0;     ///< mass, by replay
   double predicted_ms = 0;  ///< 0 where the trace has no calibration
   double here_ms = 0;       ///< predicted from a calibration in the minutes of the measuring; 0 without one
-  StepWork work;            ///< what both are made of
+  CountedWork work;         ///< what both are made of
   double read = 0;          ///< bytes of keys and values, selection included, as a share of full attention's
-  std::optional<StudyMeasured> measured;
+  std::optional<Score> measured;  ///< by the engine, teacher-forced on the recorded tokens
 };
 
 /// One trace.

@@ -14,7 +14,7 @@ namespace {
 class LogitsKeeper final : public Observer {
  public:
   explicit LogitsKeeper(std::vector<float>& logits) : logits_(logits) {}
-  void begin(ModelOps&, Sequence&, const StepView& step) override { step_end(step); }
+  void begin(SequenceView&, const StepView& step) override { step_end(step); }
   void step_end(const StepView& step) override {
     logits_.insert(logits_.end(), step.logits.begin(), step.logits.end());
   }
@@ -49,34 +49,20 @@ class Comparer final : public Observer {
 /// What each head's row over everything says of the positions it attended to.
 class MassMeter final : public Observer {
  public:
-  MassMeter(const ModelShape& shape, int32_t most, std::vector<StepScore>& steps)
-      : shape_(shape),
-        row_(static_cast<size_t>(shape.group()) * most),
-        set_(static_cast<size_t>(most)),
-        steps_(steps) {}
-  bool measures() const override { return true; }  // whole rows need the whole cache
-  void attended(ModelOps& ops, Sequence& sequence, int32_t t, int32_t layer) override {
-    const double share = 1.0 / (static_cast<double>(shape_.n_layer) * shape_.n_kv_head);
-    StepScore& score = steps_[static_cast<size_t>(t) - 1];
-    if (layer == 0) score.recovered = score.oracle = 0;
-    for (int32_t g = 0; g < shape_.n_kv_head; ++g) {
-      const int64_t n_row = read(ops, sequence, Item::row, layer, g, std::as_writable_bytes(std::span(row_)));
-      const int64_t n_set = read(ops, sequence, Item::set, layer, g, std::as_writable_bytes(std::span(set_)));
-      const Mass mass = measure_mass(std::span(row_).first(static_cast<size_t>(n_row)), shape_.group(),
-                                     std::span(set_).first(static_cast<size_t>(n_set)));
+  explicit MassMeter(std::vector<StepScore>& steps) : steps_(steps) {}
+  bool needs_full_rows() const override { return true; }
+  void attended(const LayerView& view) override {
+    const ModelShape& shape = view.shape();
+    const double share = 1.0 / (static_cast<double>(shape.n_layer) * shape.n_kv_head);
+    StepScore& score = steps_[static_cast<size_t>(view.step()) - 1];
+    if (view.layer() == 0) score.recovered = score.oracle = 0;
+    for (int32_t g = 0; g < shape.n_kv_head; ++g) {
+      const Mass mass = measure_mass(view.full_row(g), shape.group(), view.attended(g));
       score.recovered += share * mass.recovered, score.oracle += share * mass.oracle;
     }
   }
 
  private:
-  /// out: room for the longest.
-  static int64_t read(ModelOps& ops, Sequence& sequence, Item item, int32_t layer, int32_t g,
-                      std::span<std::byte> out) {
-    return ops.read(sequence, item, layer, g, 0, 0, out);
-  }
-  const ModelShape& shape_;
-  std::vector<float> row_;    ///< [group][p + 1]
-  std::vector<int32_t> set_;  ///< [p + 1]
   std::vector<StepScore>& steps_;
 };
 
@@ -97,7 +83,7 @@ Generated run(Backend& backend, const Model& model, const Prefilled& prefilled, 
 
 }  // namespace
 
-ScoreSummary summarize(std::span<const StepScore> steps) {
+Score summarize(std::span<const StepScore> steps) {
   const auto mean = [&](auto member) {
     double sum = 0;
     for (const StepScore& step : steps) sum += static_cast<double>(step.*member);
@@ -116,26 +102,6 @@ ScoreSummary summarize(std::span<const StepScore> steps) {
           .oracle = mean(&StepScore::oracle)};
 }
 
-void StepClock::begin(ModelOps&, Sequence&, const StepView& step) {
-  before_ = static_cast<int64_t>(step.heads.size());  // the prompt's last token saw everything
-}
-
-void StepClock::step_end(const StepView& step) {
-  const int64_t n_full =
-      std::count_if(step.heads.begin(), step.heads.end(), [](const HeadLog& head) { return head.full; });
-  ms_[{n_full, before_}].push_back(step.seconds * 1e3);
-  before_ = n_full;
-}
-
-double StepClock::ms_per_token() const {
-  double total = 0, n = 0;
-  for (const auto& [kind, each] : ms_) {
-    total += median(each) * static_cast<double>(each.size());
-    n += static_cast<double>(each.size());
-  }
-  return n > 0 ? total / n : 0;
-}
-
 NextTokenFn follow(std::span<const int32_t> tokens) {
   return [tokens](int32_t t, std::span<const float>) {
     return static_cast<size_t>(t) <= tokens.size() ? tokens[static_cast<size_t>(t) - 1] : -1;
@@ -147,13 +113,11 @@ ReferenceRun run_reference(Backend& backend, const Model& model, const Prefilled
   ReferenceRun out;
   out.logits.reserve((static_cast<size_t>(n_step) + 1) * static_cast<size_t>(model.shape().n_vocab));
   LogitsKeeper keeper(out.logits);
-  StepClock clock;
-  Observer* observers[] = {&keeper, &clock};
+  Observer* observers[] = {&keeper};
   const Generated full =
       run(backend, model, prefilled, n_step, next_token, Settings("full"), observers, progress, cancel);
   out.tokens = full.tokens;
   out.n_step = static_cast<int32_t>(full.tokens.size());
-  out.ms_per_token = clock.ms_per_token();
   if (const int32_t after = next_token(out.n_step + 1, full.logits); after >= 0) out.tokens.push_back(after);
   return out;
 }
@@ -163,14 +127,12 @@ TeacherForced run_teacher_forced(Backend& backend, const Model& model, const Pre
                                  const ProgressFn& progress, const Cancel& cancel, std::span<Observer* const> more) {
   TeacherForced out{.steps = std::vector<StepScore>(static_cast<size_t>(full.n_step))};
   Comparer comparer(full, out.steps);
-  StepClock clock;
-  std::vector<Observer*> observers = {&comparer, &clock};
-  MassMeter meter(model.shape(), mass ? static_cast<int32_t>(prefilled.prompt.size()) + full.n_step : 0, out.steps);
+  std::vector<Observer*> observers = {&comparer};
+  MassMeter meter(out.steps);
   if (mass) observers.push_back(&meter);
   observers.insert(observers.end(), more.begin(), more.end());
   out.bytes =
       run(backend, model, prefilled, full.n_step, follow(full.tokens), settings, observers, progress, cancel).bytes;
-  out.ms_per_token = clock.ms_per_token();
   return out;
 }
 

@@ -3,12 +3,12 @@
 #pragma once
 #include <cstdint>
 #include <functional>
-#include <limits>
-#include <map>
 #include <span>
 #include <vector>
 
 #include "engine/generate.h"
+#include "engine/step_clock.h"
+#include "tune/score.h"
 
 namespace reattend {
 
@@ -17,13 +17,12 @@ struct ReferenceRun {
   int32_t n_step = 0;           ///< T
   std::vector<int32_t> tokens;  ///< [T + 1] fed at steps 1..T, then what the last step ought to predict; [T]: not known
   std::vector<float> logits;    ///< [T + 1][n_vocab], row t after step t
-  double ms_per_token = 0;
 };
 
 /// What one step of a policy is beside the reference's. Differences come from attention alone: both saw the same
 /// tokens.
 struct StepScore {
-  static constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+  static constexpr double kNone = Score::kNone;
   double kl = 0;                             ///< KL(full ‖ policy), nats
   double nll = kNone;                        ///< of the next token; nan where it is not known
   bool agrees = false;                       ///< the same top-1
@@ -35,28 +34,10 @@ struct StepScore {
 struct TeacherForced {
   std::vector<StepScore> steps;  ///< [T]
   BytesRead bytes;               ///< of all steps
-  double ms_per_token = 0;
 };
 
-/// Means over steps, and how KL spreads over them; nan for no steps.
-struct ScoreSummary {
-  double kl = 0, kl_p95 = 0, kl_max = 0, agreement = 0, nll = 0, positions = 0, full = 0, recovered = 0, oracle = 0;
-};
-ScoreSummary summarize(std::span<const StepScore> steps);
-
-/// Time of a step, robust on a shared machine: steps are told apart by how many heads refresh at them and at the one
-/// before (what follows a refresh packs), and each kind counts with its median, so neither a hiccup nor the rhythm of
-/// refreshes distorts it. May watch several runs.
-class StepClock final : public Observer {
- public:
-  void begin(ModelOps& ops, Sequence& sequence, const StepView& step) override;
-  void step_end(const StepView& step) override;
-  double ms_per_token() const;  ///< 0 before the first step
-
- private:
-  std::map<std::pair<int64_t, int64_t>, std::vector<double>> ms_;  ///< of each step, by full heads now and before
-  int64_t before_ = 0;
-};
+/// Without times. nan for no steps.
+Score summarize(std::span<const StepScore> steps);
 
 /// As GenerateOptions': the token that step t feeds, given the logits before it. Also asked for T + 1, which the last
 /// step ought to predict; negative where that is not known.

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "evals/setting_rounds.h"
 #include "kernels/measures/row_measures.h"
 #include "replay/estimates.h"
 #include "replay/summary.h"
@@ -18,24 +19,17 @@ namespace {
 /// Watches every head's set and mass; compares them with the replay's where there is one.
 class SetMeter final : public Observer {
  public:
-  SetMeter(const ModelShape& shape, int32_t most, const ReplayResult* replay)
-      : shape_(shape),
-        row_(static_cast<size_t>(shape.group()) * most),
-        set_(static_cast<size_t>(most)),
-        replay_(replay) {
+  SetMeter(const ModelShape& shape, const ReplayResult* replay) : shape_(shape), replay_(replay) {
     for (int32_t l = 0; l < shape.n_layer; ++l) layers.push_back({.layer = l});
   }
-  bool measures() const override { return true; }
-  void attended(ModelOps& ops, Sequence& sequence, int32_t t, int32_t layer) override {
-    LayerCheck& check = layers[static_cast<size_t>(layer)];
-    for (int32_t g = 0; g < shape_.n_kv_head; ++g, ++n_set_) {
-      const int64_t n_row = ops.read(sequence, Item::row, layer, g, 0, 0, std::as_writable_bytes(std::span(row_)));
-      const int64_t n_set = ops.read(sequence, Item::set, layer, g, 0, 0, std::as_writable_bytes(std::span(set_)));
-      const auto set = std::span(set_).first(static_cast<size_t>(n_set));
-      check.measured_mass +=
-          measure_mass(std::span(row_).first(static_cast<size_t>(n_row)), shape_.group(), set).recovered;
-      positions += static_cast<double>(n_set);
-      if (replay_ != nullptr) compare(t, layer, g, set, check);
+  bool needs_full_rows() const override { return true; }
+  void attended(const LayerView& view) override {
+    LayerCheck& check = layers[static_cast<size_t>(view.layer())];
+    for (int32_t g = 0; g < shape_.n_kv_head; ++g) {
+      const std::span<const int32_t> set = view.attended(g);
+      check.measured_mass += measure_mass(view.full_row(g), shape_.group(), set).recovered;
+      positions += static_cast<double>(set.size());
+      if (replay_ != nullptr) compare(view, g, check);
     }
   }
   void step_end(const StepView& step) override {
@@ -68,22 +62,22 @@ class SetMeter final : public Observer {
 
  private:
   size_t at(int32_t t, int32_t g) const { return static_cast<size_t>(t - 1) * shape_.n_kv_head + g; }
-  void compare(int32_t t, int32_t layer, int32_t g, std::span<int32_t> set, LayerCheck& check) {
-    const std::vector<int32_t>& said = replay_->layers[static_cast<size_t>(layer)].sets[at(t, g)];
-    std::sort(set.begin(), set.end());
+  void compare(const LayerView& view, int32_t g, LayerCheck& check) {
+    const std::vector<int32_t>& said = replay_->layers[static_cast<size_t>(view.layer())].sets[at(view.step(), g)];
+    set_.assign(view.attended(g).begin(), view.attended(g).end());
+    std::sort(set_.begin(), set_.end());
     std::vector<int32_t> both;
-    std::set_intersection(set.begin(), set.end(), said.begin(), said.end(), std::back_inserter(both));
+    std::set_intersection(set_.begin(), set_.end(), said.begin(), said.end(), std::back_inserter(both));
     const auto n_both = static_cast<double>(both.size());
-    const double alike = n_both / (static_cast<double>(set.size() + said.size()) - n_both);
-    jaccard_of_step.resize(static_cast<size_t>(t));
-    check.jaccard += alike, jaccard_of_step[static_cast<size_t>(t) - 1] += alike, identical += alike == 1 ? 1 : 0;
+    const double alike = n_both / (static_cast<double>(set_.size() + said.size()) - n_both);
+    const auto t = static_cast<size_t>(view.step());
+    jaccard_of_step.resize(t);
+    check.jaccard += alike, jaccard_of_step[t - 1] += alike, identical += alike == 1 ? 1 : 0;
   }
 
   const ModelShape& shape_;
-  std::vector<float> row_;    ///< [group][p + 1]
-  std::vector<int32_t> set_;  ///< [p + 1]
   const ReplayResult* replay_;
-  int64_t n_set_ = 0;
+  std::vector<int32_t> set_;  ///< one attended set, sorted
 };
 
 /// Each step's likeliest token.
@@ -124,19 +118,19 @@ Verification verify(Backend& backend, const Model& model, const Prefilled& prefi
   Verification out;
   out.settings = replay.settings, out.predicted = replay.total;
   out.n_prompt = n_prompt, out.n_step = full.n_step;
-  SetMeter meter(shape, n_prompt + full.n_step, &replay);
+  SetMeter meter(shape, &replay);
   Observer* observers[] = {&meter};
-  out.measured = summarize(run_teacher_forced(backend, model, prefilled, full, replay.settings, false, options.progress,
-                                              options.cancel, observers)
-                               .steps);
+  Score score = summarize(run_teacher_forced(backend, model, prefilled, full, replay.settings, false, options.progress,
+                                             options.cancel, observers)
+                              .steps);
   meter.finish();
+  score.recovered = meter.mass, score.full = meter.full;
   out.layers = meter.layers, out.jaccard_of_step = meter.jaccard_of_step;
   for (size_t l = 0; l < out.layers.size(); ++l) out.layers[l].predicted_mass = replay.per_layer[l].recovered;
-  out.measured_mass = meter.mass, out.decisions_equal = meter.decisions_equal, out.jaccard = meter.jaccard;
-  out.identical = meter.identical, out.predicted_full = meter.predicted_full, out.measured_full = meter.full;
-  out.measured.recovered = meter.mass;
+  out.decisions_equal = meter.decisions_equal, out.jaccard = meter.jaccard;
+  out.identical = meter.identical, out.predicted_full = meter.predicted_full;
 
-  SetMeter free(shape, n_prompt + full.n_step, nullptr);
+  SetMeter free(shape, nullptr);
   const Generated mine = greedy(backend, model, prefilled, full.n_step, replay.settings, &free, options);
   const Generated theirs = greedy(backend, model, prefilled, full.n_step, Settings("full"), nullptr, options);
   free.finish();
@@ -149,27 +143,21 @@ Verification verify(Backend& backend, const Model& model, const Prefilled& prefi
               .positions = free.positions};
 
   constexpr int kCalibrationsPerRound = 2;  // as many steps as the timed runs have, about
-  StepClock clock, full_clock;
-  for (int32_t i = 0; i < options.repeats; ++i) {
-    run_timed(backend, model, prefilled, full, Settings("full"), full_clock, options.progress, options.cancel);
-    run_timed(backend, model, prefilled, full, replay.settings, clock, options.progress, options.cancel);
-    for (int each = 0; options.calibrator != nullptr && each < kCalibrationsPerRound; ++each) {
-      options.calibrator->round(options.cancel);
-    }
-  }
+  SettingRounds rounds(backend, model, prefilled, full);
+  rounds.add(Settings("full"));
+  rounds.add(replay.settings);
+  for (int i = 0; options.calibrator != nullptr && i < kCalibrationsPerRound; ++i) rounds.add(*options.calibrator);
+  rounds.run(options.repeats, "timing", options.progress, options.cancel);
+  score.full_ms = rounds.ms(0), score.ms = rounds.ms(1);
   if (options.calibrator != nullptr && options.repeats > 0) {
     TraceInfo here = *options.info;
     here.calibration = options.calibrator->result();
     out.here_ms = predict_ms(here, work_of(here, replay.layers)), out.here_full_ms = predict_ms(here, full_work(here));
   }
   out.point = {.settings = replay.settings,
-               .estimates = {},
-               .kl = out.measured.kl,
-               .agreement = out.measured.agreement,
+               .measured = score,
                .predicted_ms = replay.total.ms_per_token,
-               .ms = clock.ms_per_token(),
-               .predicted_full_ms = replay.total.ms_per_token_full,
-               .full_ms = full_clock.ms_per_token()};
+               .predicted_full_ms = replay.total.ms_per_token_full};
   const std::vector<double> values = evaluate_estimates({full.n_step, replay.layers});
   for (size_t i = 0; i < values.size(); ++i) out.point.estimates[std::string(estimates()[i].name)] = values[i];
   return out;
@@ -177,6 +165,7 @@ Verification verify(Backend& backend, const Model& model, const Prefilled& prefi
 
 std::vector<std::string> findings(const Verification& v) {
   std::vector<std::string> out;
+  const Score& measured = v.point.measured;
   const auto worst = [&](double LayerCheck::*field) {
     return *std::min_element(v.layers.begin(), v.layers.end(),
                              [&](const LayerCheck& a, const LayerCheck& b) { return a.*field < b.*field; });
@@ -189,7 +178,7 @@ std::vector<std::string> findings(const Verification& v) {
     out.push_back(fmt::format(
         "Decisions: {:.1f} % as foreseen; {:.1f} % of steps and heads were full where the replay had said {:.1f} %. "
         "Least in layer {} ({:.1f} %).",
-        100 * v.decisions_equal, 100 * v.measured_full, 100 * v.predicted_full, bad.layer, 100 * bad.decisions_equal));
+        100 * v.decisions_equal, 100 * measured.full, 100 * v.predicted_full, bad.layer, 100 * bad.decisions_equal));
   }
   const size_t n = v.jaccard_of_step.size(), part = std::max<size_t>(1, n / 4);
   const auto mean = [](auto begin, auto end) {
@@ -209,33 +198,33 @@ std::vector<std::string> findings(const Verification& v) {
         mean(v.jaccard_of_step.end() - static_cast<std::ptrdiff_t>(part), v.jaccard_of_step.end()), 100 * v.identical,
         bad.layer, bad.jaccard));
   }
-  const double off = v.predicted.recovered - v.measured_mass;
+  const double off = v.predicted.recovered - measured.recovered;
   out.push_back(fmt::format("Recovered mass: {:.4f} foreseen, {:.4f} measured: {}.", v.predicted.recovered,
-                            v.measured_mass,
+                            measured.recovered,
                             std::abs(off) <= 1e-3 ? "right within 0.001"
                             : off > 0             ? fmt::format("{:.4f} too hopeful", off)
                                                   : fmt::format("{:.4f} too cautious", -off)));
   out.push_back(fmt::format(
       "Quality on the recorded tokens: KL {:.4f}, top-1 agreement {:.3f}; the replay knows neither, only estimates.",
-      v.measured.kl, v.measured.agreement));
-  if (v.point.ms <= 0) {
+      measured.kl, measured.agreement));
+  if (!(measured.ms > 0)) {
     out.push_back("Time: not measured.");
   } else if (v.point.predicted_ms <= 0) {
     out.push_back(
         fmt::format("Time: {:.2f} ms/token (full attention {:.2f}); the trace has no calibration to predict it.",
-                    v.point.ms, v.point.full_ms));
+                    measured.ms, measured.full_ms));
   } else {
-    const double wrong = v.point.predicted_ms / v.point.ms - 1,
-                 full_wrong = v.point.predicted_full_ms / v.point.full_ms - 1;
+    const double wrong = v.point.predicted_ms / measured.ms - 1,
+                 full_wrong = v.point.predicted_full_ms / measured.full_ms - 1;
     out.push_back(fmt::format(
         "Time: {:.2f} ms/token foreseen, {:.2f} measured ({:+.0f} %); full attention {:.2f} and {:.2f} ({:+.0f} %). {}",
-        v.point.predicted_ms, v.point.ms, 100 * wrong, v.point.predicted_full_ms, v.point.full_ms, 100 * full_wrong,
+        v.point.predicted_ms, measured.ms, 100 * wrong, v.point.predicted_full_ms, measured.full_ms, 100 * full_wrong,
         std::abs(wrong) <= 0.1 ? "Right within 10 %." : "Wrong by more than 10 %."));
   }
-  if (v.here_ms > 0 && v.point.ms > 0) {
+  if (v.here_ms > 0 && measured.ms > 0) {
     out.push_back(fmt::format(
         "Time by a calibration here and now: {:.2f} ms/token ({:+.0f} %); full attention {:.2f} ({:+.0f} %). {}",
-        v.here_ms, 100 * (v.here_ms / v.point.ms - 1), v.here_full_ms, 100 * (v.here_full_ms / v.point.full_ms - 1),
+        v.here_ms, 100 * (v.here_ms / measured.ms - 1), v.here_full_ms, 100 * (v.here_full_ms / measured.full_ms - 1),
         v.n_prompt < Calibrator::kFewestTokens
             ? fmt::format("Of a prompt below {} tokens it knows weights and plain reading alone.",
                           Calibrator::kFewestTokens)

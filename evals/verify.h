@@ -30,18 +30,17 @@ struct Verification {
   int32_t n_prompt = 0, n_step = 0;
   ReplaySummary predicted;
   double here_ms = 0, here_full_ms = 0;  ///< predicted from a calibration between the rounds of timing; 0: none
-  VerifiedPoint point;                   ///< estimates, KL, agreement and times, for tuning with
-  ScoreSummary measured;
-  double measured_mass = 0, predicted_full = 0, measured_full = 0;  ///< full: share of steps and heads
-  double decisions_equal = 0, jaccard = 0, identical = 0;           ///< identical: share of sets without a difference
-  std::vector<double> jaccard_of_step;                              ///< [T]
+  VerifiedPoint point;                   ///< estimates and what was measured, for tuning with
+  double predicted_full = 0;             ///< share of steps and heads that the replay had full
+  double decisions_equal = 0, jaccard = 0, identical = 0;  ///< identical: share of sets without a difference
+  std::vector<double> jaccard_of_step;                     ///< [T]
   std::vector<LayerCheck> layers;
   FreeRun free;
 };
 
 struct VerifyOptions {
-  int32_t repeats = 3;               ///< rounds of timing, full attention and the policy in turns; 0: no times
-  Calibrator* calibrator = nullptr;  ///< has its turns in these rounds
+  int32_t repeats = 3;               ///< rounds of timing, full attention beside the policy; 0: no times
+  Calibrator* calibrator = nullptr;  ///< has its place in these rounds
   const TraceInfo* info = nullptr;   ///< the trace's, with a calibrator
   ProgressFn progress;
   Cancel cancel;

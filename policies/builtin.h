@@ -1,21 +1,17 @@
-// The constructors of the policies, one per file of this folder; the registry lists them.
+// What the file of a policy needs: the interface, the shared parameters, and the end of its row.
 #pragma once
 #include <memory>
 
 #include "policies/policy.h"
+#include "policies/settings_enums.h"
+#include "policies/shared_parameters.h"
 
 namespace reattend {
 
-std::unique_ptr<Policy> make_full(const Settings& settings, const RunShape& shape);
-std::unique_ptr<Policy> make_oracle(const Settings& settings, const RunShape& shape);
-std::unique_ptr<Policy> make_recycled(const Settings& settings, const RunShape& shape);
-std::unique_ptr<Policy> make_streaming(const Settings& settings, const RunShape& shape);
-std::unique_ptr<Policy> make_streaming_refresh(const Settings& settings, const RunShape& shape);
-std::unique_ptr<Policy> make_h2o(const Settings& settings, const RunShape& shape);
-std::unique_ptr<Policy> make_snapkv(const Settings& settings, const RunShape& shape);
-std::unique_ptr<Policy> make_pyramidkv(const Settings& settings, const RunShape& shape);
-std::unique_ptr<Policy> make_tova(const Settings& settings, const RunShape& shape);
-std::unique_ptr<Policy> make_quest(const Settings& settings, const RunShape& shape);
-std::unique_ptr<Policy> make_tokenselect(const Settings& settings, const RunShape& shape);
+/// PolicyInfo::make of a policy that is made from settings and shape.
+template <class P>
+std::unique_ptr<Policy> make(const Settings& settings, const RunShape& shape) {
+  return std::make_unique<P>(settings, shape);
+}
 
 }  // namespace reattend

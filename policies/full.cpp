@@ -6,13 +6,21 @@ namespace {
 
 class Full final : public Policy {
  public:
+  Full(const Settings&, const RunShape&) {}
+
   Plan plan(int32_t, int32_t) const override { return {.branch = {.attend = {.everything = true}, .full = true}}; }
 };
 
 }  // namespace
 
-std::unique_ptr<Policy> make_full(const Settings&, const RunShape&) {
-  return std::make_unique<Full>();
+PolicyInfo full_policy() {
+  return {.name = "full",
+          .source = "arXiv 1706.03762",
+          .keeps = "everything",
+          .reads = "every cached position at every step",
+          .memory = "the full cache",
+          .cost = "L",
+          .make = make<Full>};
 }
 
 }  // namespace reattend

@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "policies/builtin.h"
-#include "policies/words.h"
 
 namespace reattend {
 namespace {
@@ -41,8 +40,15 @@ class H2O final : public Policy {
 
 }  // namespace
 
-std::unique_ptr<Policy> make_h2o(const Settings& settings, const RunShape& shape) {
-  return std::make_unique<H2O>(settings, shape);
+PolicyInfo h2o_policy() {
+  return {.name = "h2o",
+          .source = "arXiv 2306.14048",
+          .keeps = "the latest K/2 and those that all queries so far attended to most; what left never returns",
+          .reads = "K positions",
+          .memory = "K positions would do, and a sum per query head and position",
+          .cost = "K, and adding up K weights",
+          .parameters = {kBudget, kReduce},
+          .make = make<H2O>};
 }
 
 }  // namespace reattend

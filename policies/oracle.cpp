@@ -3,7 +3,6 @@
 #include <vector>
 
 #include "policies/builtin.h"
-#include "policies/words.h"
 
 namespace reattend {
 namespace {
@@ -34,8 +33,15 @@ class Oracle final : public Policy {
 
 }  // namespace
 
-std::unique_ptr<Policy> make_oracle(const Settings& settings, const RunShape& shape) {
-  return std::make_unique<Oracle>(settings, shape);
+PolicyInfo oracle_policy() {
+  return {.name = "oracle",
+          .source = "an upper bound, not a method",
+          .keeps = "the K positions that this very step attends to most",
+          .reads = "all keys to choose, K positions to attend",
+          .memory = "the full cache",
+          .cost = "L / 2 + K",
+          .parameters = {kBudget, kReduce, kPool},
+          .make = make<Oracle>};
 }
 
 }  // namespace reattend

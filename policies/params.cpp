@@ -1,9 +1,9 @@
-// The parameter table itself, and how its values are read from text, checked and written again.
+// Reads values of parameters from text, checks them and writes them again.
 #include "policies/params.h"
 
 #include <algorithm>
 #include <charconv>
-#include <cmath>
+#include <optional>
 #include <type_traits>
 
 #include <fmt/format.h>
@@ -16,139 +16,7 @@ namespace {
 
 using namespace std::string_view_literals;
 
-/// Counts stay below 2^30 so that sums of two of them and a position fit 32 bits.
-constexpr double kMostCount = 1 << 30;
-/// More layers than any model has; a longer list is a mistake.
-constexpr size_t kMostEntries = 4096;
-
-constexpr std::string_view kRecycled[] = {"recycled"};
-constexpr std::string_view kStrided[] = {"recycled", "streaming_refresh"};
-constexpr std::string_view kBudgeted[] = {"recycled",  "oracle", "streaming", "streaming_refresh", "h2o", "snapkv",
-                                          "pyramidkv", "tova",   "quest",     "tokenselect"};
-constexpr std::string_view kGated[] = {"recycled", "tokenselect"};
-constexpr std::string_view kReducing[] = {"recycled", "oracle", "h2o", "snapkv", "pyramidkv"};
-constexpr std::string_view kPooling[] = {"recycled", "oracle", "snapkv", "pyramidkv"};
-constexpr std::string_view kDense[] = {"recycled", "quest"};
-constexpr std::string_view kStreaming[] = {"streaming", "streaming_refresh"};
-constexpr std::string_view kWindowed[] = {"snapkv", "pyramidkv"};
-constexpr std::string_view kPyramid[] = {"pyramidkv"};
-constexpr std::string_view kPaged[] = {"quest"};
-constexpr std::string_view kTokenSelect[] = {"tokenselect"};
-
-constexpr std::string_view kSchedules[] = {"fixed", "query"};
-constexpr std::string_view kReductions[] = {"max", "mean", "first"};
-constexpr std::string_view kQueries[] = {"pre_rope", "post_rope"};
-constexpr std::string_view kSimilarities[] = {"mean_query", "mean_cosine", "min_cosine"};
-constexpr std::string_view kGranularities[] = {"layer", "kv_head"};
-constexpr std::string_view kRefreshes[] = {"attend", "score_only"};
-constexpr std::string_view kRotations[] = {"absolute", "cache"};
-constexpr std::string_view kSwitch[] = {"on", "off"};
 constexpr std::string_view kAuto = "auto", kNever = "never";
-
-Parameter count(std::string_view key, std::string_view flag, int64_t initial, double low,
-                std::span<const std::string_view> policies, std::string_view unit, std::string_view help) {
-  return {.key = key,
-          .flag = flag,
-          .type = ParamType::count,
-          .initial = initial,
-          .low = low,
-          .high = kMostCount,
-          .unit = unit,
-          .policies = policies,
-          .help = help};
-}
-
-Parameter choice(std::string_view key, std::string_view flag, std::span<const std::string_view> choices,
-                 std::span<const std::string_view> policies, std::string_view help) {
-  return {.key = key,
-          .flag = flag,
-          .type = ParamType::choice,
-          .initial = std::string(choices.front()),
-          .choices = choices,
-          .policies = policies,
-          .help = help};
-}
-
-std::vector<Parameter> make_table() {
-  Parameter stride = count("S", "stride", 10, 1, kStrided, "steps",
-                           "full attention is due at every S-th decode step; `never` refreshes nothing");
-  stride.per_layer = stride.allows_never = true;
-  Parameter budget = count("K", "budget", 64, 1, kBudgeted, "positions",
-                           "cached positions attended to per KV head (recycled: on partial steps); L/8 is an eighth of "
-                           "the prompt");
-  budget.per_layer = budget.allows_fraction = budget.allows_auto = true;
-  budget.initial_of_policy = {{"tokenselect", std::string(kAuto)}};
-  Parameter pool = count("pool", "pool", 7, 1, kPooling, "positions",
-                         "width of the centred running maximum over scores; odd, 1 is off");
-  pool.high = 1023;
-  pool.odd = true;
-  const Parameter threshold = {.key = "threshold",
-                               .flag = "threshold",
-                               .type = ParamType::real,
-                               .initial = 0.85,
-                               .low = -1,
-                               .high = 2,
-                               .per_layer = true,
-                               .unit = "cosine",
-                               .policies = kGated,
-                               .help =
-                                   "recycled with schedule=query: a due step stays partial when the similarity is "
-                                   "above this; tokenselect: the last selection serves while it is not below; above "
-                                   "1 nothing stays",
-                               .initial_of_policy = {{"tokenselect", 0.9}}};
-  const Parameter dense = {.key = "dense_layers",
-                           .flag = "dense-layers",
-                           .type = ParamType::layer_list,
-                           .initial = std::vector<int64_t>{},
-                           .low = 0,
-                           .high = kMostEntries - 1,
-                           .unit = "layer indices",
-                           .policies = kDense,
-                           .help = "layers that always attend to everything",
-                           .initial_of_policy = {{"quest", std::vector<int64_t>{0, 1}}}};
-  Parameter window = count("window", "window", 32, 1, kWindowed, "positions",
-                           "last prompt tokens: their queries choose, and they stay");
-  window.initial_of_policy = {{"pyramidkv", int64_t{8}}};
-  const auto part = [](std::string_view key, std::string_view flag, std::string_view help) {
-    Parameter row = count(key, flag, 0, 0, kTokenSelect, "positions", help);
-    row.initial = std::string(kAuto);
-    row.allows_auto = true;
-    return row;
-  };
-  Parameter page = count("page", "page", 16, 1, kPaged, "positions", "size of a page of cached positions");
-  page.high = 4096;
-  Parameter beta =
-      count("beta", "beta", 20, 1, kPyramid, "1", "the last layer's share of the budget is 1/beta of the mean");
-  beta.high = 1000;
-  return {
-      stride,
-      budget,
-      choice("schedule", "schedule", kSchedules, kRecycled,
-             "fixed: every due step is full; query: a due step is full where the query has moved away"),
-      threshold,
-      choice("reduce", "reduce", kReductions, kReducing, "over the query heads of a KV head, before pooling"),
-      pool,
-      choice("similarity_query", "similarity-query", kQueries, kGated, "queries compared before or after RoPE"),
-      choice("similarity_reduce", "similarity-reduce", kSimilarities, kRecycled,
-             "cosine of the mean queries, or mean or minimum of the heads' cosines"),
-      choice("granularity", "granularity", kGranularities, kRecycled,
-             "who decides at a due step: the layer, or each KV head for itself"),
-      dense,
-      choice("refresh", "refresh", kRefreshes, kRecycled,
-             "score_only: a full step rebuilds the kept set, its output still comes from the old one"),
-      count("sinks", "sinks", 4, 0, kStreaming, "positions", "first positions that are always attended to"),
-      choice("rotate", "rotate", kRotations, kStreaming,
-             "keys at their absolute positions, or rotated again by their rank in the set"),
-      window,
-      beta,
-      page,
-      part("n_init", "n-init", "first positions that are always attended to; auto: 128, or K/16 where K is given"),
-      part("n_local", "n-local", "last positions that are always attended to; auto: 512, or 7K/16 where K is given"),
-      part("k", "n-middle", "positions selected between those; auto: 2048, or the rest of K where K is given"),
-      choice("selection_cache", "selection-cache", kSwitch, kTokenSelect,
-             "off: select anew at every step, however similar the query"),
-  };
-}
 
 /// The whole of `text` as a number, nothing around it.
 template <class T>
@@ -182,10 +50,7 @@ std::string expected(const Parameter& parameter) {
   if (parameter.type == ParamType::layer_list) return "a list of different layer indices, such as [0, 1]";
   if (parameter.allows_fraction) text += ", a fraction of the prompt such as L/8";
   if (parameter.allows_never) text += ", never";
-  if (parameter.allows_auto) text += ", auto";
-  for (const auto& [policy, value] : parameter.initial_of_policy) {
-    if (value == Value(std::string(kAuto))) text += fmt::format(" under {}", policy);
-  }
+  if (parameter.allows_auto) text += ", auto (where it follows from others)";
   if (parameter.per_layer) text += ", or a list with one for each layer";
   return text;
 }
@@ -291,29 +156,6 @@ std::optional<Value> parse_numbers(const Parameter& parameter, std::string_view 
 }
 
 }  // namespace
-
-std::span<const Parameter> parameters() {
-  static const std::vector<Parameter> table = make_table();
-  return table;
-}
-
-const Value& Parameter::initial_for(std::string_view policy) const {
-  for (const auto& [name, value] : initial_of_policy) {
-    if (name == policy) return value;
-  }
-  return initial;
-}
-
-bool Parameter::taken_by(std::string_view policy) const {
-  return std::find(policies.begin(), policies.end(), policy) != policies.end();
-}
-
-const Parameter* find_parameter(std::string_view key_or_flag) {
-  for (const Parameter& parameter : parameters()) {
-    if (parameter.key == key_or_flag || parameter.flag == key_or_flag) return &parameter;
-  }
-  return nullptr;
-}
 
 Value parse_value(const Parameter& parameter, std::string_view text) {
   const std::string_view trimmed = trim(text);

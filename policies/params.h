@@ -1,11 +1,10 @@
-// The parameter table: every knob of the program, declared once.
+// What a parameter of a policy is: names, type, range and help; and its values as text.
 #pragma once
 #include <cstdint>
-#include <optional>
+#include <limits>
 #include <span>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <variant>
 #include <vector>
 
@@ -24,30 +23,26 @@ enum class ParamType {
   layer_list,  ///< list of layer indices
 };
 
-/// One row of the table. `key` is the canonical name of SEMANTICS (settings file, case files, trace attributes);
-/// `flag` the long option of the command line without its dashes ("budget" for K), `--key` works as well.
+/// Counts stay below 2^30 so that sums of two of them and a position fit 32 bits.
+inline constexpr double kMostCount = 1 << 30;
+/// Entries of a list: more layers than any model has, so a longer one is a mistake.
+inline constexpr size_t kMostEntries = 4096;
+
+/// One parameter, declared once: those that policies share in policies/shared_parameters.h, a policy's own in its file.
+/// `key` is its name in settings files, case files and traces; `flag` the long option of the command line without its
+/// dashes ("budget" for K), `--key` works as well. Values are texts, as a user would type them.
 struct Parameter {
   std::string_view key, flag;
   ParamType type = ParamType::count;
-  Value initial;
-  double low = 0, high = 0;  ///< inclusive range of numbers
+  std::string_view initial;                                    ///< default; a policy may have another
+  double low = 0, high = kMostCount;                           ///< inclusive range of numbers
+  double off_above = std::numeric_limits<double>::infinity();  ///< a number above it switches off what it is for
   bool per_layer = false, allows_fraction = false, allows_never = false, allows_auto = false, odd = false;
   std::span<const std::string_view> choices = {};
+  std::span<const std::string_view> tried = {};  ///< what a tuner tries of it; none: it is left as it is
   std::string_view unit = {};
-  std::span<const std::string_view> policies;  ///< names of the policies that take it
-  std::string_view help;
-  /// Where a policy's default differs from `initial`.
-  std::vector<std::pair<std::string_view, Value>> initial_of_policy = {};
-
-  /// The default under a policy.
-  const Value& initial_for(std::string_view policy) const;
-  bool taken_by(std::string_view policy) const;
+  std::string_view help = {};
 };
-
-/// All parameters, in the order help and documentation show them.
-std::span<const Parameter> parameters();
-/// nullptr when there is none of that key or flag.
-const Parameter* find_parameter(std::string_view key_or_flag);
 
 /// Text as typed by a user -> value of that parameter, range-checked. Throws Error (usage) naming the range.
 Value parse_value(const Parameter& parameter, std::string_view text);

@@ -1,4 +1,5 @@
-// A policy: scalar logic that writes a plan for every step and layer; it never touches keys, rows or caches.
+// A policy: scalar logic that writes a plan for every step and layer and never touches keys, rows or caches; and the
+// registry of all policies with the parameters that each takes.
 #pragma once
 #include <memory>
 #include <span>
@@ -29,15 +30,51 @@ class Policy {
   virtual Plan plan(int32_t layer, int32_t t) const = 0;
 };
 
-/// One row of the registry.
+/// A value of another parameter that must hold for a parameter to decide anything: schedule = query for recycled's
+/// threshold.
+struct Condition {
+  const Parameter* parameter = nullptr;  ///< nothing: it always decides
+  std::string_view value;
+};
+
+/// A parameter as a policy takes it: with its own default, and where it decides.
+struct PolicyParameter {
+  // Implicit, so that a policy lists parameters by their names alone.
+  PolicyParameter(const Parameter& parameter, Condition when = {});  // NOLINT(google-explicit-constructor)
+  PolicyParameter(const Parameter& parameter, std::string_view initial, Condition when = {});
+
+  const Parameter* parameter;
+  Value initial;
+  Condition when;
+};
+
+/// All that others know of a policy. Its file ends in a function NAME_policy() that returns it.
 struct PolicyInfo {
   std::string_view name;
   std::string_view source;  ///< paper
   std::string_view keeps, reads, memory, cost;
+  std::vector<PolicyParameter> parameters = {};  ///< in the order that help, files and tables show them
   std::unique_ptr<Policy> (*make)(const Settings&, const RunShape&);
+
+  /// nullptr where it does not take the parameter of that key.
+  const PolicyParameter* find(std::string_view key) const;
+  bool takes(std::string_view key) const { return find(key) != nullptr; }
 };
 
 std::span<const PolicyInfo> policy_registry();
+std::vector<std::string_view> policy_names();
+/// nullptr when there is none of that name.
+const PolicyInfo* find_policy(std::string_view name);
+
+/// All parameters of all policies, each once, in the order of the registry and of each policy's list.
+std::span<const Parameter* const> parameters();
+/// nullptr when there is none of that key or flag.
+const Parameter* find_parameter(std::string_view key_or_flag);
+/// Names of the policies that take it, in the registry's order.
+std::vector<std::string_view> takers_of(const Parameter& parameter);
+/// The error (usage) for a parameter that `policy` does not take: names those that do.
+[[noreturn]] void refuse_parameter(const std::string& where, const Parameter& parameter, std::string_view policy);
+
 /// Throws Error (usage) for an unknown name (listing the known ones) or settings that do not fit the shape.
 std::unique_ptr<Policy> make_policy(const Settings& settings, const RunShape& shape);
 

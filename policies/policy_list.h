@@ -12,6 +12,9 @@ namespace reattend {
 /// Values by parameter key.
 using ParameterValues = std::map<std::string, Value>;
 
+/// Pieces of text between separators outside of [brackets]; empty ones too.
+std::vector<std::string_view> cut_outside_brackets(std::string_view text, std::string_view separators);
+
 /// Commas part the entries, colons or blanks an entry's name and its key=value pairs; commas in [brackets] belong to a
 /// value. Each policy gets those of `common` that it takes, its own pairs replace them. Throws Error (usage) naming the
 /// entry.

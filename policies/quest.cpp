@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "policies/builtin.h"
-#include "policies/words.h"
 
 namespace reattend {
 namespace {
@@ -42,10 +41,25 @@ class Quest final : public Policy {
   std::vector<Layer> layers_;
 };
 
+constexpr Parameter kPage = {.key = "page",
+                             .flag = "page",
+                             .initial = "16",
+                             .low = 1,
+                             .high = 4096,
+                             .unit = "positions",
+                             .help = "size of a page of cached positions"};
+
 }  // namespace
 
-std::unique_ptr<Policy> make_quest(const Settings& settings, const RunShape& shape) {
-  return std::make_unique<Quest>(settings, shape);
+PolicyInfo quest_policy() {
+  return {.name = "quest",
+          .source = "arXiv 2406.10774",
+          .keeps = "the pages whose bounds promise most to this query, in all but the first layers",
+          .reads = "bounds of all pages to choose, K positions to attend",
+          .memory = "the full cache and bounds, 2 rows a page",
+          .cost = "L / page + K; L in dense layers",
+          .parameters = {kBudget, {kDenseLayers, "[0, 1]"}, kPage},
+          .make = make<Quest>};
 }
 
 }  // namespace reattend

@@ -4,10 +4,10 @@
 //   partial at p:  attend to top-(K - j + 1) of R and stamp + 1 .. p,  j = p - stamp
 // A step is due when t % S == 0. schedule = fixed makes it full; schedule = query leaves it partial where
 // cos(mean_h q_h, mean_h q_ref,h) > threshold.
+#include <algorithm>
 #include <vector>
 
 #include "policies/builtin.h"
-#include "policies/words.h"
 
 namespace reattend {
 namespace {
@@ -18,10 +18,9 @@ class Recycled final : public Policy {
       : n_prompt_(shape.n_prompt),
         gated_(settings.choice("schedule") == "query"),
         compare_{.present = true,
-                 .how = to_enum<Similarity, 3>(settings.choice("similarity_reduce"),
-                                               {"mean_query", "mean_cosine", "min_cosine"}),
+                 .how = similarity_of(settings),
                  .stage = stage_of(settings),
-                 .per_kv_head = settings.choice("granularity") == "kv_head"} {
+                 .per_kv_head = is_per_kv_head(settings)} {
     const std::vector<int64_t> dense = settings.layers("dense_layers");
     for (int32_t l = 0; l < shape.n_layer; ++l) {
       const int32_t keep = count_of(settings, "K", l, shape.n_prompt);
@@ -71,10 +70,62 @@ class Recycled final : public Policy {
   std::vector<Layer> layers_;
 };
 
+constexpr std::string_view kSchedules[] = {"fixed", "query"};
+constexpr Parameter kSchedule = {
+    .key = "schedule",
+    .flag = "schedule",
+    .type = ParamType::choice,
+    .initial = "fixed",
+    .choices = kSchedules,
+    .tried = kSchedules,
+    .help = "fixed: every due step is full; query: a due step is full where the query has moved away"};
+
+constexpr Parameter kSimilarityReduce = {
+    .key = "similarity_reduce",
+    .flag = "similarity-reduce",
+    .type = ParamType::choice,
+    .initial = "mean_query",
+    .choices = kSimilarityNames,
+    .help = "cosine of the mean queries, or mean or minimum of the heads' cosines"};
+
+constexpr std::string_view kGranularities[] = {"layer", "kv_head"};
+constexpr Parameter kGranularity = {.key = "granularity",
+                                    .flag = "granularity",
+                                    .type = ParamType::choice,
+                                    .initial = "layer",
+                                    .choices = kGranularities,
+                                    .help = "who decides at a due step: the layer, or each KV head for itself"};
+
+constexpr std::string_view kRefreshes[] = {"attend", "score_only"};
+constexpr Parameter kRefresh = {
+    .key = "refresh",
+    .flag = "refresh",
+    .type = ParamType::choice,
+    .initial = "attend",
+    .choices = kRefreshes,
+    .help = "score_only: a full step rebuilds the kept set, its output still comes from the old one"};
+
 }  // namespace
 
-std::unique_ptr<Policy> make_recycled(const Settings& settings, const RunShape& shape) {
-  return std::make_unique<Recycled>(settings, shape);
+PolicyInfo recycled_policy() {
+  return {.name = "recycled",
+          .source = "arXiv 2411.05787",
+          .keeps = "the K positions that the last full step attended to most, and all since",
+          .reads = "K positions on partial steps, all on full ones",
+          .memory = "the full cache and K positions per KV head",
+          .cost = "L / S + K",
+          .parameters = {kStride,
+                         kBudget,
+                         kSchedule,
+                         {kThreshold, {&kSchedule, "query"}},
+                         kReduce,
+                         kPool,
+                         kSimilarityQuery,
+                         kSimilarityReduce,
+                         kGranularity,
+                         kDenseLayers,
+                         kRefresh},
+          .make = make<Recycled>};
 }
 
 }  // namespace reattend

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <fstream>
 #include <set>
 #include <sstream>
 
@@ -13,6 +14,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "policies/policy.h"
 #include "policies/value_text.h"
 
 namespace reattend {
@@ -20,13 +22,6 @@ namespace {
 
 /// A settings file is a page of text; anything longer is another file.
 constexpr size_t kMostBytes = 1 << 20;
-
-/// The names that the parameter table knows; `full` takes no parameter.
-std::set<std::string_view> policy_names() {
-  std::set<std::string_view> names = {"full"};
-  for (const Parameter& parameter : parameters()) names.insert(parameter.policies.begin(), parameter.policies.end());
-  return names;
-}
 
 /// An error of a file, or of an argument where `where` is empty.
 [[noreturn]] void complain(const std::string& where, std::string expected, std::string got, std::string remedy = {}) {
@@ -37,24 +32,31 @@ std::set<std::string_view> policy_names() {
   where.empty() ? fail_usage(complaint) : fail(complaint);
 }
 
-const Parameter& parameter_of(const std::string& policy, std::string_view key, const std::string& where) {
-  if (!policy_names().contains(policy)) {
-    complain(where, fmt::format("one of the policies {}", fmt::join(policy_names(), ", ")),
-             fmt::format("\"{}\"", policy));
-  }
-  const Parameter* parameter = find_parameter(key);
-  if (parameter != nullptr && parameter->key == key && parameter->taken_by(policy)) return *parameter;
+const PolicyInfo& info_of(std::string_view policy, const std::string& where) {
+  if (const PolicyInfo* const info = find_policy(policy)) return *info;
+  const Complaint complaint = {.where = where.empty() ? "policy" : where,
+                               .expected = fmt::format("one of {}", fmt::join(policy_names(), ", ")),
+                               .got = fmt::format("\"{}\"", policy)};
+  where.empty() ? fail_usage(complaint) : fail(complaint);
+}
+
+/// What a user who wrote `key` for a policy that takes no parameter of that name may have meant.
+std::string advice_for(const PolicyInfo& info, std::string_view key) {
+  const Parameter* const parameter = find_parameter(key);
+  if (parameter == nullptr) return {};
+  if (info.takes(parameter->key)) return fmt::format("it is written {} here", parameter->key);
+  return fmt::format("policies that take it: {}", fmt::join(takers_of(*parameter), ", "));
+}
+
+const PolicyParameter& parameter_of(std::string_view policy, std::string_view key, const std::string& where) {
+  const PolicyInfo& info = info_of(policy, where);
+  if (const PolicyParameter* const taken = info.find(key)) return *taken;
   std::vector<std::string_view> known;
-  for (const Parameter& row : parameters()) {
-    if (row.taken_by(policy)) known.push_back(row.key);
-  }
-  const std::string remedy = parameter != nullptr && parameter->key != key && parameter->taken_by(policy)
-                                 ? fmt::format("it is written {} here", parameter->key)
-                                 : std::string();
+  for (const PolicyParameter& each : info.parameters) known.push_back(each.parameter->key);
   complain(where,
            known.empty() ? fmt::format("no parameters for policy {}", policy)
                          : fmt::format("one of {} for policy {}", fmt::join(known, ", "), policy),
-           fmt::format("\"{}\"", key), remedy);
+           fmt::format("\"{}\"", key), advice_for(info, key));
 }
 
 /// A list of texts that are all integers as a list of integers; integers in their plain form.
@@ -159,19 +161,47 @@ std::string ascii_of(std::string_view text) {
 
 }  // namespace
 
-void Settings::store(const Parameter& parameter, const Value& value, const std::string& where) {
+void Settings::store(const PolicyParameter& taken, const Value& value, const std::string& where) {
+  const Parameter& parameter = *taken.parameter;
   Value checked = canonical(parameter, value);
   check_value(parameter, checked, where);
   const Value automatic = std::string("auto");
-  if (checked == automatic && parameter.initial_for(policy_) != automatic) {
+  if (parameter.allows_auto && checked == automatic && taken.initial != automatic) {
     complain(where, fmt::format("a value of {}: under {} it follows from nothing else", parameter.key, policy_),
              "auto");
   }
-  if (checked == parameter.initial_for(policy_)) {
+  if (checked == taken.initial) {
     if (const auto old = values_.find(parameter.key); old != values_.end()) values_.erase(old);
     return;
   }
   values_.insert_or_assign(std::string(parameter.key), std::move(checked));
+}
+
+const PolicyInfo& Settings::info() const {
+  return info_of(policy_, {});
+}
+
+bool Settings::takes(std::string_view key) const {
+  return info().takes(key);
+}
+
+bool Settings::decides(std::string_view key) const {
+  const PolicyParameter* const taken = info().find(key);
+  if (taken == nullptr) return false;
+  return taken->when.parameter == nullptr || choice(taken->when.parameter->key) == taken->when.value;
+}
+
+void Settings::let_decide(std::string_view key) {
+  const Condition when = parameter_of(policy_, key, {}).when;
+  if (when.parameter != nullptr) set(when.parameter->key, std::string(when.value));
+}
+
+Settings Settings::under(std::string_view policy) const {
+  Settings out(policy);
+  for (const auto& [key, value] : values_) {
+    if (out.takes(key)) out.set(key, value);
+  }
+  return out;
 }
 
 void Settings::set(std::string_view key, const Value& value) {
@@ -180,7 +210,7 @@ void Settings::set(std::string_view key, const Value& value) {
 
 const Value& Settings::get(std::string_view key) const {
   if (const auto found = values_.find(key); found != values_.end()) return found->second;
-  return parameter_of(policy_, key, {}).initial_for(policy_);
+  return parameter_of(policy_, key, {}).initial;
 }
 
 int64_t Settings::count(std::string_view key, int layer, int64_t n_prompt) const {
@@ -221,7 +251,7 @@ std::vector<int64_t> Settings::layers(std::string_view key) const {
 
 void Settings::check_against_model(int n_layer) const {
   for (const auto& [key, value] : values_) {
-    const Parameter& parameter = parameter_of(policy_, key, {});
+    const Parameter& parameter = *parameter_of(policy_, key, {}).parameter;
     if (parameter.type == ParamType::layer_list) {
       for (const int64_t layer : std::get<std::vector<int64_t>>(value)) {
         if (layer >= n_layer) {
@@ -240,12 +270,14 @@ void Settings::check_against_model(int n_layer) const {
   }
 }
 
-std::string Settings::summary() const {
+std::string Settings::summary(std::initializer_list<std::string_view> without) const {
   std::string text = policy_;
-  for (const Parameter& parameter : parameters()) {
-    if (!parameter.taken_by(policy_)) continue;
-    const bool decides = parameter.key == "threshold" && policy_ == "recycled" && choice("schedule") == "query";
-    const bool shown = decides || parameter.key == "S" || (parameter.key == "K" && !is_auto("K"));
+  for (const PolicyParameter& taken : info().parameters) {
+    const Parameter& parameter = *taken.parameter;
+    if (std::find(without.begin(), without.end(), parameter.key) != without.end()) continue;
+    const bool made_to_decide =
+        taken.when.parameter != nullptr && is_set(taken.when.parameter->key) && decides(parameter.key);
+    const bool shown = made_to_decide || parameter.key == "S" || (parameter.key == "K" && !is_auto("K"));
     if (!is_set(parameter.key) && !shown) continue;
     text += fmt::format(" {}={}", parameter.key, short_text(parameter, get(parameter.key)));
   }
@@ -260,19 +292,19 @@ Settings Settings::from_json(const nlohmann::json& object, const std::string& wh
              name == object.end() ? "none" : name->type_name());
   }
   Settings settings(name->get<std::string>());
-  if (!policy_names().contains(settings.policy_)) parameter_of(settings.policy_, "name", where);
+  info_of(settings.policy_, where);
   for (const auto& [key, value] : object.items()) {
     if (key == "name") continue;
-    const Parameter& parameter = parameter_of(settings.policy_, key, where);
-    settings.store(parameter, json_value(parameter, value, where), where);
+    const PolicyParameter& taken = parameter_of(settings.policy_, key, where);
+    settings.store(taken, json_value(*taken.parameter, value, where), where);
   }
   return settings;
 }
 
 nlohmann::json Settings::to_json() const {
   nlohmann::json object = {{"name", policy_}};
-  for (const Parameter& parameter : parameters()) {
-    if (parameter.taken_by(policy_)) object[std::string(parameter.key)] = value_json(get(parameter.key));
+  for (const PolicyParameter& taken : info().parameters) {
+    object[std::string(taken.parameter->key)] = value_json(get(taken.parameter->key));
   }
   return object;
 }
@@ -308,21 +340,20 @@ Settings Settings::from_toml(std::string_view text, const std::string& where) {
              name != nullptr ? "something that is no text" : "none");
   }
   Settings settings(name->as_string()->get());
-  if (!policy_names().contains(settings.policy_)) parameter_of(settings.policy_, "name", at(name->source()));
+  info_of(settings.policy_, at(name->source()));
   for (const auto& [key, value] : *table) {
     if (key == "name") continue;
     const std::string line = at(key.source());
-    const Parameter& parameter = parameter_of(settings.policy_, key.str(), line);
-    settings.store(parameter, toml_value(parameter, value, line), line);
+    const PolicyParameter& taken = parameter_of(settings.policy_, key.str(), line);
+    settings.store(taken, toml_value(*taken.parameter, value, line), line);
   }
   return settings;
 }
 
 std::string Settings::to_toml() const {
   std::string text = fmt::format("[policy]\nname = \"{}\"\n", policy_);
-  for (const Parameter& parameter : parameters()) {
-    if (!parameter.taken_by(policy_)) continue;
-    text += fmt::format("{} = {}\n", parameter.key, toml_text(get(parameter.key)));
+  for (const PolicyParameter& taken : info().parameters) {
+    text += fmt::format("{} = {}\n", taken.parameter->key, toml_text(get(taken.parameter->key)));
   }
   return text;
 }

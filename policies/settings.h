@@ -1,6 +1,7 @@
 // One policy with its parameters: what a settings file, a case file and a trace's attributes hold.
 #pragma once
 #include <filesystem>
+#include <initializer_list>
 #include <map>
 #include <optional>
 #include <string>
@@ -13,12 +14,32 @@
 
 namespace reattend {
 
+struct PolicyInfo;
+struct PolicyParameter;
+
+/// Attends to everything: what other policies are held against.
+inline constexpr std::string_view kFullAttention = "full";
+/// Taken by commands that try a policy where nobody names one.
+inline constexpr std::string_view kDefaultPolicy = "recycled";
+
 /// A policy's name and the parameters that differ from their defaults. Values are always within their ranges.
 class Settings {
  public:
-  explicit Settings(std::string policy = "full") : policy_(std::move(policy)) {}
+  explicit Settings(std::string_view policy = kFullAttention) : policy_(policy) {}
 
   const std::string& policy() const { return policy_; }
+  bool is_full() const { return policy_ == kFullAttention; }
+  /// The policy's row of the registry. Throws Error (usage), listing the known ones, where there is none.
+  const PolicyInfo& info() const;
+  bool takes(std::string_view key) const;
+  /// Whether the policy takes `key` and another parameter does not keep it from deciding anything, as schedule = fixed
+  /// keeps recycled's threshold.
+  bool decides(std::string_view key) const;
+  /// Sets that other parameter, so that `key`, which the policy takes, decides.
+  void let_decide(std::string_view key);
+  /// These values under another policy, as far as that takes them; its defaults otherwise.
+  Settings under(std::string_view policy) const;
+
   /// Sets a checked value. Throws Error (usage) when the policy does not take `key` or the value is out of range.
   void set(std::string_view key, const Value& value);
   /// The set value, or the parameter's default.
@@ -40,9 +61,10 @@ class Settings {
   /// Lists must have n_layer entries, layer indices must exist: throws Error (usage) otherwise.
   void check_against_model(int n_layer) const;
 
-  /// "recycled S=16 K=512 schedule=query threshold=0.85": only what differs from the defaults, plus S, K and, where it
-  /// decides, the threshold. Of lists for many layers the ends alone: "K=L/64..L/2 by layer".
-  std::string summary() const;
+  /// "recycled S=16 K=512 schedule=query threshold=0.85": only what differs from the defaults, plus S, K and what such
+  /// a value makes decide, as the threshold here. Of lists for many layers the ends alone: "K=L/64..L/2 by layer".
+  /// `without`: keys that it leaves out.
+  std::string summary(std::initializer_list<std::string_view> without = {}) const;
 
   /// {"name": "recycled", "K": 64, "S": null, ...} as in case files. Unknown keys are errors naming `where`.
   static Settings from_json(const nlohmann::json& object, const std::string& where);
@@ -57,7 +79,7 @@ class Settings {
   bool operator==(const Settings&) const = default;
 
  private:
-  void store(const Parameter& parameter, const Value& value, const std::string& where);
+  void store(const PolicyParameter& taken, const Value& value, const std::string& where);
   std::string policy_;
   std::map<std::string, Value, std::less<>> values_;
 };

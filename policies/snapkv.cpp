@@ -9,7 +9,6 @@
 
 #include "base/error.h"
 #include "policies/builtin.h"
-#include "policies/words.h"
 
 namespace reattend {
 namespace {
@@ -35,14 +34,14 @@ class SnapKV final : public Policy {
         fail_usage({.where = "window",
                     .expected = fmt::format("at most the budget K, {} positions in layer {}", keep, l),
                     .got = fmt::format("{}", asked),
-                    .remedy = "give a smaller --window or a larger --budget"});
+                    .remedy = "give a smaller window or a larger K"});
       }
       if (shape.n_prompt <= keep) {
         before_window_.push_back(n_prompt_ - window_);
-      } else if (settings.policy() == "snapkv") {
-        before_window_.push_back(keep - window_);
-      } else {
+      } else if (settings.takes("beta")) {
         before_window_.push_back(pyramid(keep - window_, settings.count("beta", l, n_prompt_), l, shape.n_layer));
+      } else {
+        before_window_.push_back(keep - window_);
       }
     }
   }
@@ -71,13 +70,43 @@ class SnapKV final : public Policy {
   std::vector<int32_t> before_window_;  ///< [n_layer] positions kept before the window
 };
 
+constexpr Parameter kWindow = {.key = "window",
+                               .flag = "window",
+                               .initial = "32",
+                               .low = 1,
+                               .unit = "positions",
+                               .help = "last prompt tokens: their queries choose, and they stay"};
+
+constexpr Parameter kBeta = {.key = "beta",
+                             .flag = "beta",
+                             .initial = "20",
+                             .low = 1,
+                             .high = 1000,
+                             .unit = "1",
+                             .help = "the last layer's share of the budget is 1/beta of the mean"};
+
 }  // namespace
 
-std::unique_ptr<Policy> make_snapkv(const Settings& settings, const RunShape& shape) {
-  return std::make_unique<SnapKV>(settings, shape);
+PolicyInfo snapkv_policy() {
+  return {.name = "snapkv",
+          .source = "arXiv 2404.14469",
+          .keeps = "what the last prompt queries attended to most, those tokens and all later ones",
+          .reads = "K positions and all that was generated",
+          .memory = "that many positions would do",
+          .cost = "K + t",
+          .parameters = {kBudget, kReduce, kPool, kWindow},
+          .make = make<SnapKV>};
 }
-std::unique_ptr<Policy> make_pyramidkv(const Settings& settings, const RunShape& shape) {
-  return make_snapkv(settings, shape);
+
+PolicyInfo pyramidkv_policy() {
+  return {.name = "pyramidkv",
+          .source = "arXiv 2406.02069",
+          .keeps = "as snapkv, with a budget that falls from layer to layer",
+          .reads = "K positions on average and all that was generated",
+          .memory = "that many positions would do",
+          .cost = "K + t",
+          .parameters = {kBudget, kReduce, kPool, {kWindow, "8"}, kBeta},
+          .make = make<SnapKV>};
 }
 
 }  // namespace reattend

@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "policies/builtin.h"
-#include "policies/words.h"
 
 namespace reattend {
 namespace {
@@ -18,7 +17,7 @@ class Streaming final : public Policy {
       const int32_t keep = count_of(settings, "K", l, shape.n_prompt);
       layers_.push_back({.keep = keep,
                          .sinks = std::min(count_of(settings, "sinks", l, shape.n_prompt), keep),
-                         .stride = settings.policy() == "streaming" ? std::nullopt : settings.count_or_never("S", l)});
+                         .stride = settings.takes("S") ? settings.count_or_never("S", l) : std::nullopt});
     }
   }
 
@@ -44,13 +43,36 @@ class Streaming final : public Policy {
   std::vector<Layer> layers_;
 };
 
+constexpr std::string_view kRotations[] = {"absolute", "cache"};
+constexpr Parameter kRotate = {.key = "rotate",
+                               .flag = "rotate",
+                               .type = ParamType::choice,
+                               .initial = "absolute",
+                               .choices = kRotations,
+                               .help = "keys at their absolute positions, or rotated again by their rank in the set"};
+
 }  // namespace
 
-std::unique_ptr<Policy> make_streaming(const Settings& settings, const RunShape& shape) {
-  return std::make_unique<Streaming>(settings, shape);
+PolicyInfo streaming_policy() {
+  return {.name = "streaming",
+          .source = "arXiv 2309.17453",
+          .keeps = "the first positions and the latest",
+          .reads = "K positions",
+          .memory = "K positions: blocks left behind are given back",
+          .cost = "K",
+          .parameters = {kBudget, kSinks, kRotate},
+          .make = make<Streaming>};
 }
-std::unique_ptr<Policy> make_streaming_refresh(const Settings& settings, const RunShape& shape) {
-  return make_streaming(settings, shape);
+
+PolicyInfo streaming_refresh_policy() {
+  return {.name = "streaming_refresh",
+          .source = "baseline of arXiv 2411.05787",
+          .keeps = "the first positions and the latest",
+          .reads = "K positions, all on every S-th step",
+          .memory = "the full cache",
+          .cost = "L / S + K",
+          .parameters = {kStride, kBudget, kSinks, kRotate},
+          .make = make<Streaming>};
 }
 
 }  // namespace reattend

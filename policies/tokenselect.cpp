@@ -10,7 +10,6 @@
 
 #include "base/error.h"
 #include "policies/builtin.h"
-#include "policies/words.h"
 
 namespace reattend {
 namespace {
@@ -34,7 +33,7 @@ Parts parts_of(const Settings& settings, int32_t layer, int32_t n_prompt) {
                 .expected = "n_init + n_local + k",
                 .got = fmt::format("K = {}, n_init = {}, n_local = {}, k = {}", budget, n_init, n_local,
                                    part("k", std::max(0, rest))),
-                .remedy = rest < 0 ? "give a larger --budget or smaller parts" : "leave one of them out"});
+                .remedy = rest < 0 ? "give a larger K or smaller parts" : "leave one of them out"});
   }
   return {n_init, n_local, rest};
 }
@@ -83,10 +82,41 @@ class TokenSelect final : public Policy {
   std::vector<Layer> layers_;
 };
 
+constexpr Parameter part(std::string_view key, std::string_view flag, std::string_view help) {
+  return {.key = key, .flag = flag, .initial = "auto", .allows_auto = true, .unit = "positions", .help = help};
+}
+constexpr Parameter kInit =
+    part("n_init", "n-init", "first positions that are always attended to; auto: 128, or K/16 where K is given");
+constexpr Parameter kLocal =
+    part("n_local", "n-local", "last positions that are always attended to; auto: 512, or 7K/16 where K is given");
+constexpr Parameter kMiddle =
+    part("k", "n-middle", "positions selected between those; auto: 2048, or the rest of K where K is given");
+
+constexpr std::string_view kSwitch[] = {"on", "off"};
+constexpr Parameter kSelectionCache = {.key = "selection_cache",
+                                       .flag = "selection-cache",
+                                       .type = ParamType::choice,
+                                       .initial = "on",
+                                       .choices = kSwitch,
+                                       .help = "off: select anew at every step, however similar the query"};
+
 }  // namespace
 
-std::unique_ptr<Policy> make_tokenselect(const Settings& settings, const RunShape& shape) {
-  return std::make_unique<TokenSelect>(settings, shape);
+PolicyInfo tokenselect_policy() {
+  return {.name = "tokenselect",
+          .source = "arXiv 2411.02886",
+          .keeps = "first and latest positions, and what all heads vote for between them while the query stays similar",
+          .reads = "the middle's keys at a selection, K positions",
+          .memory = "the full cache and K positions",
+          .cost = "L / 2 at a selection, and K",
+          .parameters = {{kBudget, "auto"},
+                         {kThreshold, "0.9", {&kSelectionCache, "on"}},
+                         kSimilarityQuery,
+                         kInit,
+                         kLocal,
+                         kMiddle,
+                         kSelectionCache},
+          .make = make<TokenSelect>};
 }
 
 }  // namespace reattend

@@ -4,7 +4,6 @@
 #include <vector>
 
 #include "policies/builtin.h"
-#include "policies/words.h"
 
 namespace reattend {
 namespace {
@@ -45,8 +44,15 @@ class Tova final : public Policy {
 
 }  // namespace
 
-std::unique_ptr<Policy> make_tova(const Settings& settings, const RunShape& shape) {
-  return std::make_unique<Tova>(settings, shape);
+PolicyInfo tova_policy() {
+  return {.name = "tova",
+          .source = "arXiv 2401.06104",
+          .keeps = "each step drops what its query attends to least, for the whole layer; what left never returns",
+          .reads = "K positions",
+          .memory = "K positions would do",
+          .cost = "K, and ranking K weights",
+          .parameters = {kBudget},
+          .make = make<Tova>};
 }
 
 }  // namespace reattend

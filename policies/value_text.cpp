@@ -80,10 +80,11 @@ std::string short_text(const Parameter& parameter, const Value& value) {
   if (n <= kShownEntries) return to_text(value);
   if (parameter.type == ParamType::layer_list) return fmt::format("{} layers", n);
   const auto* reals = std::get_if<std::vector<double>>(&value);
-  if (reals != nullptr && parameter.key == "threshold") {
-    std::vector<double> gates;  // no cosine is above 1: such layers have no gate, and what stands for that is no end
-    std::copy_if(reals->begin(), reals->end(), std::back_inserter(gates), [](double x) { return x <= 1; });
-    if (!gates.empty()) return ends_text(gates) + " by layer";
+  if (reals != nullptr) {
+    std::vector<double> on;  // what switches a layer's gate off is no end of the gates' range
+    std::copy_if(reals->begin(), reals->end(), std::back_inserter(on),
+                 [&](double x) { return x <= parameter.off_above; });
+    if (!on.empty()) return ends_text(on) + " by layer";
   }
   return ends_text(value) + " by layer";
 }

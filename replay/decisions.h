@@ -29,7 +29,7 @@ struct Decisions {
   /// alone.
   std::vector<std::vector<int32_t>> kept;
   int32_t n_unit = 0;  ///< n_kv_head, or 1 where all KV heads keep the same
-  ReplayWork work;
+  CountedWork work;
 
   const Decision& at(int32_t t, int32_t kv_head, int32_t n_kv_head) const {
     return steps[static_cast<size_t>(t - range.first) * n_kv_head + kv_head];
@@ -120,7 +120,7 @@ class RankingSimulation final : public Simulation {
     packed_[static_cast<size_t>(g)] = 0;
   }
 
-  void step(int32_t g, int32_t t, const Plan& plan, Decision& out, ReplayWork& work) {
+  void step(int32_t g, int32_t t, const Plan& plan, Decision& out, CountedWork& work) {
     const int32_t p = layer_.position(t);
     Decision& now = state_[static_cast<size_t>(g)];
     const Branch& branch = branch_of(plan, now);

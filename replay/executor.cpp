@@ -181,7 +181,7 @@ LayerReplay make_layer_replay(int32_t layer, const PreparedLayer& prepared, cons
 
 void measure(const LayerPlans& plans, const Decisions& decisions, PreparedLayer& prepared, const ReplayRequest& request,
              bool all_sets, const Rope& rope, ThreadPool& pool, const Cancel& cancel, LayerReplay& out) {
-  out.work.add(decisions.work);
+  out.work += decisions.work;
   if (all_sets) out.sets.resize(static_cast<size_t>(prepared.n_step()) * prepared.n_kv_head());
   const auto run = prepared.has_narrow_ranks() ? &measure_steps<uint16_t> : &measure_steps<uint32_t>;
   run(plans, decisions, prepared, request, all_sets, rope, pool, cancel, out);

@@ -8,6 +8,7 @@
 
 #include "base/progress.h"
 #include "base/thread_pool.h"
+#include "replay/cost/counted_work.h"
 #include "replay/prepared.h"
 #include "replay/source.h"
 
@@ -26,25 +27,6 @@ struct ReplayRequest {
 
   bool wants_set(int32_t t, int32_t kv_head) const {
     return keep_sets && set_steps.holds(t) && (set_kv_head < 0 || set_kv_head == kv_head);
-  }
-};
-
-/// What was read over all steps and KV heads of a layer, in positions.
-struct ReplayWork {
-  int64_t run = 0;       ///< attended to in runs
-  int64_t kept = 0;      ///< attended to as entries of a kept set
-  int64_t in_place = 0;  ///< of those, entries read where they lie in the cache: their set was not copied
-  int64_t ranked = 0;    ///< that a kept set was chosen from by whole rows
-  int64_t chosen = 0;    ///< that such choices kept
-  int64_t summed = 0;    ///< whose weights in the attended set's row were added up or ranked
-  int64_t rescored = 0;  ///< whose keys were read for a choice alone
-  int64_t packed = 0;    ///< whose keys and values were copied to where later steps read them in one run
-  int64_t bounds = 0;    ///< pages whose bounds were read
-
-  void add(const ReplayWork& other) {
-    run += other.run, kept += other.kept, in_place += other.in_place;
-    ranked += other.ranked, chosen += other.chosen, summed += other.summed;
-    rescored += other.rescored, packed += other.packed, bounds += other.bounds;
   }
 };
 
@@ -68,7 +50,7 @@ struct LayerReplay {
   std::vector<float> output_error;         ///< [T][n_head]; empty if not asked for or no values
   std::vector<std::vector<int32_t>> sets;  ///< [T * n_kv_head] sorted; empty unless asked for (no set has no position)
   ReplayLosses losses;
-  ReplayWork work;
+  CountedWork work;  ///< over all steps and KV heads
 };
 
 /// What a KV head did at a step.

@@ -83,7 +83,7 @@ class Unit {
     if (way.after.chooses()) choose(way.after, t, set, kept);
   }
 
-  ReplayWork work;
+  CountedWork work;
 
  private:
   int32_t first_head() const { return first_kv_ * prepared_.group(); }
@@ -227,7 +227,7 @@ class Walk final : public Simulation {
       }
       unit.end();
     });
-    for (Unit& unit : units_) out.work.add(std::exchange(unit.work, {}));
+    for (Unit& unit : units_) out.work += std::exchange(unit.work, {});
     return out;
   }
 

@@ -22,22 +22,18 @@ struct Mean {
 
 }  // namespace
 
-StepWork work_of(const TraceInfo& info, std::span<const LayerReplay> layers) {
-  StepWork work;
-  const double n_step = std::max(1, info.n_step);
-  const auto add = [n_step](double& to, int64_t count) { to += static_cast<double>(count) / n_step; };
+CountedWork work_of(const TraceInfo& info, std::span<const LayerReplay> layers) {
+  CountedWork work;
   for (const LayerReplay& layer : layers) {
-    const ReplayWork& of = layer.work;
-    add(work.run, of.run), add(work.kept, of.kept), add(work.in_place, of.in_place);
-    add(work.ranked, of.ranked), add(work.chosen, of.chosen), add(work.summed, of.summed);
-    add(work.rescored, of.rescored), add(work.packed, of.packed), add(work.bounds, of.bounds);
+    CountedWork of_step = layer.work;
+    work += of_step /= std::max(1, info.n_step);
   }
   return work;
 }
 
 void predict_times(const TraceInfo& info, std::span<const LayerReplay> layers, ReplaySummary& total) {
   if (static_cast<int64_t>(layers.size()) != info.n_layer) return;
-  const StepWork work = work_of(info, layers);
+  const CountedWork work = work_of(info, layers);
   total.ms_per_token = predict_ms(info, work);
   total.assumed_rates = reattend::assumed_rates(info, work);
   total.ms_per_token_full = predict_ms(info, full_work(info));
@@ -46,7 +42,7 @@ void predict_times(const TraceInfo& info, std::span<const LayerReplay> layers, R
 ReplaySummary summarize(const TraceInfo& info, std::span<const LayerReplay> layers) {
   Mean recovered, upper, oracle, normalised, overlap, jaccard, error, positions;
   int64_t n_full = 0, n_decision = 0;
-  const StepWork work = work_of(info, layers);
+  const CountedWork work = work_of(info, layers);
   std::vector<float> errors;
   for (const LayerReplay& layer : layers) {
     for (size_t i = 0; i < layer.full.size(); ++i) {

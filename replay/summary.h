@@ -15,6 +15,6 @@ ReplaySummary summarize(const TraceInfo& info, std::span<const LayerReplay> laye
 void predict_times(const TraceInfo& info, std::span<const LayerReplay> layers, ReplaySummary& total);
 
 /// Per step, summed over the given layers.
-StepWork work_of(const TraceInfo& info, std::span<const LayerReplay> layers);
+CountedWork work_of(const TraceInfo& info, std::span<const LayerReplay> layers);
 
 }  // namespace reattend

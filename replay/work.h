@@ -9,7 +9,7 @@
 namespace reattend {
 
 /// Attention of one KV head; `packed`: its kept set, of n_kept entries, has been copied since it was chosen.
-inline void count_attention(ReplayWork& work, const Branch& branch, const PositionSet& set, int32_t n_kept,
+inline void count_attention(CountedWork& work, const Branch& branch, const PositionSet& set, int32_t n_kept,
                             bool& packed) {
   work.run += set.size() - set.n_kept, work.kept += set.n_kept;
   if (branch.accumulate) work.summed += set.size();
@@ -23,7 +23,7 @@ inline void count_attention(ReplayWork& work, const Branch& branch, const Positi
 }
 
 /// A choice for one KV head; `n_read`: keys read for it alone.
-inline void count_choice(ReplayWork& work, const Select& select, int32_t n_candidate, int32_t n_read) {
+inline void count_choice(CountedWork& work, const Select& select, int32_t n_candidate, int32_t n_read) {
   work.rescored += n_read;
   if (select.by == Rank::pages) {
     work.bounds += n_candidate;

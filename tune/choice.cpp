@@ -7,8 +7,8 @@
 
 #include <fmt/format.h>
 
+#include "tune/measure.h"
 #include "tune/points.h"
-#include "tune/turns.h"
 
 namespace reattend {
 namespace {
@@ -42,7 +42,7 @@ class Choice {
   const TunePoint& point(size_t i) const { return result_.points[i]; }
   bool passes(size_t i) const { return reattend::passes(point(i), result_); }
   /// What the fastest is known by.
-  double time(size_t i) const { return result_.other_machine ? point(i).cost : point(i).measured->ms_per_token; }
+  double time(size_t i) const { return result_.other_machine ? point(i).cost : point(i).measured->ms; }
   /// " on all 3 traces"; nothing where there is one.
   std::string everywhere() const {
     return several() ? fmt::format(" on all {} traces", result_.traces.size()) : std::string();
@@ -52,7 +52,7 @@ class Choice {
   /// Nothing is faster.
   void keep_full() {
     std::vector<TunePoint>& points = result_.points;
-    const auto is_full = [](const TunePoint& each) { return each.whole && each.settings == Settings("full"); };
+    const auto is_full = [](const TunePoint& each) { return each.whole && each.settings.is_full(); };
     auto at = std::find_if(points.begin(), points.end(), is_full);
     if (at == points.end()) {
       const auto dearer = [&](const TunePoint& each) { return each.cost > result_.full_cost; };
@@ -135,22 +135,22 @@ class Choice {
     return *std::min_element(among.begin(), among.end(), lower_kl);
   }
 
-  /// Trace after trace, so that each needs its prompt in the engine once; the settings take turns.
+  /// Trace after trace, so that each needs its prompt in the engine once.
   void measure_all(std::span<const size_t> which) {  // [n] indices into the points
     const size_t n_trace = result_.traces.size();
     std::vector<Settings> settings;
-    for (const size_t i : which) settings.push_back(point(i).settings);
+    std::vector<std::string> names;
+    for (const size_t i : which) settings.push_back(point(i).settings), names.push_back(name_of(point(i)));
     for (size_t trace = 0; trace < n_trace; ++trace) {
-      const auto tell = [&](const Settings& next, size_t done, size_t of) {
+      const auto tell = [&](const Rounds::Next& next) {
         if (!progress_) return;
-        const auto at = std::find(settings.begin(), settings.end(), next) - settings.begin();
-        const std::string what =
-            static_cast<size_t>(at) < settings.size() ? name_of(point(which[static_cast<size_t>(at)])) : next.summary();
-        progress_("measure " + what + (several() ? " on " + name(trace) : std::string()),
-                  static_cast<double>(trace * of + done), static_cast<double>(n_trace * of), "runs");
+        progress_("measure " + next.name + (several() ? " on " + name(trace) : std::string()),
+                  static_cast<double>(trace * next.total + next.done), static_cast<double>(n_trace * next.total),
+                  "runs");
       };
-      const std::vector<Measured> found = measure_in_turns(
-          settings, !result_.other_machine, [&](const Settings& each) { return measure_(each, trace); }, tell, cancel_);
+      const std::vector<Score> found = measure_in_rounds(
+          settings, names, !result_.other_machine, [&](const Settings& each) { return measure_(each, trace); }, tell,
+          cancel_);
       for (size_t i = 0; i < which.size(); ++i) result_.points[which[i]].traces[trace].measured = found[i];
     }
     for (const size_t i : which) {

@@ -1,66 +1,223 @@
-// The settings a sweep tries, by default sized to the trace.
+// Combines the values of a policy's parameters, and leaves out what the policy refuses.
+#include "tune/grid.h"
+
 #include <algorithm>
+#include <functional>
+#include <set>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "base/error.h"
+#include "policies/layer_schedule.h"
+#include "policies/policy.h"
+#include "policies/shared_parameters.h"
 #include "policies/value_text.h"
 #include "tune/tune.h"
 
 namespace reattend {
 namespace {
 
-/// A due step costs about as much as L / K partial ones, so strides that are powers of two cover what is worth trying.
-const std::vector<Value> kStrides = {int64_t{2}, int64_t{4}, int64_t{8}, int64_t{16}, int64_t{32}, int64_t{64}};
-const std::vector<Value> kNone;
-const std::vector<Value> kGateStrides = {int64_t{2}, int64_t{4}, int64_t{8}};
-const std::vector<double> kThresholds = {0.7, 0.8, 0.85, 0.9, 0.95};
-const std::vector<Value> kBudgets = {std::string("L/2"), std::string("L/4"), std::string("L/8"), std::string("L/16"),
-                                     std::string("L/32")};
+/// A due step that its gate leaves partial costs little, so a gate asks often.
+constexpr std::string_view kTriedGateStrides[] = {"2", "4", "8"};
+
+/// Of schedules by layer: coarser, for each layer has the whole menu, and further down.
+constexpr std::string_view kMenuBudgets[] = {"L/2", "L/4", "L/8", "L/16", "L/32", "L/64"};
+constexpr std::string_view kMenuStrides[] = {"4", "16", "64"};
+constexpr std::string_view kMenuGateStrides[] = {"4"};
+constexpr std::string_view kMenuThresholds[] = {"0.7", "0.8", "0.9"};
+
+using Texts = std::span<const std::string_view>;
+
+std::vector<Value> values_of(const Parameter& parameter, Texts texts) {
+  std::vector<Value> values;
+  for (const std::string_view text : texts) values.push_back(parse_value(parameter, text));
+  return values;
+}
+
+bool is_gated(const Settings& settings) {
+  return settings.decides(kThreshold.key);
+}
+
+Texts tried_at(const Parameter& parameter, const Settings& at) {
+  return &parameter == &kStride && is_gated(at) ? Texts(kTriedGateStrides) : parameter.tried;
+}
+
+Texts menu_at(const Parameter& parameter, const Settings& at) {
+  if (&parameter == &kBudget) return kMenuBudgets;
+  if (&parameter == &kStride) return is_gated(at) ? Texts(kMenuGateStrides) : Texts(kMenuStrides);
+  return &parameter == &kThreshold ? Texts(kMenuThresholds) : parameter.tried;
+}
+
+/// Budgets outermost, so that rankings are prepared at their greatest depth at once; then what others depend on.
+int order_of(const Parameter& parameter) {
+  if (&parameter == &kBudget) return 0;
+  return parameter.type == ParamType::count ? 2 : parameter.type == ParamType::real ? 3 : 1;
+}
+
+class Combinations {
+ public:
+  Combinations(const TuneGrid& grid, Texts (*otherwise)(const Parameter&, const Settings&))
+      : grid_(grid), otherwise_(otherwise) {
+    for (const PolicyParameter& each : grid.base.info().parameters) {
+      const Parameter& parameter = *each.parameter;
+      if (grid.tried.contains(parameter.key) || !parameter.tried.empty()) axes_.push_back(&each);
+    }
+    std::stable_sort(axes_.begin(), axes_.end(), [](const PolicyParameter* a, const PolicyParameter* b) {
+      return order_of(*a->parameter) < order_of(*b->parameter);
+    });
+  }
+
+  const std::vector<const PolicyParameter*>& axes() const { return axes_; }
+
+  /// `is_fixed`: parameters that stay at the first of their values.
+  std::vector<Settings> make(const std::function<bool(const Parameter&)>& is_fixed) {
+    is_fixed_ = is_fixed;
+    add(0, grid_.base);
+    return std::move(out_);
+  }
+
+  /// Whether a list of the grid was taken anywhere; of strides where no threshold decides.
+  bool used(std::string_view key) const { return used_.contains(key); }
+  bool used_gate_strides() const { return used_gate_strides_; }
+
+ private:
+  void add(size_t axis, const Settings& settings) {
+    if (axis == axes_.size()) {
+      if (std::find(out_.begin(), out_.end(), settings) == out_.end()) out_.push_back(settings);
+      return;
+    }
+    const PolicyParameter& taken = *axes_[axis];
+    Settings next = settings;
+    std::vector<Value> values = {taken.initial};  // where another parameter keeps it from deciding
+    if (settings.decides(taken.parameter->key)) values = values_at(*taken.parameter, settings);
+    if (is_fixed_(*taken.parameter)) values.resize(1);
+    for (const Value& value : values) {
+      next.set(taken.parameter->key, value);
+      add(axis + 1, next);
+    }
+  }
+
+  std::vector<Value> values_at(const Parameter& parameter, const Settings& at) {
+    const bool gate_strides = &parameter == &kStride && is_gated(at);
+    const auto given = grid_.tried.find(parameter.key);
+    if (gate_strides && !grid_.gate_strides.empty()) {
+      used_gate_strides_ = true;
+      return grid_.gate_strides;
+    }
+    if (!gate_strides && given != grid_.tried.end()) {
+      used_.insert(given->first);
+      return given->second;
+    }
+    return values_of(parameter, otherwise_(parameter, at));
+  }
+
+  const TuneGrid& grid_;
+  Texts (*otherwise_)(const Parameter&, const Settings&);
+  std::function<bool(const Parameter&)> is_fixed_;
+  std::vector<const PolicyParameter*> axes_;
+  std::vector<Settings> out_;
+  std::set<std::string, std::less<>> used_;
+  bool used_gate_strides_ = false;
+};
+
+RunShape shape_of(const TraceInfo& info) {
+  return {.n_layer = info.n_layer, .n_head = info.n_head, .n_kv_head = info.n_kv_head, .n_prompt = info.n_prompt};
+}
+
+/// Moves what a policy refuses for one of the traces out of the settings.
+void leave_out_misfits(GridSettings& out, std::span<const TraceInfo* const> traces) {  // [n_trace]
+  std::erase_if(out.settings, [&](const Settings& each) {
+    try {
+      for (const TraceInfo* const trace : traces) make_policy(each, shape_of(*trace));
+      return false;
+    } catch (const Error& error) {
+      out.left_out.push_back(fmt::format("{}: {}", each.summary(), error.what()));
+      return true;
+    }
+  });
+}
+
+void refuse_lists_of_others(const TuneGrid& grid) {
+  for (const auto& [key, values] : grid.tried) {
+    const Parameter* const parameter = find_parameter(key);
+    if (parameter == nullptr) fail_usage({"--sweep", "a parameter's name", "\"" + key + "\""});
+    if (!grid.base.takes(key)) refuse_parameter(list_option(*parameter), *parameter, grid.base.policy());
+  }
+}
+
+[[noreturn]] void refuse_unused(const std::string& option, const char* decides) {
+  fail_usage({.where = option,
+              .expected = fmt::format("a sweep with settings in which {}", decides),
+              .got = "none",
+              .remedy = "leave it out"});
+}
+
+void refuse_unused_lists(const TuneGrid& grid, const Combinations& made) {
+  if (!grid.gate_strides.empty() && !made.used_gate_strides()) {
+    refuse_unused("--gate-strides", "a threshold decides at a due step");
+  }
+  for (const auto& [key, values] : grid.tried) {
+    if (made.used(key)) continue;
+    const bool strides = key == kStride.key;  // gates have lists of their own
+    refuse_unused(list_option(*find_parameter(key)), strides ? "no threshold decides at a due step" : "it decides");
+  }
+}
+
+[[noreturn]] void refuse_policy_without_axes(const Settings& base) {
+  std::vector<std::string_view> names;
+  for (const PolicyInfo& info : policy_registry()) {
+    if (std::any_of(info.parameters.begin(), info.parameters.end(),
+                    [](const PolicyParameter& each) { return !each.parameter->tried.empty(); })) {
+      names.push_back(info.name);
+    }
+  }
+  fail_usage({.where = "tune",
+              .expected = fmt::format("a policy that has something to sweep ({})", fmt::join(names, ", ")),
+              .got = base.policy()});
+}
 
 }  // namespace
 
-std::vector<Value> budgets_for(const std::vector<Value>& given, const std::vector<Value>& otherwise, int32_t n_prompt) {
-  if (!given.empty()) return given;
-  std::vector<Value> out;
-  for (const Value& budget : otherwise) {
-    const auto* fraction = std::get_if<std::string>(&budget);
-    if (fraction == nullptr || fraction_of(*fraction, n_prompt) > 0) out.push_back(budget);
+GridSettings make_grid(const TuneGrid& grid, std::span<const TraceInfo* const> traces) {  // [n_trace]
+  refuse_lists_of_others(grid);
+  Combinations combinations(grid, tried_at);
+  if (combinations.axes().empty()) refuse_policy_without_axes(grid.base);
+  GridSettings out = {.settings = combinations.make([](const Parameter&) { return false; })};
+  refuse_unused_lists(grid, combinations);
+  leave_out_misfits(out, traces);
+  if (out.settings.empty()) fail_usage({"tune", "a setting that fits the traces", out.left_out.front()});
+  if (grid.base.takes(kBudget.key) && !out.settings.front().is_auto(kBudget.key)) {
+    const int32_t n_prompt = traces.front()->n_prompt;
+    std::stable_sort(out.settings.begin(), out.settings.end(), [&](const Settings& a, const Settings& b) {
+      return a.count(kBudget.key, 0, n_prompt) > b.count(kBudget.key, 0, n_prompt);
+    });
   }
-  if (out.empty()) out.push_back(int64_t{1});
+  for (const Settings& each : grid.more) {
+    if (std::find(out.settings.begin(), out.settings.end(), each) == out.settings.end()) out.settings.push_back(each);
+  }
   return out;
 }
 
-std::vector<Settings> make_grid(const TuneGrid& grid, int32_t n_prompt) {
-  if (grid.base.policy() != "recycled") {
-    fail_usage({.where = "tune",
-                .expected = "a policy with a budget, a stride and a schedule (recycled)",
-                .got = grid.base.policy(),
-                .remedy = {}});
+GridSettings schedule_menu(const TuneGrid& grid, std::span<const TraceInfo* const> traces) {  // [n_trace]
+  Combinations combinations(grid, menu_at);
+  const PolicyInfo& policy = grid.base.info();
+  const auto is_fixed = [&](const Parameter& parameter) { return !may_differ_by_layer(policy, parameter); };
+  const std::vector<const PolicyParameter*>& axes = combinations.axes();
+  GridSettings out;
+  if (std::all_of(axes.begin(), axes.end(), [&](const PolicyParameter* each) { return is_fixed(*each->parameter); })) {
+    return out;
   }
-  std::vector<Settings> all;
-  const auto add = [&](const Value& budget, const Value& stride, const char* schedule, double threshold) {
-    Settings settings = grid.base;
-    settings.set("K", budget), settings.set("S", stride), settings.set("schedule", std::string(schedule));
-    settings.set("threshold", threshold);
-    if (std::find(all.begin(), all.end(), settings) == all.end()) all.push_back(std::move(settings));
-  };
-  const double threshold = std::get<double>(find_parameter("threshold")->initial);
-  for (const Value& budget : budgets_for(grid.budgets, kBudgets, n_prompt)) {
-    for (const Value& stride : grid.fixed ? or_default(grid.strides, kStrides) : kNone) {
-      add(budget, stride, "fixed", threshold);
-    }
-    for (const Value& stride : grid.gated ? or_default(grid.gate_strides, kGateStrides) : kNone) {
-      for (const double each : or_default(grid.thresholds, kThresholds)) add(budget, stride, "query", each);
-    }
-  }
-  std::stable_sort(all.begin(), all.end(), [&](const Settings& a, const Settings& b) {
-    return a.count("K", 0, n_prompt) > b.count("K", 0, n_prompt);
-  });
-  for (const Settings& each : grid.more) {
-    if (std::find(all.begin(), all.end(), each) == all.end()) all.push_back(each);
-  }
-  return all;
+  out.settings = combinations.make(is_fixed);
+  leave_out_misfits(out, traces);
+  return out;
+}
+
+std::string list_option(const Parameter& parameter) {
+  if (&parameter == &kBudget) return "--budgets";
+  if (&parameter == &kStride) return "--strides";
+  if (&parameter == &kThreshold) return "--thresholds";
+  return fmt::format("--sweep {}", parameter.key);
 }
 
 }  // namespace reattend

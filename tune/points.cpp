@@ -10,7 +10,7 @@
 #include <fmt/ranges.h>
 
 #include "base/error.h"
-#include "policies/value_text.h"
+#include "policies/layer_schedule.h"
 #include "replay/cost/cost.h"
 
 namespace reattend {
@@ -44,14 +44,26 @@ std::vector<LayerNumbers> layers_of(std::span<const PointNumbers> traces) {  // 
   return out;
 }
 
-std::optional<Measured> measured_of(std::span<const PointNumbers> traces) {  // [n_trace]
-  Measured out = {.kl = 0, .agreement = 1, .ms_per_token = 0};
+std::optional<Score> measured_of(std::span<const PointNumbers> traces) {  // [n_trace]
+  const auto n = static_cast<double>(traces.size());
   for (const PointNumbers& each : traces) {
     if (!each.measured) return {};
-    out.kl = std::max(out.kl, each.measured->kl);
-    out.agreement = std::min(out.agreement, each.measured->agreement);
-    out.ms_per_token += each.measured->ms_per_token / static_cast<double>(traces.size());
-    out.full_ms += each.measured->full_ms / static_cast<double>(traces.size());
+  }
+  const auto worse = [](double a, double b, bool higher) {
+    return std::isnan(a) || std::isnan(b) ? Score::kNone : higher ? std::max(a, b) : std::min(a, b);
+  };
+  Score out = *traces.front().measured;
+  for (const auto mean : {&Score::nll, &Score::positions, &Score::full, &Score::ms, &Score::full_ms}) {
+    out.*mean = 0;
+    for (const PointNumbers& each : traces) out.*mean += *each.measured.*mean / n;
+  }
+  for (const PointNumbers& each : traces) {
+    for (const auto field : {&Score::kl, &Score::kl_p95, &Score::kl_max}) {
+      out.*field = worse(out.*field, *each.measured.*field, true);
+    }
+    for (const auto field : {&Score::agreement, &Score::recovered, &Score::oracle}) {
+      out.*field = worse(out.*field, *each.measured.*field, false);
+    }
   }
   return out;
 }
@@ -67,11 +79,6 @@ double largest(std::initializer_list<double> ratios) {
 /// nan where there is nothing to divide by.
 double ratio(double a, double b) {
   return b > 0 ? a / b : std::nan("");
-}
-
-bool is_by_layer(const Settings& settings) {
-  if (settings.policy() != "recycled") return false;
-  return list_size(settings.get("S")) || list_size(settings.get("K")) || list_size(settings.get("threshold"));
 }
 
 }  // namespace
@@ -116,9 +123,9 @@ double excess(const PointNumbers& numbers, const TuneResult& result) {
 
 double measured_excess(const PointNumbers& numbers, const TuneResult& result) {
   const TuneBounds& bounds = result.bounds;
-  const Measured& measured = *numbers.measured;
+  const Score& measured = *numbers.measured;
   return largest({measured.kl / bounds.max_kl, bounds.min_agreement ? *bounds.min_agreement / measured.agreement : 0,
-                  bounds.max_ms ? (result.other_machine ? numbers.cost : measured.ms_per_token) / *bounds.max_ms : 0});
+                  bounds.max_ms ? (result.other_machine ? numbers.cost : measured.ms) / *bounds.max_ms : 0});
 }
 
 bool passes(const TunePoint& point, const TuneResult& result) {
@@ -158,6 +165,12 @@ std::string bounds_in_words(const TuneResult& result, bool measured) {
   return fmt::format("{}", fmt::join(parts, ", "));
 }
 
+std::vector<const TraceInfo*> infos_of(std::span<const TunedTrace> traces) {  // [n_trace]
+  std::vector<const TraceInfo*> infos;
+  for (const TunedTrace& each : traces) infos.push_back(&each.info);
+  return infos;
+}
+
 void merge(std::vector<TunePoint>& points, std::vector<TunePoint> newer) {
   for (TunePoint& point : newer) {
     const auto same = [&](const TunePoint& other) { return other.settings == point.settings; };
@@ -172,7 +185,7 @@ void finish_points(TuneResult& result) {
                    [](const TunePoint& a, const TunePoint& b) { return a.cost < b.cost; });
   int n_schedule = 0;
   for (TunePoint& point : points) {
-    if (is_by_layer(point.settings)) point.schedule = ++n_schedule;
+    if (LayerSchedule(point.settings).by_layer()) point.schedule = ++n_schedule;
     point.within_bounds = point.whole && hardest_predicted(point, result).most <= 1;
     const auto beats = [&](const TunePoint& other) { return other.whole && dominates(other, point); };
     point.on_front = point.whole && std::none_of(points.begin(), points.end(), beats);
@@ -191,7 +204,7 @@ TunePoint full_point(const TuneResult& result) {
                             .positions = full_work(info).run / info.n_layer / info.n_kv_head});
   }
   static_cast<PointNumbers&>(point) = over_traces(point.traces, result.full_cost);
-  point.settings = Settings("full");
+  point.settings = Settings();
   point.whole = point.within_bounds = point.on_front = true;
   return point;
 }
@@ -252,7 +265,7 @@ std::vector<std::string> validation_in_words(const TuneResult& result) {
 }
 
 std::string time_warning(const TuneResult& result) {
-  const std::optional<Measured>& measured = result.best().measured;
+  const std::optional<Score>& measured = result.best().measured;
   if (!result.calibrated || result.other_machine || !measured || !(measured->full_ms > 0)) return {};
   const double ratio = result.full_cost / measured->full_ms;
   if (ratio > 1 / 1.25 && ratio < 1.25) return {};

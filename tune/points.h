@@ -38,6 +38,9 @@ bool passes(const TunePoint& point, const TuneResult& result);
 /// "mean KL <= 0.1, top-1 agreement >= 0.9": the bounds that a measurement, or a replay, is held against.
 std::string bounds_in_words(const TuneResult& result, bool measured);
 
+/// Parallel to the traces.
+std::vector<const TraceInfo*> infos_of(std::span<const TunedTrace> traces);  // [n_trace]
+
 /// Adds points, each in place of an older one of the same settings.
 void merge(std::vector<TunePoint>& points, std::vector<TunePoint> newer);
 

@@ -9,13 +9,6 @@
 namespace reattend {
 namespace {
 
-const std::vector<Value> kMenuStrides = {int64_t{4}, int64_t{16}, int64_t{64}};
-const std::vector<Value> kNone;
-const std::vector<Value> kMenuGateStrides = {int64_t{4}};
-const std::vector<double> kMenuThresholds = {0.7, 0.8, 0.9};
-const std::vector<Value> kMenuBudgets = {std::string("L/2"),  std::string("L/4"),  std::string("L/8"),
-                                         std::string("L/16"), std::string("L/32"), std::string("L/64")};
-
 double cost_of(const std::vector<std::vector<LayerNumbers>>& numbers, const LayerPicks& picks) {
   double cost = 0;
   for (size_t layer = 0; layer < picks.size(); ++layer) cost += numbers[static_cast<size_t>(picks[layer])][layer].cost;
@@ -28,29 +21,16 @@ bool within(const TunePoint& point, const TuneResult& result) {
 
 }  // namespace
 
-std::vector<Settings> schedule_menu(const TuneGrid& grid, int32_t n_prompt) {
-  std::vector<Settings> menu;
-  for (const Value& budget : budgets_for(grid.budgets, kMenuBudgets, n_prompt)) {
-    const auto add = [&](const Value& stride, const char* schedule, double threshold) {
-      Settings item = grid.base;
-      item.set("K", budget), item.set("S", stride);
-      item.set("schedule", std::string(schedule)), item.set("threshold", threshold);
-      if (std::find(menu.begin(), menu.end(), item) == menu.end()) menu.push_back(std::move(item));
-    };
-    const double unused = std::get<double>(find_parameter("threshold")->initial);
-    for (const Value& stride : grid.fixed ? or_default(grid.strides, kMenuStrides) : kNone) {
-      add(stride, "fixed", unused);
-    }
-    for (const Value& stride : grid.gated ? or_default(grid.gate_strides, kMenuGateStrides) : kNone) {
-      for (const double threshold : or_default(grid.thresholds, kMenuThresholds)) add(stride, "query", threshold);
+void add_schedules(Sweep& sweep, const TuneOptions& options, TuneResult& result) {
+  if (options.n_schedule < 1 || !result.has_values) return;
+  const GridSettings tried = schedule_menu(options.grid, infos_of(result.traces));
+  const std::vector<Settings>& menu = tried.settings;
+  if (menu.size() < 2) return;
+  for (const std::string& line : tried.left_out) {
+    if (std::find(result.left_out.begin(), result.left_out.end(), line) == result.left_out.end()) {
+      result.left_out.push_back(line);
     }
   }
-  return menu;
-}
-
-void add_schedules(Sweep& sweep, const TuneOptions& options, TuneResult& result) {
-  const std::vector<Settings> menu = schedule_menu(options.grid, sweep.shortest_prompt());
-  if (options.n_schedule < 1 || !result.has_values || menu.size() < 2) return;
   Replayed replayed;
   std::vector<TunePoint> items = sweep.evaluate(menu, sweep.all_layers(), "sweep for schedules by layer", &replayed);
   std::vector<std::vector<LayerNumbers>> numbers;  // [n_item][n_layer]

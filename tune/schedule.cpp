@@ -2,19 +2,15 @@
 #include "tune/schedule.h"
 
 #include <algorithm>
-#include <functional>
 #include <numeric>
 
 #include <fmt/format.h>
 
 #include "base/error.h"
-#include "policies/params.h"
+#include "policies/layer_schedule.h"
 
 namespace reattend {
 namespace {
-
-/// A threshold that no cosine is above: every due step is full, as on the fixed schedule.
-constexpr double kNothingStays = 2;
 
 /// A layer's way from one corner of its hull to the next dearer one.
 struct Step {
@@ -87,24 +83,9 @@ std::vector<size_t> spread_over(size_t first, size_t last, size_t n) {
 }
 
 Settings by_layer(std::span<const Settings> menu, const LayerPicks& picks) {
-  if (std::adjacent_find(picks.begin(), picks.end(), std::not_equal_to()) == picks.end()) {
-    return menu[static_cast<size_t>(picks.front())];
-  }
-  std::vector<std::string> budgets, strides;
-  std::vector<double> thresholds;
-  bool gated = false;
-  for (const int32_t pick : picks) {
-    const Settings& item = menu[static_cast<size_t>(pick)];
-    const bool gate = item.choice("schedule") == "query";
-    budgets.push_back(to_text(item.get("K"))), strides.push_back(to_text(item.get("S")));
-    thresholds.push_back(gate ? item.real("threshold", 0) : kNothingStays);
-    gated = gated || gate;
-  }
-  Settings settings = menu.front();
-  settings.set("K", budgets), settings.set("S", strides);
-  settings.set("schedule", std::string(gated ? "query" : "fixed"));
-  if (gated) settings.set("threshold", thresholds);
-  return settings;
+  std::vector<Settings> layers;
+  for (const int32_t pick : picks) layers.push_back(menu[static_cast<size_t>(pick)]);
+  return join_layers(layers);
 }
 
 }  // namespace reattend

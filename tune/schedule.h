@@ -27,9 +27,7 @@ std::vector<LayerPicks> schedule_path(std::span<const std::vector<LayerNumbers>>
 /// At most n of them, evenly spread over [first, last] of the path, ends included.
 std::vector<size_t> spread_over(size_t first, size_t last, size_t n);
 
-/// The setting that gives every layer its item: lists of S and K, and of thresholds where one of the layers is gated;
-/// everything else as in the menu's first. Items of the menu are recycled and differ in S, K, schedule and threshold.
-/// Where all layers get the same item it is that item, without lists.
+/// The setting that gives every layer its item (join_layers): where all get the same it is that item, without lists.
 Settings by_layer(std::span<const Settings> menu, const LayerPicks& picks);  // [n_item]
 
 }  // namespace reattend

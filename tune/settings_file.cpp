@@ -59,10 +59,10 @@ std::string predicted_lines(const PointNumbers& of, double full_cost, const Tune
   return text;
 }
 
-std::string measured_lines(const Measured& measured) {
+std::string measured_lines(const Score& measured) {
   std::string text = line("mean_kl", measured.kl) + line("top1_agreement", measured.agreement);
-  if (std::isnan(measured.ms_per_token)) return text;
-  text += line("ms_per_token", measured.ms_per_token);
+  if (std::isnan(measured.ms)) return text;
+  text += line("ms_per_token", measured.ms);
   return measured.full_ms > 0 ? text + line("ms_per_token_full", measured.full_ms) : text;
 }
 

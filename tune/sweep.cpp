@@ -35,14 +35,9 @@ Sweep::Sweep(std::span<Replayer* const> replayers,       // [n_trace]
   }
 }
 
-double Sweep::cost(const TraceInfo& info, const StepWork& work) const {
+double Sweep::cost(const TraceInfo& info, const CountedWork& work) const {
   if (!calibrated_) return (attend_bytes(info, work) + select_bytes(info, work)) * 1e-6;
   return is_calibrated(info.calibration) ? predict_ms(info, work) : std::numeric_limits<double>::quiet_NaN();
-}
-
-int32_t Sweep::shortest_prompt() const {
-  const auto shorter = [](const TunedTrace& a, const TunedTrace& b) { return a.info.n_prompt < b.info.n_prompt; };
-  return std::min_element(traces_.begin(), traces_.end(), shorter)->info.n_prompt;
 }
 
 std::vector<int32_t> Sweep::all_layers() const {
@@ -127,8 +122,8 @@ PointNumbers Sweep::numbers_of(size_t trace, std::span<const LayerReplay> layers
   const TraceInfo& info = traces_[trace].info;
   const ReplaySummary summary = summarize(info, layers);
   const double share = static_cast<double>(layers.size()) / info.n_layer;
-  StepWork work = work_of(info, layers);
-  for (const StepWorkPart& part : kStepWork) work.*part.value /= share;
+  CountedWork work = work_of(info, layers);
+  work /= share;
   PointNumbers out;
   out.cost = cost(info, work) * (calibrated_ ? prediction_.correction.ms : 1);
   out.speed_up = traces_[trace].full_cost / out.cost;

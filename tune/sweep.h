@@ -27,8 +27,6 @@ class Sweep {
 
   /// Parallel to the replayers, with the calibration that times are predicted with, and what full attention costs.
   const std::vector<TunedTrace>& traces() const { return traces_; }
-  /// Of the traces, in tokens.
-  int32_t shortest_prompt() const;
   double full_cost() const { return full_cost_; }  ///< mean
   bool calibrated() const { return calibrated_; }
   const Prediction& prediction() const { return prediction_; }
@@ -51,7 +49,7 @@ class Sweep {
   std::vector<std::vector<LayerReplay>> replay(size_t trace, Batch settings, const std::vector<int32_t>& layers,
                                                const std::function<void()>& step);
   int64_t result_bytes(size_t n_setting, size_t n_layer) const;
-  double cost(const TraceInfo& info, const StepWork& work) const;
+  double cost(const TraceInfo& info, const CountedWork& work) const;
   PointNumbers numbers_of(size_t trace, std::span<const LayerReplay> layers) const;  // [those evaluated]
 
   std::vector<Replayer*> replayers_;

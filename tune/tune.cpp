@@ -8,10 +8,10 @@
 #include "base/error.h"
 #include "replay/estimates.h"
 #include "tune/choice.h"
+#include "tune/measure.h"
 #include "tune/points.h"
 #include "tune/refine.h"
 #include "tune/sweep.h"
-#include "tune/turns.h"
 
 namespace reattend {
 namespace {
@@ -39,7 +39,9 @@ std::vector<Settings> most_promising(const std::vector<TunePoint>& points, size_
 
 /// Screening: an order is all that some of the layers are good for, and all that is needed to drop most of the grid.
 void sweep_grid(Sweep& sweep, const TuneOptions& options, TuneResult& result) {
-  std::vector<Settings> grid = make_grid(options.grid, sweep.shortest_prompt());
+  GridSettings tried = make_grid(options.grid, infos_of(result.traces));
+  std::vector<Settings> grid = std::move(tried.settings);
+  result.left_out = std::move(tried.left_out);
   const std::vector<int32_t> all = sweep.all_layers(), some = sweep.screen_layers(options.n_screen_layer);
   if (some.size() < all.size() && static_cast<int>(grid.size()) > options.n_whole) {
     merge(result.points, sweep.evaluate(grid, some, "sweep on some layers"));
@@ -51,6 +53,7 @@ void sweep_grid(Sweep& sweep, const TuneOptions& options, TuneResult& result) {
 /// What is known before the sweep.
 TuneResult start(const Sweep& sweep, const TuneOptions& options) {
   TuneResult result;
+  result.policy = &options.grid.base.info();
   result.traces = sweep.traces();
   result.full_cost = sweep.full_cost();
   result.calibrated = sweep.calibrated();
@@ -146,8 +149,7 @@ void check_held_out(const TraceInfo& held, std::span<const TraceInfo* const> tun
 }
 
 void hold_out(TuneResult& result, Replayer& trace, const std::optional<Calibration>& calibration,
-              const std::function<Measured(const Settings&)>& measure, const ProgressFn& progress,
-              const Cancel& cancel) {
+              const std::function<Score(const Settings&)>& measure, const ProgressFn& progress, const Cancel& cancel) {
   const TraceInfo* const both[] = {&result.traces.front().info, &trace.info()};
   check_same_model(both);
   check_values(trace.info(), find_estimate(result.prediction.estimate)->needs_values, result.prediction.estimate);
@@ -159,11 +161,10 @@ void hold_out(TuneResult& result, Replayer& trace, const std::optional<Calibrati
   static_cast<TunedTrace&>(held) = sweep.traces().front();
   held.numbers = sweep.evaluate({&settings, 1}, sweep.all_layers(), "validate").front();
   if (measure) {
-    const auto tell = [&](const Settings& next, size_t done, size_t of) {
-      const std::string what = next == settings ? name_of(result.best()) : next.summary();
-      if (progress) progress("validate: measure " + what, static_cast<double>(done), static_cast<double>(of), "runs");
-    };
-    held.numbers.measured = measure_in_turns({&settings, 1}, !result.other_machine, measure, tell, cancel).front();
+    const std::string name = name_of(result.best());
+    held.numbers.measured = measure_in_rounds({&settings, 1}, {&name, 1}, !result.other_machine, measure,
+                                              report_rounds(progress, "validate: measure"), cancel)
+                                .front();
   }
   result.held_out.push_back(std::move(held));
 }

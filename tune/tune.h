@@ -8,34 +8,12 @@
 #include <vector>
 
 #include "replay/replay.h"
+#include "tune/grid.h"
 #include "tune/prediction.h"
 #include "tune/schedule.h"
+#include "tune/score.h"
 
 namespace reattend {
-
-/// What the sweep tries: every budget with every stride, on the fixed schedule and on the query schedule with every
-/// threshold. Empty lists mean sensible ones for the trace's size.
-struct TuneGrid {
-  Settings base = Settings("recycled");  ///< whatever is not swept (pool, reduce, ...)
-  std::vector<Value> budgets;            ///< counts or fractions
-  std::vector<Value> strides;            ///< of the fixed schedule
-  std::vector<Value> gate_strides;       ///< of the query schedule
-  std::vector<double> thresholds;
-  bool fixed = true, gated = true;  ///< which schedules are tried
-  std::vector<Settings> more;       ///< tried as they stand beside the grid, of any policy
-};
-
-template <class T>
-const std::vector<T>& or_default(const std::vector<T>& given, const std::vector<T>& otherwise) {
-  return given.empty() ? otherwise : given;
-}
-
-/// The given budgets, or of `otherwise`, which nobody wrote, those that keep something of a prompt of n_prompt tokens.
-std::vector<Value> budgets_for(const std::vector<Value>& given, const std::vector<Value>& otherwise, int32_t n_prompt);
-
-/// All settings of the grid for prompts of n_prompt tokens or more, largest budgets first. Throws Error (usage) for a
-/// base that does not take S, K and a schedule.
-std::vector<Settings> make_grid(const TuneGrid& grid, int32_t n_prompt);
 
 /// Each holds on every trace. Where KL can be predicted it is the bound, and the first two are off unless given;
 /// otherwise they default to kMaxOutputError and kMaxLostMass.
@@ -50,16 +28,10 @@ inline constexpr double kMaxOutputError = 0.5, kMaxLostMass = 0.1;
 /// Throws Error (usage) naming the option of a bound that is not a number above 0.
 void check_bounds(const TuneBounds& bounds);
 
-/// What an engine found for one setting, teacher-forced on the recorded tokens.
-struct Measured {
-  double kl = 0;            ///< mean KL(full || policy) in nats
-  double agreement = 0;     ///< share of steps with the same top-1
-  double ms_per_token = 0;  ///< nan where times are predicted for another machine
-  double full_ms = 0;       ///< of full attention in the same rounds; a MeasureFn need not set it
-};
-/// On one of the traces. Full attention and the settings of a trace are asked for in turns before the next trace's, in
-/// kMeasureRounds rounds: a machine's moods then meet all of them alike, and times are over all rounds so far.
-using MeasureFn = std::function<Measured(const Settings&, size_t trace)>;
+/// What an engine finds of a setting, teacher-forced on the recorded tokens of one of the traces; full attention's time
+/// need not be in it. Full attention and the settings of a trace are asked for in kMeasureRounds rounds before the next
+/// trace's: a machine's moods then meet all of them alike, and times are over all rounds so far.
+using MeasureFn = std::function<Score(const Settings&, size_t trace)>;
 
 inline constexpr int kMeasureRounds = 3;
 /// Times that differ by less are alike: among them the lower KL wins.
@@ -91,7 +63,7 @@ struct PointNumbers {
   double estimate = 0;               ///< of damage, the one of TuneResult; nan where the trace does not give it
   double predicted_kl = 0;           ///< from the estimate; nan where there is no curve for this model
   std::vector<LayerNumbers> layers;  ///< of the layers that were evaluated; of several traces means; for schedules
-  std::optional<Measured> measured;
+  std::optional<Score> measured;     ///< `ms` is nan where times are predicted for another machine
 };
 
 /// One setting of the sweep.
@@ -117,9 +89,11 @@ struct HeldOutTrace : TunedTrace {
 };
 
 struct TuneResult {
-  std::string times_from;         ///< which machine times are predicted for, in words; empty where nobody said
-  std::vector<TunePoint> points;  ///< by cost, fastest first
-  size_t chosen = 0;              ///< index into points
+  const PolicyInfo* policy = nullptr;  ///< that was swept
+  std::vector<std::string> left_out;   ///< a line for each setting of the sweep that does not fit the traces
+  std::string times_from;              ///< which machine times are predicted for, in words; empty where nobody said
+  std::vector<TunePoint> points;       ///< by cost, fastest first
+  size_t chosen = 0;                   ///< index into points
   std::vector<TunedTrace> traces;
   std::vector<HeldOutTrace> held_out;  ///< hold_out() adds to them
   double full_cost = 0;                ///< mean over the traces
@@ -146,8 +120,7 @@ TuneResult tune(std::span<Replayer* const> traces,  // [n_trace]
 /// calibration times are predicted with the trace's own, if those it was tuned on had some. Throws Error (usage) for a
 /// trace of another model, or without the values that settings are ranked by.
 void hold_out(TuneResult& result, Replayer& trace, const std::optional<Calibration>& calibration,
-              const std::function<Measured(const Settings&)>& measure, const ProgressFn& progress,
-              const Cancel& cancel);
+              const std::function<Score(const Settings&)>& measure, const ProgressFn& progress, const Cancel& cancel);
 /// Throws Error (usage) for a trace to hold out of another model, or without the values that settings are ranked, or
 /// bound, by; to be asked before the sweep.
 void check_held_out(const TraceInfo& held, std::span<const TraceInfo* const> tuned_on,  // [n_trace]

@@ -20,7 +20,7 @@ constexpr double kMost = 1e6;
 /// Where the trace is not known, equal KL and estimates tell.
 bool is_same(const VerifiedPoint& a, const VerifiedPoint& b) {
   if (a.settings != b.settings || a.trace != b.trace) return false;
-  return !a.trace.empty() || (a.kl == b.kl && a.estimates == b.estimates);
+  return !a.trace.empty() || (a.measured.kl == b.measured.kl && a.estimates == b.estimates);
 }
 
 std::vector<VerifiedPoint> distinct(const std::vector<VerifiedPoint>& points) {
@@ -43,12 +43,12 @@ nlohmann::json to_json(const VerifiedPoint& point) {
   return {{"settings", point.settings.to_json()},
           {"summary", point.settings.summary()},
           {"estimates", values},
-          {"kl", point.kl},
-          {"agreement", point.agreement},
+          {"kl", point.measured.kl},
+          {"agreement", point.measured.agreement},
           {"predicted_ms", point.predicted_ms},
-          {"ms", point.ms},
+          {"ms", or_zero(point.measured.ms)},
           {"predicted_full_ms", point.predicted_full_ms},
-          {"full_ms", point.full_ms},
+          {"full_ms", or_zero(point.measured.full_ms)},
           {"trace", point.trace},
           {"model_sha256", point.model_sha256}};
 }
@@ -71,17 +71,19 @@ VerifiedPoint read_verified(const std::filesystem::path& path) {
     const nlohmann::json& point = json.at("verified");
     out.settings = Settings::from_json(point.at("settings"), where);
     out.estimates = point.at("estimates").get<std::map<std::string, double>>();
-    out.kl = point.at("kl"), out.agreement = point.at("agreement");
-    out.predicted_ms = point.at("predicted_ms"), out.ms = point.at("ms");
-    out.predicted_full_ms = point.at("predicted_full_ms"), out.full_ms = point.at("full_ms");
+    out.measured = {
+        .kl = point.at("kl"), .agreement = point.at("agreement"), .ms = point.at("ms"), .full_ms = point.at("full_ms")};
+    out.predicted_ms = point.at("predicted_ms"), out.predicted_full_ms = point.at("predicted_full_ms");
     out.trace = point.value("trace", ""), out.model_sha256 = point.value("model_sha256", "");
   } catch (const nlohmann::json::exception& error) {
     refuse(error.what());
   }
-  for (const double x : {out.kl, out.agreement, out.predicted_ms, out.ms, out.predicted_full_ms, out.full_ms}) {
+  Score& found = out.measured;
+  for (const double x : {found.kl, found.agreement, found.ms, found.full_ms, out.predicted_ms, out.predicted_full_ms}) {
     if (!std::isfinite(x) || x < 0 || x > kMost) refuse(fmt::format("{}, not a number from 0 to {:.0f}", x, kMost));
   }
-  if (out.agreement > 1) refuse(fmt::format("an agreement of {}", out.agreement));
+  if (found.agreement > 1) refuse(fmt::format("an agreement of {}", found.agreement));
+  found.ms = from_zero(found.ms), found.full_ms = from_zero(found.full_ms);
   return out;
 }
 
@@ -91,11 +93,12 @@ Correction correction_from(const std::vector<VerifiedPoint>& all, const std::str
   std::vector<double> times, full_times;
   double sum = 0, n = 0;
   for (const VerifiedPoint& point : points) {
-    if (point.ms > 0 && point.predicted_ms > 0) times.push_back(point.ms / point.predicted_ms);
-    if (point.full_ms > 0 && point.predicted_full_ms > 0) full_times.push_back(point.full_ms / point.predicted_full_ms);
-    const auto found = point.estimates.find(estimate);
-    const double curve_kl = found == point.estimates.end() ? 0 : curve.at(found->second);
-    if (curve.exists() && point.kl > 0 && curve_kl > 0) sum += std::log(point.kl / curve_kl), ++n;
+    const Score& found = point.measured;
+    if (found.ms > 0 && point.predicted_ms > 0) times.push_back(found.ms / point.predicted_ms);
+    if (found.full_ms > 0 && point.predicted_full_ms > 0) full_times.push_back(found.full_ms / point.predicted_full_ms);
+    const auto named = point.estimates.find(estimate);
+    const double curve_kl = named == point.estimates.end() ? 0 : curve.at(named->second);
+    if (curve.exists() && found.kl > 0 && curve_kl > 0) sum += std::log(found.kl / curve_kl), ++n;
   }
   out.n_timed = static_cast<int64_t>(times.size());
   if (!times.empty()) out.ms = median(times);

@@ -9,21 +9,23 @@
 
 #include "policies/settings.h"
 #include "tune/kl_curve.h"
+#include "tune/score.h"
 
 namespace reattend {
 
-/// One verified setting; times are 0 where they were not predicted or not measured.
+/// One verified setting.
 struct VerifiedPoint {
   Settings settings;
   std::map<std::string, double> estimates;  ///< by name
-  double kl = 0, agreement = 0;
-  double predicted_ms = 0, ms = 0, predicted_full_ms = 0, full_ms = 0;
+  Score measured;
+  double predicted_ms = 0, predicted_full_ms = 0;  ///< 0 where they were not predicted
   std::string trace;         ///< digest of its tokens and model; empty in older files, which do not say
   std::string model_sha256;  ///< likewise
 };
 
 nlohmann::json to_json(const VerifiedPoint& point);
-/// The point in a file that `reattend verify --out` wrote. Throws Error naming the file.
+/// The point in a file that `reattend verify --out` wrote: of its score KL, agreement and times. Throws Error naming
+/// the file.
 VerifiedPoint read_verified(const std::filesystem::path& path);
 
 /// Simple, and said: predicted times are multiplied by the median of measured over predicted, full attention's by its

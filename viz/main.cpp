@@ -136,7 +136,7 @@ void run(const Options& options) {
     }
   }
   const Settings settings =
-      options.settings.empty() ? Settings("recycled") : Settings::from_toml_file(options.settings);
+      options.settings.empty() ? Settings(kDefaultPolicy) : Settings::from_toml_file(options.settings);
   if (options.screenshot.empty()) return show_window(options, settings);
   check_png_path(options.screenshot, options.force);
   const UiContexts contexts(1);

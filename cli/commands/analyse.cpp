@@ -15,6 +15,7 @@
 #include "cli/options/memory_option.h"
 #include "cli/options/policy_options.h"
 #include "cli/reports/analyse.h"
+#include "policies/shared_parameters.h"
 #include "policies/value_text.h"
 #include "tune/settings_file.h"
 
@@ -56,7 +57,7 @@ std::set<Analysis> parse_what(const std::string& text) {
 /// K is an eighth of the prompt unless somebody says otherwise, of one shorter than that its one position.
 Settings settings_of(const Options& options, int32_t n_prompt) {
   Settings settings = options.policy.settings();
-  if (!find_parameter("K")->taken_by(settings.policy())) {
+  if (!settings.takes("K")) {
     fail_usage({.where = "--policy",
                 .expected = "one that has a budget",
                 .got = settings.policy(),
@@ -71,8 +72,8 @@ Settings settings_of(const Options& options, int32_t n_prompt) {
 
 std::vector<int32_t> budgets_of(const std::string& text, int32_t n_prompt) {
   std::vector<int32_t> out;
-  for (const Value& value : parse_each("K", "budgets", text)) {
-    Settings settings("recycled");
+  for (const Value& value : parse_each(kBudget, "budgets", text)) {
+    Settings settings{kDefaultPolicy};
     settings.set("K", value);
     out.push_back(static_cast<int32_t>(settings.count("K", 0, n_prompt)));
   }
@@ -91,7 +92,7 @@ AnalysisRequest request_of(const Options& options, const TraceInfo& info) {
                          .rho = options.rho,
                          .gate_set = options.stale_alone ? OldSet::stale : OldSet::attended,
                          .lost = {.above = options.above}};
-  for (const Value& value : parse_each("threshold", "thresholds", options.thresholds))
+  for (const Value& value : parse_each(kThreshold, "thresholds", options.thresholds))
     out.thresholds.push_back(std::get<double>(value));
   return out;
 }
@@ -138,7 +139,7 @@ nlohmann::json to_json(const AnalysisReport& report, const std::vector<Table>& s
 
 void warn(const TraceInfo& info) {
   if (!info.warning.empty()) print_note("reattend: {}: {}\n", info.path.string(), info.warning);
-  if (info.settings.policy() == "full" || info.shadow) return;
+  if (info.settings.is_full() || info.shadow) return;
   print_note(
       "reattend: {}: recorded under {}, whose errors are in its queries and keys; a full-attention trace says "
       "more\n",
@@ -196,7 +197,7 @@ void add_analyse(CLI::App& app, const Globals& globals) {
   CLI::App* const command =
       app.add_subcommand("analyse", "What a trace says: how sets age, coverage, gates, lost tokens, sensitive layers");
   const auto options = std::make_shared<Options>();
-  options->policy.initial = "recycled", options->what = "all";
+  options->policy.initial = kDefaultPolicy, options->what = "all";
   command->add_option("trace", options->trace, "Trace, best of a full-attention run")->type_name("TRACE");
   command->add_option("--what", options->what, fmt::format("Some of {}", fmt::join(kAnalyses, ",")))
       ->type_name("LIST")

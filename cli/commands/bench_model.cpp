@@ -1,4 +1,4 @@
-// Depth by depth: one prefill, then ours and the peer's in turns from forks of it.
+// Depth by depth: one prefill, then ours and the peer's in rounds from forks of it.
 #include "cli/commands/bench_model.h"
 
 #include <fmt/format.h>
@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "base/error.h"
+#include "base/rounds.h"
 #include "base/standard_streams.h"
 #include "bench/peer.h"
 #include "kernels/cpu/ops.h"
@@ -124,19 +125,21 @@ void check(const BenchOptions& options, const ModelShape& shape) {
   }
 }
 
+/// Every step is full, scores and selects.
+Settings scoring_policy(const BenchOptions& options) {
+  Settings settings("recycled");
+  settings.set("K", options.budget), settings.set("S", int64_t{1});
+  return settings;
+}
+
 /// full, every other policy, and recycled with a refresh at every step: the full step that scores. What does not fit
 /// the model or the prompt is left out.
 std::vector<Settings> costed_policies(const BenchOptions& options, const ModelShape& shape, int64_t depth) {
   std::vector<Settings> policies = all_policies({{"K", options.budget}, {"S", options.stride}});
-  Settings scoring("recycled");
-  scoring.set("K", options.budget), scoring.set("S", int64_t{1});
-  policies.insert(policies.begin(), {Settings("full"), scoring});
+  policies.insert(policies.begin(), {Settings("full"), scoring_policy(options)});
   std::erase_if(policies, [&](const Settings& each) {
     try {
-      make_policy(each, {.n_layer = shape.n_layer,
-                         .n_head = shape.n_head,
-                         .n_kv_head = shape.n_kv_head,
-                         .n_prompt = static_cast<int32_t>(std::max<int64_t>(depth, 1))});
+      make_policy(each, run_shape(shape, static_cast<int32_t>(std::max<int64_t>(depth, 1))));
       return false;
     } catch (const Error& error) {
       print_note("reattend: left out: {}: {}\n", each.summary(), error.what());
@@ -221,22 +224,28 @@ class Bench {
   }
 
   void repeats(Depth& ours, std::vector<BenchRow>& here, const Settings& recycled, const std::string& what) {
-    for (int64_t repeat = 0; repeat < options_.repeats; ++repeat) {
-      progress_(what, static_cast<double>(repeat), static_cast<double>(options_.repeats), "repeats");
-      measure_stream();
-      for (size_t i = 0; i < here.size(); ++i) {
+    Rounds rounds;
+    rounds.add("stream", [&] { measure_stream(); });
+    for (size_t i = 0; i < here.size(); ++i) {
+      rounds.add(here[i].work + " " + here[i].policy, [&, i] {
         const Sample sample = i == 0 ? ours.prefill() : ours.decode(i == 1 ? Settings("full") : recycled);
         here[i].tok_per_s.push_back(sample.tok_per_s);
         here[i].bytes = sample.bytes, here[i].macs = sample.macs;
-      }
-      if (options_.peer.empty() || !report_.peer_failure.empty()) continue;
-      try {
-        peer(here, repeat % 2 == 0);
-      } catch (const Error& error) {
-        report_.peer_failure = error.what();  // what is ours stays
-      }
+      });
     }
-    progress_(what, static_cast<double>(options_.repeats), static_cast<double>(options_.repeats), "repeats");
+    bool flash = false;
+    if (!options_.peer.empty()) rounds.add("peer", [&] { try_peer(here, flash = !flash); });
+    rounds.run(static_cast<int32_t>(options_.repeats), report_rounds(progress_, what), cancel_);
+  }
+
+  /// What is ours stays where the peer fails; it is not asked again.
+  void try_peer(std::vector<BenchRow>& here, bool flash) {
+    if (!report_.peer_failure.empty()) return;
+    try {
+      peer(here, flash);
+    } catch (const Error& error) {
+      report_.peer_failure = error.what();
+    }
   }
 
   void peer(std::vector<BenchRow>& here, bool flash) {
@@ -264,7 +273,7 @@ class Bench {
                                       .repeats = static_cast<int32_t>(options_.repeats),
                                       .progress = progress_,
                                       .cancel = cancel_});
-    report_.cost_depth = depth;
+    report_.cost_depth = depth, report_.scoring = scoring_policy(options_);
   }
 
   const BenchOptions& options_;

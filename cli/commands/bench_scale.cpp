@@ -159,7 +159,7 @@ class Scale {
 /// Full attention's time at the point's context.
 double full_ms(const ScaleReport& report, const ScalePoint& point) {
   for (const ScalePoint& each : report.points) {
-    if (each.context == point.context && each.settings.policy() == "full") return each.ms;
+    if (each.context == point.context && each.settings.is_full()) return each.ms;
   }
   return std::numeric_limits<double>::quiet_NaN();
 }
@@ -259,7 +259,7 @@ Chart to_chart(const ScaleReport& report) {
     const auto add = [x](Series& to, double y) { to.x.push_back(x), to.y.push_back(y); };
     add(of(measured, name, false, true), point.ms);
     add(of(predicted, name, true, false), point.predicted_ms(stream));
-    if (point.settings.policy() != "full") add(of(speed_up, name, true, true), full_ms(report, point) / point.ms);
+    if (!point.settings.is_full()) add(of(speed_up, name, true, true), full_ms(report, point) / point.ms);
   }
   for (std::vector<Series>* each : {&measured, &predicted}) {
     time.series.insert(time.series.end(), each->begin(), each->end());

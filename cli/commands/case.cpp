@@ -15,8 +15,9 @@
 #include "cli/options/case_file.h"
 #include "cli/options/model_options.h"
 #include "engine/generate.h"
-#include "kernels/cpu/ops.h"
+#include "engine/record/query_changes.h"
 #include "kernels/measures/row_measures.h"
+#include "replay/plans.h"
 #include "traces/write/array_file.h"
 
 namespace reattend::cli {
@@ -35,52 +36,50 @@ struct Arrays {
   std::vector<float> logits;  ///< [T + 1][n_vocab]
 };
 
-/// Measures every KV head of every step. Reads through the backend's own door only.
+/// Measures every KV head of every step.
 class Examiner final : public Observer {
  public:
   Examiner(const ModelShape& shape, const Settings& settings, int32_t n_prompt)
       : shape_(shape),
-        settings_(settings),
-        keeps_set_(settings.policy() == "recycled"),
+        policy_(make_policy(
+            settings,
+            {.n_layer = shape.n_layer, .n_head = shape.n_head, .n_kv_head = shape.n_kv_head, .n_prompt = n_prompt})),
+        evicts_(policy_->plan(0, 1).branch.after.from_kept),
         n_prompt_(n_prompt),
-        before_pre_(shape.n_layer),
-        before_post_(shape.n_layer),
+        changes_(shape),
         late_margin_(static_cast<size_t>(shape.n_layer) * shape.n_kv_head, kNan) {}
 
-  bool measures() const override { return true; }
+  bool needs_full_rows() const override { return true; }
 
-  void begin(ModelOps& ops, Sequence& sequence, const StepView& step) override {
+  void begin(SequenceView& sequence, const StepView& step) override {
     arrays_.logits.assign(step.logits.begin(), step.logits.end());
-    for (int32_t layer = 0; layer < shape_.n_layer; ++layer) {
-      remember_queries(ops, sequence, layer);
-    }
+    for (int32_t layer = 0; layer < shape_.n_layer; ++layer) changes_.next(sequence.layer(layer));
   }
 
-  void attended(ModelOps& ops, Sequence& sequence, int32_t /*t*/, int32_t layer) override {
+  void attended(const LayerView& view) override {
     for (int32_t g = 0; g < shape_.n_kv_head; ++g) {
-      const std::vector<float> rows = read_row(ops, sequence, layer, g);
-      const auto n = static_cast<int32_t>(rows.size()) / shape_.group();
-      std::vector<int32_t> set = read_positions(ops, sequence, Item::set, layer, g, n);
+      const std::span<const float> rows = view.full_row(g);
+      const std::span<const int32_t> set = view.attended(g);
       const Mass mass = measure_mass(rows, shape_.group(), set);
       arrays_.recovered.push_back(static_cast<float>(mass.recovered));
       arrays_.oracle.push_back(static_cast<float>(mass.oracle));
       arrays_.positions.push_back(static_cast<int32_t>(set.size()));
-      std::sort(set.begin(), set.end());
-      arrays_.set_positions.insert(arrays_.set_positions.end(), set.begin(), set.end());
+      const auto at = arrays_.set_positions.insert(arrays_.set_positions.end(), set.begin(), set.end());
+      std::sort(at, arrays_.set_positions.end());
       arrays_.set_offsets.push_back(static_cast<int32_t>(arrays_.set_positions.size()));
       Overlap overlap{kNan, kNan};
-      if (keeps_set_) {
-        const std::vector<int32_t> kept = read_positions(ops, sequence, Item::kept, layer, g, n);
-        overlap = measure_overlap(scores_of(rows, shape_.group(), reduce(), pool()),
-                                  static_cast<int32_t>(settings_.count("K", layer, n_prompt_)), kept);
+      // A kept set that a row's ranking made is held against the ranking of this row.
+      if (const Select ranking = policy_->prompt(view.layer()); is_from_ranking(ranking, n_prompt_)) {
+        overlap =
+            measure_overlap(scores_of(rows, shape_.group(), ranking.reduce, ranking.pool), ranking.keep, view.kept(g));
       }
       arrays_.overlap.push_back(static_cast<float>(overlap.overlap));
       arrays_.jaccard.push_back(static_cast<float>(overlap.jaccard));
     }
-    measure_outputs(ops, sequence, layer);
-    const auto [pre, post] = remember_queries(ops, sequence, layer);
-    arrays_.cos_prev_pre.push_back(pre);
-    arrays_.cos_prev_post.push_back(post);
+    measure_outputs(view);
+    const QueryChanges::Cosines cosines = changes_.next(view);
+    arrays_.cos_prev_pre.push_back(cosines.pre_rope);
+    arrays_.cos_prev_post.push_back(cosines.post_rope);
   }
 
   void step_end(const StepView& step) override {
@@ -88,10 +87,9 @@ class Examiner final : public Observer {
       const HeadLog& head = step.heads[i];
       arrays_.full.push_back(head.full ? 1 : 0);
       arrays_.cos.push_back(head.cosine);
-      // What TOVA drops after a step is shown with the next; its first choice is step 0's, as everybody's.
-      const bool late = settings_.policy() == "tova";
-      arrays_.margin.push_back(late && step.t > 1 ? late_margin_[i]
-                                                  : std::fmin(head.margin_before, late ? kNan : head.margin_after));
+      // What a policy evicts after a step is shown with the next; its first choice is step 0's, as everybody's.
+      arrays_.margin.push_back(
+          evicts_ && step.t > 1 ? late_margin_[i] : std::fmin(head.margin_before, evicts_ ? kNan : head.margin_after));
       late_margin_[i] = head.margin_after;
     }
     arrays_.logits.insert(arrays_.logits.end(), step.logits.begin(), step.logits.end());
@@ -100,62 +98,20 @@ class Examiner final : public Observer {
   const Arrays& arrays() const { return arrays_; }
 
  private:
-  Reduce reduce() const {
-    const std::string& name = settings_.choice("reduce");
-    return name == "max" ? Reduce::max : name == "mean" ? Reduce::mean : Reduce::first;
-  }
-  int32_t pool() const { return static_cast<int32_t>(settings_.count("pool", 0, n_prompt_)); }
-
-  std::vector<float> read_row(ModelOps& ops, Sequence& sequence, int32_t layer, int32_t g) {
-    row_.resize(std::max(row_.size(), static_cast<size_t>(shape_.group()) * (n_prompt_ + 1 + steps_room())));
-    const int64_t n = ops.read(sequence, Item::row, layer, g, 0, 0, std::as_writable_bytes(std::span(row_)));
-    return {row_.begin(), row_.begin() + n};
-  }
-  size_t steps_room() const { return arrays_.logits.size() / std::max(1, shape_.n_vocab) + 1; }
-
-  static std::vector<int32_t> read_positions(ModelOps& ops, Sequence& sequence, Item item, int32_t layer, int32_t g,
-                                             int32_t most) {
-    std::vector<int32_t> out(static_cast<size_t>(most));
-    out.resize(static_cast<size_t>(ops.read(sequence, item, layer, g, 0, 0, std::as_writable_bytes(std::span(out)))));
-    return out;
-  }
-
-  std::vector<float> read_heads(ModelOps& ops, Sequence& sequence, Item item, int32_t layer) const {
-    std::vector<float> out(static_cast<size_t>(shape_.n_head) * shape_.d_head);
-    ops.read(sequence, item, layer, 0, 0, 1, std::as_writable_bytes(std::span(out)));
-    return out;
-  }
-
-  void measure_outputs(ModelOps& ops, Sequence& sequence, int32_t layer) {
-    const std::vector<float> full = read_heads(ops, sequence, Item::full_heads, layer);
-    const std::vector<float> heads = read_heads(ops, sequence, Item::heads, layer);
+  void measure_outputs(const LayerView& view) {
+    const std::span<const float> full = view.full_outputs(), heads = view.outputs();
     for (int32_t h = 0; h < shape_.n_head; ++h) {
       const size_t at = static_cast<size_t>(h) * shape_.d_head, d = shape_.d_head;
-      arrays_.out_error.push_back(
-          static_cast<float>(relative_error(std::span(heads).subspan(at, d), std::span(full).subspan(at, d))));
+      arrays_.out_error.push_back(static_cast<float>(relative_error(heads.subspan(at, d), full.subspan(at, d))));
     }
   }
 
-  /// Cosines of the mean queries with those of the step before, before and after RoPE.
-  std::pair<float, float> remember_queries(ModelOps& ops, Sequence& sequence, int32_t layer) {
-    const auto compare = [&](std::vector<float>& before, std::vector<float> now) {
-      const float c = before.empty() ? kNan
-                                     : Cpu::similarity(now.data(), before.data(), shape_.n_head, shape_.d_head,
-                                                       Similarity::mean_query);
-      before = std::move(now);
-      return c;
-    };
-    const float pre = compare(before_pre_[layer], read_heads(ops, sequence, Item::queries_pre, layer));
-    return {pre, compare(before_post_[layer], read_heads(ops, sequence, Item::queries_post, layer))};
-  }
-
   const ModelShape& shape_;
-  const Settings& settings_;
-  bool keeps_set_;
+  std::unique_ptr<Policy> policy_;
+  bool evicts_;  ///< each step drops a position from the kept set
   int32_t n_prompt_;
-  std::vector<std::vector<float>> before_pre_, before_post_;  ///< [n_layer][n_head * d_head]
-  std::vector<float> late_margin_;                            ///< [n_layer * n_kv_head]
-  std::vector<float> row_;
+  QueryChanges changes_;
+  std::vector<float> late_margin_;  ///< [n_layer * n_kv_head]
   Arrays arrays_;
 };
 
@@ -323,7 +279,7 @@ void run(const Options& options, const Globals& globals) {
                           run_case(backend, model, one, prefilled, Settings("full"), false, progress, globals.cancel))
                  .first;
       }
-      const bool is_full = one.settings.policy() == "full";
+      const bool is_full = one.settings.is_full();
       const Arrays mine =
           is_full ? at->second
                   : run_case(backend, model, one, prefilled, one.settings, options.shadow, progress, globals.cancel);

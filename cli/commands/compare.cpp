@@ -45,7 +45,7 @@ std::vector<Settings> listed_policies(const Options& options) {
                                                          : parse_policies(options.policies, common);
   check_taken(options.given, out);
   for (const std::string& file : options.settings) out.push_back(Settings::from_toml_file(file));
-  std::erase_if(out, [](const Settings& each) { return each.policy() == "full"; });
+  std::erase_if(out, [](const Settings& each) { return each.is_full(); });
   for (size_t i = 0; i < out.size(); ++i) {
     if (std::find(out.begin(), out.begin() + static_cast<std::ptrdiff_t>(i), out[i]) ==
         out.begin() + static_cast<std::ptrdiff_t>(i)) {

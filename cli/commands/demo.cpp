@@ -173,12 +173,11 @@ void run(const Options& options, const Globals& globals) {
   Replayer replayer(trace, pool);
   SettingMeter meter(backend, model, recording.prefilled, full);
   const auto measure = [&](const Settings& settings, size_t) {
-    const SettingMeter::Found found = meter.measure(settings, progress, globals.cancel);
-    return Measured{.kl = found.score.kl, .agreement = found.score.agreement, .ms_per_token = found.ms_per_token};
+    return meter.measure(settings, progress, globals.cancel);
   };
   Replayer* const traces[] = {&replayer};
   report.tuned = tune(traces, {.bounds = options.bounds}, measure, progress, globals.cancel);
-  report.full_ms = report.tuned.best().measured->full_ms;  // in turns with the settings'
+  report.full_ms = report.tuned.best().measured->full_ms;  // in the settings' rounds
   write_text_file(files.settings, settings_file(report.tuned), options.force);
 
   say(globals, fmt::format("3. run: {} steps under {}", options.steps, report.tuned.best().settings.summary()));

@@ -36,7 +36,7 @@ std::string calibration_doubt(const std::string& path, double ms) {
   constexpr int32_t kFewSteps = 16;
   constexpr double kFar = 1.25;
   const TraceInfo info = TraceReader::open(path)->info();
-  if (info.settings.policy() != "full" || info.n_step < kFewSteps || !is_calibrated(info.calibration)) return {};
+  if (!info.settings.is_full() || info.n_step < kFewSteps || !is_calibrated(info.calibration)) return {};
   const double predicted = predict_ms(info, full_work(info));
   if (predicted < kFar * ms && ms < kFar * predicted) return {};
   return fmt::format(

@@ -54,7 +54,7 @@ void add_replay(CLI::App& app, const Globals& globals) {
   CLI::App* const command =
       app.add_subcommand("replay", "Re-simulate a policy on a trace: mass, overlap, error, predicted time");
   const auto options = std::make_shared<ReplayOptions>();
-  options->policy.initial = "recycled";
+  options->policy.initial = kDefaultPolicy;
   command->add_option("trace", options->trace, "Trace to replay")->required()->type_name("TRACE");
   options->policy.add_to(*command);
   command->add_option("--layers", options->layers, "Only these, such as 0,3,10-12 (no time is predicted then)")

@@ -13,6 +13,7 @@
 #include "cli/options/memory_option.h"
 #include "cli/reports/study.h"
 #include "engine/record/calibrate.h"
+#include "evals/setting_rounds.h"
 #include "policies/policy_list.h"
 #include "replay/estimates.h"
 #include "replay/summary.h"
@@ -53,7 +54,7 @@ std::vector<Settings> settings_for(const Options& options, const TraceInfo& info
       .n_layer = info.n_layer, .n_head = info.n_head, .n_kv_head = info.n_kv_head, .n_prompt = info.n_prompt};
   std::vector<Settings> out;
   for (const Settings& each : all) {
-    if (std::find(out.begin(), out.end(), each) != out.end() || each.policy() == "full") continue;
+    if (std::find(out.begin(), out.end(), each) != out.end() || each.is_full()) continue;
     try {
       const std::unique_ptr<Policy> policy = make_policy(each, shape);
       if (policy->needs().row_sums && !info.has_prompt_row_sums) {
@@ -120,30 +121,26 @@ void replay_missing(StudyPrompt& prompt, const std::vector<Settings>& settings, 
   }
 }
 
-/// All settings take turns in each round, and the machine is calibrated between them.
+/// All settings in rounds, and the machine is calibrated between them.
 void time_all(StudyPrompt& prompt, const Options& options, TracedRun& run, TraceInfo info, ThreadPool& pool,
               const ProgressFn& progress, const Cancel& cancel) {
-  std::vector<StepClock> clocks(prompt.points.size() + 1);
   constexpr size_t kRunsPerCalibration = 4;
   const bool calibrates = info.n_step >= Calibrator::kFewestSteps;
   Calibrator calibrator(run.backend(), run.model(), run.prefilled(), pool, info.n_step);
-  for (int32_t round = 0; round < options.repeats; ++round) {
-    for (size_t i = 0; i < clocks.size(); ++i) {
-      if (progress) {
-        progress(prompt.name + ": timing", static_cast<double>(round * clocks.size() + i),
-                 static_cast<double>(static_cast<size_t>(options.repeats) * clocks.size()), "runs");
-      }
-      if (calibrates && i % kRunsPerCalibration == 0) calibrator.round(cancel);
-      const Settings settings = i == 0 ? Settings("full") : prompt.points[i - 1].settings;
-      run_timed(run.backend(), run.model(), run.prefilled(), run.full(), settings, clocks[i], {}, cancel);
-    }
+  std::vector<Settings> all = {Settings("full")};
+  for (const StudyPoint& point : prompt.points) all.push_back(point.settings);
+  SettingRounds rounds(run.backend(), run.model(), run.prefilled(), run.full());
+  for (size_t i = 0; i < all.size(); ++i) {
+    if (calibrates && i % kRunsPerCalibration == 0) rounds.add(calibrator);
+    rounds.add(all[i]);
   }
+  rounds.run(options.repeats, prompt.name + ": timing", progress, cancel);
   if (calibrates) prompt.here = info.calibration = calibrator.result();
-  prompt.full_ms = clocks.front().ms_per_token();
+  prompt.full_ms = rounds.ms(0);
   if (calibrates) prompt.here_full_ms = predict_ms(info, full_work(info));
-  for (size_t i = 1; i < clocks.size(); ++i) {
+  for (size_t i = 1; i < all.size(); ++i) {
     StudyPoint& point = prompt.points[i - 1];
-    point.measured->ms = clocks[i].ms_per_token();
+    point.measured->ms = rounds.ms(i), point.measured->full_ms = prompt.full_ms;
     if (calibrates) point.here_ms = predict_ms(info, point.work);
   }
 }
@@ -160,11 +157,9 @@ void measure_missing(StudyPrompt& prompt, const Options& options, TracedRun& run
         !progress ? ProgressFn() : [&](const std::string&, double done, double total, const std::string& unit) {
           progress(what, done, total, unit);
         };
-    const ScoreSummary score = summarize(run_teacher_forced(run.backend(), run.model(), run.prefilled(), run.full(),
-                                                            point.settings, !options.no_mass, named, cancel)
-                                             .steps);
-    point.measured = {
-        .kl = score.kl, .kl_p95 = score.kl_p95, .agreement = score.agreement, .recovered = score.recovered};
+    point.measured = summarize(run_teacher_forced(run.backend(), run.model(), run.prefilled(), run.full(),
+                                                  point.settings, !options.no_mass, named, cancel)
+                                   .steps);
     save(options, prompt);
   }
   const bool timed = prompt.full_ms > 0 && std::all_of(prompt.points.begin(), prompt.points.end(),

@@ -1,5 +1,6 @@
 // `reattend tune`: sweeps a trace, shows the Pareto front and writes the recommended settings with their evidence.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
 #include <optional>
@@ -17,6 +18,7 @@
 #include "cli/reports/results.h"
 #include "cli/reports/tune.h"
 #include "policies/policy_list.h"
+#include "policies/shared_parameters.h"
 #include "replay/estimates.h"
 #include "tune/settings_file.h"
 #include "tune/tune.h"
@@ -26,7 +28,7 @@ namespace {
 
 struct Options {
   std::string out = "reattend.toml", budgets, strides, gate_strides, thresholds, policies, estimate, report;
-  std::vector<std::string> traces, verified, validate;
+  std::vector<std::string> traces, verified, validate, sweeps;
   bool force = false;
   int measure = 3, schedules = TuneOptions().n_schedule;
   TuneBounds bounds;
@@ -36,15 +38,38 @@ struct Options {
   CalibrationOption calibration;
 };
 
+/// Adds the list of a parameter; one that has a list already is refused.
+void add_list(TuneGrid& grid, const Parameter& parameter, std::vector<Value> values) {
+  if (values.empty()) return;
+  if (grid.tried.try_emplace(std::string(parameter.key), std::move(values)).second) return;
+  fail_usage({"--sweep", fmt::format("one list of {}", parameter.key), "two", "leave one of them out"});
+}
+
+/// "KEY=V,V,.."
+void add_sweep(TuneGrid& grid, const std::string& text) {
+  const size_t equals = text.find('=');
+  const Parameter* const parameter = find_parameter(text.substr(0, equals));
+  if (parameter == nullptr || equals == text.npos || equals + 1 == text.size()) {
+    std::vector<std::string_view> keys;
+    for (const PolicyParameter& each : grid.base.info().parameters) keys.push_back(each.parameter->key);
+    fail_usage({"--sweep",
+                fmt::format("KEY=V,V,.. of a parameter of {} ({})", grid.base.policy(), fmt::join(keys, ", ")),
+                "\"" + text + "\""});
+  }
+  add_list(grid, *parameter, parse_each(*parameter, fmt::format("sweep {}", parameter->key), text.substr(equals + 1)));
+}
+
 TuneGrid grid_of(const Options& options) {
   TuneGrid grid = {.base = options.policy.settings(),
-                   .budgets = parse_each("K", "budgets", options.budgets),
-                   .strides = parse_each("S", "strides", options.strides),
-                   .gate_strides = parse_each("S", "gate-strides", options.gate_strides)};
-  for (const Value& each : parse_each("threshold", "thresholds", options.thresholds))
-    grid.thresholds.push_back(std::get<double>(each));
-  if (const auto schedule = options.policy.given.find("schedule"); schedule != options.policy.given.end()) {
-    grid.fixed = schedule->second == Value(std::string("fixed")), grid.gated = !grid.fixed;
+                   .gate_strides = parse_each(kStride, "gate-strides", options.gate_strides)};
+  add_list(grid, kBudget, parse_each(kBudget, "budgets", options.budgets));
+  add_list(grid, kStride, parse_each(kStride, "strides", options.strides));
+  add_list(grid, kThreshold, parse_each(kThreshold, "thresholds", options.thresholds));
+  for (const std::string& each : options.sweeps) add_sweep(grid, each);
+  // One value of what is tried unless somebody says otherwise, such as --schedule fixed.
+  for (const auto& [key, value] : options.policy.given) {
+    const Parameter& parameter = *find_parameter(key);
+    if (!parameter.tried.empty()) add_list(grid, parameter, {value});
   }
   if (!options.policies.empty()) grid.more = parse_policies(options.policies, {});
   return grid;
@@ -52,15 +77,20 @@ TuneGrid grid_of(const Options& options) {
 
 /// What is swept has lists of its own.
 void refuse_single_values(const Options& options) {
-  const std::pair<const char*, const char*> lists[] = {{"K", "--budgets K,K,.."},
-                                                       {"S", "--strides S,S,.. or --gate-strides S,S,.."},
-                                                       {"threshold", "--thresholds X,X,.."}};
-  for (const auto& [key, list] : lists) {
-    const auto given = options.policy.given.find(key);
-    if (given == options.policy.given.end()) continue;
-    fail_usage({.where = fmt::format("--{}", find_parameter(key)->flag),
-                .expected = fmt::format("{}: a sweep tries several", list),
-                .got = to_text(given->second),
+  const Settings base = options.policy.base();
+  for (const auto& [key, value] : options.policy.given) {
+    const Parameter& parameter = *find_parameter(key);
+    if (!PolicyOptions::is_listed(parameter)) continue;
+    const std::string list = list_option(parameter), where = fmt::format("--{}", parameter.flag);
+    if (!base.takes(key)) {
+      fail_usage({where,
+                  fmt::format("{}, and a policy that takes it ({})", list, fmt::join(takers_of(parameter), ", ")),
+                  base.policy()});
+    }
+    fail_usage({.where = where,
+                .expected = fmt::format("{}{}: a sweep tries several values", list,
+                                        &parameter == &kStride ? " or --gate-strides" : ""),
+                .got = to_text(value),
                 .remedy = "`reattend replay` shows a single setting"});
   }
 }
@@ -98,7 +128,7 @@ void write_report(const Options& options, const TuneResult& result, bool on_pape
 void warn_of(const TraceInfo& info, bool tuned_on) {
   const std::string path = info.path.string();
   if (!info.warning.empty()) print_note("reattend: {}: {}\n", path, info.warning);
-  if (!tuned_on || info.settings.policy() == "full" || info.shadow) return;
+  if (!tuned_on || info.settings.is_full() || info.shadow) return;
   print_note(
       "reattend: {}: recorded under {}, whose errors are in its queries and keys; a full-attention trace tunes "
       "better\n",
@@ -121,9 +151,9 @@ TuneResult tune_traces(const Options& options, const TuneOptions& what, const Tr
   const size_t n_tuned = options.traces.size();
   std::optional<TuneEngines> engines;
   if (!options.engine.model.empty()) {
-    int32_t n_prompt = traces.front()->info().n_prompt;
-    for (const auto& each : traces) n_prompt = std::min(n_prompt, each->info().n_prompt);
-    engines.emplace(options.engine, traces, make_grid(what.grid, n_prompt), pool, progress, globals.cancel);
+    std::vector<const TraceInfo*> infos;
+    for (const std::shared_ptr<TraceReader>& each : traces) infos.push_back(&each->info());
+    engines.emplace(options.engine, traces, make_grid(what.grid, infos).settings, pool, progress, globals.cancel);
   }
   const auto measure = [&](const Settings& settings, size_t trace) { return engines->measure(settings, trace); };
   std::vector<std::unique_ptr<Replayer>> replayers =
@@ -134,7 +164,7 @@ TuneResult tune_traces(const Options& options, const TuneOptions& what, const Tr
   replayers.clear();
   for (size_t i = n_tuned; i < traces.size(); ++i) {
     Replayer replayer(traces[i], pool, options.memory.bytes());
-    std::function<Measured(const Settings&)> measure_there;
+    std::function<Score(const Settings&)> measure_there;
     if (engines) measure_there = [&](const Settings& settings) { return measure(settings, i); };
     const auto& other = what.calibrations;
     hold_out(result, replayer, other.empty() ? std::nullopt : std::optional(other[i]), measure_there, progress,
@@ -166,6 +196,7 @@ void run(const Options& options, const Globals& globals) {
   what.calibrations = times.calibrations, what.other_machine = times.other_machine;
   TuneResult result = tune_traces(options, what, traces, pool, globals);
   result.times_from = times.text;
+  for (const std::string& line : result.left_out) fmt::print(stderr, "reattend: left out: {}\n", line);
   write_text_file(options.out, settings_file(result), options.force);
   if (globals.json) {
     nlohmann::json json = reattend::to_json(result);
@@ -184,10 +215,9 @@ void run(const Options& options, const Globals& globals) {
 }  // namespace
 
 void add_tune(CLI::App& app, const Globals& globals) {
-  CLI::App* const command =
-      app.add_subcommand("tune", "Sweep S, K and threshold on a trace and write the best settings");
+  CLI::App* const command = app.add_subcommand("tune", "Sweep a policy's settings on a trace and write the best ones");
   const auto options = std::make_shared<Options>();
-  options->policy.initial = "recycled";
+  options->policy.initial = kDefaultPolicy, options->policy.sweeps = true;
   command
       ->add_option("traces", options->traces,
                    "Traces of full-attention runs of one model; with several, bounds hold on each of them")
@@ -236,8 +266,10 @@ void add_tune(CLI::App& app, const Globals& globals) {
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
   command
-      ->add_option("--schedules", options->schedules,
-                   "Schedules that give each layer a stride and a budget of its own, tried at most; 0: none")
+      ->add_option(
+          "--schedules", options->schedules,
+          "Schedules that give each layer a budget and, where the policy has one, a stride of its own, tried at most; "
+          "0: none")
       ->type_name("N")
       ->check(CLI::Range(0, 1000))
       ->capture_default_str();
@@ -250,12 +282,18 @@ void add_tune(CLI::App& app, const Globals& globals) {
   }
   command->add_option("--budgets", options->budgets, "Budgets to try, such as L/8,512 (default L/2 to L/32)")
       ->type_name("K,K,..");
-  command->add_option("--strides", options->strides, "Strides of the fixed schedule (default 2 to 64)")
+  command->add_option("--strides", options->strides, "Strides to try where no threshold decides (default 2 to 64)")
       ->type_name("S,S,..");
-  command->add_option("--gate-strides", options->gate_strides, "Strides of the query schedule (default 2,4,8)")
+  command
+      ->add_option("--gate-strides", options->gate_strides, "Strides to try where a threshold decides (default 2,4,8)")
       ->type_name("S,S,..");
-  command->add_option("--thresholds", options->thresholds, "Thresholds of the query schedule (default 0.7 to 0.95)")
+  command->add_option("--thresholds", options->thresholds, "Thresholds to try (default 0.7 to 0.95)")
       ->type_name("X,X,..");
+  command
+      ->add_option("--sweep", options->sweeps,
+                   "Values to try of another parameter of the policy, such as window=16,32; may be repeated")
+      ->type_name("KEY=V,V,..")
+      ->allow_extra_args(false);
   options->policy.add_to(*command);
   command->footer(
       "Examples:\n"
@@ -264,9 +302,12 @@ void add_tune(CLI::App& app, const Globals& globals) {
       "  reattend tune prose.h5 code.h5 --validate list.h5 --model SmolLM2-135M-Instruct.Q4_1.gguf --report "
       "report.html\n"
       "  reattend tune trace.h5 --policies h2o:K=L/4,snapkv:K=L/4 --verified verified.json\n"
-      "  reattend tune trace.h5 --budgets 256,512,1024 --strides 8,16 --pool 15 --json\n\n"
-      "Options of the policy such as --pool hold for the whole sweep; --schedule restricts it to fixed or gated\n"
-      "settings. The front is over predicted time, the estimate and lost mass; mass alone ranks settings wrongly.\n"
+      "  reattend tune trace.h5 --budgets 256,512,1024 --strides 8,16 --pool 15 --json\n"
+      "  reattend tune trace.h5 --policy snapkv --sweep window=16,32,64 --out snapkv.toml\n\n"
+      "The policy is `recycled` unless another is given, whose options --policy NAME --help lists. They hold for the\n"
+      "whole sweep; --schedule restricts it to fixed or gated settings. The front is over predicted time, the estimate "
+      "and\n"
+      "lost mass; mass alone ranks settings wrongly.\n"
       "With --model the fastest candidates are run in the engine; without it the KL is a prediction, and the result\n"
       "says how far it may be off.\n"
       "With several traces bounds hold on each, times are means, and --prompt-cache FILE serves the first one's "

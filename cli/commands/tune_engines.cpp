@@ -31,10 +31,8 @@ TuneEngines::TuneEngines(const EngineOptions& options, const std::vector<std::sh
       benches_(traces.size()),
       device_(open_device(options, traces.front()->info(), pool)) {}
 
-Measured TuneEngines::measure(const Settings& settings, size_t trace) {
-  Bench& bench = bench_of(trace);
-  const SettingMeter::Found found = bench.meter.measure(settings, progress_, cancel_);
-  return {.kl = found.score.kl, .agreement = found.score.agreement, .ms_per_token = found.ms_per_token};
+Score TuneEngines::measure(const Settings& settings, size_t trace) {
+  return bench_of(trace).meter.measure(settings, progress_, cancel_);
 }
 
 TuneEngines::Bench::Bench(const std::shared_ptr<TracedDevice>& device, const EngineOptions& options, TraceReader& trace,

@@ -17,7 +17,7 @@ class TuneEngines {
               std::vector<Settings> policies, ThreadPool& pool, const ProgressFn& progress, const Cancel& cancel);
 
   /// Prefills the trace's prompt where that is not at hand. A MeasureFn: later calls add rounds of timing.
-  Measured measure(const Settings& settings, size_t trace);
+  Score measure(const Settings& settings, size_t trace);
 
  private:
   /// A prefilled prompt, and what was measured on it.

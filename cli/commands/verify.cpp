@@ -31,6 +31,7 @@ nlohmann::json number(double x) {
 }
 
 nlohmann::json to_json(const Verification& v, const std::string& trace) {
+  const Score& measured = v.point.measured;
   nlohmann::json layers = nlohmann::json::array();
   for (const LayerCheck& each : v.layers) {
     layers.push_back({{"layer", each.layer},
@@ -46,15 +47,15 @@ nlohmann::json to_json(const Verification& v, const std::string& trace) {
           {"summary", v.settings.summary()},
           {"decisions_equal", v.decisions_equal},
           {"predicted_full_share", v.predicted_full},
-          {"measured_full_share", v.measured_full},
+          {"measured_full_share", measured.full},
           {"jaccard", v.jaccard},
           {"identical_sets", v.identical},
           {"jaccard_of_step", v.jaccard_of_step},
           {"predicted_mass", number(v.predicted.recovered)},
-          {"measured_mass", number(v.measured_mass)},
-          {"kl", number(v.measured.kl)},
-          {"kl_p95", number(v.measured.kl_p95)},
-          {"agreement", number(v.measured.agreement)},
+          {"measured_mass", number(measured.recovered)},
+          {"kl", number(measured.kl)},
+          {"kl_p95", number(measured.kl_p95)},
+          {"agreement", number(measured.agreement)},
           {"layers", layers},
           {"free",
            {{"n_step", v.free.n_step},
@@ -69,6 +70,7 @@ nlohmann::json to_json(const Verification& v, const std::string& trace) {
 }
 
 std::string to_text(const Verification& v, const std::string& trace) {
+  const Score& found = v.point.measured;
   std::string out =
       fmt::format("{}\n{}: {} tokens of prompt, {} steps\n\n", v.settings.summary(), trace, v.n_prompt, v.n_step);
   const auto row = [&](const char* name, const std::string& predicted, const std::string& measured,
@@ -78,13 +80,13 @@ std::string to_text(const Verification& v, const std::string& trace) {
   const auto real = [](double x, int digits) { return fmt::format("{:.{}f}", x, digits); };
   const auto time = [&](double x) { return x > 0 ? real(x, 2) : std::string("-"); };
   row("", "predicted", "measured", "running free");
-  row("full steps, %", real(100 * v.predicted_full, 1), real(100 * v.measured_full, 1), real(100 * v.free.full, 1));
-  row("positions", real(v.predicted.positions, 1), real(v.measured.positions, 1), real(v.free.positions, 1));
-  row("recovered mass", real(v.predicted.recovered, 4), real(v.measured_mass, 4), real(v.free.mass, 4));
-  row("KL to full attention", "", real(v.measured.kl, 4), "");
-  row("top-1 agreement", "", real(v.measured.agreement, 3), "");
-  row("ms/token", time(v.point.predicted_ms), time(v.point.ms), "");
-  row("ms/token, full attention", time(v.point.predicted_full_ms), time(v.point.full_ms), "");
+  row("full steps, %", real(100 * v.predicted_full, 1), real(100 * found.full, 1), real(100 * v.free.full, 1));
+  row("positions", real(v.predicted.positions, 1), real(found.positions, 1), real(v.free.positions, 1));
+  row("recovered mass", real(v.predicted.recovered, 4), real(found.recovered, 4), real(v.free.mass, 4));
+  row("KL to full attention", "", real(found.kl, 4), "");
+  row("top-1 agreement", "", real(found.agreement, 3), "");
+  row("ms/token", time(v.point.predicted_ms), time(found.ms), "");
+  row("ms/token, full attention", time(v.point.predicted_full_ms), time(found.full_ms), "");
   out += "\n";
   for (const std::string& line : findings(v)) out += line + "\n";
   return out;

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "policies/policy_list.h"
 
 namespace reattend::cli {
 namespace {
@@ -68,11 +69,12 @@ std::vector<int32_t> parse_counts(const std::string& option, const std::string& 
   return out;
 }
 
-std::vector<Value> parse_each(const char* key, const char* flag, const std::string& text) {
-  Parameter one = *find_parameter(key);
+std::vector<Value> parse_each(const Parameter& parameter, std::string_view flag, std::string_view text) {
+  Parameter one = parameter;
   one.flag = flag, one.per_layer = false;
   std::vector<Value> values;
-  for (const std::string_view part : parts_of(text)) values.push_back(parse_value(one, part));
+  if (text.empty()) return values;
+  for (const std::string_view part : cut_outside_brackets(text, ",")) values.push_back(parse_value(one, part));
   return values;
 }
 

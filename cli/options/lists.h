@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "policies/params.h"
@@ -15,8 +16,9 @@ std::vector<int32_t> parse_layers(const std::string& text, int32_t n_layer);
 /// counts from 1 on.
 std::vector<int32_t> parse_counts(const std::string& option, const std::string& text);
 
-/// "L/8,512" -> a value per entry, each checked as the parameter's own option checks one for all layers; none for an
-/// empty text. Throws Error (usage) naming `flag`, an option without its dashes.
-std::vector<Value> parse_each(const char* key, const char* flag, const std::string& text);
+/// "L/8,512" -> a value per entry, each checked as the parameter's own option checks one for all layers; commas in
+/// [brackets] belong to an entry; none for an empty text. Throws Error (usage) naming `flag`, an option without its
+/// dashes.
+std::vector<Value> parse_each(const Parameter& parameter, std::string_view flag, std::string_view text);
 
 }  // namespace reattend::cli

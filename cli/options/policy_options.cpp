@@ -1,7 +1,5 @@
-// Builds options from the parameter table and settings from options.
+// Builds options from the parameters of all policies, and settings from options.
 #include "cli/options/policy_options.h"
-
-#include <algorithm>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -12,6 +10,8 @@
 namespace reattend::cli {
 namespace {
 
+constexpr const char* kGroup = "Policy";
+
 /// "N|L/8|N,N,.."
 std::string type_name(const Parameter& parameter) {
   if (parameter.type == ParamType::choice) return fmt::format("{}", fmt::join(parameter.choices, "|"));
@@ -19,72 +19,77 @@ std::string type_name(const Parameter& parameter) {
   std::string name = parameter.type == ParamType::real ? "NUMBER" : "N";
   if (parameter.allows_fraction) name += "|L/8";
   if (parameter.allows_never) name += "|never";
-  if (parameter.allows_auto && parameter.initial_of_policy.empty()) name += "|auto";
+  if (parameter.initial == "auto") name += "|auto";
   if (parameter.per_layer) name += "|N,N,..";
   return name;
 }
 
-std::vector<std::string_view> policy_names() {
-  std::vector<std::string_view> names;
-  for (const PolicyInfo& info : policy_registry()) names.push_back(info.name);
-  return names;
-}
-
-void check_policy(const std::string& name) {
-  const std::vector<std::string_view> names = policy_names();
-  if (std::find(names.begin(), names.end(), name) != names.end()) return;
-  fail_usage({.where = "--policy",
-              .expected = fmt::format("one of {}", fmt::join(names, ", ")),
-              .got = fmt::format("\"{}\"", name),
-              .remedy = {}});
+/// "(recycled, quest; default [], quest: [0, 1])"
+std::string takers_text(const Parameter& parameter) {
+  std::string text = fmt::format("({}; default {}", fmt::join(takers_of(parameter), ", "), parameter.initial);
+  for (const PolicyInfo& info : policy_registry()) {
+    const PolicyParameter* const taken = info.find(parameter.key);
+    if (taken == nullptr || taken->initial == parse_value(parameter, parameter.initial)) continue;
+    text += fmt::format(", {}: {}", info.name, to_text(taken->initial));
+  }
+  return text + ")";
 }
 
 }  // namespace
 
 void add_parameter_options(CLI::App& app, std::map<std::string, Value>& given) {
-  for (const Parameter& parameter : parameters()) {
-    std::string flags = fmt::format("--{}", parameter.flag);
-    if (parameter.key != parameter.flag) flags += fmt::format(",--{}", parameter.key);
-    const auto take = [&given, &parameter](const std::string& text) {
-      given[std::string(parameter.key)] = parse_value(parameter, text);
+  for (const Parameter* const parameter : parameters()) {
+    std::string flags = fmt::format("--{}", parameter->flag);
+    if (parameter->key != parameter->flag) flags += fmt::format(",--{}", parameter->key);
+    const auto take = [&given, parameter](const std::string& text) {
+      given[std::string(parameter->key)] = parse_value(*parameter, text);
     };
-    std::string help = fmt::format("{} ({}; default {}", parameter.help, fmt::join(parameter.policies, ", "),
-                                   to_text(parameter.initial));
-    for (const auto& [name, value] : parameter.initial_of_policy) help += fmt::format(", {}: {}", name, to_text(value));
-    help += ")";
-    app.add_option_function<std::string>(flags, take, help)->type_name(type_name(parameter))->group("Policy");
+    const std::string help = fmt::format("{} {}", parameter->help, takers_text(*parameter));
+    app.add_option_function<std::string>(flags, take, help)->type_name(type_name(*parameter))->group(kGroup);
   }
 }
 
 void PolicyOptions::add_to(CLI::App& app) {
-  app.add_option("--policy", policy, fmt::format("What to attend to: {}", fmt::join(policy_names(), ", ")))
+  const auto take = [this, &app](const std::string& name) {
+    policy = name;
+    show_parameters_of(app, name);
+  };
+  app.add_option_function<std::string>("--policy", take,
+                                       fmt::format("What to attend to: {}", fmt::join(policy_names(), ", ")))
       ->type_name("NAME")
-      ->group("Policy");
+      ->group(kGroup);
   app.add_option("--settings", file, "Settings file, as `reattend tune` writes it; other options override it")
       ->type_name("FILE")
-      ->group("Policy");
+      ->group(kGroup);
   add_parameter_options(app, given);
+  if (sweeps) show_parameters_of(app, initial);
+}
+
+void PolicyOptions::show_parameters_of(CLI::App& app, const std::string& name) const {
+  const PolicyInfo* const info = find_policy(name);
+  if (info == nullptr) return;
+  for (const Parameter* const parameter : parameters()) {
+    const bool shown = info->takes(parameter->key) && !(sweeps && is_listed(*parameter));
+    app.get_option(fmt::format("--{}", parameter->flag))->group(shown ? kGroup : "");
+  }
+}
+
+bool PolicyOptions::is_listed(const Parameter& parameter) {
+  return !parameter.tried.empty() && parameter.type != ParamType::choice;
+}
+
+Settings PolicyOptions::base() const {
+  const Settings settings = file.empty() ? Settings(initial) : Settings::from_toml_file(file);
+  if (policy.empty()) return settings;
+  check_policy(policy);
+  return settings.under(policy);
 }
 
 Settings PolicyOptions::settings() const {
-  Settings settings = file.empty() ? Settings(initial) : Settings::from_toml_file(file);
-  if (!policy.empty() && policy != settings.policy()) {
-    check_policy(policy);
-    Settings other(policy);
-    for (const Parameter& parameter : parameters()) {
-      if (parameter.taken_by(policy) && settings.is_set(parameter.key))
-        other.set(parameter.key, settings.get(parameter.key));
-    }
-    settings = other;
-  }
+  Settings settings = base();
   for (const auto& [key, value] : given) {
     const Parameter& parameter = *find_parameter(key);
-    if (!parameter.taken_by(settings.policy())) {
-      fail_usage({.where = fmt::format("--{}", parameter.flag),
-                  .expected = fmt::format("a policy that takes it ({})", fmt::join(parameter.policies, ", ")),
-                  .got = settings.policy(),
-                  .remedy = fmt::format("add --policy {}", parameter.policies.front())});
-    }
+    if (!settings.takes(key)) refuse_parameter(fmt::format("--{}", parameter.flag), parameter, settings.policy());
     settings.set(key, value);
   }
   return settings;

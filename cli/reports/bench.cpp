@@ -38,8 +38,8 @@ nlohmann::json number(double value) {
 double scoring_ratio(const BenchReport& report) {
   double full = kNone, scoring = kNone;
   for (const PolicyCost& each : report.policies) {
-    if (each.settings.policy() == "full") full = each.full.ms;
-    if (each.settings.policy() == "recycled" && each.settings.count_or_never("S", 0) == 1) scoring = each.full.ms;
+    if (each.settings.is_full()) full = each.full.ms;
+    if (each.settings == report.scoring) scoring = each.full.ms;
   }
   return scoring / full;
 }

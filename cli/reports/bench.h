@@ -34,6 +34,7 @@ struct BenchReport {
   std::vector<KernelTime> kernels;
   int64_t cost_depth = 0;  ///< of policies
   std::vector<PolicyCost> policies;
+  Settings scoring;      ///< the one of them whose every step is full, scores and selects
   bool stopped = false;  ///< interrupted: what stands here is finished
 };
 

@@ -15,7 +15,7 @@ namespace {
 /// A policy's figures, derived once.
 struct Figures {
   std::string name;
-  ScoreSummary score;
+  Score score;
   double nll_over_full = 0;
   double share = 0;                            ///< of the context that was read
   double weights = 0, attend = 0, select = 0;  ///< bytes a step
@@ -35,7 +35,7 @@ std::string common_budget_of(const CompareReport& report) {
   const std::vector<Settings> all = settings_of(report);
   const std::string budget = common_budget(all);
   if (!budget.starts_with("L/")) return budget;
-  const auto one = std::find_if(all.begin(), all.end(), [](const Settings& each) { return each.policy() != "full"; });
+  const auto one = std::find_if(all.begin(), all.end(), [](const Settings& each) { return !each.is_full(); });
   return fmt::format("{} ({})", budget, one->count("K", 0, report.n_prompt));
 }
 
@@ -48,16 +48,16 @@ std::vector<Figures> figures_of(const CompareReport& report) {
   for (size_t i = 0; i < policies.size(); ++i) {
     const TeacherForced& run = policies[i].run;
     Figures figures = {.name = names[i],
-                       .score = summarize(run.steps),
+                       .score = policies[i].score,
                        .weights = static_cast<double>(run.bytes.weights) / n_step,
                        .attend = static_cast<double>(run.bytes.attend) / n_step,
                        .select = static_cast<double>(run.bytes.select) / n_step};
-    const ScoreSummary& full = i == 0 ? figures.score : out.front().score;
+    const Score& full = i == 0 ? figures.score : out.front().score;
     figures.nll_over_full = figures.score.nll - full.nll;
     figures.share = figures.score.positions / context;
-    if (policies[i].ms_per_token > 0) {
-      figures.ms = policies[i].ms_per_token;
-      figures.speed_up = policies.front().ms_per_token / figures.ms;
+    if (policies[i].score.ms > 0) {
+      figures.ms = policies[i].score.ms;
+      figures.speed_up = policies[i].score.full_ms / figures.ms;
     }
     out.push_back(figures);
   }
@@ -158,7 +158,7 @@ nlohmann::json to_json(const CompareReport& report) {
     const Figures& f = all[i];
     nlohmann::json by_bucket = nlohmann::json::array();
     for (const Bucket& bucket : buckets) {
-      const ScoreSummary score = summarize(bucket.of(policy.run));
+      const Score score = summarize(bucket.of(policy.run));
       by_bucket.push_back({{"from", bucket.from},
                            {"to", bucket.to},
                            {"kl", score.kl},

@@ -10,7 +10,7 @@
 namespace reattend::cli {
 namespace {
 
-const Measured& measured(const DemoReport& report) {
+const Score& measured(const DemoReport& report) {
   return *report.tuned.best().measured;
 }
 
@@ -27,8 +27,8 @@ std::string times(const DemoReport& report, const char* row_format) {
                         fmt::format("{:+.0f} %", off_percent(predicted, found)));
   };
   add("full, ms/token", report.tuned.full_cost, report.full_ms);
-  add("chosen, ms/token", best.cost, measured(report).ms_per_token);
-  add("speed-up", best.speed_up, report.full_ms / measured(report).ms_per_token);
+  add("chosen, ms/token", best.cost, measured(report).ms);
+  add("speed-up", best.speed_up, report.full_ms / measured(report).ms);
   return rows;
 }
 
@@ -39,7 +39,7 @@ std::string trials(const DemoReport& report, const char* row_format) {
     const TunePoint& point = report.tuned.points[i];
     if (!point.measured) continue;
     rows += fmt::format(fmt::runtime(row_format), name_of(point), fmt::format("{:.3f}", point.output_error_p95),
-                        fmt::format("{:.3f}", point.lost), fmt::format("{:.2f}", point.measured->ms_per_token),
+                        fmt::format("{:.3f}", point.lost), fmt::format("{:.2f}", point.measured->ms),
                         fmt::format("{:.4f}", point.measured->kl), fmt::format("{:.3f}", point.measured->agreement),
                         i == report.tuned.chosen ? "chosen" : "");
   }
@@ -68,7 +68,7 @@ std::string to_text(const DemoReport& report) {
   out += fmt::format("quality  top-1 agreement {:.3f}, mean KL {:.4f} (teacher-forced on the recorded tokens)\n",
                      measured(report).agreement, measured(report).kl);
   out += fmt::format("speed    full {:.2f} ms/token, chosen {:.2f}, running free {:.2f}\n\n", report.full_ms,
-                     measured(report).ms_per_token, report.free_ms);
+                     measured(report).ms, report.free_ms);
   out += fmt::format("{:<18} {:>10} {:>10} {:>8}\n", "", "predicted", "measured", "off by") +
          times(report, "{:<18} {:>10} {:>10} {:>8}\n");
   out += fmt::format("\n{:<58} {:>10} {:>6} {:>9} {:>7} {:>6}\n", "measured in the engine", "error p95", "lost",

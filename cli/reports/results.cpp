@@ -7,6 +7,7 @@
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
+#include "policies/layer_schedule.h"
 #include "policies/value_text.h"
 #include "replay/cost/cost.h"
 #include "replay/estimates.h"
@@ -42,39 +43,45 @@ std::string trace_line(const TraceInfo& info) {
 }
 
 constexpr const char* kMeasuredTitle = "       KL  top-1 % ms meas.";
-std::string measured_cells(const Measured& measured) {
-  return fmt::format("{:>9.4f}{:>8.1f}{}", measured.kl, 100 * measured.agreement, cell(measured.ms_per_token, 9, 3));
+std::string measured_cells(const Score& measured) {
+  return fmt::format("{:>9.4f}{:>8.1f}{}", measured.kl, 100 * measured.agreement, cell(measured.ms, 9, 3));
+}
+
+/// What else tells a setting from others: its schedule's kind, or what its summary has beside S and K.
+std::string kind_of(const TunePoint& point) {
+  if (point.schedule > 0) return fmt::format("by layer #{}", point.schedule);
+  if (!point.settings.takes("schedule")) return point.settings.summary({"S", "K"});
+  const std::optional<double> gate = LayerSchedule(point.settings).gate(0);
+  return gate ? "query > " + to_text(*gate) : "fixed";
 }
 
 std::string tune_row(const TunePoint& point, bool chosen) {
-  const std::string schedule = point.settings.policy() != "recycled" ? point.settings.policy()
-                               : point.schedule > 0                  ? fmt::format("by layer #{}", point.schedule)
-                               : point.settings.choice("schedule") == "fixed"
-                                   ? "fixed"
-                                   : "query > " + to_text(point.settings.get("threshold"));
-  const bool swept = point.settings.policy() == "recycled";
-  std::string row = fmt::format(
-      "{:1} {:>6} {:>9}  {:13}{}{}{}{}{}{}{}  {:6}", chosen ? "*" : "", swept ? ends_text(point.settings.get("S")) : "",
-      swept ? ends_text(point.settings.get("K")) : "", schedule, cell(point.cost, 9, 3), cell(point.speed_up, 9, 2),
-      cell(point.lost, 9, 4), cell(point.estimate, 9, 4), cell(point.predicted_kl, 9, 4),
-      cell(point.effective_stride, 8, 2), cell(point.positions, 10, 1), point.within_bounds ? "yes" : "no");
+  const Settings& settings = point.settings;
+  const auto column = [&](const char* key) {
+    return settings.takes(key) && !settings.is_auto(key) ? ends_text(settings.get(key)) : std::string();
+  };
+  std::string row =
+      fmt::format("{:1} {:>6} {:>9}  {:13}{}{}{}{}{}{}{}  {:6}", chosen ? "*" : "", column("S"), column("K"),
+                  kind_of(point), cell(point.cost, 9, 3), cell(point.speed_up, 9, 2), cell(point.lost, 9, 4),
+                  cell(point.estimate, 9, 4), cell(point.predicted_kl, 9, 4), cell(point.effective_stride, 8, 2),
+                  cell(point.positions, 10, 1), point.within_bounds ? "yes" : "no");
   if (point.measured) row += measured_cells(*point.measured);
   return row + "\n";
 }
 
 /// What each layer gets, six to a line: S, K and the threshold where one is gated. Nothing where all get the same.
 std::string schedule_lines(const Settings& settings) {
-  if (settings.policy() != "recycled") return {};
-  const size_t n = list_size(settings.get("K")).value_or(0);
-  const bool gated = settings.choice("schedule") == "query";
+  const LayerSchedule schedule(settings);
+  const bool gated = schedule.any_gate();
   std::string text;
-  for (size_t i = 0; i < n; ++i) {
+  for (size_t i = 0; i < schedule.n_layer(); ++i) {
     const auto layer = static_cast<int>(i);
-    const auto entry = [&](const char* key) { return to_text(at_layer(settings.get(key), layer)); };
-    const double threshold = gated ? settings.real("threshold", layer) : 2;
-    const std::string gate = threshold > 1 ? "" : fmt::format(" > {}", threshold);
+    const std::optional<Value> stride = schedule.stride(layer), budget = schedule.budget(layer);
+    const std::optional<double> gate = schedule.gate(layer);
     text += i % 6 == 0 ? fmt::format("{}layer {:>3}: ", i == 0 ? "" : "\n", i) : " | ";
-    text += fmt::format("S {:>2} K {:<5}{:{}}", entry("S"), entry("K"), gate, gated ? 7 : 0);
+    if (stride) text += fmt::format("S {:>2} ", to_text(*stride));
+    if (budget) text += fmt::format("K {:<5}", to_text(*budget));
+    text += fmt::format("{:{}}", gate ? fmt::format(" > {}", *gate) : "", gated ? 7 : 0);
   }
   return text.empty() ? text : text + "\n";
 }
@@ -94,7 +101,7 @@ nlohmann::json to_json(const PointNumbers& numbers) {
   if (numbers.measured) {
     json["measured"] = {{"kl", number(numbers.measured->kl)},
                         {"agreement", number(numbers.measured->agreement)},
-                        {"ms_per_token", number(numbers.measured->ms_per_token)}};
+                        {"ms_per_token", number(numbers.measured->ms)}};
     if (numbers.measured->full_ms > 0) json["measured"]["ms_per_token_full"] = numbers.measured->full_ms;
   }
   return json;

@@ -33,7 +33,7 @@ size_t n_measured(const StudyPrompt& prompt) {
 
 /// |predicted - measured| over all measured points that have both; and how far the largest is.
 struct Gap {
-  double mean = StudyMeasured::kNone, most = StudyMeasured::kNone;
+  double mean = Score::kNone, most = Score::kNone;
   int64_t n = 0;
 };
 template <class Difference>
@@ -51,7 +51,7 @@ Gap gap_of(const StudyPrompt& prompt, Difference difference) {
 }
 
 Gap mass_gap(const StudyPrompt& prompt) {
-  return gap_of(prompt, [](const StudyPoint& p, const StudyMeasured& m) { return p.recovered - m.recovered; });
+  return gap_of(prompt, [](const StudyPoint& p, const Score& m) { return p.recovered - m.recovered; });
 }
 
 std::string prompts_table(const Prompts& prompts) {
@@ -186,7 +186,7 @@ std::string settings_table(const Prompts& prompts) {
   for (const StudyPrompt* prompt : prompts) {
     for (const StudyPoint& point : prompt->points) {
       if (!point.measured) continue;
-      const StudyMeasured& m = *point.measured;
+      const Score& m = *point.measured;
       out += fmt::format("| {} | {} | {} | {} | {} | {:.4f} | {:.3f} | {:.3f} | {} | {} | {} |\n", prompt->name,
                          point.settings.summary(), cell(point.estimates[best], 4), cell(1 - point.recovered, 4),
                          cell(m.recovered, 4), m.kl, m.agreement, point.read, time(point.here_ms),

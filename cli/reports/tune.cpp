@@ -8,6 +8,8 @@
 #include <fmt/format.h>
 
 #include "base/subprocess.h"
+#include "policies/layer_schedule.h"
+#include "policies/policy.h"
 #include "policies/value_text.h"
 #include "tune/points.h"
 
@@ -74,7 +76,7 @@ class Writer {
       text.push_back({name, Style::code});
       std::string words =
           fmt::format(": {} of prompt, {}", plural(info.n_prompt, "token"), plural(info.n_step, "decode step"));
-      words += info.settings.policy() == "full" ? ", full attention" : ", recorded under " + info.settings.summary();
+      words += info.settings.is_full() ? ", full attention" : ", recorded under " + info.settings.summary();
       if (const std::string when = info.attribute("created_utc"); !when.empty()) words += ", recorded " + when;
       text.push_back({words});
       if (held_out) text.insert(text.end(), {{"; "}, {"held out, no part in the choice", Style::strong}});
@@ -98,13 +100,23 @@ class Writer {
                      : fmt::format("{} of the prompt's {}", count(least), count(tuned_.traces.front().info.n_prompt));
   }
 
+  /// In the registry's words: what is said of recycled attention in more detail below.
+  std::string policy_in_words(const Settings& settings) const {
+    const PolicyInfo& info = settings.info();
+    std::string text = &settings.info() == tuned_.policy ? "" : "A policy that was tried beside the sweep. ";
+    text += fmt::format("It keeps: {}. It reads: {}.", info.keeps, info.reads);
+    if (!settings.takes("K") || settings.is_auto("K")) return text;
+    const Value& budget = settings.get("K");
+    return text + (list_size(budget) ? fmt::format(" K is {}, each layer's in the table below.", ends_text(budget))
+                                     : fmt::format(" K is {} ({}).", to_text(budget), kept(settings)));
+  }
+
   std::string in_words(const Settings& settings) const {
-    if (settings.policy() == "full") return "Full attention: every step attends to everything.";
-    if (settings.policy() != "recycled") {
-      return "A policy that was tried beside the sweep.";
-    }
+    if (settings.is_full()) return "Full attention: every step attends to everything.";
+    if (!settings.takes("schedule")) return policy_in_words(settings);
     const Value &stride = settings.get("S"), &budget = settings.get("K");
-    if (list_size(stride) || list_size(budget)) {
+    const LayerSchedule schedule(settings);
+    if (schedule.by_layer()) {
       return fmt::format(
           "Every layer has a stride, a budget and a threshold of its own (S {}, K {}; the table below): it keeps the K "
           "positions that got most attention and attends to these and to every token since. At multiples of S it "
@@ -116,7 +128,8 @@ class Writer {
     std::string text = fmt::format("Every layer keeps the K = {} positions that got most attention ({}). ",
                                    to_text(budget), kept(settings));
     if (std::holds_alternative<std::monostate>(stride)) return text + "They are never chosen anew.";
-    if (settings.choice("schedule") == "fixed") {
+    const std::optional<double> gate = schedule.gate(0);
+    if (!gate) {
       return text +
              fmt::format("At steps that are multiples of S = {} it attends to everything and chooses them anew. ",
                          to_text(stride)) +
@@ -127,7 +140,7 @@ class Writer {
                "At steps that are multiples of S = {} it compares its query with that of its last full step; where the "
                "cosine is "
                "not above {}, it attends to everything and chooses anew. ",
-               to_text(stride), to_text(settings.get("threshold"))) +
+               to_text(stride), to_text(*gate)) +
            between;
   }
 
@@ -142,10 +155,10 @@ class Writer {
                     number(best_.cost, 2), unit(), number(tuned_.full_cost, 2), number(best_.speed_up, 2), on);
     if (best_.measured) {
       speed += " Measured: ";
-      if (!tuned_.other_machine) speed += fmt::format("{} ms{}", number(best_.measured->ms_per_token, 2), on);
+      if (!tuned_.other_machine) speed += fmt::format("{} ms{}", number(best_.measured->ms, 2), on);
       if (best_.measured->full_ms > 0) {
         speed += fmt::format(", full attention {} ({} times as fast)", number(best_.measured->full_ms, 2),
-                             number(best_.measured->full_ms / best_.measured->ms_per_token, 2));
+                             number(best_.measured->full_ms / best_.measured->ms, 2));
       }
       speed += fmt::format("{}mean KL to full attention {}, the same next token at {} % of the steps{}.",
                            tuned_.other_machine ? "" : "; ", number(best_.measured->kl, 4),
@@ -172,16 +185,15 @@ class Writer {
                          const std::string& bound) {
       sheet.rows.push_back({name, predicted, measured, bound});
     };
-    const std::optional<Measured>& m = best_.measured;
+    const std::optional<Score>& m = best_.measured;
     const TuneBounds& bounds = tuned_.bounds;
     const auto limit = [&](const char* sign, const std::optional<double>& x) {
       return x ? fmt::format("{} {}", sign, *x) : none;
     };
-    row(fmt::format("{} per token", unit()), number(best_.cost, 2), m ? number(m->ms_per_token, 2) : none,
+    row(fmt::format("{} per token", unit()), number(best_.cost, 2), m ? number(m->ms, 2) : none,
         limit("<=", bounds.max_ms));
     row("full attention", number(tuned_.full_cost, 2), m && m->full_ms > 0 ? number(m->full_ms, 2) : none, none);
-    row("speed-up", number(best_.speed_up, 2), m && m->full_ms > 0 ? number(m->full_ms / m->ms_per_token, 2) : none,
-        none);
+    row("speed-up", number(best_.speed_up, 2), m && m->full_ms > 0 ? number(m->full_ms / m->ms, 2) : none, none);
     row("mean KL, nats", number(best_.predicted_kl, 4), m ? number(m->kl, 4) : none,
         m || !std::isnan(best_.predicted_kl) ? limit("<=", bounds.max_kl) : none);
     row("same next token, %", none, m ? number(100 * m->agreement, 1) : none,
@@ -198,23 +210,29 @@ class Writer {
 
   /// What each layer gets, where that differs.
   void schedule_table() {
-    if (best_.settings.policy() != "recycled") return;
-    const Value &stride = best_.settings.get("S"), &budget = best_.settings.get("K");
-    const std::optional<size_t> n = list_size(budget) ? list_size(budget) : list_size(stride);
-    if (!n) return;
+    const LayerSchedule schedule(best_.settings);
+    const size_t n = schedule.n_layer();
+    if (n == 0) return;
+    const bool has_stride = best_.settings.takes("S"), has_threshold = best_.settings.takes("threshold");
     Table sheet = {.name = "schedule",
                    .title = "What each layer gets; neighbours that get the same share a row",
-                   .columns = {{.key = "layers", .left = true}, {.key = "S"}, {.key = "K"}, {.key = "threshold"}},
+                   .columns = {{.key = "layers", .left = true}},
                    .rows = {}};
-    for (size_t first = 0; first < *n;) {
+    if (has_stride) sheet.columns.push_back({.key = "S"});
+    sheet.columns.push_back({.key = "K"});
+    if (has_threshold) sheet.columns.push_back({.key = "threshold"});
+    for (size_t first = 0; first < n;) {
       const auto row_of = [&](size_t layer) {
         const auto l = static_cast<int>(layer);
-        const bool asks = best_.settings.choice("schedule") == "query" && best_.settings.real("threshold", l) <= 1;
-        return std::vector<Cell>{to_text(at_layer(stride, l)), to_text(at_layer(budget, l)),
-                                 asks ? Cell(to_text(at_layer(best_.settings.get("threshold"), l))) : Cell()};
+        std::vector<Cell> row;
+        if (has_stride) row.emplace_back(to_text(*schedule.stride(l)));
+        row.emplace_back(to_text(*schedule.budget(l)));
+        const std::optional<double> gate = schedule.gate(l);
+        if (has_threshold) row.push_back(gate ? Cell(to_text(*gate)) : Cell());
+        return row;
       };
       size_t end = first + 1;
-      while (end < *n && row_of(end) == row_of(first)) ++end;
+      while (end < n && row_of(end) == row_of(first)) ++end;
       std::vector<Cell> row = row_of(first);
       row.insert(row.begin(), end - first == 1 ? std::to_string(first) : fmt::format("{}-{}", first, end - 1));
       sheet.rows.push_back(std::move(row));
@@ -292,20 +310,19 @@ class Writer {
     } else {
       row.insert(row.end(), 2, std::monostate());
     }
-    if (!tuned_.other_machine) row.push_back(on.measured ? Cell(on.measured->ms_per_token) : Cell());
+    if (!tuned_.other_machine) row.push_back(on.measured ? Cell(on.measured->ms) : Cell());
   }
 
   void sweep() {
     std::vector<Figure> figures;
-    for (const char* const schedule : {"fixed", "query"}) {
-      Chart chart = sweep_chart(tuned_, schedule);
-      if (!chart.panels.empty()) figures.push_back({schedule, std::move(chart), ""});
+    for (const bool gated : {false, true}) {
+      Chart chart = sweep_chart(tuned_, gated);
+      if (!chart.panels.empty()) figures.push_back({gated ? "query" : "fixed", std::move(chart), ""});
     }
     if (figures.empty()) return;
     head("What the sweep shows");
     say("Damage falls as more positions are kept, and as they are chosen anew more often; both cost time. Damage is "
-        "shown "
-        "of settings that were replayed on all layers, cost of all.");
+        "shown of settings that were replayed on all layers, cost of all.");
     for (Figure& figure : figures) add(std::move(figure));
   }
 

@@ -25,8 +25,8 @@ void add_appendix(Document& document, const TuneReport& report);
 
 /// Cost against predicted damage, with what was measured; the bounds; the choice.
 Chart front_chart(const TuneResult& tuned);
-/// Damage against budget and cost against stride (or threshold) of the swept settings on one schedule, "fixed" or
-/// "query"; no panels where none was swept.
-Chart sweep_chart(const TuneResult& tuned, const std::string& schedule);
+/// Damage against budget, and cost against stride or threshold (or budget, where the policy has neither), of the swept
+/// settings in which a threshold decides, or of those in which none does; no panels where none was swept.
+Chart sweep_chart(const TuneResult& tuned, bool gated);
 
 }  // namespace reattend::cli

@@ -3,11 +3,14 @@
 #include <cmath>
 #include <functional>
 #include <map>
+#include <optional>
+#include <set>
 
 #include <fmt/format.h>
 
 #include "cli/reports/tune.h"
-#include "policies/value_text.h"
+#include "policies/layer_schedule.h"
+#include "policies/policy.h"
 #include "replay/estimates.h"
 #include "tune/points.h"
 
@@ -34,11 +37,14 @@ std::string cost_title(const TuneResult& tuned) {
 }
 
 /// Short enough to stand beside a point.
-std::string label(const Settings& settings) {
-  if (settings.policy() != "recycled") return settings.policy();
-  const Value &stride = settings.get("S"), &budget = settings.get("K");
-  std::string text = fmt::format("S={} K={}", to_text(stride), to_text(budget));
-  if (settings.choice("schedule") == "query") text += fmt::format(" >{}", to_text(settings.get("threshold")));
+std::string label(const Settings& settings, const TuneResult& tuned) {
+  if (&settings.info() != tuned.policy) return settings.policy();
+  std::string text;
+  for (const char* const key : {"S", "K"}) {
+    if (!settings.takes(key) || settings.is_auto(key)) continue;
+    text += fmt::format("{}{}={}", text.empty() ? "" : " ", key, to_text(settings.get(key)));
+  }
+  if (const std::optional<double> gate = LayerSchedule(settings).gate(0)) text += fmt::format(" >{}", to_text(*gate));
   return text;
 }
 
@@ -46,11 +52,25 @@ void add(Series& series, double x, double y, const std::string& name = {}) {
   series.x.push_back(x), series.y.push_back(y), series.labels.push_back(name);
 }
 
-/// A setting of the grid with one stride and one budget for all layers.
-bool is_swept(const TunePoint& point, const std::string& schedule) {
-  const Settings& settings = point.settings;
-  return settings.policy() == "recycled" && settings.choice("schedule") == schedule && !list_size(settings.get("S")) &&
-         !list_size(settings.get("K"));
+/// A setting of the sweep with one budget for all layers, in which a threshold decides or none does.
+bool is_swept(const TunePoint& point, const TuneResult& tuned, bool gated) {
+  const LayerSchedule schedule(point.settings);
+  return &point.settings.info() == tuned.policy && point.settings.takes("K") && !schedule.by_layer() &&
+         schedule.gate(0).has_value() == gated;
+}
+
+/// What tells settings apart beside budget, stride and threshold: " window=16".
+std::string rest_of(const Settings& settings) {
+  return settings.summary({"S", "K", "schedule", "threshold"}).substr(settings.policy().size());
+}
+
+/// Whether the sweep has settings that differ in that.
+bool rest_differs(const TuneResult& tuned) {
+  std::set<std::string> rests;
+  for (const TunePoint& point : tuned.points) {
+    if (&point.settings.info() == tuned.policy) rests.insert(rest_of(point.settings));
+  }
+  return rests.size() > 1;
 }
 
 /// Mean over the traces.
@@ -83,15 +103,34 @@ class Lines {
   std::map<std::pair<double, std::string>, std::map<double, double>> lines_;
 };
 
-/// The stride of the query schedule that was replayed most often on all layers.
+double stride_of(const Settings& settings) {
+  return static_cast<double>(settings.count_or_never("S", 0).value_or(0));
+}
+
+/// Of settings in which a threshold decides the stride that was replayed most often on all layers; 0 where there is
+/// none.
 double usual_stride(const TuneResult& tuned) {
   std::map<double, int> n;
   for (const TunePoint& point : tuned.points) {
-    if (is_swept(point, "query") && point.whole)
-      ++n[static_cast<double>(point.settings.count_or_never("S", 0).value_or(0))];
+    if (is_swept(point, tuned, true) && point.whole && point.settings.takes("S")) ++n[stride_of(point.settings)];
   }
   const auto most = std::max_element(n.begin(), n.end(), [](auto& a, auto& b) { return a.second < b.second; });
   return most == n.end() ? 0 : most->first;
+}
+
+/// What a chart of the sweep says above its panels.
+std::string sweep_subtitle(bool gated, bool strides, double usual) {
+  if (gated && strides) {
+    return fmt::format(
+        "At multiples of {:.0f} steps each layer asks whether its query has drifted; a higher "
+        "threshold means more full steps. All points are predicted.",
+        usual);
+  }
+  if (gated) return "A higher threshold means that positions are chosen anew more often. All points are predicted.";
+  if (strides) {
+    return "Every S-th step attends to everything and chooses the K kept positions anew. All points are predicted.";
+  }
+  return "All points are predicted.";
 }
 
 }  // namespace
@@ -120,11 +159,11 @@ Chart front_chart(const TuneResult& tuned) {
     least = std::min(least, y);
     if (best_so_far) add(front, point.cost, y);
     const bool named = (best_so_far || is_chosen) && point.schedule == 0;
-    add(point.schedule > 0 ? by_layer : uniform, point.cost, y, named ? label(point.settings) : "");
+    add(point.schedule > 0 ? by_layer : uniform, point.cost, y, named ? label(point.settings, tuned) : "");
     if (is_chosen) add(chosen, point.cost, y, point.schedule > 0 ? fmt::format("chosen, #{}", point.schedule) : "");
     if (!point.measured || !damage.is_kl || !tuned.calibrated) continue;
     // Another machine's predicted times and this one's measured ones have no axis in common.
-    const double ms = tuned.other_machine ? point.cost : point.measured->ms_per_token;
+    const double ms = tuned.other_machine ? point.cost : point.measured->ms;
     add(measured, ms, point.measured->kl);
     if (is_chosen) add(chosen, ms, point.measured->kl);
     add(moved, point.cost, y), add(moved, ms, point.measured->kl), add(moved, kNone, kNone);
@@ -150,32 +189,35 @@ Chart front_chart(const TuneResult& tuned) {
           .width = kFigureWidth};
 }
 
-Chart sweep_chart(const TuneResult& tuned, const std::string& schedule) {
+Chart sweep_chart(const TuneResult& tuned, bool gated) {
   const Damage damage = damage_of(tuned);
-  const bool query = schedule == "query";
   const double stride = usual_stride(tuned);
+  const bool strides = tuned.policy->takes("S"), named = rest_differs(tuned);
   Lines by_budget, by_step;
   for (const TunePoint& point : tuned.points) {
-    if (!is_swept(point, schedule)) continue;
+    if (!is_swept(point, tuned, gated)) continue;
     const Settings& settings = point.settings;
-    const double s = static_cast<double>(settings.count_or_never("S", 0).value_or(0));
-    if (s == 0 || (query && s != stride)) continue;
-    const double step = query ? settings.real("threshold", 0) : s, budget = budget_of(settings, tuned);
-    const std::string name = query ? fmt::format("threshold {}", to_text(settings.get("threshold")))
-                                   : fmt::format("S = {}", to_text(settings.get("S")));
-    if (point.whole) by_budget.add(step, name, budget, damage.of(point));
-    by_step.add(budget, fmt::format("K = {}", to_text(settings.get("K"))), step, point.cost);
+    const double s = strides ? stride_of(settings) : 0;
+    if (strides && (s == 0 || (gated && s != stride))) continue;
+    const double step = gated ? *LayerSchedule(settings).gate(0) : s, budget = budget_of(settings, tuned);
+    const std::string rest = named ? rest_of(settings) : "";
+    const std::string name = gated     ? fmt::format("threshold {}", to_text(step))
+                             : strides ? fmt::format("S = {}", to_text(settings.get("S")))
+                                       : settings.policy();
+    if (point.whole) by_budget.add(step, name + rest, budget, damage.of(point));
+    if (gated || strides) {
+      by_step.add(budget, fmt::format("K = {}", to_text(settings.get("K"))) + rest, step, point.cost);
+    } else {
+      by_step.add(0, name + rest, budget, point.cost);
+    }
   }
-  Chart chart = {
-      .title = query ? "The sweep: query schedule" : "The sweep: fixed schedule",
-      .subtitle =
-          query ? fmt::format("At multiples of {:.0f} steps each layer asks whether its query has drifted; a higher "
-                              "threshold means more full steps. All points are predicted.",
-                              stride)
-                : "Every S-th step attends to everything and chooses the K kept positions anew. All "
-                  "points are predicted.",
-      .panels = {},
-      .width = kFigureWidth};
+  const bool scheduled = tuned.policy->takes("schedule");
+  Chart chart = {.title = !scheduled ? "The sweep"
+                          : gated    ? "The sweep: query schedule"
+                                     : "The sweep: fixed schedule",
+                 .subtitle = sweep_subtitle(gated, strides, stride),
+                 .panels = {},
+                 .width = kFigureWidth};
   if (by_budget.size() > 0) {
     Panel panel = {.title = "damage against budget",
                    .x = {.title = "K, positions kept", .log = true},
@@ -185,8 +227,11 @@ Chart sweep_chart(const TuneResult& tuned, const std::string& schedule) {
     chart.panels.push_back(std::move(panel));
   }
   if (by_step.size() > 0) {
-    chart.panels.push_back({.title = query ? "cost against threshold" : "cost against stride",
-                            .x = {.title = query ? "threshold" : "S, steps between full ones", .log = !query},
+    const char* const title = gated ? "threshold" : strides ? "S, steps between full ones" : "K, positions kept";
+    chart.panels.push_back({.title = fmt::format("cost against {}", gated     ? "threshold"
+                                                                    : strides ? "stride"
+                                                                              : "budget"),
+                            .x = {.title = title, .log = !gated},
                             .y = {.title = cost_title(tuned)},
                             .series = by_step.series(),
                             .levels = {{tuned.full_cost, "full attention"}}});

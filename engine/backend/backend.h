@@ -56,6 +56,11 @@ struct HeadLog {
 /// Bytes read: counted, not assumed. `select` are rows read only to choose, and kept rows read to be packed.
 struct BytesRead {
   int64_t weights = 0, attend = 0, select = 0;
+
+  BytesRead& operator+=(const BytesRead& other) {
+    weights += other.weights, attend += other.attend, select += other.select;
+    return *this;
+  }
 };
 
 /// Operations of the model. x (the hidden states of the current chunk) stays inside the backend.

@@ -20,34 +20,31 @@ class StepKeeper final : public Observer {
         queries_(shape.n_layer),
         sums_(shape.n_layer) {}
 
-  bool measures() const override { return true; }
-  void begin(ModelOps& ops, Sequence& sequence, const StepView&) override {
+  bool needs_full_rows() const override { return true; }
+  void begin(SequenceView& sequence, const StepView&) override {
     for (int32_t layer = 0; layer < shape_.n_layer; ++layer) {
-      const int32_t n_query = std::min(holds_.window, n_prompt_);
-      queries_[layer].resize(n_query * width());
-      ops.read(sequence, Item::prompt_queries, layer, 0, 0, n_query, bytes_of(queries_[layer]));
+      const LayerView& view = sequence.layer(layer);
+      queries_[layer] = view.prompt_queries(std::min(holds_.window, n_prompt_));
       if (!holds_.row_sums) continue;
-      std::vector<float> before(static_cast<size_t>(shape_.n_head) * n_prompt_);
-      ops.read(sequence, Item::row_sums, layer, 0, 0, 0, bytes_of(before));
+      const std::vector<float> before = view.prompt_row_sums();
       sums_[layer].resize(shape_.n_head * stride_);
       for (int32_t h = 0; h < shape_.n_head; ++h) {
         std::copy_n(before.data() + static_cast<size_t>(h) * n_prompt_, n_prompt_, sums_[layer].data() + h * stride_);
       }
     }
   }
-  void attended(ModelOps& ops, Sequence& sequence, int32_t t, int32_t layer) override {
-    std::vector<float>& queries = queries_[layer];
-    queries.resize(queries.size() + width());
-    ops.read(sequence, Item::queries_post, layer, 0, 0, 1, bytes_of(queries).last(width() * sizeof(float)));
+  void attended(const LayerView& view) override {
+    std::vector<float>& queries = queries_[view.layer()];
+    const std::span<const float> query = view.queries(QueryStage::post_rope);
+    queries.insert(queries.end(), query.begin(), query.end());
     const size_t most = static_cast<size_t>(holds_.window) * width();
     if (queries.size() > most) queries.erase(queries.begin(), queries.end() - static_cast<std::ptrdiff_t>(most));
     if (!holds_.row_sums) return;
-    const size_t n = static_cast<size_t>(n_prompt_) + t;
-    row_.resize(shape_.group() * n);
+    const size_t n = view.n_position();
+    const std::span<const float> rows = view.full_rows();
     for (int32_t h = 0; h < shape_.n_head; ++h) {
-      if (h % shape_.group() == 0) ops.read(sequence, Item::row, layer, h / shape_.group(), 0, 0, bytes_of(row_));
-      const float* const row = row_.data() + h % shape_.group() * n;  // [n]
-      float* const sums = sums_[layer].data() + h * stride_;          // [n]
+      const float* const row = rows.data() + h * n;                  // [n]
+      float* const sums = sums_[view.layer()].data() + h * stride_;  // [n]
       for (size_t j = 0; j < n; ++j) sums[j] += row[j];
     }
   }
@@ -65,7 +62,6 @@ class StepKeeper final : public Observer {
 
  private:
   size_t width() const { return static_cast<size_t>(shape_.n_head) * shape_.d_head; }
-  static std::span<std::byte> bytes_of(std::vector<float>& values) { return std::as_writable_bytes(std::span(values)); }
 
   const ModelShape& shape_;
   const PromptNeeds holds_;
@@ -73,7 +69,6 @@ class StepKeeper final : public Observer {
   const size_t stride_;                      ///< positions of the lengthened prompt
   std::vector<std::vector<float>> queries_;  ///< [n_layer] of [window][n_head][d_head]
   std::vector<std::vector<float>> sums_;     ///< [n_layer] of [n_head][stride]
-  std::vector<float> row_;                   ///< [group][p + 1]
 };
 
 }  // namespace

@@ -33,11 +33,11 @@ class NvtxObserver final : public Observer {
   NvtxObserver(const NvtxObserver&) = delete;
   NvtxObserver& operator=(const NvtxObserver&) = delete;
 
-  void prompt_layer(ModelOps&, Sequence&, int32_t, int32_t, int32_t) override {
+  void prompt_layer(const LayerView&) override {
     const nvtxEventAttributes_t mark = event(layer_, Category::prompt, 0);
     nvtxDomainMarkEx(domain_, &mark);
   }
-  void begin(ModelOps&, Sequence&, const StepView& step) override { open(0, generate_, Category::none, step.t); }
+  void begin(SequenceView&, const StepView& step) override { open(0, generate_, Category::none, step.t); }
   void step_begin(int32_t t, int32_t) override { open(1, step_, Category::none, t); }
   void layer_begin(int32_t t, int32_t, const Plan& plan) override { open(2, layer_, category_of(plan), t); }
   void layer_end(int32_t, int32_t) override { close_down_to(2); }

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cmath>
 #include <condition_variable>
-#include <cstring>
 #include <deque>
 #include <exception>
 #include <limits>
@@ -14,6 +13,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "engine/record/query_changes.h"
 #include "engine/record/row_analysis.h"
 #include "kernels/cpu/ops.h"
 #include "traces/schema.h"
@@ -21,7 +21,6 @@
 namespace reattend {
 namespace {
 
-constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr size_t kMostWaiting = 2;  // steps
 
 /// One step as the decode loop leaves it.
@@ -75,7 +74,7 @@ schema::Reason reason_of(const Plan& plan, bool full, bool dense) {
 
 /// Layers that the settings make always full.
 std::vector<int64_t> dense_layers(const Settings& settings) {
-  if (!find_parameter("dense_layers")->taken_by(settings.policy())) return {};
+  if (!settings.takes("dense_layers")) return {};
   return settings.layers("dense_layers");
 }
 
@@ -103,15 +102,12 @@ struct Recorder::State {
   TraceWriter& writer;
   TraceHeader header;
   const ModelShape& shape;
-  std::vector<std::vector<float>> before_pre, before_post;  ///< [n_layer] of [n_head][d_head]
-  std::vector<Plan> plans;                                  ///< [n_layer] of this step
+  QueryChanges changes;
+  std::vector<Plan> plans;  ///< [n_layer] of this step
   std::vector<int64_t> dense;
-  Job job;                                 ///< the step under way
-  std::vector<std::byte> cache_rows;       ///< of the cache, where a trace stores what they stand for
-  std::vector<float> wide;                 ///< [d_head] one of them
-  std::vector<float> rows;                 ///< [n_kv_head][group][p + 1] full rows of the layer under way
-  std::vector<std::vector<int32_t>> sets;  ///< [n_kv_head] attended positions; empty: all
-  std::vector<int32_t> index;              ///< [n_layer] place among the stored layers, -1 for others
+  Job job;                                     ///< the step under way
+  std::vector<std::span<const int32_t>> sets;  ///< [n_kv_head] attended positions of the layer under way; empty: all
+  std::vector<int32_t> index;                  ///< [n_layer] place among the stored layers, -1 for others
   ThreadPool& pool;
   std::optional<RowAnalysis> analysis;  ///< made when the header is final
   Prediction prediction;                ///< after the last step written
@@ -128,8 +124,7 @@ struct Recorder::State {
       : writer(w),
         header(std::move(h)),
         shape(s),
-        before_pre(s.n_layer),
-        before_post(s.n_layer),
+        changes(s),
         plans(s.n_layer),
         dense(dense_layers(header.settings)),
         sets(s.n_kv_head),
@@ -139,76 +134,30 @@ struct Recorder::State {
   }
   int32_t stored_layer(int32_t i) const { return header.layers.empty() ? i : header.layers[i]; }
 
-  size_t q_size() const { return static_cast<size_t>(shape.n_head) * shape.d_head; }
-  /// Appends the keys (or values) of `count` positions to out, as the trace stores them.
-  void read_kv(ModelOps& ops, Sequence& sequence, Item item, int32_t layer, int32_t kv_head, int32_t first,
-               int32_t count, std::vector<std::byte>& out) {
-    const KvType cache = header.kv_type, stored = schema::stored_type(cache);
-    const auto from = static_cast<size_t>(row_bytes(cache, shape.d_head)),
-               to = static_cast<size_t>(row_bytes(stored, shape.d_head)), at = out.size();
-    out.resize(at + count * to);
-    if (cache == stored) {
-      ops.read(sequence, item, layer, kv_head, first, count, std::span(out).subspan(at));
-      return;
-    }
-    cache_rows.resize(count * from), wide.resize(static_cast<size_t>(shape.d_head));
-    ops.read(sequence, item, layer, kv_head, first, count, cache_rows);
-    for (int32_t i = 0; i < count; ++i) {
-      Cpu::load_kv(cache_rows.data() + i * from, shape.d_head, cache, wide.data());
-      std::memcpy(out.data() + at + i * to, wide.data(), to);
-    }
-  }
+  KvType stored_type() const { return schema::stored_type(header.kv_type); }
 
-  std::vector<float> read_queries(ModelOps& ops, Sequence& sequence, Item item, int32_t layer, int32_t count) const {
-    std::vector<float> out(count * q_size());
-    ops.read(sequence, item, layer, 0, 0, count, std::as_writable_bytes(std::span(out)));
-    return out;
-  }
-
-  /// Looks at a layer's rows over n positions; `everything`: no KV head attended to less.
-  void analyse(ModelOps& ops, Sequence& sequence, int32_t layer, int32_t n, bool everything) {
-    const size_t n_row = static_cast<size_t>(shape.group()) * n;
-    rows.resize(n_row * shape.n_kv_head);
+  /// Looks at a layer's rows; `everything`: no KV head attended to less.
+  void analyse(const LayerView& view, bool everything) {
     for (int32_t g = 0; g < shape.n_kv_head; ++g) {
-      ops.read(sequence, Item::row, layer, g, 0, 0, std::as_writable_bytes(std::span(rows).subspan(g * n_row, n_row)));
-      std::vector<int32_t>& set = sets[g];
-      set.resize(everything ? 0 : n);
-      if (everything) continue;
-      set.resize(ops.read(sequence, Item::set, layer, g, 0, 0, std::as_writable_bytes(std::span(set))));
-      if (set.size() == static_cast<size_t>(n)) set.clear();
+      sets[g] = everything ? std::span<const int32_t>() : view.attended(g);
+      if (sets[g].size() == view.n_position()) sets[g] = {};
     }
-    analysis->layer(index[layer], n, rows, sets, job.record);
+    analysis->layer(index[view.layer()], view.position() + 1, view.full_rows(), sets, job.record);
   }
 
-  /// Cosines of the mean queries to those of the step before.
-  std::pair<float, float> compare_queries(int32_t layer, std::vector<float> pre, std::vector<float> post) {
-    const auto cosine = [&](const std::vector<float>& now, const std::vector<float>& before) {
-      return before.empty()
-                 ? kNan
-                 : Cpu::similarity(now.data(), before.data(), shape.n_head, shape.d_head, Similarity::mean_query);
-    };
-    const std::pair<float, float> out = {cosine(pre, before_pre[layer]), cosine(post, before_post[layer])};
-    before_pre[layer] = std::move(pre), before_post[layer] = std::move(post);
-    return out;
-  }
-
-  void write_prompt(ModelOps& ops, Sequence& sequence) {
+  void write_prompt(SequenceView& sequence) {
     const auto n_prompt = static_cast<int32_t>(header.prompt.size());
     std::vector<std::byte> keys, values;
     for (int32_t i = 0; i < header.n_stored(); ++i) {
-      const int32_t layer = stored_layer(i);
+      const LayerView& view = sequence.layer(stored_layer(i));
       for (int32_t g = 0; g < shape.n_kv_head; ++g) {
         keys.clear(), values.clear();
-        read_kv(ops, sequence, Item::keys, layer, g, 0, n_prompt, keys);
-        if (header.values) read_kv(ops, sequence, Item::values, layer, g, 0, n_prompt, values);
+        view.keys(g, 0, n_prompt).append_to(keys, stored_type());
+        if (header.values) view.values(g, 0, n_prompt).append_to(values, stored_type());
         writer.prompt_kv(i, g, keys, values);
       }
-      const int32_t n_query = std::min(n_prompt, schema::kPromptQueries);
-      writer.prompt_queries(i, read_queries(ops, sequence, Item::prompt_queries, layer, n_query));
-      if (!header.row_sums) continue;
-      std::vector<float> sums(static_cast<size_t>(shape.n_head) * n_prompt);
-      ops.read(sequence, Item::row_sums, layer, 0, 0, 0, std::as_writable_bytes(std::span(sums)));
-      writer.prompt_row_sums(i, sums);
+      writer.prompt_queries(i, view.prompt_queries(std::min(n_prompt, schema::kPromptQueries)));
+      if (header.row_sums) writer.prompt_row_sums(i, view.prompt_row_sums());
     }
   }
 
@@ -281,24 +230,23 @@ TraceHeader& Recorder::header() {
   return state_->header;
 }
 
-bool Recorder::measures() const {
-  return state_->header.measure_every > 0 || state_->header.settings.policy() != "full";
+bool Recorder::needs_full_rows() const {
+  return state_->header.measure_every > 0 || !state_->header.settings.is_full();
 }
 
-void Recorder::begin(ModelOps& ops, Sequence& sequence, const StepView& step) {
+void Recorder::begin(SequenceView& sequence, const StepView& step) {
   State& s = *state_;
   if (s.header.n_column == 0) s.header.n_column = s.header.columns_for(s.header.expected_steps);
   s.analysis.emplace(s.header, s.pool);
   s.writer.begin(s.header);
-  s.write_prompt(ops, sequence);
+  s.write_prompt(sequence);
   s.prediction.set(step.logits);
   s.writer.start(s.prediction.top());
   s.analysis->start(0, s.job.record);
   for (int32_t i = 0; i < s.header.n_stored(); ++i) {
-    const int32_t layer = s.stored_layer(i);
-    if (s.header.measure_every == 1) s.analyse(ops, sequence, layer, step.p + 1, true);
-    s.compare_queries(layer, s.read_queries(ops, sequence, Item::queries_pre, layer, 1),
-                      s.read_queries(ops, sequence, Item::queries_post, layer, 1));
+    const LayerView& view = sequence.layer(s.stored_layer(i));
+    if (s.header.measure_every == 1) s.analyse(view, true);
+    s.changes.next(view);
   }
   s.thread = std::thread([&s] { s.work(); });
 }
@@ -309,23 +257,21 @@ void Recorder::layer_begin(int32_t t, int32_t layer, const Plan& plan) {
   if (layer == 0) s.analysis->start(t, s.job.record);
 }
 
-void Recorder::attended(ModelOps& ops, Sequence& sequence, int32_t t, int32_t layer) {
+void Recorder::attended(const LayerView& view) {
   State& s = *state_;
-  if (s.index[layer] < 0) return;
+  if (s.index[view.layer()] < 0) return;
   StepRecord& r = s.job.record;
-  const int32_t p = static_cast<int32_t>(s.header.prompt.size()) - 1 + t;
-  const bool everything = !s.plans[layer].gated && s.plans[layer].branch.attend.everything;
-  if (s.analysis->wants(t)) s.analyse(ops, sequence, layer, p + 1, everything);
+  const Plan& plan = s.plans[view.layer()];
+  if (s.analysis->wants(view.step())) s.analyse(view, !plan.gated && plan.branch.attend.everything);
   for (int32_t g = 0; g < s.shape.n_kv_head; ++g) {
-    s.read_kv(ops, sequence, Item::keys, layer, g, p, 1, r.keys);
-    if (s.header.values) s.read_kv(ops, sequence, Item::values, layer, g, p, 1, r.values);
+    view.keys(g, view.position(), 1).append_to(r.keys, s.stored_type());
+    if (s.header.values) view.values(g, view.position(), 1).append_to(r.values, s.stored_type());
   }
-  std::vector<float> post = s.read_queries(ops, sequence, Item::queries_post, layer, 1);
-  r.queries.insert(r.queries.end(), post.begin(), post.end());
-  const auto [pre_cosine, post_cosine] =
-      s.compare_queries(layer, s.read_queries(ops, sequence, Item::queries_pre, layer, 1), std::move(post));
-  r.cos_prev_pre.push_back(pre_cosine);
-  r.cos_prev_post.push_back(post_cosine);
+  const std::span<const float> query = view.queries(QueryStage::post_rope);
+  r.queries.insert(r.queries.end(), query.begin(), query.end());
+  const QueryChanges::Cosines cosines = s.changes.next(view);
+  r.cos_prev_pre.push_back(cosines.pre_rope);
+  r.cos_prev_post.push_back(cosines.post_rope);
 }
 
 void Recorder::step_end(const StepView& step) {

@@ -11,10 +11,9 @@ namespace reattend {
 /// What a header takes from the model and the prompt; the rest has defaults or is the caller's.
 TraceHeader header_for(const ModelShape& shape, std::span<const int32_t> prompt);
 
-/// Give it to generate(). Reads rows, queries, keys and values through the backend's door between
-/// operations and looks at the rows there and then, on the loop's own pool; the writing runs beside the decoding, at
-/// most two steps behind. An error of the writer (a full disk) is thrown by the next step; what was committed stays
-/// readable.
+/// Give it to generate(). Looks at each layer's rows there and then, on the loop's own pool, and keeps its new key,
+/// value and queries; the writing runs beside the decoding, at most two steps behind. An error of the writer (a full
+/// disk) is thrown by the next step; what was committed stays readable.
 class Recorder final : public Observer {
  public:
   /// header.prompt must be the prompt that was prefilled; it and the calibration may be set until begin(). With
@@ -24,10 +23,10 @@ class Recorder final : public Observer {
   TraceHeader& header();
 
   /// Under other policies than full attention always: the cache has to stay whole for its keys to be read.
-  bool measures() const override;
-  void begin(ModelOps& ops, Sequence& sequence, const StepView& step) override;
+  bool needs_full_rows() const override;
+  void begin(SequenceView& sequence, const StepView& step) override;
   void layer_begin(int32_t t, int32_t layer, const Plan& plan) override;
-  void attended(ModelOps& ops, Sequence& sequence, int32_t t, int32_t layer) override;
+  void attended(const LayerView& view) override;
   void step_end(const StepView& step) override;
   /// Waits until everything is written and closes the trace.
   void end() override;

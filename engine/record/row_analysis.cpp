@@ -47,7 +47,7 @@ void RowAnalysis::start(int32_t t, StepRecord& r) {
 }
 
 void RowAnalysis::layer(int32_t index, int32_t n, std::span<const float> rows,
-                        std::span<const std::vector<int32_t>> sets, StepRecord& record) {
+                        std::span<const std::span<const int32_t>> sets, StepRecord& record) {
   const int64_t reach = int64_t{n_column_} * (maps_ == Maps::binned ? bin_ : 1);
   if ((maps_ == Maps::dense || maps_ == Maps::binned) && n > reach) {
     fail({.where = "recording",
@@ -65,7 +65,7 @@ void RowAnalysis::layer(int32_t index, int32_t n, std::span<const float> rows,
   });
 }
 
-void RowAnalysis::map(size_t unit, int32_t n, std::span<const float> rows, const std::vector<int32_t>& set,
+void RowAnalysis::map(size_t unit, int32_t n, std::span<const float> rows, std::span<const int32_t> set,
                       Scratch& scratch, StepRecord& r) const {
   if (scratch.mean.size() < static_cast<size_t>(n)) scratch.mean.resize(static_cast<size_t>(n) + 4096);
   float* const mean = scratch.mean.data();  // [n]

@@ -21,7 +21,7 @@ class RowAnalysis {
   /// Room in the record for step t, filled with what unmeasured steps hold.
   void start(int32_t t, StepRecord& record);
   /// `index` counts the stored layers; rows [n_kv_head][group][n]; sets [n_kv_head] attended positions, empty: all.
-  void layer(int32_t index, int32_t n, std::span<const float> rows, std::span<const std::vector<int32_t>> sets,
+  void layer(int32_t index, int32_t n, std::span<const float> rows, std::span<const std::span<const int32_t>> sets,
              StepRecord& record);
 
  private:
@@ -29,7 +29,7 @@ class RowAnalysis {
     std::vector<float> mean, score, pooled;
     std::vector<int32_t> order, rank;  ///< rank [n]: place in the order of the step before, kNoRank elsewhere
   };
-  void map(size_t unit, int32_t n, std::span<const float> rows, const std::vector<int32_t>& set, Scratch& scratch,
+  void map(size_t unit, int32_t n, std::span<const float> rows, std::span<const int32_t> set, Scratch& scratch,
            StepRecord& record) const;
   void overlap(size_t unit, int32_t n, std::span<const float> rows, Scratch& scratch, StepRecord& record);
 

@@ -6,6 +6,8 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "policies/policy.h"
+#include "policies/settings_enums.h"
 
 namespace reattend {
 namespace {
@@ -38,26 +40,16 @@ int64_t result_bytes(const AnalysisResult& out, const TraceInfo& info, int64_t n
 
 /// Recycled attention with the values that another policy shares with it.
 Settings recycled_of(const Settings& settings) {
-  if (settings.policy() == "recycled") return settings;
   Settings out("recycled");
-  for (const Parameter& parameter : parameters()) {
-    if (!parameter.taken_by("recycled") || !parameter.taken_by(settings.policy())) continue;
-    if (parameter.key != "K" || !settings.is_auto("K")) out.set(parameter.key, settings.get(parameter.key));
+  for (const PolicyParameter& taken : settings.info().parameters) {
+    const std::string_view key = taken.parameter->key;
+    if (out.takes(key) && !settings.is_auto(key)) out.set(key, settings.get(key));
   }
   return out;
 }
 
-Reduce reduce_of(const Settings& settings) {
-  const std::string& name = settings.choice("reduce");
-  return name == "mean" ? Reduce::mean : name == "first" ? Reduce::first : Reduce::max;
-}
-
 CosineRule cosine_of(const Settings& settings) {
-  const std::string& name = settings.choice("similarity_reduce");
-  return {.how = name == "mean_cosine"  ? Similarity::mean_cosine
-                 : name == "min_cosine" ? Similarity::min_cosine
-                                        : Similarity::mean_query,
-          .per_kv_head = settings.choice("granularity") == "kv_head"};
+  return {.how = similarity_of(settings), .per_kv_head = is_per_kv_head(settings)};
 }
 
 /// `first`, then the others.

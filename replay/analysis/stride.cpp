@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "policies/settings_enums.h"
+
 namespace reattend {
 
 Refreshes refreshes_of(std::span<const uint8_t> full) {
@@ -20,13 +22,12 @@ Refreshes recorded_refreshes(const TraceInfo& info, const StepData& steps, int32
 
 LayerStride query_strides(Replayer& replayer, int32_t layer, const Settings& base, std::span<const double> thresholds,
                           const Cancel& cancel) {
-  constexpr const char* kNames[] = {"pre_rope", "post_rope"};
   LayerStride out{.layer = layer};
   for (size_t stage = 0; stage < kStages.size(); ++stage) {
     for (const double threshold : thresholds) {
       Settings settings = base;
-      settings.set("schedule", std::string("query"));
-      settings.set("similarity_query", std::string(kNames[stage]));
+      settings.let_decide("threshold");
+      settings.set("similarity_query", std::string(kQueryStageNames[stage]));
       settings.set("threshold", threshold);
       const ReplayResult result =
           replayer.run({.settings = settings, .layers = {layer}, .output_error = false}, {}, cancel);

@@ -13,17 +13,17 @@ double row_bytes(const TraceInfo& info) {
 }
 
 /// Two rows of floats a page: lowest and highest value of each channel.
-double bound_bytes(const TraceInfo& info, const StepWork& work) {
+double bound_bytes(const TraceInfo& info, const CountedWork& work) {
   return work.bounds * 2 * info.d_head * static_cast<double>(sizeof(float));
 }
 
 }  // namespace
 
-double attend_bytes(const TraceInfo& info, const StepWork& work) {
+double attend_bytes(const TraceInfo& info, const CountedWork& work) {
   return (work.run + work.kept) * 2 * row_bytes(info);
 }
 
-double select_bytes(const TraceInfo& info, const StepWork& work) {
+double select_bytes(const TraceInfo& info, const CountedWork& work) {
   return (work.rescored + 2 * work.packed) * row_bytes(info) + bound_bytes(info, work);
 }
 
@@ -31,7 +31,7 @@ bool is_calibrated(const Calibration& calibration) {
   return calibration.weights_ms > 0 && (calibration.attend_stream_gbps > 0 || calibration.stream_gbps > 0);
 }
 
-double predict_ms(const TraceInfo& info, const StepWork& work) {
+double predict_ms(const TraceInfo& info, const CountedWork& work) {
   const Calibration& c = info.calibration;
   if (!is_calibrated(c)) return 0;
   const double row = row_bytes(info);
@@ -55,7 +55,7 @@ double predict_ms(const TraceInfo& info, const StepWork& work) {
                       ns(work.packed, c.pack_ns) + ns(work.bounds, c.page_ns));
 }
 
-std::vector<std::string> assumed_rates(const TraceInfo& info, const StepWork& work) {
+std::vector<std::string> assumed_rates(const TraceInfo& info, const CountedWork& work) {
   const Calibration& c = info.calibration;
   std::vector<std::string> names;
   if (!is_calibrated(c)) return names;
@@ -77,7 +77,7 @@ std::vector<std::string> assumed_rates(const TraceInfo& info, const StepWork& wo
   return names;
 }
 
-StepWork full_work(const TraceInfo& info) {
+CountedWork full_work(const TraceInfo& info) {
   const double mean_row = info.n_prompt + (info.n_step + 1) / 2.0;  // L + t, t = 1..T
   return {.run = mean_row * info.n_layer * info.n_kv_head};
 }

@@ -3,6 +3,7 @@
 #include <exception>
 #include <string>
 
+#include "base/rounds.h"
 #include "base/statistics.h"
 #include "kernels/cpu/stream.h"
 #include "tests/bench/ladder_attention.h"
@@ -11,18 +12,20 @@
 namespace reattend::ladder {
 namespace {
 
-/// All rungs in turns, so that what else the machine does meets all of them; medians. `bytes` must be read by any.
+/// All rungs in rounds; medians. `bytes` must be read by any.
 void climb(const char* title, const std::vector<Rung>& rungs, double bytes, double units, const char* unit,
            double stream, int n_round) {
   using Clock = std::chrono::steady_clock;
   std::vector<std::vector<double>> seconds(rungs.size());
-  for (int round = 0; round < n_round; ++round) {
-    for (size_t i = 0; i < rungs.size(); ++i) {
+  Rounds rounds;
+  for (size_t i = 0; i < rungs.size(); ++i) {
+    rounds.add(rungs[i].what, [&, i] {
       const auto begin = Clock::now();
       rungs[i].run();
       seconds[i].push_back(std::chrono::duration<double>(Clock::now() - begin).count());
-    }
+    });
   }
+  rounds.run(n_round, {}, Cancel());
   std::printf("\n%s\n%-58s %9s %11s %7s %9s %7s\n", title, "", "ms", ("ns/" + std::string(unit)).c_str(), "GB/s",
               "% stream", "bought");
   double before = 0;

@@ -62,13 +62,12 @@ TEST(Synthetic, MatricesOfAModelDiffer) {
 /// Looks at the rows of every step: their largest weight, and how far they are from uniform.
 class Rows final : public Observer {
  public:
-  void attended(ModelOps& ops, Sequence& sequence, int32_t /*t*/, int32_t layer) override {
-    const auto n = static_cast<size_t>(sequence.size());
-    std::vector<float> row(4 * n);
-    ops.read(sequence, Item::row, layer, 0, 0, 0, std::as_writable_bytes(std::span(row)));
-    highest = std::max(highest, *std::max_element(row.begin(), row.begin() + static_cast<std::ptrdiff_t>(n)));
-    lowest_ratio = std::min(lowest_ratio, *std::max_element(row.begin(), row.begin() + static_cast<std::ptrdiff_t>(n)) *
-                                              static_cast<float>(n));
+  void attended(const LayerView& view) override {
+    const size_t n = view.n_position();
+    const std::span<const float> row = view.full_row(0).first(n);  // of the group's first head
+    const float most = *std::max_element(row.begin(), row.end());
+    highest = std::max(highest, most);
+    lowest_ratio = std::min(lowest_ratio, most * static_cast<float>(n));
   }
   float highest = 0, lowest_ratio = INFINITY;
 };

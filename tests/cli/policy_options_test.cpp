@@ -100,11 +100,48 @@ TEST(PolicyOptions, PoliciesHaveTheirOwnDefaults) {
 }
 
 TEST(PolicyOptions, EveryParameterHasAnOption) {
-  for (const Parameter& parameter : parameters()) {
-    const std::string policy(parameter.policies.front()), text = to_text(parameter.initial);
-    EXPECT_NO_THROW(settings_of({"--policy", policy, "--" + std::string(parameter.key), text})) << parameter.key;
-    EXPECT_NO_THROW(settings_of({"--policy", policy, "--" + std::string(parameter.flag), text})) << parameter.flag;
+  for (const Parameter* const parameter : parameters()) {
+    const std::string policy(takers_of(*parameter).front()), text(parameter->initial);
+    if (text == "auto") continue;  // the default of those that take it first
+    EXPECT_NO_THROW(settings_of({"--policy", policy, "--" + std::string(parameter->key), text})) << parameter->key;
+    EXPECT_NO_THROW(settings_of({"--policy", policy, "--" + std::string(parameter->flag), text})) << parameter->flag;
   }
+}
+
+TEST(PolicyOptions, NoPolicyAcceptsAndIgnoresAnothersParameter) {
+  for (const PolicyInfo& info : policy_registry()) {
+    for (const Parameter* const parameter : parameters()) {
+      if (info.takes(parameter->key)) continue;
+      const std::string line = line_of(
+          {"--policy", std::string(info.name), "--" + std::string(parameter->flag), std::string(parameter->initial)});
+      for (const std::string_view taker : takers_of(*parameter)) {
+        EXPECT_NE(line.find(taker), std::string::npos) << info.name << ": " << line;
+      }
+    }
+  }
+}
+
+/// Help of a command that sweeps, after these arguments.
+std::string sweeping_help(std::vector<std::string> arguments) {
+  CLI::App app;
+  PolicyOptions options;
+  options.initial = kDefaultPolicy, options.sweeps = true;
+  options.add_to(app);
+  std::reverse(arguments.begin(), arguments.end());
+  app.parse(arguments);
+  return app.help();
+}
+
+TEST(PolicyOptions, HelpOfASweepShowsOnePolicysOptionsWithoutThoseThatHaveLists) {
+  const std::string recycled = sweeping_help({}), quest = sweeping_help({"--policy", "quest"});
+  for (const char* shown : {"--pool", "--schedule", "--granularity"}) {
+    EXPECT_NE(recycled.find(shown), std::string::npos) << shown;
+  }
+  for (const char* hidden : {"--stride", "--budget", "--threshold", "--page", "--beta", "--n-init"}) {
+    EXPECT_EQ(recycled.find(hidden), std::string::npos) << hidden;
+  }
+  EXPECT_NE(quest.find("--page"), std::string::npos);
+  EXPECT_EQ(quest.find("--pool"), std::string::npos);
 }
 
 }  // namespace

@@ -6,7 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "policies/settings.h"
+#include "policies/policy.h"
 #include "tests/support/program.h"
 
 namespace reattend {
@@ -193,6 +193,37 @@ TEST_F(Commands, TuneWritesSettingsThatOtherCommandsAccept) {
   const ProgramResult ran = run({"run", "--raw", "--model", "tests/golden/models/tiny_llama.gguf", "--prompt-tokens",
                                  "tests/golden/policies/tiny_recycled_s4_k16.json", "--steps", "2", "--settings", out});
   EXPECT_EQ(ran.code, 0) << ran.err;
+}
+
+TEST_F(Commands, TuneSweepsAnyPolicyAndItsFileIsOne) {
+  for (const PolicyInfo& info : policy_registry()) {
+    if (info.name == kFullAttention) continue;
+    SCOPED_TRACE(info.name);
+    std::vector<std::string> arguments = {"tune",      trace(),   "--policy",      std::string(info.name),
+                                          "--budgets", "L/2,L/3", "--report",      file("r.md"),
+                                          "--force",   "--out",   file("any.toml")};
+    if (info.takes("window")) arguments.insert(arguments.end(), {"--sweep", "window=4,8"});
+    const ProgramResult tuned = run(arguments);
+    ASSERT_EQ(tuned.code, 0) << tuned.err;
+    EXPECT_NE(tuned.out.find("Pareto front"), std::string::npos);
+    const Settings settings = Settings::from_toml_file(file("any.toml"));
+    EXPECT_TRUE(settings.is_full() || settings.policy() == info.name) << settings.summary();
+    EXPECT_EQ(run({"replay", trace(), "--settings", file("any.toml")}).code, 0);
+  }
+}
+
+TEST_F(Commands, AdviceOfTuneIsWhatTuneTakes) {
+  const std::string out = file("a.toml");
+  expect_refused(run({"tune", trace(), "--beta", "3", "--out", out}), 2, "add --policy pyramidkv");
+  EXPECT_EQ(run({"tune", trace(), "--beta", "3", "--policy", "pyramidkv", "--budgets", "L/2", "--out", out}).code, 0);
+  expect_refused(run({"tune", trace(), "--budget", "9", "--out", out, "--force"}), 2, "expected --budgets");
+  expect_refused(run({"tune", trace(), "--stride", "4", "--policy", "h2o", "--out", out, "--force"}), 2,
+                 "--strides, and a policy that takes it (recycled, streaming_refresh)");
+  expect_refused(run({"tune", trace(), "--rotate", "cache", "--out", out, "--force"}), 2,
+                 "(streaming, streaming_refresh)");
+  expect_refused(run({"tune", trace(), "--sweep", "window", "--out", out, "--force"}), 2, "KEY=V,V,..");
+  expect_refused(run({"tune", trace(), "--sweep", "S=4", "--strides", "8", "--out", out, "--force"}), 2,
+                 "one list of S");
 }
 
 TEST_F(Commands, TuneNeverReplacesAFileWithoutForce) {

@@ -56,7 +56,7 @@ StudyPrompt prompt(const std::string& name, const Values& kl) {
     StudyPoint point = {.settings = settings, .estimates = Values(estimates().size(), kNan), .recovered = 0.9};
     point.estimates[0] = kl[i] * 2, point.estimates[1] = -kl[i];
     point.read = 0.1 + 0.1 * static_cast<double>(i);
-    point.measured = StudyMeasured{.kl = kl[i], .agreement = 0.9};
+    point.measured = Score{.kl = kl[i], .agreement = 0.9};
     out.points.push_back(point);
   }
   return out;
@@ -165,7 +165,7 @@ TEST(Study, TheFileKeepsWhatTimesAreMadeOf) {
   a.points[0].here_ms = 7, a.here_full_ms = 8;
   a.here = Calibration{.weights_ms = 1, .stream_gbps = 2, .rank_ns = 0.25};
   const StudyPrompt again = study_prompt_from_json(to_json(a), "x");
-  for (const StepWorkPart& part : kStepWork) {
+  for (const CountedWorkPart& part : kCountedWork) {
     EXPECT_EQ(again.points[0].work.*part.value, a.points[0].work.*part.value) << part.name;
   }
   EXPECT_EQ(again.points[0].here_ms, 7);

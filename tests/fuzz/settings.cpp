@@ -1,5 +1,5 @@
 // Any text as a settings file and as a parameter's value: refused in one line, or written and read again unchanged.
-#include "policies/settings.h"
+#include "policies/policy.h"
 
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -31,10 +31,10 @@ void settings(std::span<const uint8_t> data) {
     promise(Settings::from_json(read->to_json(), "FILE") == *read, "JSON holds the same");
     promise(read->summary().find('\n') == std::string::npos, "a summary is one line");
   }
-  for (const Parameter& parameter : parameters()) {
-    if (const auto value = unless_refused([&] { return parse_value(parameter, text); })) {
-      check_value(parameter, *value, "FILE");
-      promise(parse_value(parameter, to_text(*value)) == *value, "a value's text means the value");
+  for (const Parameter* const parameter : parameters()) {
+    if (const auto value = unless_refused([&] { return parse_value(*parameter, text); })) {
+      check_value(*parameter, *value, "FILE");
+      promise(parse_value(*parameter, to_text(*value)) == *value, "a value's text means the value");
     }
   }
 }

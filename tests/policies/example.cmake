@@ -1,8 +1,7 @@
-# The worked example of docs/add-a-policy.md as sources: its file, and registry and parameter table with its lines added.
+# The worked example of docs/add-a-policy.md as sources: its file, and the registry with its line added.
 set(page ${CMAKE_SOURCE_DIR}/docs/add-a-policy.md)
 set(registry ${CMAKE_SOURCE_DIR}/policies/registry.cpp)
-set(params ${CMAKE_SOURCE_DIR}/policies/params.cpp)
-set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${page} ${registry} ${params})
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${page} ${registry})
 set(example_folder ${CMAKE_CURRENT_BINARY_DIR}/example)
 
 # The block of the page that begins with the file's name.
@@ -35,15 +34,7 @@ file(CONFIGURE OUTPUT ${example_folder}/anchored.cpp CONTENT "${body}" @ONLY)
 
 example_block(policies/registry.cpp row)
 file(READ ${registry} text)
-example_replace(text "constexpr PolicyInfo kPolicies[] = {\n" "constexpr PolicyInfo kPolicies[] = {\n${row}")
-example_replace(text "namespace reattend {\nnamespace {\n"
-  "namespace reattend {\nstd::unique_ptr<Policy> make_anchored(const Settings& settings, const RunShape& shape);\nnamespace {\n")
+example_replace(text "  POLICY(full)                    \\\n" "  POLICY(full)                    \\\n${row}")
 file(CONFIGURE OUTPUT ${example_folder}/registry.cpp CONTENT "${text}" @ONLY)
 
-file(READ ${params} text)
-foreach(list kStrided kBudgeted kStreaming)
-  example_replace(text "std::string_view ${list}[] = {" "std::string_view ${list}[] = {\"anchored\", ")
-endforeach()
-file(CONFIGURE OUTPUT ${example_folder}/params.cpp CONTENT "${text}" @ONLY)
-
-set(example_sources ${example_folder}/anchored.cpp ${example_folder}/registry.cpp ${example_folder}/params.cpp)
+set(example_sources ${example_folder}/anchored.cpp ${example_folder}/registry.cpp)

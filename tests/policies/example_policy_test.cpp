@@ -3,9 +3,11 @@
 
 #include <algorithm>
 
+#include "base/error.h"
 #include "engine/record/recorder.h"
 #include "replay/replay.h"
 #include "tests/support/scratch_folder.h"
+#include "tune/grid.h"
 
 namespace reattend {
 namespace {
@@ -16,11 +18,11 @@ constexpr int32_t kPrompt = 100, kSteps = 30;
 struct Log final : Observer {
   std::vector<float> logits;
   std::vector<std::vector<int32_t>> sets;
-  void attended(ModelOps& ops, Sequence& sequence, int32_t, int32_t layer) override {
-    if (layer > 0) return;
-    std::vector<int32_t>& set = sets.emplace_back(static_cast<size_t>(sequence.size()));
-    set.resize(static_cast<size_t>(ops.read(sequence, Item::set, 0, 0, 0, 0, std::as_writable_bytes(std::span(set)))));
-    std::sort(set.begin(), set.end());
+  void attended(const LayerView& view) override {
+    if (view.layer() > 0) return;
+    const std::span<const int32_t> set = view.attended(0);
+    std::vector<int32_t>& sorted = sets.emplace_back(set.begin(), set.end());
+    std::sort(sorted.begin(), sorted.end());
   }
   void step_end(const StepView& step) override { logits.insert(logits.end(), step.logits.begin(), step.logits.end()); }
 };
@@ -58,7 +60,27 @@ Settings anchored(int64_t budget) {
   settings.set("K", budget);
   settings.set("S", int64_t{10});
   settings.set("sinks", int64_t{3});
+  settings.set("latest", int64_t{5});
   return settings;
+}
+
+TEST(ExamplePolicy, ItsParametersAreItsOwnAndStandInTheTable) {
+  ASSERT_NE(find_parameter("latest"), nullptr);
+  EXPECT_EQ(takers_of(*find_parameter("latest")), std::vector<std::string_view>{"anchored"});
+  EXPECT_EQ(Settings("anchored").summary(), "anchored S=10 K=64");
+  EXPECT_EQ(Settings("anchored").count("sinks", 0, 100), 8) << "its own default";
+  EXPECT_EQ(Settings("streaming").count("sinks", 0, 100), 4) << "the others' stays";
+  EXPECT_THROW(Settings("anchored").set("rotate", std::string("cache")), Error) << "not taken and then ignored";
+}
+
+TEST(ExamplePolicy, IsSweptAlongWhatItsParametersSay) {
+  const TraceInfo info = {.n_layer = 2, .n_head = 2, .n_kv_head = 1, .d_head = 8, .n_prompt = 1000, .n_step = 8};
+  const TraceInfo* const traces[] = {&info};
+  const GridSettings grid = make_grid({.base = Settings("anchored")}, traces);
+  EXPECT_EQ(grid.settings.size(), 5U * 6U * 2U);  // K, S, latest
+  EXPECT_TRUE(std::any_of(grid.settings.begin(), grid.settings.end(), [](const Settings& each) {
+    return each.count("latest", 0, 1000) == 32 && each.count("S", 0, 1000) == 2;
+  }));
 }
 
 TEST(ExamplePolicy, KeepsItsAnchorsAndRefreshesTheRest) {

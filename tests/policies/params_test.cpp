@@ -1,10 +1,10 @@
-// The parameter table and the texts users type for its values.
+// The parameters of all policies and the texts users type for their values.
 #include <gtest/gtest.h>
 
 #include <set>
 
 #include "base/error.h"
-#include "policies/params.h"
+#include "policies/policy.h"
 
 namespace reattend {
 namespace {
@@ -27,30 +27,56 @@ std::string complaint(std::string_view key, std::string_view text) {
 }
 
 TEST(Params, DefaultsAreThoseOfTheReference) {  // a case file names only what differs from them
-  EXPECT_EQ(to_text(row("K").initial), "64");
-  EXPECT_EQ(to_text(row("S").initial), "10");
-  EXPECT_EQ(to_text(row("schedule").initial), "fixed");
-  EXPECT_EQ(to_text(row("threshold").initial), "0.85");
-  EXPECT_EQ(to_text(row("reduce").initial), "max");
-  EXPECT_EQ(to_text(row("pool").initial), "7");
-  EXPECT_EQ(to_text(row("similarity_query").initial), "pre_rope");
-  EXPECT_EQ(to_text(row("similarity_reduce").initial), "mean_query");
-  EXPECT_EQ(to_text(row("granularity").initial), "layer");
-  EXPECT_EQ(to_text(row("dense_layers").initial), "[]");
-  EXPECT_EQ(to_text(row("refresh").initial), "attend");
-  EXPECT_EQ(to_text(row("sinks").initial), "4");
-  EXPECT_EQ(to_text(row("rotate").initial), "absolute");
+  EXPECT_EQ(row("K").initial, "64");
+  EXPECT_EQ(row("S").initial, "10");
+  EXPECT_EQ(row("schedule").initial, "fixed");
+  EXPECT_EQ(row("threshold").initial, "0.85");
+  EXPECT_EQ(row("reduce").initial, "max");
+  EXPECT_EQ(row("pool").initial, "7");
+  EXPECT_EQ(row("similarity_query").initial, "pre_rope");
+  EXPECT_EQ(row("similarity_reduce").initial, "mean_query");
+  EXPECT_EQ(row("granularity").initial, "layer");
+  EXPECT_EQ(row("dense_layers").initial, "[]");
+  EXPECT_EQ(row("refresh").initial, "attend");
+  EXPECT_EQ(row("sinks").initial, "4");
+  EXPECT_EQ(row("rotate").initial, "absolute");
 }
 
 TEST(Params, EveryDefaultIsWithinItsOwnRangeAndEveryNameIsUnique) {
   std::set<std::string_view> names;
-  for (const Parameter& parameter : parameters()) {
-    EXPECT_NO_THROW(check_value(parameter, parameter.initial, "")) << parameter.key;
-    EXPECT_EQ(&row(parameter.flag), &parameter);
-    EXPECT_FALSE(parameter.help.empty()) << parameter.key;
-    EXPECT_TRUE(names.insert(parameter.key).second) << parameter.key;
-    if (parameter.flag != parameter.key) {
-      EXPECT_TRUE(names.insert(parameter.flag).second) << parameter.flag;
+  for (const Parameter* const parameter : parameters()) {
+    EXPECT_NO_THROW(parse_value(*parameter, parameter->initial)) << parameter->key;
+    for (const std::string_view text : parameter->tried) EXPECT_NO_THROW(parse_value(*parameter, text)) << text;
+    EXPECT_EQ(find_parameter(parameter->flag), parameter);
+    EXPECT_FALSE(parameter->help.empty()) << parameter->key;
+    // Two policies that declare a parameter of one name each would share its option, and a file would mean either.
+    EXPECT_TRUE(names.insert(parameter->key).second) << parameter->key;
+    if (parameter->flag != parameter->key) {
+      EXPECT_TRUE(names.insert(parameter->flag).second) << parameter->flag;
+    }
+  }
+}
+
+TEST(Params, TheTableIsTheUnionOfWhatPoliciesTake) {
+  size_t n = 0;
+  for (const Parameter* const parameter : parameters()) {
+    const std::vector<std::string_view> takers = takers_of(*parameter);
+    EXPECT_FALSE(takers.empty()) << parameter->key;
+    for (const std::string_view name : takers) EXPECT_EQ(find_policy(name)->find(parameter->key)->parameter, parameter);
+    n += takers.size();
+  }
+  for (const PolicyInfo& info : policy_registry()) n -= info.parameters.size();
+  EXPECT_EQ(n, 0U);
+  EXPECT_EQ(takers_of(row("rotate")), (std::vector<std::string_view>{"streaming", "streaming_refresh"}));
+  EXPECT_EQ(takers_of(row("beta")), std::vector<std::string_view>{"pyramidkv"});
+}
+
+TEST(Params, AConditionNamesAValueThatItsPolicyTakes) {  // or the parameter never decides anything
+  for (const PolicyInfo& info : policy_registry()) {
+    for (const PolicyParameter& each : info.parameters) {
+      if (each.when.parameter == nullptr) continue;
+      EXPECT_TRUE(info.takes(each.when.parameter->key)) << info.name;
+      EXPECT_NO_THROW(parse_value(*each.when.parameter, each.when.value)) << info.name;
     }
   }
 }

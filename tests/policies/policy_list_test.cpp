@@ -55,6 +55,8 @@ TEST(PolicyList, NamesAreShortWhereTheBudgetIsOne) {
   const auto same = parse_policies("full,recycled:S=5:K=L/8,recycled:K=L/8:pool=1,h2o:K=L/8", {});
   EXPECT_EQ(common_budget(same), "L/8");
   EXPECT_EQ(short_names(same), (Texts{"full", "recycled S=5", "recycled S=10 pool=1", "h2o"}));
+  const std::string list = "[4, 5, 6, 7, 8, 9, 10]";  // a summary shows its ends alone
+  EXPECT_EQ(short_names(parse_policies("recycled:K=" + list + ",h2o:K=" + list, {})), (Texts{"recycled S=10", "h2o"}));
   const auto different = parse_policies("recycled:K=6,recycled:K=64", {});
   EXPECT_EQ(common_budget(different), "");
   EXPECT_EQ(short_names(different), (Texts{"recycled S=10 K=6", "recycled S=10 K=64"}));
@@ -80,6 +82,7 @@ TEST_P(BadPolicyList, IsWrongUseAndNamesTheEntry) {
 INSTANTIATE_TEST_SUITE_P(Text, BadPolicyList,
                          testing::Values(Bad{"", "name"}, Bad{"recycled,", "name"}, Bad{"recycled,,h2o", "name"},
                                          Bad{"recycled,telepathy", "telepathy"}, Bad{"h2o:S=4", "S=4"},
+                                         Bad{"h2o:S=4", "policies that take it: recycled, streaming_refresh"},
                                          Bad{"full:K=4", "K=4"}, Bad{"recycled:K", "K"},
                                          Bad{"recycled:K=", "recycled:K="}, Bad{"recycled:K=-1", "-1"},
                                          Bad{"recycled:K=ten", "ten"}, Bad{"recycled:pool=2", "pool"},

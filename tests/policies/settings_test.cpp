@@ -208,6 +208,31 @@ TEST(Settings, PerLayerValuesMustFitTheModel) {
   EXPECT_THROW(dense.check_against_model(29), Error);
 }
 
+TEST(Settings, AParameterOfOthersIsRefusedWithTheirNames) {
+  const std::string line = line_of([] { Settings::from_toml("[policy]\nname = 'h2o'\nrotate = 'cache'\n", "f.toml"); });
+  EXPECT_NE(line.find("policies that take it: streaming, streaming_refresh"), std::string::npos) << line;
+  const std::string flag = line_of([] { Settings::from_toml("[policy]\nname = 'h2o'\nbudget = 9\n", "f.toml"); });
+  EXPECT_NE(flag.find("it is written K here"), std::string::npos) << flag;
+}
+
+TEST(Settings, UnderAnotherPolicyWhatBothTakeIsKept) {
+  Settings settings("recycled");
+  settings.set("K", int64_t{9}), settings.set("S", int64_t{4}), settings.set("pool", int64_t{3});
+  EXPECT_EQ(settings.under("snapkv").summary(), "snapkv K=9 pool=3");
+  EXPECT_EQ(settings.under("recycled"), settings);
+  EXPECT_EQ(Settings("quest").under("recycled"), Settings("recycled")) << "another policy's defaults are its own";
+}
+
+TEST(Settings, AParameterDecidesWhereItsConditionHolds) {
+  Settings settings("recycled");
+  EXPECT_FALSE(settings.decides("threshold"));
+  EXPECT_TRUE(settings.decides("pool"));
+  EXPECT_FALSE(settings.decides("rotate"));
+  settings.let_decide("threshold");
+  EXPECT_TRUE(settings.decides("threshold"));
+  EXPECT_EQ(settings.choice("schedule"), "query");
+}
+
 TEST(Settings, LettersOfAnyLanguageMayStandInCommentsAndOtherTables) {
   const char* text =
       "\xEF\xBB\xBF# \u00fcber\n[evidence]\ntrace = 'caf\u00e9.h5'\n'\u00e9' = 1\n'\u00e8' = 2\n[policy]\nname = "

@@ -28,15 +28,15 @@ TraceInfo info_with(const Calibration& calibration) {
   return info;
 }
 
-constexpr StepWork kWork = {.run = 1000,
-                            .kept = 500,
-                            .in_place = 200,
-                            .ranked = 4000,
-                            .chosen = 300,
-                            .summed = 600,
-                            .rescored = 2000,
-                            .packed = 250,
-                            .bounds = 50};
+constexpr CountedWork kWork = {.run = 1000,
+                               .kept = 500,
+                               .in_place = 200,
+                               .ranked = 4000,
+                               .chosen = 300,
+                               .summed = 600,
+                               .rescored = 2000,
+                               .packed = 250,
+                               .bounds = 50};
 
 constexpr Calibration kAll = {.weights_ms = 2,
                               .attend_ms = 0.5,
@@ -64,8 +64,8 @@ TEST(Cost, EachPartHasItsOwnRate) {
 /// What a setting does more of must never come for nothing.
 TEST(Cost, NoPartOfTheWorkIsForgotten) {
   const double all = predict_ms(info_with(kAll), kWork);
-  for (const StepWorkPart& part : kStepWork) {
-    StepWork more = kWork;
+  for (const CountedWorkPart& part : kCountedWork) {
+    CountedWork more = kWork;
     more.*part.value += 100;
     EXPECT_GT(predict_ms(info_with(kAll), more), all) << part.name;
   }
@@ -110,20 +110,20 @@ TEST(Cost, TheReplayTellsCopiedSetsFromThoseReadInPlace) {
     for (const auto& [key, value] : values) settings.set(key, value);
     return work_of(run->info(), replayer.run({.settings = settings}, {}, Cancel()).layers);
   };
-  const StepWork recycled = work("recycled", {{"K", 10}, {"S", 4}});
+  const CountedWork recycled = work("recycled", {{"K", 10}, {"S", 4}});
   EXPECT_EQ(recycled.in_place, 0);
   EXPECT_EQ(recycled.chosen, 2 * 10 / 4.0);
   EXPECT_EQ(recycled.summed, 0);
-  const StepWork oracle = work("oracle", {{"K", 10}});
+  const CountedWork oracle = work("oracle", {{"K", 10}});
   EXPECT_GT(oracle.kept, 0);
   EXPECT_EQ(oracle.in_place, oracle.kept);
   EXPECT_EQ(oracle.packed, 0);
   EXPECT_EQ(oracle.chosen, 2 * 10);
-  const StepWork tova = work("tova", {{"K", 10}});
+  const CountedWork tova = work("tova", {{"K", 10}});
   EXPECT_EQ(tova.in_place, tova.kept);
   EXPECT_EQ(tova.summed, 2 * 11);  // ten that are kept and the newest
   EXPECT_EQ(tova.ranked, 0);
-  const StepWork h2o = work("h2o", {{"K", 10}});
+  const CountedWork h2o = work("h2o", {{"K", 10}});
   EXPECT_GT(h2o.summed, 2 * 10);
   EXPECT_EQ(h2o.chosen, 0);
 }
@@ -193,8 +193,8 @@ TEST(CalibrationFile, FiguresThatNoMachineHasAreRefusedWithTheirRange) {
     const auto [least, most] = range_of(field);
     slowest.*field.value = std::string_view(field.unit) == "GB/s" ? least : most;
   }
-  StepWork all;
-  for (const StepWorkPart& part : kStepWork) all.*part.value = 1e12;
+  CountedWork all;
+  for (const CountedWorkPart& part : kCountedWork) all.*part.value = 1e12;
   EXPECT_TRUE(std::isfinite(predict_ms(info_with(slowest), all)));
 }
 

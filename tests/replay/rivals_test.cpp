@@ -1,6 +1,7 @@
 // Policies whose choices depend on earlier ones, or on more than a row: sets, measures and costs against plain loops.
 #include <limits>
 
+#include "policies/layer_schedule.h"
 #include "tests/replay/compare.h"
 
 namespace reattend {
@@ -89,12 +90,7 @@ TEST(Rivals, EveryRivalAgreesOnOtherShapesToo) {  // one layer, one token of pro
     const auto run = std::make_shared<HandMade>(shape, 11);
     Replayer replayer(run, pool);
     for (const Settings& settings : rivals()) {
-      if (std::any_of(parameters().begin(), parameters().end(), [&](const Parameter& each) {
-            return each.per_layer && each.taken_by(settings.policy()) && settings.is_set(each.key) &&
-                   to_text(settings.get(each.key)).starts_with("[");
-          })) {
-        continue;  // lists for two layers
-      }
+      if (LayerSchedule(settings).by_layer()) continue;  // lists for two layers
       compare(run, settings, replay(replayer, settings));
     }
   }

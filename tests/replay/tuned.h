@@ -20,10 +20,9 @@ class Tune : public ::testing::Test {
   Tune() : run_(std::make_shared<HandMade>(HandMadeShape{.n_layer = 3, .n_prompt = 128, .n_step = 24}, 5)), pool_(2) {
     run_->info().calibration = {
         .weights_ms = 1e-3, .stream_gbps = 40, .attend_stream_gbps = 20, .attend_gather_gbps = 10, .score_gbps = 15};
-    options_.grid.budgets = {std::string("L/4"), int64_t{16}};
-    options_.grid.strides = {int64_t{2}, int64_t{8}};
+    options_.grid.tried = {
+        {"K", {std::string("L/4"), int64_t{16}}}, {"S", {int64_t{2}, int64_t{8}}}, {"threshold", {0.3, 0.6}}};
     options_.grid.gate_strides = {int64_t{4}};
-    options_.grid.thresholds = {0.3, 0.6};
     options_.bounds = {.max_output_error = 10, .max_lost_mass = 0.9, .max_kl = 0.1};
     options_.n_schedule = 0;  // tests/tune/schedule_test.cpp
   }
@@ -52,9 +51,9 @@ struct Asked {
 };
 
 /// Full attention takes 5 ms and differs from itself in nothing; the others are `answer`'s.
-inline MeasureFn beside_full(std::function<Measured(const Settings&, size_t trace)> answer) {
+inline MeasureFn beside_full(std::function<Score(const Settings&, size_t trace)> answer) {
   return [answer = std::move(answer)](const Settings& settings, size_t trace) {
-    if (settings == Settings("full")) return Measured{.kl = 0, .agreement = 1, .ms_per_token = 5};
+    if (settings == Settings("full")) return Score{.kl = 0, .agreement = 1, .ms = 5};
     return answer(settings, trace);
   };
 }
@@ -76,7 +75,7 @@ class TuneTwo : public Tune {
   TuneTwo() : longer_(std::make_shared<HandMade>(HandMadeShape{.n_layer = 3, .n_prompt = 300, .n_step = 16}, 9)) {
     run_->info().path = "short.h5", longer_->info().path = "long.h5";
     longer_->info().calibration = run_->info().calibration;
-    options_.grid.budgets = {int64_t{16}, int64_t{64}};
+    options_.grid.tried["K"] = {int64_t{16}, int64_t{64}};
   }
   TuneResult both(const MeasureFn& measure = {}) {
     Replayer a(run_, pool_), b(longer_, pool_);

@@ -113,10 +113,10 @@ TEST(Schedule, AFixedLayerStaysFixedBesideGatedOnes) {
 class TunedSchedules : public ::testing::Test {
  protected:
   TunedSchedules() : pool_(2) {
-    options_.grid.budgets = {std::string("L/2"), std::string("L/4"), std::string("L/8"), std::string("L/16")};
-    options_.grid.strides = {int64_t{2}, int64_t{8}, int64_t{24}};
+    options_.grid.tried = {{"K", {std::string("L/2"), std::string("L/4"), std::string("L/8"), std::string("L/16")}},
+                           {"S", {int64_t{2}, int64_t{8}, int64_t{24}}},
+                           {"threshold", {0.5}}};
     options_.grid.gate_strides = {int64_t{4}};
-    options_.grid.thresholds = {0.5};
     options_.bounds = {.max_output_error = 10, .max_lost_mass = 0.35};
     options_.estimate = "step_error_squares";
     options_.n_whole = 100;
@@ -181,9 +181,13 @@ TEST_F(TunedSchedules, SomeLieWhereThePathEntersTheBounds) {
 }
 
 TEST_F(TunedSchedules, OneKindOfScheduleCanBeAskedFor) {
-  options_.grid.gated = false;
+  const TuneGrid both = options_.grid;
+  options_.grid.tried["schedule"] = {std::string("fixed")};
+  options_.grid.tried.erase("threshold"), options_.grid.gate_strides.clear();
   for (const TunePoint& point : tuned(9).points) EXPECT_EQ(point.settings.choice("schedule"), "fixed");
-  options_.grid.gated = true, options_.grid.fixed = false;
+  options_.grid = both;
+  options_.grid.tried["schedule"] = {std::string("query")};
+  options_.grid.tried.erase("S");
   for (const TunePoint& point : tuned(9).points) EXPECT_EQ(point.settings.choice("schedule"), "query");
 }
 

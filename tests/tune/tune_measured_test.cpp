@@ -15,7 +15,7 @@ TEST_F(Tune, TheFastestMeasuredSettingThatPassesIsChosen) {
   const TuneResult result = tuned([&](const Settings& settings, size_t) {
     const int n = asked.place(settings);
     // The prediction's favourite fails, the third turns out faster than the second.
-    return Measured{.kl = n == 2 ? 0.5 : 0.05, .agreement = 0.9, .ms_per_token = n == 4 ? 1.0 : 2.0};
+    return Score{.kl = n == 2 ? 0.5 : 0.05, .agreement = 0.9, .ms = n == 4 ? 1.0 : 2.0};
   });
   ASSERT_EQ(asked.different.size(), 4U);
   EXPECT_EQ(asked.different[0], Settings("full")) << "timed in the same rounds";
@@ -40,12 +40,12 @@ TEST_F(Tune, IfNoneOfTheFastestPassesMoreCarefulOnesAreTriedAndThenTheLowestKlWi
   options_.n_measure = 1, options_.n_more = 9;
   Asked some, all;
   const TuneResult late = tuned(beside_full([&](const Settings& settings, size_t) {
-    return Measured{.kl = some.place(settings) == 3 ? 0.01 : 1, .agreement = 1, .ms_per_token = 1};
+    return Score{.kl = some.place(settings) == 3 ? 0.01 : 1, .agreement = 1, .ms = 1};
   }));
   EXPECT_EQ(some.different.size(), 3U) << "it stops at the first that passes";
   EXPECT_EQ(late.best().measured->kl, 0.01);
   const TuneResult none = tuned(beside_full([&](const Settings& settings, size_t) {
-    return Measured{.kl = 1.0 / all.place(settings), .agreement = 1, .ms_per_token = 1};
+    return Score{.kl = 1.0 / all.place(settings), .agreement = 1, .ms = 1};
   }));
   EXPECT_GT(all.different.size(), 1U);
   EXPECT_EQ(none.best().measured->kl, 1.0 / static_cast<double>(all.different.size()));
@@ -58,24 +58,23 @@ TEST_F(Tune, ConstraintsInTheUsersWordsHoldForWhatIsMeasured) {
   const auto measure = [&](const Settings& settings, size_t) {
     const int n = asked.place(settings);
     // the first agrees too little, the second is too slow, the third's KL is too high
-    return Measured{
-        .kl = n == 3 ? 0.2 : 0.01, .agreement = n == 1 ? 0.5 : 0.95, .ms_per_token = n == 2 ? 9.0 : n * 1.0};
+    return Score{.kl = n == 3 ? 0.2 : 0.01, .agreement = n == 1 ? 0.5 : 0.95, .ms = n == 2 ? 9.0 : n * 1.0};
   };
   options_.bounds.min_agreement = 0.9, options_.bounds.max_ms = 8;
   const TuneResult result = tuned(beside_full(measure));
   ASSERT_TRUE(result.best().measured);
-  EXPECT_EQ(result.best().measured->ms_per_token, 4) << result.reason;
+  EXPECT_EQ(result.best().measured->ms, 4) << result.reason;
   EXPECT_NE(result.reason.find("top-1 agreement >= 0.9"), std::string::npos) << result.reason;
   EXPECT_NE(result.reason.find("ms/token <= 8"), std::string::npos) << result.reason;
 }
 
 TEST_F(Tune, FullAttentionStaysWhereNothingIsFaster) {
   run_->info().calibration.attend_gather_gbps = 1e-3;
-  const TuneResult result = tuned(beside_full([](const Settings&, size_t) { return Measured{}; }));
+  const TuneResult result = tuned(beside_full([](const Settings&, size_t) { return Score{}; }));
   EXPECT_EQ(result.best().settings, Settings("full"));
   EXPECT_EQ(result.best().speed_up, 1);
   ASSERT_TRUE(result.best().measured) << "whoever measures looks at it";
-  EXPECT_EQ(result.best().measured->ms_per_token, 5);
+  EXPECT_EQ(result.best().measured->ms, 5);
   EXPECT_EQ(Settings::from_toml(settings_file(result), "x"), Settings("full"));
   for (size_t i = 1; i < result.points.size(); ++i) EXPECT_LE(result.points[i - 1].cost, result.points[i].cost);
   EXPECT_GT(result.points.back().cost, result.full_cost);
@@ -91,7 +90,7 @@ TEST_F(Tune, TimesThatAClockCannotTellApartLeaveTheChoiceToKl) {
   const auto measure = [&](const Settings& settings, size_t) {
     const int n = asked.place(settings);
     const double ms[] = {1.00, 1.02, 1.05}, kl[] = {0.09, 0.04, 0.01};
-    return Measured{.kl = kl[n - 1], .agreement = 1, .ms_per_token = ms[n - 1]};
+    return Score{.kl = kl[n - 1], .agreement = 1, .ms = ms[n - 1]};
   };
   const TuneResult result = tuned(beside_full(measure));
   ASSERT_EQ(asked.different.size(), 3U);
@@ -106,7 +105,7 @@ TEST_F(Tune, BeyondTheBoundsWhatIsFartherIsNotTried) {
   Asked asked;
   const TuneResult result = tuned(beside_full([&](const Settings& settings, size_t) {
     asked.place(settings);
-    return Measured{.kl = 1, .agreement = 1, .ms_per_token = 1};
+    return Score{.kl = 1, .agreement = 1, .ms = 1};
   }));
   EXPECT_EQ(asked.different.size(), 1U) << result.reason;
 }
@@ -117,8 +116,8 @@ TEST_F(Tune, ATimeBoundNeedsACalibrationOrMeasuredTimes) {
   const std::string line = refusal([&] { tuned(); });
   EXPECT_EQ(line.find("--max-ms: "), 0U) << line;
   EXPECT_NE(line.find("--on-paper"), std::string::npos) << line;
-  const TuneResult result = tuned(
-      beside_full([](const Settings&, size_t) { return Measured{.kl = 0.01, .agreement = 1, .ms_per_token = 7}; }));
+  const TuneResult result =
+      tuned(beside_full([](const Settings&, size_t) { return Score{.kl = 0.01, .agreement = 1, .ms = 7}; }));
   EXPECT_EQ(result.reason.find("within the bounds (95th percentile of output error <= 10, lost mass <= 0.9)") ==
                 std::string::npos,
             false)
@@ -138,14 +137,14 @@ TEST_F(Tune, AnotherMachinesTimesAreNotMixedWithMeasuredOnes) {
   Asked asked;
   const TuneResult result = tuned([&](const Settings& settings, size_t) {
     const int n = asked.place(settings);  // here the fastest there is the slowest, and nothing keeps the bound on time
-    return Measured{.kl = n == 1 ? 0.5 : 0.05, .agreement = 0.9, .ms_per_token = 1000.0 / n};
+    return Score{.kl = n == 1 ? 0.5 : 0.05, .agreement = 0.9, .ms = 1000.0 / n};
   });
   EXPECT_EQ(asked.calls, (std::vector<int>{1, 2, 3})) << "nothing is timed, so once is enough";
   EXPECT_EQ(result.best().settings, asked.different[1]) << "of those that pass the fastest as predicted";
   EXPECT_NE(result.reason.find("this is the fastest with"), std::string::npos) << result.reason;
   EXPECT_NE(result.reason.find("ms/token <= "), std::string::npos) << result.reason;
   EXPECT_NE(result.reason.find("another machine"), std::string::npos) << result.reason;
-  EXPECT_TRUE(std::isnan(result.best().measured->ms_per_token));
+  EXPECT_TRUE(std::isnan(result.best().measured->ms));
   EXPECT_EQ(time_warning(result), "");
   EXPECT_TRUE(to_json(result)["chosen"]["measured"]["ms_per_token"].is_null());
   const std::string file = settings_file(result);

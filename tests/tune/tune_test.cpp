@@ -85,8 +85,10 @@ TEST_F(Tune, ATimeBoundKeepsOutWhatIsPredictedSlower) {
 
 TEST_F(Tune, KlIsPredictedOnlyForTheModelThatWasStudiedOrVerified) {
   EXPECT_TRUE(std::isnan(tuned().best().predicted_kl));
-  VerifiedPoint seen = {.settings = Settings("recycled"), .estimates = {{"step_error_half_rms", 0.5}}, .kl = 0.25};
-  seen.predicted_ms = 1, seen.ms = 2, seen.predicted_full_ms = 1, seen.full_ms = 3;
+  VerifiedPoint seen = {.settings = Settings("recycled"),
+                        .estimates = {{"step_error_half_rms", 0.5}},
+                        .measured = {.kl = 0.25, .agreement = 0.9}};
+  seen.predicted_ms = 1, seen.measured.ms = 2, seen.predicted_full_ms = 1, seen.measured.full_ms = 3;
   const TuneResult before = tuned();
   options_.verified = {seen};
   const TuneResult result = tuned();
@@ -101,10 +103,12 @@ TEST_F(Tune, KlIsPredictedOnlyForTheModelThatWasStudiedOrVerified) {
 }
 
 TEST_F(Tune, AVerifiedPointCountsOnceAndAbsurdOnesAreRefused) {
-  VerifiedPoint seen = {.settings = Settings("recycled"), .estimates = {{"step_error_half_rms", 0.5}}, .kl = 0.25};
-  seen.predicted_ms = 1, seen.ms = 2, seen.trace = "a", seen.model_sha256 = "b";
+  VerifiedPoint seen = {.settings = Settings("recycled"),
+                        .estimates = {{"step_error_half_rms", 0.5}},
+                        .measured = {.kl = 0.25, .agreement = 0.9}};
+  seen.predicted_ms = 1, seen.measured.ms = 2, seen.trace = "a", seen.model_sha256 = "b";
   VerifiedPoint other = seen;
-  other.ms = 1, other.trace = "c";
+  other.measured.ms = 1, other.trace = "c";
   const KlCurve curve = {.scale = 1, .power = 1, .n = 9};
   const Correction once = correction_from({seen, other}, "step_error_half_rms", curve),
                    often = correction_from({seen, seen, other, seen}, "step_error_half_rms", curve);
@@ -113,7 +117,7 @@ TEST_F(Tune, AVerifiedPointCountsOnceAndAbsurdOnesAreRefused) {
   EXPECT_EQ(often.n, 2);
   seen.trace.clear();
   VerifiedPoint elsewhere = seen;
-  elsewhere.kl = 0.3;
+  elsewhere.measured.kl = 0.3;
   EXPECT_EQ(correction_from({seen, elsewhere, seen}, "step_error_half_rms", curve).n, 2) << "older files do not say";
 
   const std::filesystem::path path =
@@ -191,20 +195,19 @@ TEST_F(Tune, CancellationStopsTheSweep) {
 TEST_F(Tune, TheDefaultGridIsSizedToThePromptAndWholeBasesAreKept) {
   TuneGrid grid;
   grid.base.set("pool", int64_t{15});
-  const std::vector<Settings> all = make_grid(grid, run_->info().n_prompt);
+  const TraceInfo* const traces[] = {&run_->info()};
+  const std::vector<Settings> all = make_grid(grid, traces).settings;
   EXPECT_GT(all.size(), 50U);
   for (size_t i = 1; i < all.size(); ++i) EXPECT_GE(all[i - 1].count("K", 0, 128), all[i].count("K", 0, 128));
   EXPECT_EQ(all.front().count("K", 0, 128), 64);
   EXPECT_EQ(all.back().count("K", 0, 128), 4);
   for (const Settings& settings : all) EXPECT_EQ(settings.count("pool", 0, 128), 15);
-  grid.base = Settings("streaming");
-  EXPECT_THROW(make_grid(grid, run_->info().n_prompt), Error);
 }
 
 TEST_F(Tune, TheSettingsFileIsReadBackAndHoldsItsEvidence) {
   run_->info().path = "a \"strange\"\npath\\x.h5";
   const TuneResult result =
-      tuned([](const Settings&, size_t) { return Measured{.kl = 0.01, .agreement = 0.97, .ms_per_token = 3}; });
+      tuned([](const Settings&, size_t) { return Score{.kl = 0.01, .agreement = 0.97, .ms = 3}; });
   const std::string text = settings_file(result);
   EXPECT_EQ(Settings::from_toml(text, "x"), result.best().settings) << text;
   for (const char* part :
@@ -216,7 +219,7 @@ TEST_F(Tune, TheSettingsFileIsReadBackAndHoldsItsEvidence) {
 TEST_F(Tune, SchedulesByLayerWhoseNamesLookAlikeHaveNumbers) {
   run_ = std::make_shared<HandMade>(HandMadeShape{.n_layer = 8, .n_prompt = 160, .n_step = 24}, 11);
   run_->info().calibration = {.weights_ms = 1e-3, .stream_gbps = 40, .attend_stream_gbps = 20, .score_gbps = 15};
-  options_.grid.budgets = {std::string("L/2"), std::string("L/4"), std::string("L/16")};
+  options_.grid.tried["K"] = {std::string("L/2"), std::string("L/4"), std::string("L/16")};
   options_.n_schedule = 9;
   const TuneResult result = tuned();
   const nlohmann::json json = to_json(result);

@@ -51,9 +51,9 @@ TEST_F(TuneTwo, AMeasuredSettingPassesOnlyIfItPassesEverywhere) {
     asked[trace].push_back(settings.summary()), order.push_back(trace);
     // The first candidate is the faster one, and fails on the second trace alone.
     const bool first = settings.summary() == asked[0][0];
-    return Measured{.kl = first && trace == 1 ? 0.5 : 0.02 + 0.01 * static_cast<double>(trace),
-                    .agreement = 0.9,
-                    .ms_per_token = first ? 1.0 : 2.0};
+    return Score{.kl = first && trace == 1 ? 0.5 : 0.02 + 0.01 * static_cast<double>(trace),
+                 .agreement = 0.9,
+                 .ms = first ? 1.0 : 2.0};
   }));
   EXPECT_EQ(asked[0], asked[1]);
   EXPECT_TRUE(std::is_sorted(order.begin(), order.end())) << "a trace's prompt is needed once";
@@ -74,7 +74,7 @@ TEST_F(TuneTwo, TracesOfAnotherModelAreRefusedByName) {
 TEST_F(TuneTwo, AHeldOutTraceShowsItsGapInEveryForm) {
   Replayer here(run_, pool_), there(longer_, pool_);
   Replayer* const one[] = {&here};
-  const auto measured = [](double kl) { return Measured{.kl = kl, .agreement = 0.9, .ms_per_token = 2}; };
+  const auto measured = [](double kl) { return Score{.kl = kl, .agreement = 0.9, .ms = 2}; };
   TuneResult result = tune(
       one, options_, [&](const Settings&, size_t) { return measured(0.08); }, {}, Cancel());
   std::vector<Settings> asked;
@@ -118,7 +118,7 @@ class HeldOut : public TuneTwo {
   TuneResult validated(const MeasureFn& measure = {}) {
     TuneResult result = tuned(measure);
     Replayer there(longer_, pool_);
-    std::function<Measured(const Settings&)> measure_there;
+    std::function<Score(const Settings&)> measure_there;
     if (measure) measure_there = [&](const Settings& settings) { return measure(settings, 1); };
     hold_out(result, there, {}, measure_there, {}, Cancel());
     return result;

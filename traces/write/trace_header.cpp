@@ -1,12 +1,11 @@
 // A header's extents and root attributes.
-#include "traces/write/attributes.h"
 #include "traces/write/trace_header.h"
+#include "traces/write/attributes.h"
 
-#include <algorithm>
 #include <ctime>
 #include <nlohmann/json.hpp>
 
-#include "policies/params.h"
+#include "policies/policy.h"
 
 namespace reattend {
 namespace {
@@ -88,10 +87,9 @@ void write_attributes(hid_t root, const TraceHeader& h, const schema::Sizes& siz
   put("cpu_target", h.cpu_target);
   put("policy", h.settings.policy());
   put("settings", h.settings.to_json().dump());
-  for (const auto& parameter : parameters()) {
-    const auto& takers = parameter.policies;
-    if (std::find(takers.begin(), takers.end(), h.settings.policy()) == takers.end()) continue;
-    write_parameter(root, std::string(parameter.key), h.settings.get(parameter.key));
+  for (const PolicyParameter& taken : h.settings.info().parameters) {
+    const std::string_view key = taken.parameter->key;
+    write_parameter(root, std::string(key), h.settings.get(key));
   }
   put("overlap_k", std::span<const int64_t>(schema::kOverlapSizes));
   put("overlap_reduce", h.overlap_reduce);

@@ -1,4 +1,4 @@
-// The parameter table decides range, unit and help; nothing about a single parameter is written here.
+// The parameter itself decides range, unit and help; nothing about a single parameter is written here.
 #include "viz/panels/parameter_widgets.h"
 
 #include <algorithm>
@@ -10,7 +10,6 @@
 #include "base/error.h"
 #include "policies/value_text.h"
 #include "viz/render/theme.h"
-#include "viz/session/policy_parameters.h"
 
 namespace reattend::viz {
 namespace {
@@ -23,14 +22,15 @@ int slider_end(const Parameter& parameter, const TraceInfo& info) {
   return static_cast<int>(std::max(end, parameter.low + 1));
 }
 
-void show_help(const Parameter& parameter, const std::string& policy) {
+void show_help(const PolicyParameter& taken) {
+  const Parameter& parameter = *taken.parameter;
   std::string range;
   if (parameter.type == ParamType::count || parameter.type == ParamType::real) {
     range =
         fmt::format("\n{} to {}{}{}", parameter.low, parameter.high, parameter.unit.empty() ? "" : " ", parameter.unit);
   }
   const std::string text = fmt::format("{}: {}{}\ndefault {}; right-click for the default, or to type it as text",
-                                       parameter.key, parameter.help, range, to_text(parameter.initial_for(policy)));
+                                       parameter.key, parameter.help, range, to_text(taken.initial));
   ImGui::SetItemTooltip("%s", text.c_str());
 }
 
@@ -90,7 +90,7 @@ bool ParameterWidgets::edit(const Session& session, const Parameter& parameter, 
   }
   if (std::holds_alternative<std::monostate>(value)) {
     if (ImGui::Button("never", ImVec2(ImGui::CalcItemWidth(), 0))) {
-      value = parameter.initial_for(session.settings().policy());
+      value = session.settings().info().find(parameter.key)->initial;
       return true;
     }
     return false;
@@ -100,24 +100,26 @@ bool ParameterWidgets::edit(const Session& session, const Parameter& parameter, 
   return edit_text(parameter, value);
 }
 
-void ParameterWidgets::draw_one(Session& session, const Parameter& parameter) {
+void ParameterWidgets::draw_one(Session& session, const PolicyParameter& taken) {
+  const Parameter& parameter = *taken.parameter;
   ImGui::PushID(parameter.key.data(), parameter.key.data() + parameter.key.size());
   ImGui::TableNextRow();
   ImGui::TableNextColumn();
   ImGui::AlignTextToFramePadding();
   ImGui::TextUnformatted(parameter.key.data(), parameter.key.data() + parameter.key.size());
-  show_help(parameter, session.settings().policy());
+  show_help(taken);
   ImGui::TableNextColumn();
   Value value = session.settings().get(parameter.key);
   ImGui::SetNextItemWidth(-1);
   bool changed = edit(session, parameter, value);
-  show_help(parameter, session.settings().policy());
+  show_help(taken);
   if (ImGui::BeginPopupContextItem("menu")) {
     if (ImGui::MenuItem("default")) {
-      value = parameter.initial_for(session.settings().policy()), changed = true, texts_.erase(parameter.key);
+      value = taken.initial, changed = true, texts_.erase(parameter.key);
     }
     if (parameter.allows_never && ImGui::MenuItem("never")) value = std::monostate{}, changed = true;
-    if (parameter.allows_auto && ImGui::MenuItem("auto")) value = std::string("auto"), changed = true;
+    const Value automatic = std::string("auto");
+    if (taken.initial == automatic && ImGui::MenuItem("auto")) value = automatic, changed = true;
     const bool number = parameter.type == ParamType::count || parameter.type == ParamType::real;
     if (number && ImGui::MenuItem("edit as text", nullptr, texts_.contains(parameter.key))) {
       if (texts_.erase(parameter.key) == 0) texts_[parameter.key] = to_text(value);
@@ -141,10 +143,7 @@ void ParameterWidgets::draw(Session& session, const SharedView& view) {
   if (!ImGui::BeginTable("parameters", 2, ImGuiTableFlags_SizingFixedFit)) return;
   ImGui::TableSetupColumn("name");
   ImGui::TableSetupColumn("value", ImGuiTableColumnFlags_WidthStretch);
-  const std::string policy = session.settings().policy();
-  for (const Parameter& parameter : parameters()) {
-    if (parameter.taken_by(policy)) draw_one(session, parameter);
-  }
+  for (const PolicyParameter& taken : session.settings().info().parameters) draw_one(session, taken);
   ImGui::EndTable();
   if (error_.empty()) return;
   ImGui::PushTextWrapPos(0);

@@ -3,6 +3,7 @@
 #include <map>
 #include <string>
 
+#include "policies/policy.h"
 #include "viz/session/session.h"
 #include "viz/session/shared_view.h"
 
@@ -14,7 +15,7 @@ class ParameterWidgets {
   void draw(Session& session, const SharedView& view);
 
  private:
-  void draw_one(Session& session, const Parameter& parameter);
+  void draw_one(Session& session, const PolicyParameter& taken);
   bool edit(const Session& session, const Parameter& parameter, Value& value);
   bool edit_text(const Parameter& parameter, Value& value);
 

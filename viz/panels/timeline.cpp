@@ -6,11 +6,11 @@
 #include <fmt/format.h>
 #include <implot.h>
 
+#include "policies/shared_parameters.h"
 #include "viz/panels/panel.h"
 #include "viz/panels/plot_helpers.h"
 #include "viz/render/heatmap.h"
 #include "viz/render/theme.h"
-#include "viz/session/policy_parameters.h"
 
 namespace reattend::viz {
 namespace {
@@ -215,12 +215,10 @@ void Timeline::draw_lane(Session& session, SharedView& view, float height) {
 
 void Timeline::drag_threshold(Session& session, SharedView& view) {
   view.threshold_line = {};
-  const Parameter* parameter = gate_of(session.settings());
-  if (parameter == nullptr) return;
+  if (!session.settings().takes(kThreshold.key)) return;
   const int32_t layer = session.selection().layer;
-  double threshold = session.settings().real("threshold", layer);
-  const bool scheduled = find_parameter("schedule")->taken_by(session.settings().policy());
-  const bool active = !scheduled || session.settings().choice("schedule") == "query";
+  double threshold = session.settings().real(kThreshold.key, layer);
+  const bool active = session.settings().decides(kThreshold.key);
   ImVec4 color = palette(view.light).threshold;
   if (!active) color.w = 0.45F;
   const bool moved = ImPlot::DragLineY(0, &threshold, color, active ? 2.0F : 1.0F, ImPlotDragToolFlags_NoFit, nullptr,
@@ -231,18 +229,18 @@ void Timeline::drag_threshold(Session& session, SharedView& view) {
   view.threshold_zero = ImPlot::PlotToPixels(0, 0);
   view.threshold_one = ImPlot::PlotToPixels(0, 1);
   if (!moved) return;
-  threshold = std::clamp(threshold, parameter->low, parameter->high);
+  threshold = std::clamp(threshold, kThreshold.low, kThreshold.high);
   Settings settings = session.settings();
-  const Value& old = settings.get("threshold");
+  const Value& old = settings.get(kThreshold.key);
   if (const auto* list = std::get_if<std::vector<double>>(&old)) {
     std::vector<double> per_layer = *list;
     per_layer[static_cast<size_t>(layer)] = threshold;
-    settings.set("threshold", per_layer);
+    settings.set(kThreshold.key, per_layer);
   } else {
-    settings.set("threshold", threshold);
+    settings.set(kThreshold.key, threshold);
   }
   // A fixed schedule ignores the threshold; who moves it wants it to decide.
-  if (!active) settings.set("schedule", std::string("query"));
+  settings.let_decide(kThreshold.key);
   session.set_settings(settings);
 }
 
@@ -255,8 +253,8 @@ void Timeline::draw_similarity(Session& session, SharedView& view, float height)
     for (const float c : replay->cos) {
       if (std::isfinite(c)) low = std::min(low, static_cast<double>(c));
     }
-    if (gate_of(session.settings()) != nullptr) {
-      low = std::min(low, session.settings().real("threshold", session.selection().layer));
+    if (session.settings().takes(kThreshold.key)) {
+      low = std::min(low, session.settings().real(kThreshold.key, session.selection().layer));
     }
     similarity_ = {std::max(-1.05, low - 0.06), 1.02};
     fit_similarity_ = false;

@@ -11,7 +11,6 @@
 #include "viz/panels/panel.h"
 #include "viz/panels/parameter_widgets.h"
 #include "viz/render/theme.h"
-#include "viz/session/policy_parameters.h"
 #include "viz/session/save_settings.h"
 
 namespace reattend::viz {
@@ -36,15 +35,6 @@ class Tune : public Panel {
   uint64_t trace_version_ = 0;
 };
 
-/// The same values under another policy, as far as that takes them.
-Settings with_policy(const Settings& old, std::string_view policy) {
-  Settings settings{std::string(policy)};
-  for (const Parameter& parameter : parameters()) {
-    if (parameter.taken_by(policy) && old.is_set(parameter.key)) settings.set(parameter.key, old.get(parameter.key));
-  }
-  return settings;
-}
-
 void Tune::draw_policy(Session& session) {
   ImGui::SetNextItemWidth(-ImGui::CalcTextSize("policy").x - ImGui::GetStyle().ItemInnerSpacing.x);
   const std::string current = session.settings().policy();
@@ -52,7 +42,7 @@ void Tune::draw_policy(Session& session) {
   for (const PolicyInfo& policy : policy_registry()) {
     const std::string name(policy.name);
     if (ImGui::Selectable(name.c_str(), name == current) && name != current) {
-      session.set_settings(with_policy(session.settings(), name));
+      session.set_settings(session.settings().under(name));
     }
     ImGui::SetItemTooltip("%s\nkeeps %s\nreads %s", std::string(policy.source).c_str(),
                           std::string(policy.keeps).c_str(), std::string(policy.reads).c_str());

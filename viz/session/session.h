@@ -142,8 +142,8 @@ class Session {
 
   const OpenSource open_;
   const Means means_;
-  Settings initial_settings_{"recycled"};
-  Settings settings_{"recycled"};
+  Settings initial_settings_{kDefaultPolicy};
+  Settings settings_{kDefaultPolicy};
   Selection selection_, start_{-1, -1, -1, -1};
   std::filesystem::path path_;
   std::string open_error_, replay_error_, setting_error_;

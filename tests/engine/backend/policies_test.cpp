@@ -20,11 +20,11 @@ using testing::kPrompt, testing::kSteps, testing::make;
 std::vector<Settings> all_with(int64_t budget) {
   std::vector<Settings> all;
   for (const PolicyInfo& info : policy_registry()) {
-    Settings settings{std::string(info.name)};
-    if (!find_parameter("K")->taken_by(info.name)) continue;
+    Settings settings(info.name);
+    if (!info.takes("K")) continue;
     settings.set("K", budget);
-    if (find_parameter("window")->taken_by(info.name)) settings.set("window", std::min<int64_t>(8, budget));
-    if (info.name == "quest") settings.set("dense_layers", std::vector<int64_t>{});
+    if (info.takes("window")) settings.set("window", std::min<int64_t>(8, budget));
+    if (info.takes("dense_layers")) settings.set("dense_layers", std::vector<int64_t>{});
     all.push_back(settings);
   }
   return all;
@@ -39,18 +39,14 @@ struct Log final : Observer {
   double mass = 0, oracle = 0;
   int64_t n_full = 0;
 
-  bool measures() const override { return true; }
-  void attended(ModelOps& ops, Sequence& sequence, int32_t t, int32_t layer) override {
-    const int32_t n = sequence.size();
-    std::vector<float> rows(static_cast<size_t>(shape.group()) * n);
+  bool needs_full_rows() const override { return true; }
+  void attended(const LayerView& view) override {
     for (int32_t g = 0; g < shape.n_kv_head; ++g) {
-      std::vector<int32_t>& set = sets[{t, layer, g}];
-      set.resize(static_cast<size_t>(n));
-      set.resize(
-          static_cast<size_t>(ops.read(sequence, Item::set, layer, g, 0, 0, std::as_writable_bytes(std::span(set)))));
+      const std::span<const int32_t> attended = view.attended(g);
+      std::vector<int32_t>& set = sets[{view.step(), view.layer(), g}];
+      set.assign(attended.begin(), attended.end());
       std::sort(set.begin(), set.end());
-      ops.read(sequence, Item::row, layer, g, 0, 0, std::as_writable_bytes(std::span(rows)));
-      const Mass one = measure_mass(rows, shape.group(), set);
+      const Mass one = measure_mass(view.full_row(g), shape.group(), set);
       mass += one.recovered, oracle += one.oracle;
     }
   }

@@ -31,9 +31,9 @@ void write_all(const fs::path& path, const std::string& bytes) {
 std::vector<Settings> every_policy() {
   std::vector<Settings> all;
   for (const PolicyInfo& each : policy_registry()) {
-    Settings& settings = all.emplace_back(std::string(each.name));
-    if (find_parameter("K")->taken_by(each.name)) settings.set("K", int64_t{48});
-    if (find_parameter("S")->taken_by(each.name)) settings.set("S", int64_t{5});
+    Settings& settings = all.emplace_back(each.name);
+    if (each.takes("K")) settings.set("K", int64_t{48});
+    if (each.takes("S")) settings.set("S", int64_t{5});
   }
   return all;
 }

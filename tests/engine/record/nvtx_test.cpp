@@ -63,16 +63,16 @@ TEST(Nvtx, RunIsNestedAndEveryRangeCarriesItsStep) {
     Tiny tiny;
     const auto sequence = tiny.backend.model->new_sequence(4, {});
     const auto observer = make_nvtx_observer();
-    ModelOps& ops = *tiny.backend.model;
-    observer->prompt_layer(ops, *sequence, 0, 0, 3);
-    observer->begin(ops, *sequence, {.t = 0, .p = 2});
+    SequenceView view(tiny.backend, tiny.model.shape(), *sequence, 3);
+    observer->prompt_layer(view.layer(0, 3));
+    observer->begin(view, {.t = 0, .p = 2});
     const Plan* const plans[][2] = {{&kFull, &kPartial}, {&kGated, &kPartial}};
     const HeadLog heads[][2] = {{{.full = true}, {}}, {{}, {}}};
     for (int32_t t = 1; t <= 2; ++t) {
       observer->step_begin(t, t + 2);
       for (int32_t layer = 0; layer < 2; ++layer) {
         observer->layer_begin(t, layer, *plans[t - 1][layer]);
-        observer->attended(ops, *sequence, t, layer);
+        observer->attended(view.layer(layer));
         observer->layer_end(t, layer);
       }
       observer->step_end({.t = t, .p = t + 2, .heads = heads[t - 1]});
@@ -153,8 +153,9 @@ TEST(Nvtx, RunThatBreaksInsideALayerIsClosedBeforeTheNextBegins) {
     Tiny tiny;
     const auto sequence = tiny.backend.model->new_sequence(4, {});
     const auto observer = make_nvtx_observer();
+    SequenceView view(tiny.backend, tiny.model.shape(), *sequence, 3);
     for (int run = 0; run < 2; ++run) {
-      observer->begin(*tiny.backend.model, *sequence, {.t = 0, .p = 2});
+      observer->begin(view, {.t = 0, .p = 2});
       observer->step_begin(1, 3);
       observer->layer_begin(1, 0, kPartial);
     }

@@ -17,13 +17,12 @@ namespace {
 
 /// Every set that the policy chose, sorted, and every decision: [t - 1][layer][kv head].
 struct SetKeeper final : Observer {
-  SetKeeper(const ModelShape& s, int32_t n) : shape(s), n_prompt(n) {}
-  void attended(ModelOps& ops, Sequence& sequence, int32_t t, int32_t layer) override {
+  explicit SetKeeper(const ModelShape& s) : shape(s) {}
+  void attended(const LayerView& view) override {
     for (int32_t g = 0; g < shape.n_kv_head; ++g) {
-      std::vector<int32_t>& set = sets.emplace_back(n_prompt + t);
-      set.resize(
-          static_cast<size_t>(ops.read(sequence, Item::set, layer, g, 0, 0, std::as_writable_bytes(std::span(set)))));
-      std::sort(set.begin(), set.end());
+      const std::span<const int32_t> set = view.attended(g);
+      std::vector<int32_t>& sorted = sets.emplace_back(set.begin(), set.end());
+      std::sort(sorted.begin(), sorted.end());
     }
   }
   void step_end(const StepView& step) override {
@@ -31,7 +30,6 @@ struct SetKeeper final : Observer {
     attend += step.bytes.attend, select += step.bytes.select;
   }
   const ModelShape& shape;
-  int32_t n_prompt;
   std::vector<std::vector<int32_t>> sets;
   std::vector<uint8_t> full;
   std::vector<float> cosine;
@@ -74,7 +72,7 @@ class Bench {
     header.row_sums = true;
     header.vocab.resize(shape.n_vocab, "x");
     Recorder recorder(writer, header, shape, pool_);
-    SetKeeper keeper(shape, static_cast<int32_t>(prompt_.size()));
+    SetKeeper keeper(shape);
     Observer* observers[] = {&recorder, &keeper};
     if (!prefilled_.sequence) {
       prefilled_ = prefill(backend_, model_, prompt_,

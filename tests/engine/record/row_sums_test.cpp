@@ -15,10 +15,9 @@ constexpr int32_t kPrompt = 261;
 /// Post-RoPE queries of the whole prompt, [n_layer] of [L][n_head][d_head].
 struct QueryKeeper final : Observer {
   explicit QueryKeeper(const ModelShape& s) : shape(s), queries(s.n_layer) {}
-  void prompt_layer(ModelOps& ops, Sequence& sequence, int32_t layer, int32_t, int32_t n) override {
-    std::vector<float> chunk(static_cast<size_t>(n) * shape.n_head * shape.d_head);
-    ops.read(sequence, Item::queries_post, layer, 0, 0, n, std::as_writable_bytes(std::span(chunk)));
-    queries[layer].insert(queries[layer].end(), chunk.begin(), chunk.end());
+  void prompt_layer(const LayerView& view) override {
+    const std::span<const float> chunk = view.queries(QueryStage::post_rope);
+    queries[view.layer()].insert(queries[view.layer()].end(), chunk.begin(), chunk.end());
   }
   const ModelShape& shape;
   std::vector<std::vector<float>> queries;

@@ -1,0 +1,44 @@
+// The settings that a sweep tries: which parameters of a policy vary, and over which values.
+#pragma once
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "policies/settings.h"
+#include "traces/read/info.h"
+
+namespace reattend {
+
+/// Values to try, by a parameter's key.
+using ValueLists = std::map<std::string, std::vector<Value>, std::less<>>;
+
+/// Every combination of the values that parameters of one policy are tried at. What a parameter is tried at is its list
+/// here, otherwise what it says itself (Parameter::tried); one that has neither keeps its value. A threshold varies
+/// only where it decides (on recycled's query schedule).
+struct TuneGrid {
+  Settings base = Settings(kDefaultPolicy);
+  ValueLists tried;
+  std::vector<Value> gate_strides;  ///< of S where a threshold decides; empty: 2, 4, 8
+  std::vector<Settings> more;       ///< tried as they stand beside the grid, of any policy
+};
+
+struct GridSettings {
+  std::vector<Settings> settings;
+  std::vector<std::string> left_out;  ///< a line for each that a policy refuses for one of the traces, with the reason
+};
+
+/// All settings of the grid, largest budgets first. Throws Error (usage) for a policy of which nothing varies, a list
+/// of a parameter that it does not take or that decides in no setting, and where no setting fits the traces.
+GridSettings make_grid(const TuneGrid& grid, std::span<const TraceInfo* const> traces);  // [n_trace]
+
+/// What a layer may get in a schedule by layer: as the grid, but parameters that have to be the same in all layers stay
+/// at the first of their values, and where the grid leaves lists open K goes down to L/64 (a layer that hardly matters
+/// takes less than a whole model would), with strides 4, 16 and 64, and with stride 4 and thresholds 0.7, 0.8 and 0.9.
+/// Empty where no parameter may differ by layer.
+GridSettings schedule_menu(const TuneGrid& grid, std::span<const TraceInfo* const> traces);  // [n_trace]
+
+/// The option of `reattend tune` that lists values of a parameter, with its dashes: "--budgets", "--sweep window".
+std::string list_option(const Parameter& parameter);
+
+}  // namespace reattend
