@@ -11,7 +11,6 @@
 #include "base/standard_streams.h"
 #include "bench/peer.h"
 #include "kernels/cpu/ops.h"
-#include "kernels/cpu/stream.h"
 #include "policies/policy_list.h"
 
 namespace reattend::cli {
@@ -197,7 +196,7 @@ class Bench {
  private:
   void measure_stream() {
     cancel_.check();
-    const cpu::StreamRate rate = cpu::stream_gbps(pool_, 0.3);
+    const ReadRate rate = device_of(backend_.name).read_rate(pool_, 0.3);
     report_.stream.push_back(rate.best), report_.usual_stream.push_back(rate.median);
   }
 
