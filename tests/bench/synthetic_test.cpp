@@ -7,6 +7,7 @@
 
 #include "bench/policy_cost.h"
 #include "bench/synthetic.h"
+#include "kernels/cpu/ops.h"
 
 namespace reattend {
 namespace {
