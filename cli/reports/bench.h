@@ -34,8 +34,8 @@ struct BenchReport {
   std::vector<KernelTime> kernels;
   int64_t cost_depth = 0;  ///< of policies
   std::vector<PolicyCost> policies;
-  Settings scoring;      ///< the one of them whose every step is full, scores and selects
-  bool stopped = false;  ///< interrupted: what stands here is finished
+  Settings scoring{"full"};  ///< the one of them whose every step is full, scores and selects
+  bool stopped = false;      ///< interrupted: what stands here is finished
 };
 
 std::string to_text(const BenchReport& report);
