@@ -6,7 +6,7 @@
 #include <string>
 
 #include "base/error.h"
-#include "engine/model/architectures/architecture.h"
+#include "engine/model/architecture.h"
 #include "engine/model/gguf.h"
 #include "engine/model/model_keys.h"
 

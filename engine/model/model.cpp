@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "base/sha256.h"
-#include "engine/model/architectures/architecture.h"
+#include "engine/model/architecture.h"
 #include "engine/model/decoder.h"
 #include "engine/model/gguf.h"
 #include "engine/model/model_keys.h"

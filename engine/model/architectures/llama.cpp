@@ -1,5 +1,5 @@
 // llama: SmolLM, Llama 2 and 3, Mistral and others that were converted under this name.
-#include "engine/model/architectures/architecture.h"
+#include "engine/model/architectures/registry.h"
 #include "engine/model/decoder.h"
 
 namespace reattend {

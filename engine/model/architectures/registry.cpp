@@ -3,7 +3,7 @@
 #include <string>
 
 #include "base/error.h"
-#include "engine/model/architectures/architecture.h"
+#include "engine/model/architectures/registry.h"
 #include "engine/model/gguf.h"
 
 namespace reattend {

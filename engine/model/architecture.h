@@ -1,4 +1,4 @@
-// What is particular to one kind of model: a row of data and two functions for each, in a file of its own.
+// What is particular to one kind of model: a row of data with two functions, each in a file of architectures/.
 #pragma once
 #include <cstdint>
 #include <string_view>
@@ -15,8 +15,6 @@ struct Architecture {
   ModelShape (*read_shape)(const Gguf& file, const Architecture& architecture);
   LayerWeights (*take_layer)(TensorTaker& take, const ModelShape& shape, int32_t i);
 };
-
-extern const Architecture kLlama;
 
 /// Of the file's general.architecture. Throws Error naming those that this program runs.
 const Architecture& architecture_of(const Gguf& file);
