@@ -52,11 +52,12 @@ std::string to_text(const ReplayTimes& times, const std::string& trace) {
                         time.target_ms > 0 ? fmt::format("< {:.0f}", time.target_ms) : "-", time.n,
                         time.met() ? "" : "  missed");
   }
+  constexpr auto kGb = static_cast<double>(kGigabyte);
   text += fmt::format(
       "\nms: median by the clock, of changes to values not seen before; CPU ms: of all threads together.\n"
       "memory: {:.2f} GB held of {:.2f} that may be, {:.2f} at most by the process\n",
-      static_cast<double>(times.held) * 1e-9, static_cast<double>(times.memory_limit) * 1e-9,
-      static_cast<double>(times.peak) * 1e-9);
+      static_cast<double>(times.held) / kGb, static_cast<double>(times.memory_limit) / kGb,
+      static_cast<double>(times.peak) / kGb);
   return text;
 }
 
@@ -68,7 +69,8 @@ void run(const Options& options, const Globals& globals) {
       options.trace.empty() ? make_synthetic_run(shape) : make_replay_source(TraceReader::open(options.trace));
   ReplayTimesOptions how{
       .repeats = options.repeats, .progress = make_progress(globals.progress), .cancel = globals.cancel};
-  if (options.memory_gb > 0) how.memory_limit = static_cast<int64_t>(options.memory_gb * 1e9);
+  if (options.memory_gb > 0)
+    how.memory_limit = static_cast<int64_t>(options.memory_gb * static_cast<double>(kGigabyte));
   const ReplayTimes times = time_replay(source, pool, how);
   if (globals.json || options.json) {
     print_out("{}\n", to_json(times, options.trace).dump(2));
