@@ -99,10 +99,7 @@ void time_weights(KernelTimer& timer, ThreadPool& pool, const Model& model, cons
   };
   size_t layer_bytes = 0;
   const LayerWeights& one = model.layers().front();
-  for (const TensorView* each :
-       {&one.attn_q, &one.attn_k, &one.attn_v, &one.attn_output, &one.ffn_gate, &one.ffn_up, &one.ffn_down}) {
-    layer_bytes += size_of(*each);
-  }
+  for (const TensorView* each : one.matrices()) layer_bytes += size_of(*each);
   size_of(model.output());
   const auto elements = int64_t{s.d_model} * s.d_ffn;
   for (const TensorFormat& format : tensor_formats()) {

@@ -11,7 +11,6 @@
 #include "base/standard_streams.h"
 #include "bench/peer.h"
 #include "kernels/cpu/ops.h"
-#include "kernels/cpu/stream.h"
 #include "policies/policy_list.h"
 
 namespace reattend {
@@ -32,9 +31,7 @@ std::vector<int32_t> some_tokens(int64_t n, int32_t n_vocab) {
 double layer_macs(const Model& model) {
   double macs = 0;
   for (const LayerWeights& w : model.layers()) {
-    for (const TensorView* each :
-         {&w.attn_q, &w.attn_k, &w.attn_v, &w.attn_output, &w.ffn_gate, &w.ffn_up, &w.ffn_down})
-      macs += static_cast<double>(each->n_row * each->n_col);
+    for (const TensorView* each : w.matrices()) macs += static_cast<double>(each->n_row * each->n_col);
   }
   return macs;
 }
@@ -199,7 +196,7 @@ class Bench {
  private:
   void measure_stream() {
     cancel_.check();
-    const cpu::StreamRate rate = cpu::stream_gbps(pool_, 0.3);
+    const ReadRate rate = device_of(backend_.name).read_rate(pool_, 0.3);
     report_.stream.push_back(rate.best), report_.usual_stream.push_back(rate.median);
   }
 

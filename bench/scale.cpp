@@ -10,7 +10,6 @@
 #include "base/free_memory.h"
 #include "bench/policy_cost.h"
 #include "kernels/cpu/ops.h"
-#include "kernels/cpu/stream.h"
 
 namespace reattend {
 namespace {
@@ -102,7 +101,7 @@ class Scale {
   }
 
   void measure(Backend& backend, const Model& model, const Prefilled& prefilled) {
-    report_.stream.push_back(cpu::stream_gbps(pool_, 0.3).best);
+    report_.stream.push_back(device_of(backend.name).read_rate(pool_, 0.3).best);
     const auto context = static_cast<int64_t>(prefilled.prompt.size());
     std::vector<Settings> policies = {Settings("full")};
     for (const Value& budget : {Value{std::string("L/8")}, Value{options_.budget}}) {

@@ -53,7 +53,7 @@ ModelShape shape_of(std::string name, int32_t n_layer, int32_t n_head, int32_t n
   shape.architecture = "llama", shape.name = std::move(name);
   shape.n_layer = n_layer, shape.n_head = n_head, shape.n_kv_head = n_kv_head, shape.d_head = d_head;
   shape.d_model = n_head * d_head, shape.d_ffn = d_ffn, shape.n_vocab = n_vocab, shape.n_ctx_train = n_ctx;
-  shape.rope = {.layout = RopeLayout::pairs, .base = 500000, .d_head = d_head, .factors = {}};
+  shape.set_layers({.layout = RopeLayout::pairs, .base = 500000, .d_head = d_head, .factors = {}});
   return shape;
 }
 

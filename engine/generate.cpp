@@ -82,9 +82,9 @@ class Decoder {
       timer.observe([&] { observers_.attended(view_.layer(layer)); });
       timer.choose([&] { selection_.after(sequence_, layer, plan); });
       ops_.finish_layer(sequence_, layer);
-      selection_.log(sequence_, layer, heads_of(layer));
       timer.observe([&] { observers_.layer_end(t, layer); });
     }
+    selection_.log(sequence_, heads_);
     ops_.logits(sequence_, -1, logits_);
     timer.stop();
     return {.t = t,
@@ -102,11 +102,6 @@ class Decoder {
   std::span<const float> logits() const { return logits_; }
 
  private:
-  std::span<HeadLog> heads_of(int32_t layer) {
-    const auto n = static_cast<size_t>(shape_.n_kv_head);
-    return std::span(heads_).subspan(static_cast<size_t>(layer) * n, n);
-  }
-
   const ModelShape& shape_;
   ModelOps& ops_;
   SelectionOps& selection_;

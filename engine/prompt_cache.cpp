@@ -12,7 +12,6 @@
 #include "engine/cache/prompt_file.h"
 #include "engine/logits.h"
 #include "kernels/cpu/ops.h"
-#include "traces/schema.h"
 
 namespace reattend {
 namespace {

@@ -41,4 +41,10 @@ constexpr std::string_view name_of(Activations activations) {
   return activations == Activations::q8 ? "q8" : "f32";
 }
 
+/// Gigabytes (10^9) a second that a device reads from its memory, pass after pass over a buffer far larger than its
+/// caches. On a shared machine the best pass is what the memory can do, the median what it did.
+struct ReadRate {
+  double best = 0, median = 0;
+};
+
 }  // namespace reattend

@@ -46,10 +46,11 @@ void ReplayState::set_aside(int64_t bytes) {
 }
 
 void ReplayState::fail_memory(const std::string& what, int64_t needed) const {
-  const double gigabytes = std::ceil(static_cast<double>(needed + all_memory - memory) * 1e-7) * 1e-2;
+  constexpr auto kGb = static_cast<double>(kGigabyte);
+  const double gigabytes = std::ceil(static_cast<double>(needed + all_memory - memory) / kGb * 100) / 100;
   fail({.where = info.path.string(),
         .expected = fmt::format("{:.2f} GB of memory for {}", gigabytes, what),
-        .got = fmt::format("{:.3g} GB that may be used", static_cast<double>(all_memory) * 1e-9),
+        .got = fmt::format("{:.3g} GB that may be used", static_cast<double>(all_memory) / kGb),
         .remedy = fmt::format("give --memory {:.2f}, or replay a slice of fewer steps", gigabytes)});
 }
 

@@ -63,7 +63,8 @@ std::shared_ptr<ReplaySource> open_trace(const std::filesystem::path& path) {
 }
 
 Means means_of(const Options& options) {
-  return {.n_thread = options.threads, .memory = static_cast<int64_t>(options.memory_gb * 1e9)};
+  return {.n_thread = options.threads,
+          .memory = static_cast<int64_t>(options.memory_gb * static_cast<double>(kGigabyte))};
 }
 
 std::pair<int32_t, int32_t> parse_size(const std::string& text) {

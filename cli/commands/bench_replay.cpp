@@ -29,7 +29,8 @@ void run(const Options& options, const Globals& globals) {
       options.trace.empty() ? make_synthetic_run(shape) : make_replay_source(TraceReader::open(options.trace));
   ReplayTimesOptions how{
       .repeats = options.repeats, .progress = make_progress(globals.progress), .cancel = globals.cancel};
-  if (options.memory_gb > 0) how.memory_limit = static_cast<int64_t>(options.memory_gb * 1e9);
+  if (options.memory_gb > 0)
+    how.memory_limit = static_cast<int64_t>(options.memory_gb * static_cast<double>(kGigabyte));
   const ReplayTimes times = time_replay(source, pool, how);
   if (globals.json || options.json) {
     print_out("{}\n", json_text(to_json(times, options.trace), 2));

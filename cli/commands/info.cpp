@@ -126,9 +126,9 @@ Facts about_model(const std::filesystem::path& path) {
           {"feed-forward width", shape.d_ffn},
           {"vocabulary", shape.n_vocab},
           {"context", shape.n_ctx_train},
-          {"RoPE base", shape.rope.base},
-          {"RoPE layout", shape.rope.layout == RopeLayout::pairs ? "pairs" : "halves"},
-          {"RoPE factors", factors_text(shape.rope.factors)},
+          {"RoPE base", shape.ropes.front().base},
+          {"RoPE layout", shape.ropes.front().layout == RopeLayout::pairs ? "pairs" : "halves"},
+          {"RoPE factors", factors_text(shape.ropes.front().factors)},
           {"tokenizer", about_tokenizer(model.file())},
           {"cache per position", cache},
           {"tensors", types}};

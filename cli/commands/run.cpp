@@ -15,7 +15,6 @@
 #include "cli/options/prompt_text.h"
 #include "engine/generate.h"
 #include "engine/record/nvtx.h"
-#include "kernels/cpu/stream.h"
 #include "policies/policy.h"
 #include "report/json.h"
 #include "report/table.h"
@@ -184,7 +183,7 @@ void run(const RunOptions& options, const Globals& globals) {
   report.stopped = globals.cancel.raised();
   report.ended = report.n_step < options.steps && !report.stopped;
   prefilled.sequence.reset(), backend = {};  // the stream is measured with 256 MB, which need not come on top
-  if (!report.stopped) report.stream_gbps = cpu::stream_gbps(pool, kStreamSeconds).best;
+  if (!report.stopped) report.stream_gbps = device_of(options.model.device).read_rate(pool, kStreamSeconds).best;
   if (globals.json) {
     nlohmann::json json = to_json(report, prefilled);
     options.prompt.report(tokenizer, prompt, json);

@@ -12,10 +12,7 @@ void EngineOptions::add_to(CLI::App& app, const std::string& otherwise) {
                  fmt::format("Model of the trace: a path, or a name in the model store [{}]", otherwise))
       ->type_name("FILE")
       ->group("Model");
-  app.add_option("--device", device, "cpu (fast) or reference (double precision, slow, judges the others)")
-      ->type_name("NAME")
-      ->capture_default_str()
-      ->group("Model");
+  app.add_option("--device", device, devices_help())->type_name("NAME")->capture_default_str()->group("Model");
 }
 
 TracedModel EngineOptions::traced() const {

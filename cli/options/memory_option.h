@@ -4,13 +4,15 @@
 
 #include <CLI/CLI.hpp>
 
+#include "replay/replay.h"
+
 namespace reattend::cli {
 
 struct MemoryOption {
   double gigabytes = 2;
 
   void add_to(CLI::App& app);
-  int64_t bytes() const { return static_cast<int64_t>(gigabytes * 1e9); }
+  int64_t bytes() const { return static_cast<int64_t>(gigabytes * static_cast<double>(kGigabyte)); }
 };
 
 }  // namespace reattend::cli

@@ -84,10 +84,7 @@ void ModelOptions::add_to(CLI::App& app) {
       ->type_name("FILE")
       ->capture_default_str()
       ->group(group);
-  app.add_option("--device", device, "cpu (fast) or reference (double precision, slow, judges the others)")
-      ->type_name("NAME")
-      ->capture_default_str()
-      ->group(group);
+  app.add_option("--device", device, devices_help())->type_name("NAME")->capture_default_str()->group(group);
   app.add_option("--kv", kv, "Keys and values in the cache: f32, f16, bf16, or q8 (int8 and a scale for each 32)")
       ->type_name("TYPE")
       ->capture_default_str()
@@ -103,14 +100,7 @@ void ModelOptions::add_to(CLI::App& app) {
 }
 
 BackendOptions ModelOptions::backend() const {
-  bool known = false;
-  std::string names;
-  for (const std::string_view name : backend_names()) {
-    known = known || name == device;
-    names += fmt::format("{}{}", names.empty() ? "" : ", ", name);
-  }
-  if (!known) fail_usage({"--device", "one of " + names, "'" + device + "'", ""});
-  return {.device = device,
+  return {.device = std::string(device_of(device).name),
           .kv = kv_type(kv),
           .activations = one_of("--activations", activations, "q8", Activations::q8, "f32", Activations::f32)};
 }

@@ -25,6 +25,7 @@ Table times_table(const ReplayTimes& found) {
 }  // namespace
 
 std::string to_text(const ReplayTimes& found, const std::string& trace) {
+  constexpr auto kGb = static_cast<double>(kGigabyte);
   return fmt::format("{}: {} layers x {} KV heads, {} steps that end at {} positions; {} threads\n\n",
                      trace.empty() ? "made-up run" : trace, found.n_layer, found.n_kv_head, found.n_step,
                      found.n_prompt + found.n_step, found.threads) +
@@ -33,8 +34,8 @@ std::string to_text(const ReplayTimes& found, const std::string& trace) {
              "\nms: median by the clock, of changes to values not seen before, which shall be below the target; CPU "
              "ms: of all\nthreads together. memory: {:.2f} GB held of {:.2f} that may be, {:.2f} at most by the "
              "process\n",
-             static_cast<double>(found.held) * 1e-9, static_cast<double>(found.memory_limit) * 1e-9,
-             static_cast<double>(found.peak) * 1e-9);
+             static_cast<double>(found.held) / kGb, static_cast<double>(found.memory_limit) / kGb,
+             static_cast<double>(found.peak) / kGb);
 }
 
 nlohmann::json to_json(const ReplayTimes& found, const std::string& trace) {

@@ -111,12 +111,12 @@ class SelectionOps {
   /// the policy needs them.
   virtual void after_prompt(Sequence& sequence, int32_t layer, const Select& select, const Comparison& compare,
                             const PromptNeeds& needs, bool measure) = 0;
-  /// out [n_kv_head]: what the layer did at this step.
-  virtual void log(const Sequence& sequence, int32_t layer, std::span<HeadLog> out) = 0;
+  /// out [n_layer][n_kv_head]: what all layers did at this step. Once a step: a device is waited for here.
+  virtual void log(const Sequence& sequence, std::span<HeadLog> out) = 0;
 };
 
 struct BackendOptions {
-  std::string device = "cpu";  ///< cpu, reference, and sealed (cpu whose buffers are unreadable between operations)
+  std::string device = "cpu";  ///< one of devices()
   KvType kv = KvType::f16;
   Activations activations = Activations::q8;
 };
@@ -130,8 +130,21 @@ struct Backend {
   SelectionOps* selection = nullptr;  ///< part of the same object
 };
 
-/// Throws Error (usage) for an unknown device. The model and the pool must outlive the backend.
+/// What there is to know of a device before a model is on it.
+struct DeviceInfo {
+  std::string_view name;  ///< for --device
+  std::string_view help;  ///< empty: for tests, not offered
+  Backend (*make)(const BackendOptions& options, const Model& model, ThreadPool& pool);
+  /// What decoding on it is measured against, of as many passes as fit `seconds`, at least two.
+  ReadRate (*read_rate)(ThreadPool& pool, double seconds);
+};
+
+std::span<const DeviceInfo> devices();
+/// Throws Error (usage) for an unknown name.
+const DeviceInfo& device_of(std::string_view name);
+/// "cpu (fast) or reference (...)", for the help of --device.
+std::string devices_help();
+/// The model and the pool must outlive the backend. Throws Error (usage) for an unknown device.
 Backend make_backend(const BackendOptions& options, const Model& model, ThreadPool& pool);
-std::span<const std::string_view> backend_names();
 
 }  // namespace reattend

@@ -73,7 +73,7 @@ class HostBackend final : public ModelOps {
     fit(c_.heads, n_token_ * c_.q_size()), fit(c_.full_heads, c_.q_size()), fit(c_.staged, c_.q_size());
     pool_.run(n_token_, [&](int64_t t, int) {
       embedding_.row(ids[t], buffers_.x.data() + t * shape_.d_model);
-      shape_.rope.angles(first + t, buffers_.cos_sin.data() + t * shape_.d_head);
+      for (size_t r = 0; r < shape_.ropes.size(); ++r) shape_.ropes[r].angles(first + t, cos_sin(r, t));
     });
     c_.bytes.weights += n_token_ * embedding_row_bytes();
   }
@@ -82,6 +82,7 @@ class HostBackend final : public ModelOps {
     const BackendMemory::Access access(memory_);
     Seq& seq = c_.cast(sequence);
     const Layer& w = layers_[layer];
+    const Rope& rope = shape_.rope_of(layer);
     const int64_t q_width = c_.q_size(), kv_width = kv_size();
     norm(w.attn_norm);
     product(
@@ -89,9 +90,9 @@ class HostBackend final : public ModelOps {
         buffers_.h.data());
     pool_.run(n_token_, [&](int64_t t, int) {
       const auto p = static_cast<int32_t>(first_ + t);
-      const Real* cos_sin = buffers_.cos_sin.data() + t * shape_.d_head;
-      shape_.rope.turn(buffers_.q.data() + t * q_width, shape_.n_head, cos_sin);
-      shape_.rope.turn(buffers_.k.data() + t * kv_width, shape_.n_kv_head, cos_sin);
+      const Real* const angles = cos_sin(shape_.layers[layer].rope, t);
+      rope.turn(buffers_.q.data() + t * q_width, shape_.n_head, angles);
+      rope.turn(buffers_.k.data() + t * kv_width, shape_.n_kv_head, angles);
       for (int32_t g = 0; g < shape_.n_kv_head; ++g) {
         const int64_t at = t * kv_width + g * shape_.d_head;
         Ops::store_kv(buffers_.k.data() + at, shape_.d_head, c_.kv, seq.cache->key(layer, g, p));
@@ -272,13 +273,14 @@ class HostBackend final : public ModelOps {
   /// Working space of a chunk; grows to the largest chunk seen.
   struct Buffers {
     std::pmr::vector<Real> x, h, y, q, k, v, gate, up, logits;
-    std::pmr::vector<Real> cos_sin;  ///< [n_token][d_head] RoPE of the chunk's positions: every layer turns by the same
+    /// [n_rope][n_token][d_head] of the chunk's positions: layers of one rotation turn by the same angles
+    std::pmr::vector<Real> cos_sin;
     explicit Buffers(std::pmr::memory_resource* m)
         : x(m), h(m), y(m), q(m), k(m), v(m), gate(m), up(m), logits(m), cos_sin(m) {}
     void resize(const ModelShape& s, int32_t n_token) {
       const int64_t n = n_token, qw = int64_t{s.n_head} * s.d_head, kw = int64_t{s.n_kv_head} * s.d_head;
       fit(x, n * s.d_model), fit(h, n * s.d_model), fit(y, n * s.d_model);
-      fit(q, n * qw), fit(k, n * kw), fit(v, n * kw), fit(cos_sin, n * s.d_head);
+      fit(q, n * qw), fit(k, n * kw), fit(v, n * kw), fit(cos_sin, n * s.d_head * static_cast<int64_t>(s.ropes.size()));
       fit(gate, n * s.d_ffn), fit(up, n * s.d_ffn), fit(logits, s.n_vocab);
     }
     void clear_all() {
@@ -320,13 +322,15 @@ class HostBackend final : public ModelOps {
     const Model& m = c_.model;
     int64_t bytes = Ops::packed_bytes(m.token_embd()) + Ops::packed_bytes(m.output());
     for (const LayerWeights& w : m.layers()) {
-      for (const TensorView* each :
-           {&w.attn_q, &w.attn_k, &w.attn_v, &w.attn_output, &w.ffn_gate, &w.ffn_up, &w.ffn_down}) {
-        bytes += Ops::packed_bytes(*each);
-      }
+      for (const TensorView* each : w.matrices()) bytes += Ops::packed_bytes(*each);
     }
     const size_t n_norm = 2 * m.layers().size() + 1, norm_bytes = shape_.d_model * sizeof(Real) + 64;
     return static_cast<size_t>(bytes) + n_norm * norm_bytes;
+  }
+
+  /// Angles of the chunk's token t under rotation `rope`: [d_head].
+  Real* cos_sin(size_t rope, int64_t t) {
+    return buffers_.cos_sin.data() + (static_cast<int64_t>(rope) * n_token_ + t) * shape_.d_head;
   }
 
   void norm(const Weights& w) {
@@ -354,7 +358,7 @@ class HostBackend final : public ModelOps {
     for (int32_t i = 0; i < count; ++i) {
       std::copy_n(from + i * c_.q_size(), c_.q_size(), turned.data());
       const int64_t position = seq.cache->size() - count + i;
-      if (item == Item::queries_pre) shape_.rope.rotate(turned.data(), shape_.n_head, -position);
+      if (item == Item::queries_pre) shape_.rope_of(layer).rotate(turned.data(), shape_.n_head, -position);
       put(turned.data(), c_.q_size(), out, i * c_.q_size());
     }
     return count * c_.q_size();

@@ -39,9 +39,10 @@ void attend_by_rank(HostCore<Ops>& core, HostSequence<typename Ops::Real>& seq, 
       const int32_t at = order[g][r];
       load(seq.cache->key(layer, static_cast<int32_t>(g), at), keys[g].data() + r * d);
       load(seq.cache->value(layer, static_cast<int32_t>(g), at), values[g].data() + r * d);
-      core.shape.rope.rotate(keys[g].data() + r * d, 1, r - at);
+      core.shape.rope_of(layer).rotate(keys[g].data() + r * d, 1, r - at);
     });
-    core.shape.rope.rotate(core.staged.data() + static_cast<int64_t>(g) * group * d, group, int64_t{n - 1} - p);
+    core.shape.rope_of(layer).rotate(core.staged.data() + static_cast<int64_t>(g) * group * d, group,
+                                     int64_t{n - 1} - p);
     packed[g] = {.kept = order[g].data(),
                  .n_kept = n,
                  .packed_keys = keys[g].data(),

@@ -53,7 +53,7 @@ struct HostCore {
   typename Ops::Scratch scratch;
   Real scale;
   std::pmr::vector<Real> heads, full_heads, staged;  ///< [n_token][n_head][d_head]; the others of one token
-  std::pmr::vector<Real> back;                       ///< [d_head] what turns the newest query back to position 0
+  std::pmr::vector<Real> back;                       ///< [n_rope][d_head] what turns the newest query back to 0
   int64_t back_from = -1;                            ///< the position that it turns back from
   std::vector<PositionSet> sets;                     ///< [n_kv_head] of the layer that attended last
   Rows rows;                                         ///< over everything, 0..p; shared by observers and selection
@@ -113,10 +113,11 @@ struct HostCore {
     if (stage == QueryStage::post_rope) return query(seq, layer);
     std::copy_n(query(seq, layer), q_size(), staged.data());
     if (const int64_t position = seq.cache->size() - 1; std::exchange(back_from, position) != position) {
-      back.resize(static_cast<size_t>(shape.d_head));
-      shape.rope.angles(-position, back.data());
+      back.resize(shape.ropes.size() * static_cast<size_t>(shape.d_head));
+      for (size_t r = 0; r < shape.ropes.size(); ++r) shape.ropes[r].angles(-position, back.data() + r * shape.d_head);
     }
-    shape.rope.turn(staged.data(), shape.n_head, back.data());
+    const Real* const angles = back.data() + int64_t{shape.layers[layer].rope} * shape.d_head;
+    shape.rope_of(layer).turn(staged.data(), shape.n_head, angles);
     return staged.data();
   }
 

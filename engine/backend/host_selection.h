@@ -138,10 +138,10 @@ class HostSelection final : public SelectionOps {
     if (select.chooses()) choose(seq, layer, c_.all_kv_heads(), select, compare, false);
   }
 
-  void log(const Sequence& sequence, int32_t layer, std::span<HeadLog> out) override {
+  void log(const Sequence& sequence, std::span<HeadLog> out) override {
     const BackendMemory::Access access(c_.memory);
-    const Seq& seq = static_cast<const Seq&>(sequence);
-    std::copy_n(seq.logs.begin() + layer * c_.shape.n_kv_head, c_.shape.n_kv_head, out.begin());
+    const auto& logs = static_cast<const Seq&>(sequence).logs;
+    std::copy(logs.begin(), logs.end(), out.begin());
   }
 
  private:

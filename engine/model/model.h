@@ -1,5 +1,6 @@
 // A model as data: hyper-parameters and weights of one GGUF file, checked once, then trusted.
 #pragma once
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -13,19 +14,34 @@ namespace reattend {
 
 class Gguf;
 
-/// Hyper-parameters of a llama-like model.
+/// What one layer does with its weights. An architecture's file says it; backends read it.
+struct LayerShape {
+  int32_t rope = 0;  ///< index into ModelShape::ropes: how its queries and keys are turned
+};
+
+/// Hyper-parameters of a decoder.
 struct ModelShape {
   std::string architecture, name;
   int32_t n_layer = 0, n_head = 0, n_kv_head = 0, d_head = 0, d_model = 0, d_ffn = 0, n_vocab = 0;
   int32_t n_ctx_train = 0;
   float norm_eps = 1e-5F;
-  Rope rope;
+  std::vector<Rope> ropes;         ///< the different rotations of its layers, mostly one
+  std::vector<LayerShape> layers;  ///< [n_layer]
+
   int32_t group() const { return n_head / n_kv_head; }
+  const Rope& rope_of(int32_t layer) const { return ropes[layers[layer].rope]; }
+  /// All n_layer layers alike.
+  void set_layers(Rope rope);
 };
 
 /// Weights of one layer; names as in the file without "blk.N." and ".weight". Matrices are [out][in].
 struct LayerWeights {
   TensorView attn_norm, attn_q, attn_k, attn_v, attn_output, ffn_norm, ffn_gate, ffn_up, ffn_down;
+
+  /// The matrices in the order of their use: the one place that lists them for whoever packs, counts or times them.
+  std::array<const TensorView*, 7> matrices() const {
+    return {&attn_q, &attn_k, &attn_v, &attn_output, &ffn_gate, &ffn_up, &ffn_down};
+  }
 };
 
 /// Views into the mapped file, which lives as long as the Model.

@@ -81,7 +81,7 @@ Model Model::random(const ModelShape& shape, TensorType type, bool tied) {
   // the first tokens: a matrix with a token's embedding among its rows would single that token out.
   constexpr int64_t kShift = 1021, kTokens = 4096;
   const int64_t first = std::min<int64_t>(kTokens, shape.n_vocab) * d / format.block_size;
-  const int64_t n_matrix = int64_t{7} * shape.n_layer + 2;
+  const int64_t n_matrix = static_cast<int64_t>(LayerWeights{}.matrices().size()) * shape.n_layer + 2;
   const int64_t longest =
       first + std::max({shape.n_vocab * d, d_q * d, d_kv * d, f * d}) / format.block_size + n_matrix * kShift;
   const int64_t blocks_bytes = longest * format.block_bytes;

@@ -5,7 +5,6 @@
 #include <chrono>
 
 #include "base/statistics.h"
-#include "kernels/cpu/stream.h"
 
 namespace reattend {
 namespace {
@@ -124,7 +123,7 @@ Calibration Calibrator::result() const {
   const auto& full = times_[kFull].full;
   const auto ns_each = [&](double ms, double count) { return std::max(0.0, ms) * 1e6 / (heads * count); };
 
-  Calibration out{.weights_ms = median(nothing), .stream_gbps = cpu::stream_gbps(pool_, 0.3).best};
+  Calibration out{.weights_ms = median(nothing), .stream_gbps = device_of(backend_.name).read_rate(pool_, 0.3).best};
   if (!whole_) return out;
   const double per_position = median_of(full, times_[kLittle].partial) / std::max(1.0, n - few);  // of a run, ms
   out.attend_stream_gbps = rate(2 * key, per_position);

@@ -12,6 +12,7 @@
 #include <thread>
 #include <utility>
 
+#include "base/error.h"
 #include "engine/record/query_changes.h"
 #include "engine/record/row_analysis.h"
 #include "kernels/cpu/ops.h"
@@ -77,11 +78,17 @@ std::vector<int64_t> dense_layers(const Settings& settings) {
 }  // namespace
 
 TraceHeader header_for(const ModelShape& shape, std::span<const int32_t> prompt) {
+  if (shape.ropes.size() != 1) {
+    fail({.where = "recording",
+          .expected = "a model whose layers all have one rotation, of which a trace has room for one",
+          .got = std::to_string(shape.ropes.size()) + " rotations",
+          .remedy = "run it without recording"});
+  }
   TraceHeader h;
   h.architecture = shape.architecture;
   h.n_layer = shape.n_layer, h.n_head = shape.n_head, h.n_kv_head = shape.n_kv_head;
   h.d_head = shape.d_head, h.d_model = shape.d_model;
-  h.rope = shape.rope;
+  h.rope = shape.ropes.front();
   h.settings = Settings("full");
   h.prompt.assign(prompt.begin(), prompt.end());
   return h;

@@ -32,7 +32,7 @@ uint64_t sum_of(const uint64_t* words) {
 
 }  // namespace
 
-StreamRate stream_gbps(ThreadPool& pool, double seconds) {
+ReadRate stream_gbps(ThreadPool& pool, double seconds) {
   using Clock = std::chrono::steady_clock;
   const auto since = [](Clock::time_point start) {
     return std::chrono::duration<double>(Clock::now() - start).count();

@@ -7,6 +7,7 @@
 
 #include "bench/policy_cost.h"
 #include "bench/synthetic.h"
+#include "kernels/cpu/ops.h"
 
 namespace reattend {
 namespace {
@@ -36,7 +37,7 @@ ModelShape small_shape() {
   shape.architecture = "llama", shape.name = "small";
   shape.n_layer = 3, shape.n_head = 8, shape.n_kv_head = 2, shape.d_head = 32, shape.d_model = 256, shape.d_ffn = 512;
   shape.n_vocab = 1000, shape.n_ctx_train = 4096;
-  shape.rope = {.layout = RopeLayout::pairs, .base = 10000, .d_head = 32, .factors = {}};
+  shape.set_layers({.layout = RopeLayout::pairs, .base = 10000, .d_head = 32, .factors = {}});
   return shape;
 }
 

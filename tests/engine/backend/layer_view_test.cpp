@@ -97,7 +97,9 @@ TEST_F(LayerViews, AreOfTheStepAndLayerTheyAreHandedOutAt) {
     }
     ASSERT_EQ(one.post.size(), static_cast<size_t>(shape.n_head) * shape.d_head);
     ASSERT_NE(one.pre, one.post);
-    if (i > 0) ASSERT_NE(one.post, log.all[i - 1].post) << "step " << one.t << " layer " << one.layer;
+    if (i > 0) {
+      ASSERT_NE(one.post, log.all[i - 1].post) << "step " << one.t << " layer " << one.layer;
+    }
   }
 }
 

@@ -235,7 +235,7 @@ TEST(Model, SmallestModelOpens) {
   EXPECT_EQ(model.shape().n_vocab, 5);
   EXPECT_EQ(model.shape().d_head, 4);
   EXPECT_EQ(model.shape().group(), 2);
-  EXPECT_TRUE(model.shape().rope.factors.empty());
+  EXPECT_TRUE(model.shape().ropes.front().factors.empty());
   EXPECT_EQ(model.output().bytes.data(), model.token_embd().bytes.data()) << "tied";
 }
 
@@ -247,7 +247,7 @@ TEST(Model, OwnOutputMatrixAndRopeFactorsAreUsed) {
   const std::string bytes = w.bytes();
   const Model model = open(bytes);
   EXPECT_EQ(model.output().name, "output.weight");
-  EXPECT_EQ(model.shape().rope.factors, (std::vector<float>{1, 8}));
+  EXPECT_EQ(model.shape().ropes.front().factors, (std::vector<float>{1, 8}));
 }
 
 /// Factors of the rotation with these keys: a text is the type, a number the factor.
@@ -262,7 +262,7 @@ std::vector<float> factors_with(std::optional<std::string> type, std::optional<f
     w.tensor("rope_freqs.weight").data = raw(1.0F) + raw(8.0F);
   }
   const std::string bytes = w.bytes();
-  return open(bytes).shape().rope.factors;
+  return open(bytes).shape().ropes.front().factors;
 }
 
 // As llama.cpp has it: a factor without a type divides positions, "none" switches it off, the old key is the same
@@ -285,8 +285,8 @@ TEST(Model, ADividedPositionTurnsAsThePositionItIsDividedTo) {
   w.put_f32("llama.rope.scaling.factor", 4);
   const std::string bytes = w.bytes(), plain = small_llama().bytes();
   std::vector<double> scaled = {1, 2, 3, 4}, unscaled = scaled;
-  open(bytes).shape().rope.rotate(scaled.data(), 1, 4 * 7);
-  open(plain).shape().rope.rotate(unscaled.data(), 1, 7);
+  open(bytes).shape().ropes.front().rotate(scaled.data(), 1, 4 * 7);
+  open(plain).shape().ropes.front().rotate(unscaled.data(), 1, 7);
   for (size_t i = 0; i < 4; ++i) EXPECT_NEAR(scaled[i], unscaled[i], 1e-14);
 }
 

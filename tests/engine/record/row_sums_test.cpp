@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "base/error.h"
 #include "engine/record/recorder.h"
 #include "tests/support/arrays.h"
 
@@ -77,6 +78,16 @@ TEST(PromptRowSums, AreTheSumsOfEveryPromptQuerysRowHoweverThePromptIsCut) {
       }
     }
   }
+}
+
+// A replay turns all layers by the one rotation that a trace holds.
+TEST(Header, AModelOfTwoRotationsIsNotRecorded) {
+  ModelShape shape;
+  shape.n_layer = 2;
+  shape.set_layers({.d_head = 8, .factors = {}});
+  EXPECT_NO_THROW(header_for(shape, {}));
+  shape.ropes.push_back({.base = 500, .d_head = 8, .factors = {}});
+  EXPECT_THROW(header_for(shape, {}), Error);
 }
 
 }  // namespace

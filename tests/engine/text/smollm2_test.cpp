@@ -96,7 +96,7 @@ TEST_F(SmolLm2, ModelHasThePublishedShapeAndChecksum) {
   EXPECT_EQ(shape.d_ffn, 1536);
   EXPECT_EQ(shape.n_vocab, 49152);
   EXPECT_EQ(shape.n_ctx_train, 8192);
-  EXPECT_EQ(shape.rope.base, 100000);
+  EXPECT_EQ(shape.ropes.front().base, 100000);
   EXPECT_EQ(shape.norm_eps, 1e-5F);
   EXPECT_EQ(model.token_embd().type, TensorType::q8_0);
   EXPECT_EQ(model.layers().back().ffn_down.type, TensorType::q4_1);
