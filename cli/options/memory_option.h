@@ -4,7 +4,7 @@
 
 #include <CLI/CLI.hpp>
 
-#include "traces/replay/replay.h"
+#include "replay/replay.h"
 
 namespace reattend::cli {
 
