@@ -74,7 +74,9 @@ TEST(ExamplePolicy, ItsParametersAreItsOwnAndStandInTheTable) {
 }
 
 TEST(ExamplePolicy, IsSweptAlongWhatItsParametersSay) {
-  const TraceInfo info = {.n_layer = 2, .n_head = 2, .n_kv_head = 1, .d_head = 8, .n_prompt = 1000, .n_step = 8};
+  TraceInfo info;
+  info.n_layer = 2, info.n_head = 2, info.n_kv_head = 1, info.d_head = 8;
+  info.n_prompt = 1000, info.n_step = 8;
   const TraceInfo* const traces[] = {&info};
   const GridSettings grid = make_grid({.base = Settings("anchored")}, traces);
   EXPECT_EQ(grid.settings.size(), 5U * 6U * 2U);  // K, S, latest

@@ -11,7 +11,10 @@ namespace reattend {
 namespace {
 
 TraceInfo trace_of(int32_t n_prompt) {
-  return {.n_layer = 4, .n_head = 4, .n_kv_head = 2, .d_head = 8, .n_prompt = n_prompt, .n_step = 16};
+  TraceInfo info;
+  info.n_layer = 4, info.n_head = 4, info.n_kv_head = 2, info.d_head = 8;
+  info.n_prompt = n_prompt, info.n_step = 16;
+  return info;
 }
 
 /// The grid for traces of prompts of these lengths.

@@ -132,7 +132,7 @@ TEST_F(Tune, AVerifiedPointCountsOnceAndAbsurdOnesAreRefused) {
   EXPECT_EQ(read().model_sha256, "b");
   json["verified"].erase("trace"), json["verified"].erase("model_sha256");
   EXPECT_EQ(read().trace, "");
-  EXPECT_EQ(read().ms, 1) << "as before";
+  EXPECT_EQ(read().measured.ms, 1) << "as before";
   json["verified"]["ms"] = 2e6;
   EXPECT_THROW(read(), Error);
   json["verified"]["ms"] = 1, json["verified"]["agreement"] = 1.5;

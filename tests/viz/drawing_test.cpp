@@ -133,12 +133,16 @@ TEST(Ticks, StandAtWholeNumbersAndFindRoom) {
       const std::vector<double> ticks = whole_ticks(low, low + size, 700, 40);
       SCOPED_TRACE(testing::Message() << low << " + " << size);
       EXPECT_LE(ticks.size(), 700U / 40 + 1);
-      if (size >= 1) EXPECT_GE(ticks.size(), 1U);
+      if (size >= 1) {
+        EXPECT_GE(ticks.size(), 1U);
+      }
       for (size_t i = 0; i < ticks.size(); ++i) {
         EXPECT_EQ(ticks[i], std::round(ticks[i]));
         EXPECT_FALSE(ticks[i] == 0 && std::signbit(ticks[i])) << "would be labelled -0";
         EXPECT_TRUE(ticks[i] >= low && ticks[i] <= low + size);
-        if (i > 0) EXPECT_GT(ticks[i], ticks[i - 1]);
+        if (i > 0) {
+          EXPECT_GT(ticks[i], ticks[i - 1]);
+        }
       }
     }
   }

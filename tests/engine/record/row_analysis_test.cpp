@@ -26,7 +26,7 @@ StepData measured(const std::vector<float>& rows, int32_t t = 1, int32_t measure
   ThreadPool pool(2);
   RowAnalysis analysis(header_of(measure_every), pool);
   const auto n = static_cast<int32_t>(rows.size() / 4);
-  const std::vector<std::vector<int32_t>> everything(2);  // empty sets
+  const std::vector<std::span<const int32_t>> everything(2);  // empty sets
   StepData out;
   analysis.start(t, out);
   if (analysis.wants(t)) analysis.layer(0, n, rows, everything, out);

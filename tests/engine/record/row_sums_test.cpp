@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "engine/record/recorder.h"
 #include "tests/support/arrays.h"
+#include "traces/read/reader.h"
 
 namespace reattend::testing {
 namespace {
