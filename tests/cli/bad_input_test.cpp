@@ -215,7 +215,7 @@ TEST(Numbers, ListsNameTheirOwnOptionAndOfferNoListInAList) {
   }
   expect_complaint({"tune", trace, "--strides", "0"}, 2, "--strides: expected an integer from 1");
   expect_complaint({"tune", trace, "--gate-strides", "4,x"}, 2, "--gate-strides: expected");
-  expect_complaint({"tune", ""}, 1, "\"\": expected a trace");
+  expect_complaint({"tune", ""}, 2, "traces: expected a value, got an empty text");
 }
 
 TEST(Numbers, ABoundThatIsNotANumberIsRefused) {

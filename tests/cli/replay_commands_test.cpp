@@ -99,7 +99,7 @@ TEST_F(Commands, AnyMemoryGivesTheSameNumbersAndTooLittleNamesItsOption) {
     ASSERT_EQ(plenty.code, 0) << command[0] << ": " << plenty.err;
     ASSERT_EQ(little.code, 0) << command[0] << ": " << little.err;
     EXPECT_EQ(plenty.out, little.out) << command[0];
-    expect_refused(with("0.001"), 1, "give --memory 0.0");
+    expect_refused(with("0.0001"), 1, "give --memory 0.0");
     expect_refused(with("0"), 2, "--memory");
   }
 }

@@ -12,6 +12,13 @@
 namespace reattend::viz {
 namespace {
 
+/// How line ends and tabs are shown: marks of the window's, not of the text's scripts.
+constexpr const char* kLineEnd = "\u21b5";
+constexpr const char* kTab = "\u2192";
+bool is_own_mark(char32_t code) {
+  return code == 0x21B5 || code == 0x2192;
+}
+
 /// Bytes of the well-formed character at the start of `bytes` (no overlong forms, no surrogates), or 0.
 size_t character_length(std::string_view bytes) {
   const auto at = [bytes](size_t i) { return static_cast<uint8_t>(bytes[i]); };
@@ -39,8 +46,8 @@ struct Visible {
 
 Visible first_visible(std::string_view bytes) {
   const auto byte = static_cast<uint8_t>(bytes[0]);
-  if (byte == '\n') return {"\u21b5"};
-  if (byte == '\t') return {"\u2192"};
+  if (byte == '\n') return {kLineEnd};
+  if (byte == '\t') return {kTab};
   const size_t length = character_length(bytes);
   if (length == 0 || byte < 0x20 || byte == 0x7f) return {fmt::format("\\x{:02X}", byte)};
   return {std::string(bytes.substr(0, length)), length};
@@ -102,7 +109,8 @@ std::vector<std::string> scripts_without_glyphs(std::span<const TokenGroup> grou
       const size_t length = character_length(text.substr(i));
       const char32_t code = code_of(text.substr(i), length);
       i += length;
-      if (code < 0x80 || joins_characters(code) || !seen.insert(code).second || has_glyph(code)) continue;
+      if (code < 0x80 || is_own_mark(code) || joins_characters(code) || !seen.insert(code).second || has_glyph(code))
+        continue;
       std::string script = script_of(code);
       if (std::find(scripts.begin(), scripts.end(), script) == scripts.end()) scripts.push_back(std::move(script));
     }
