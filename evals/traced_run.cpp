@@ -13,9 +13,9 @@ BackendOptions device_of(const TracedModel& of, const TraceInfo& info) {
   BackendOptions out = {.device = of.device, .kv = info.kv_type};
   const std::string activations = info.attribute("activations");
   if (activations == "f32") {
-    out.activations = cpu::Activations::f32;
+    out.activations = Activations::f32;
   } else if (activations == "q8" || activations.empty()) {
-    out.activations = cpu::Activations::q8;
+    out.activations = Activations::q8;
   } else {
     fail({.where = info.path.string() + ": activations",
           .expected = "q8 or f32",

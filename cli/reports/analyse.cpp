@@ -1,6 +1,8 @@
 // Findings as records: every figure once, with what it belongs to beside it.
 #include "cli/reports/analyse.h"
 
+#include "base/utf8.h"
+
 #include <algorithm>
 
 #include <fmt/format.h>

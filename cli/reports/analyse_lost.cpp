@@ -6,6 +6,8 @@
 
 #include "cli/reports/analyse.h"
 
+#include "base/utf8.h"
+
 namespace reattend::cli {
 namespace {
 
