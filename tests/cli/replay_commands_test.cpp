@@ -65,7 +65,7 @@ TEST_F(Commands, ReplayTakesEveryPolicyAndPrintsADashForWhatItDoesNotHave) {
     const ProgramResult table = run(arguments);
     ASSERT_EQ(table.code, 0) << policy << ": " << table.err;
     EXPECT_EQ(table.out.find("nan"), std::string::npos) << table.out;
-    std::istringstream lines(table.out.substr(table.out.find(" total ")));
+    std::istringstream lines(table.out.substr(table.out.find("\ntotal ")));
     std::vector<std::string> cells;
     for (std::string cell; cells.size() < 6 && lines >> cell;) cells.push_back(cell);
     EXPECT_EQ(cells[4] == "-", std::string(policy) != "recycled") << table.out;  // overlap with what it keeps
