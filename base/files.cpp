@@ -15,6 +15,8 @@
 
 #include <fmt/format.h>
 
+#include "base/descriptor.h"
+
 namespace reattend {
 namespace {
 
@@ -62,17 +64,6 @@ int mode_of(const std::filesystem::path& path) {
   constexpr mode_t kBits = 0777;  // never those that make a program run as somebody else
   return ::lstat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode) ? static_cast<int>(status.st_mode & kBits) : -1;
 }
-
-/// Closes it on every way out.
-struct Descriptor {
-  int fd;
-  explicit Descriptor(int descriptor) : fd(descriptor) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() {
-    if (fd >= 0) ::close(fd);
-  }
-};
 
 }  // namespace
 

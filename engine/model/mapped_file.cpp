@@ -9,26 +9,13 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/descriptor.h"
 #include "base/error.h"
 
 namespace reattend {
-namespace {
-
-/// Closes the descriptor on every way out; the map stays valid without it.
-struct Descriptor {
-  int fd;
-  explicit Descriptor(int descriptor) : fd(descriptor) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() {
-    if (fd >= 0) ::close(fd);
-  }
-};
-
-}  // namespace
-
 MappedFile::MappedFile(const std::filesystem::path& path) {
-  // O_NONBLOCK: a named pipe must not make the program wait for a writer before it can be refused.
+  // The map stays valid without the descriptor. O_NONBLOCK: a named pipe must not make the program wait for a writer
+  // before it can be refused.
   const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (file.fd < 0) {
     const bool missing = errno == ENOENT;
