@@ -12,6 +12,7 @@
 
 #include "kernels/cpu/ops.h"
 #include "kernels/cpu/table.h"
+#include "kernels/similarity.h"
 
 namespace reattend {
 namespace {
@@ -93,17 +94,6 @@ int32_t rough_limit(const int32_t* keys, int32_t n, int32_t k) {
   constexpr int64_t kHighest = std::numeric_limits<int32_t>::max();
   const int32_t limit = limit_of(sample.data(), kSample, rank, kLowest, kHighest + 1).limit;
   return table().count_at_least(keys, n, limit) >= k ? limit : kLowest;
-}
-
-template <class Number>
-double cosine(const Number* a, const Number* b, int32_t n) {
-  double ab = 0, aa = 0, bb = 0;
-  for (int32_t i = 0; i < n; ++i) {
-    ab += double{a[i]} * double{b[i]};
-    aa += double{a[i]} * double{a[i]};
-    bb += double{b[i]} * double{b[i]};
-  }
-  return aa > 0 && bb > 0 ? ab / std::sqrt(aa * bb) : 0.0;
 }
 
 }  // namespace
@@ -215,24 +205,7 @@ void Cpu::page_scores(const float* q, int32_t group, int32_t d_head, const float
 }
 
 float Cpu::similarity(const float* q, const float* ref, int32_t n_head, int32_t d_head, Similarity how) {
-  if (how == Similarity::concatenated) return static_cast<float>(cosine(q, ref, n_head * d_head));
-  if (how == Similarity::mean_query) {
-    const auto width = static_cast<size_t>(d_head);
-    std::vector<double> a(width), b(width);
-    // The cosine does not change with the vectors' lengths, so sums over the heads stand for their means.
-    for (int32_t h = 0; h < n_head; ++h) {
-      for (size_t c = 0; c < width; ++c) a[c] += double{q[h * d_head + static_cast<int32_t>(c)]};
-      for (size_t c = 0; c < width; ++c) b[c] += double{ref[h * d_head + static_cast<int32_t>(c)]};
-    }
-    return static_cast<float>(cosine(a.data(), b.data(), d_head));
-  }
-  double sum = 0, least = 1;
-  for (int32_t h = 0; h < n_head; ++h) {
-    const double c = cosine(q + int64_t{h} * d_head, ref + int64_t{h} * d_head, d_head);
-    sum += c;
-    least = std::min(least, c);
-  }
-  return static_cast<float>(how == Similarity::mean_cosine ? sum / n_head : least);
+  return static_cast<float>(similarity_of(q, ref, n_head, d_head, how));
 }
 
 }  // namespace reattend
