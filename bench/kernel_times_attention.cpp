@@ -27,8 +27,9 @@ class Attention {
         d_head_(shape.d_head),
         row_(row_bytes(options.kv, shape.d_head)),
         scale_(1 / std::sqrt(static_cast<float>(shape.d_head))),
-        cache_({shape.n_layer, shape.n_kv_head, shape.d_head, options.kv, options.depth + options.n_prompt},
-               memory_.resource()),
+        cache_shape_{shape.n_layer, shape.n_kv_head, shape.d_head, options.kv, options.depth + options.n_prompt},
+        blocks_(cache_shape_.block_bytes(), static_cast<size_t>(cache_shape_.n_column()), memory_.maps()),
+        cache_(cache_shape_, blocks_, memory_.maps()),
         q_(some_floats(int64_t{options.n_prompt} * shape.n_head * shape.d_head, 5)),
         out_(q_.size()) {
     cache_.grow(depth_ + options.n_prompt);
@@ -196,6 +197,8 @@ class Attention {
   int64_t row_;
   float scale_;
   BackendMemory memory_{BackendMemory::Kind::plain};  // its huge pages
+  CacheShape cache_shape_;
+  BlockPool blocks_;
   KvCache cache_;
   std::vector<std::vector<KvBlocks>> layers_;  ///< [n_layer][n_kv_head]
   Cpu::Scratch scratch_;

@@ -63,9 +63,9 @@ class Depth {
                                      : backend_.model->new_sequence(static_cast<int32_t>(options_.prompt), {});
     backend_.model->take_bytes_read();
     const double seconds =
-        extend(backend_, model_, *sequence,
-               std::span(ids_).subspan(static_cast<size_t>(depth_), static_cast<size_t>(options_.prompt)),
-               static_cast<int32_t>(depth_), {.cancel = cancel_});
+        prefill_more(backend_, model_, *sequence,
+                     std::span(ids_).subspan(static_cast<size_t>(depth_), static_cast<size_t>(options_.prompt)),
+                     static_cast<int32_t>(depth_), {.cancel = cancel_});
     const ModelShape& s = model_.shape();
     const auto n = static_cast<double>(options_.prompt), before = static_cast<double>(depth_);
     // Counted: weights. Of the cache, what must be read at least: each position's rows once.
@@ -81,7 +81,7 @@ class Depth {
     const Generated run = generate(backend_, model_, *sequence, base_,
                                    {.settings = settings,
                                     .n_step = static_cast<int32_t>(options_.steps),
-                                    .next_token = [&](int32_t t, std::span<const float>) { return ids_[depth_ + t]; },
+                                    .next_token = [&](int32_t t, StepLogits&) { return ids_[depth_ + t]; },
                                     .cancel = cancel_});
     cancel_.check();
     const ModelShape& s = model_.shape();

@@ -64,7 +64,7 @@ std::vector<PolicyCost> measure_costs(Backend& backend, const Model& model, cons
     generate(backend, model, *sequence, prefilled,
              {.settings = policies[i],
               .n_step = options.n_step,
-              .next_token = [&](int32_t t, std::span<const float>) { return prefilled.prompt[t % n_prompt]; },
+              .next_token = [&](int32_t t, StepLogits&) { return prefilled.prompt[t % n_prompt]; },
               .observers = observers,
               .cancel = options.cancel});
     options.cancel.check();

@@ -87,7 +87,8 @@ SyntheticContext::SyntheticContext(Backend& backend, const Model& model, ThreadP
   Bits bits(7);
   for (int32_t layer = 0; layer < shape.n_layer; ++layer) {
     draw(bits, query);
-    ops.write(*prefilled_.sequence, Item::prompt_queries, layer, 0, 0, 1, std::as_bytes(std::span(query)));
+    ops.write(*prefilled_.sequence, Item::prompt_queries, layer, 0, 1, std::as_bytes(std::span(query)));
+    ops.wait();
   }
 }
 
@@ -101,17 +102,17 @@ void SyntheticContext::grow_to(int32_t n, const ProgressFn& progress, const Canc
   const int32_t from = sequence.size();
   for (int32_t at = from; at < n; at += kAtOnce) {
     const int32_t count = std::min(kAtOnce, n - at);
-    const auto bytes = static_cast<size_t>(count * row);
+    const auto bytes = static_cast<size_t>(count * row), half = bytes * shape.n_kv_head;
     for (int32_t layer = 0; layer < shape.n_layer; ++layer) {
       cancel.check();
       pool_.run(int64_t{2} * shape.n_kv_head, [&](int64_t i, int) {
         const auto seed = static_cast<uint64_t>((layer * int64_t{2} * shape.n_kv_head + i) + at * n_column);
-        random_rows(backend_.kv, shape.d_head, count, seed, std::span(chunk).subspan(i * bytes, bytes));
+        random_rows(backend_.kv, shape.d_head, count, seed,
+                    std::span(chunk).subspan(i % 2 * half + i / 2 * bytes, bytes));
       });
-      for (int32_t i = 0; i < 2 * shape.n_kv_head; ++i) {
-        backend_.model->write(sequence, i % 2 == 0 ? Item::keys : Item::values, layer, i / 2, at, count,
-                              std::span(chunk).subspan(static_cast<size_t>(i) * bytes, bytes));
-      }
+      backend_.model->write(sequence, Item::keys, layer, at, count, std::span(chunk).first(half));
+      backend_.model->write(sequence, Item::values, layer, at, count, std::span(chunk).subspan(half, half));
+      backend_.model->wait();
     }
     if (progress) progress("fill the cache", at + count - from, n - from, "positions");
   }

@@ -1,11 +1,10 @@
-// One page: for every layer of every step project, gate, attend, after, finish, under the eyes of the observers.
+// The decode loop: for every step a token, the policy's plans, the backend's step, and whoever wants to look.
 #include "engine/generate.h"
 
 #include <chrono>
 #include <string>
 
 #include "base/error.h"
-#include "engine/logits.h"
 #include "engine/step_timer.h"
 
 namespace reattend {
@@ -42,8 +41,9 @@ class Decoder {
         observers_(options.observers),
         full_rows_(observers_.needs_full_rows()),
         view_(backend, shape_, sequence, n_prompt_),
+        plans_(static_cast<size_t>(shape_.n_layer)),
         heads_(static_cast<size_t>(shape_.n_layer) * static_cast<size_t>(shape_.n_kv_head)),
-        logits_(prefilled.logits) {
+        logits_(prefilled.logits, &ops_) {
     options.settings.check_against_model(shape_.n_layer);
     policy_ = make_policy(options.settings, run_shape(shape_, n_prompt_));
     check_needs(policy_->needs(), sequence.holds(), options.settings.policy());
@@ -58,7 +58,7 @@ class Decoder {
     observers_.begin(view_, {.t = 0,
                              .p = n_prompt_ - 1,
                              .token = prefilled.prompt.back(),
-                             .logits = logits_,
+                             .prediction = &logits_,
                              .heads = heads_,
                              .seconds = prefilled.seconds});
     ops_.take_bytes_read();
@@ -66,40 +66,27 @@ class Decoder {
 
   StepView step(int32_t t, int32_t token) {
     const int32_t p = n_prompt_ - 1 + t;
-    StepTimer timer(observers_);
     observers_.step_begin(t, p);
+    StepTimer timer(observers_, view_, t, plans_);
     timer.start();
-    ops_.embed(sequence_, {&token, 1}, p);
-    for (int32_t layer = 0; layer < shape_.n_layer; ++layer) {
-      const Plan plan = policy_->plan(layer, t);
-      timer.observe([&] { observers_.layer_begin(t, layer, plan); });
-      ops_.project(sequence_, layer);
-      timer.choose([&] {
-        selection_.gate(sequence_, layer, plan, full_rows_);
-        selection_.before(sequence_, layer, plan);
-      });
-      selection_.attend(sequence_, layer, plan, shadow_);
-      timer.observe([&] { observers_.attended(view_.layer(layer)); });
-      timer.choose([&] { selection_.after(sequence_, layer, plan); });
-      ops_.finish_layer(sequence_, layer);
-      timer.observe([&] { observers_.layer_end(t, layer); });
-    }
+    for (int32_t layer = 0; layer < shape_.n_layer; ++layer) plans_[layer] = policy_->plan(layer, t);
+    ops_.step(sequence_, {.token = token, .p = p, .plans = plans_, .measure = full_rows_, .shadow = shadow_},
+              timer.watch());
     selection_.log(sequence_, heads_);
-    ops_.logits(sequence_, -1, logits_);
     timer.stop();
+    logits_.renew(p);
     return {.t = t,
             .p = p,
             .token = token,
-            .logits = logits_,
+            .prediction = &logits_,
             .heads = heads_,
             .seconds = timer.seconds(),
             .choosing_seconds = timer.choosing_seconds(),
             .bytes = ops_.take_bytes_read()};
   }
 
-  int32_t n_prompt() const { return n_prompt_; }
   ObserverList& observers() { return observers_; }
-  std::span<const float> logits() const { return logits_; }
+  StepLogits& logits() { return logits_; }
 
  private:
   const ModelShape& shape_;
@@ -112,24 +99,18 @@ class Decoder {
   const bool full_rows_;
   SequenceView view_;
   std::unique_ptr<Policy> policy_;
+  std::vector<Plan> plans_;     ///< [n_layer] of the last step
   std::vector<HeadLog> heads_;  ///< [n_layer][n_kv_head] of the last step
-  std::vector<float> logits_;   ///< [n_vocab] of the last step
+  StepLogits logits_;           ///< of the last step
 };
-
-/// Throws Error for logits that are no numbers: observers see no step without a prediction.
-void add(const StepView& step, Generated& to) {
-  to.logits_hash = hash_logits(step.logits, step.p, to.logits_hash);
-  to.tokens.push_back(step.token);
-  to.seconds += step.seconds;
-  to.bytes += step.bytes;
-}
 
 }  // namespace
 
 Generated generate(Backend& backend, const Model& model, Sequence& sequence, const Prefilled& prefilled,
                    const GenerateOptions& options) {
   Decoder decoder(backend, model, sequence, prefilled, options);
-  Generated out{.logits_hash = hash_logits(prefilled.logits, decoder.n_prompt() - 1, kHashSeed)};
+  Generated out;
+  if (options.hash) out.logits_hash = hash_logits(prefilled.logits, kHashSeed);
   decoder.begin(prefilled);
 
   const auto begin = std::chrono::steady_clock::now();
@@ -138,13 +119,17 @@ Generated generate(Backend& backend, const Model& model, Sequence& sequence, con
     if (token < 0) break;
     check_ids({&token, 1}, model.shape().n_vocab);
     const StepView step = decoder.step(t, token);
-    add(step, out);
+    if (options.hash) out.logits_hash = hash_logits(step.logits(), out.logits_hash);
+    out.tokens.push_back(token);
+    out.seconds += step.seconds;
+    out.bytes += step.bytes;
     decoder.observers().step_end(step);
     if (options.progress) options.progress("decode", t, options.n_step, "tokens");
   }
   decoder.observers().end();
   out.wall_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  out.logits.assign(decoder.logits().begin(), decoder.logits().end());
+  const std::span<const float> last = decoder.logits();
+  out.logits.assign(last.begin(), last.end());
   return out;
 }
 

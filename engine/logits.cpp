@@ -1,4 +1,4 @@
-// Looks at all logits without branches, then hashes them; only a failure is looked at closer.
+// Fetches logits, looks at all of them without branches, hashes them; only a failure is looked at closer.
 #include "engine/logits.h"
 
 #include <algorithm>
@@ -43,8 +43,7 @@ void check_logits(std::span<const float> logits, int32_t position) {
   if (!all_finite(logits)) refuse(logits, position);
 }
 
-uint64_t hash_logits(std::span<const float> logits, int32_t position, uint64_t hash) {
-  check_logits(logits, position);
+uint64_t hash_logits(std::span<const float> logits, uint64_t hash) {
   // Every eighth of them in a chain of its own, for one chain of 49,152 products took 2 % of a step.
   constexpr size_t kChains = 8;
   const auto mix = [](uint64_t& to, uint64_t word) { to = (to ^ word) * 0x100000001b3ULL; };
@@ -57,6 +56,15 @@ uint64_t hash_logits(std::span<const float> logits, int32_t position, uint64_t h
   for (; i < logits.size(); ++i) mix(chains[0], std::bit_cast<uint32_t>(logits[i]));
   for (const uint64_t each : chains) mix(hash, each);
   return hash;
+}
+
+StepLogits::operator std::span<const float>() {
+  if (!fetched_) {
+    ops_->read_logits(values_);
+    check_logits(values_, position_);
+    fetched_ = true;
+  }
+  return values_;
 }
 
 }  // namespace reattend

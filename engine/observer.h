@@ -5,6 +5,7 @@
 #include <span>
 
 #include "engine/backend/layer_view.h"
+#include "engine/logits.h"
 #include "policies/plan.h"
 
 namespace reattend {
@@ -13,11 +14,14 @@ namespace reattend {
 struct StepView {
   int32_t t = 0, p = 0;  ///< step t >= 1 fed `token` at position p = L - 1 + t; t = 0 is the prompt's end
   int32_t token = 0;
-  std::span<const float> logits;   ///< [n_vocab] predicting position p + 1
-  std::span<const HeadLog> heads;  ///< [n_layer][n_kv_head]
-  double seconds = 0;              ///< wall time of the step without its observers'
-  double choosing_seconds = 0;     ///< of it in gates and choices; 0 where no observer times_choices()
+  StepLogits* prediction = nullptr;  ///< of position p + 1
+  std::span<const HeadLog> heads;    ///< [n_layer][n_kv_head]
+  double seconds = 0;                ///< wall time of the step without its observers'
+  double choosing_seconds = 0;       ///< of it in gates and choices; 0 where no observer times_choices()
   BytesRead bytes;
+
+  /// [n_vocab] predicting position p + 1: fetched from the backend when the first one asks. Throws Error for NaN.
+  std::span<const float> logits() const { return *prediction; }
 };
 
 /// Watches the decode loop. Calls come in this order: prompt_layer (while the prompt's chunks are in the backend),

@@ -36,8 +36,8 @@ void check_ids(std::span<const int32_t> ids, int32_t n_vocab) {
   }
 }
 
-double extend(Backend& backend, const Model& model, Sequence& sequence, std::span<const int32_t> ids, int32_t first,
-              const PrefillOptions& options) {
+double prefill_more(Backend& backend, const Model& model, Sequence& sequence, std::span<const int32_t> ids,
+                    int32_t first, const PrefillOptions& options) {
   const ModelShape& shape = model.shape();
   check_ids(ids, shape.n_vocab);
   ModelOps& ops = *backend.model;
@@ -86,8 +86,9 @@ Prefilled prefill(Backend& backend, const Model& model, std::span<const int32_t>
   Prefilled out{.sequence = ops.new_sequence(n_ctx, keeps),
                 .prompt = {prompt.begin(), prompt.end()},
                 .logits = std::vector<float>(shape.n_vocab)};
-  out.seconds = extend(backend, model, *out.sequence, prompt, 0, options);
-  ops.logits(*out.sequence, -1, out.logits);
+  out.seconds = prefill_more(backend, model, *out.sequence, prompt, 0, options);
+  ops.predict(*out.sequence, -1);
+  ops.read_logits(out.logits);
   check_logits(out.logits, n_prompt - 1);
   return out;
 }

@@ -39,8 +39,8 @@ void check_ids(std::span<const int32_t> ids, int32_t n_vocab);
 
 /// Passes more tokens of a prompt through the model, at positions first, first + 1, ...; returns the seconds it took.
 /// The logits of the last one can then be had from the backend. Throws Error for ids outside the vocabulary.
-double extend(Backend& backend, const Model& model, Sequence& sequence, std::span<const int32_t> ids, int32_t first,
-              const PrefillOptions& options);
+double prefill_more(Backend& backend, const Model& model, Sequence& sequence, std::span<const int32_t> ids,
+                    int32_t first, const PrefillOptions& options);
 /// Throws Error for an empty prompt, one that is longer than n_ctx, ids outside the vocabulary, or logits that are NaN.
 Prefilled prefill(Backend& backend, const Model& model, std::span<const int32_t> prompt, const PrefillOptions& options);
 

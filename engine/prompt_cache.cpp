@@ -109,16 +109,16 @@ Reuse compare(const PromptFileReader& file, const PromptHeader& now, std::span<c
 /// Bits of keys and values of one position. [n_layer][2][n_kv_head] rows
 std::vector<std::byte> read_position(Backend& backend, const Model& model, Sequence& sequence, int32_t position) {
   const ModelShape& shape = model.shape();
-  const auto row = static_cast<size_t>(row_bytes(backend, model));
-  std::vector<std::byte> out(2 * row * shape.n_layer * shape.n_kv_head);
+  const size_t rows = static_cast<size_t>(row_bytes(backend, model)) * shape.n_kv_head;
+  std::vector<std::byte> out(2 * rows * shape.n_layer);
   size_t at = 0;
   for (int32_t layer = 0; layer < shape.n_layer; ++layer) {
     for (const Item item : {Item::keys, Item::values}) {
-      for (int32_t g = 0; g < shape.n_kv_head; ++g, at += row) {
-        backend.model->read(sequence, item, layer, g, position, 1, std::span(out).subspan(at, row));
-      }
+      backend.model->read(sequence, item, layer, position, 1, std::span(out).subspan(at, rows));
+      at += rows;
     }
   }
+  backend.model->wait();
   return out;
 }
 
@@ -135,30 +135,34 @@ std::unique_ptr<Sequence> load(PromptFileReader& file, Backend& backend, const M
   std::unique_ptr<Sequence> sequence = ops.new_sequence(options.n_ctx, reuse.keeps);
   std::vector<std::byte> expected;                 // as read_position() gives it
   std::vector<std::vector<std::byte>> remembered;  // [n_layer] queries, then sums
+  std::vector<std::byte> rows;                     // [2][n_kv_head][last] of a layer
   for (int32_t layer = 0; layer < header.n_layer; ++layer) {
     options.cancel.check();
     const std::span<const std::byte> section = file.next_layer();
-    for (const bool is_key : {true, false}) {
-      for (int32_t g = 0; g < header.n_kv_head; ++g) {
-        const auto rows = section.subspan((is_key ? 0 : half) + g * column, column);
-        const auto ends = rows.subspan(last * row, row);
-        expected.insert(expected.end(), ends.begin(), ends.end());
-        if (last > 0)
-          ops.write(*sequence, is_key ? Item::keys : Item::values, layer, g, 0, last, rows.first(last * row));
-      }
+    rows.clear();
+    for (int32_t i = 0; i < 2 * header.n_kv_head; ++i) {  // keys of all KV heads, then values
+      const auto begin = section.begin() + static_cast<std::ptrdiff_t>(i * column);
+      const auto end = begin + static_cast<std::ptrdiff_t>(last * row);
+      rows.insert(rows.end(), begin, end);
+      expected.insert(expected.end(), end, end + static_cast<std::ptrdiff_t>(row));
+    }
+    if (last > 0) {
+      ops.write(*sequence, Item::keys, layer, 0, last, std::span(rows).first(rows.size() / 2));
+      ops.write(*sequence, Item::values, layer, 0, last, std::span(rows).last(rows.size() / 2));
+      ops.wait();
     }
     if (reuse.whole) remembered.emplace_back(section.begin() + static_cast<std::ptrdiff_t>(2 * half), section.end());
   }
-  extend(backend, model, *sequence, prompt.subspan(last, 1), last, {.cancel = options.cancel});
+  prefill_more(backend, model, *sequence, prompt.subspan(last, 1), last, {.cancel = options.cancel});
   if (read_position(backend, model, *sequence, last) != expected) return nullptr;
   // After the token, which must not be added to them a second time.
   for (int32_t layer = 0; layer < static_cast<int32_t>(remembered.size()); ++layer) {
     const std::span<const std::byte> all = remembered[layer];
     const auto n = static_cast<size_t>(header.query_bytes());
-    ops.write(*sequence, Item::prompt_queries, layer, 0, header.n_prompt - header.n_query, header.n_query,
-              all.first(n));
-    if (header.row_sums != 0) ops.write(*sequence, Item::row_sums, layer, 0, 0, header.n_prompt, all.subspan(n));
+    ops.write(*sequence, Item::prompt_queries, layer, header.n_prompt - header.n_query, header.n_query, all.first(n));
+    if (header.row_sums != 0) ops.write(*sequence, Item::row_sums, layer, 0, header.n_prompt, all.subspan(n));
   }
+  ops.wait();
   return sequence;
 }
 
@@ -170,21 +174,18 @@ void save(const fs::path& path, PromptHeader header, Backend& backend, const Pre
   header.n_prompt = static_cast<int32_t>(prefilled.prompt.size());
   header.n_query = std::min(holds.window, header.n_prompt);
   header.row_sums = holds.row_sums ? 1 : 0;
-  const auto half = static_cast<size_t>(header.half_bytes()), column = half / header.n_kv_head;
+  const auto half = static_cast<size_t>(header.half_bytes());
   PromptFileWriter file(path, header, prefilled.prompt);
   for (int32_t layer = 0; layer < header.n_layer; ++layer) {
     cancel.check();
     const std::span<std::byte> section = file.begin_section(header.layer_bytes());
-    for (const bool is_key : {true, false}) {
-      for (int32_t g = 0; g < header.n_kv_head; ++g) {
-        ops.read(sequence, is_key ? Item::keys : Item::values, layer, g, 0, header.n_prompt,
-                 section.subspan((is_key ? 0 : half) + g * column, column));
-      }
-    }
+    ops.read(sequence, Item::keys, layer, 0, header.n_prompt, section.first(half));
+    ops.read(sequence, Item::values, layer, 0, header.n_prompt, section.subspan(half, half));
     const auto n = static_cast<size_t>(header.query_bytes());
-    ops.read(sequence, Item::prompt_queries, layer, 0, header.n_prompt - header.n_query, header.n_query,
+    ops.read(sequence, Item::prompt_queries, layer, header.n_prompt - header.n_query, header.n_query,
              section.subspan(2 * half, n));
-    if (holds.row_sums) ops.read(sequence, Item::row_sums, layer, 0, 0, header.n_prompt, section.subspan(2 * half + n));
+    if (holds.row_sums) ops.read(sequence, Item::row_sums, layer, 0, header.n_prompt, section.subspan(2 * half + n));
+    ops.wait();
     file.end_section();
   }
   file.publish();
@@ -221,10 +222,11 @@ CachedPrefill prefill_cached(Backend& backend, const Model& model, std::span<con
   if (out.sequence) {
     out.n_loaded = reuse.n;
     out.load_seconds = seconds_since(begin);
-    extend(backend, model, *out.sequence, prompt.subspan(reuse.n), reuse.n, options);
+    prefill_more(backend, model, *out.sequence, prompt.subspan(reuse.n), reuse.n, options);
     out.prompt.assign(prompt.begin(), prompt.end());
     out.logits.resize(static_cast<size_t>(model.shape().n_vocab));
-    backend.model->logits(*out.sequence, -1, out.logits);
+    backend.model->predict(*out.sequence, -1);
+    backend.model->read_logits(out.logits);
     check_logits(out.logits, static_cast<int32_t>(prompt.size()) - 1);
     out.seconds = seconds_since(begin);
   } else {

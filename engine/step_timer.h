@@ -1,45 +1,62 @@
-// The clock of a decode step: it stands while observers look, and says what a policy's own work took.
+// A decode step under the eyes of its observers: the clock stands while they look, and says what a policy's own work
+// took.
 #pragma once
 #include <chrono>
+#include <cstdint>
+#include <span>
 
 #include "engine/observer.h"
 
 namespace reattend {
 
-/// Times what lies between start() and stop().
-class StepTimer {
+/// Tells observers what a step's watch is told, and times what lies between start() and stop() without their looking.
+class StepTimer final : public StepWatch {
  public:
-  explicit StepTimer(const ObserverList& observers)
-      : observed_(!observers.empty()), times_choices_(observers.times_choices()) {}
+  /// plans [n_layer]; everything must outlive it.
+  StepTimer(ObserverList& observers, SequenceView& view, int32_t t, std::span<const Plan> plans)
+      : observers_(observers), view_(view), t_(t), plans_(plans), times_choices_(observers.times_choices()) {}
 
   void start() { running_since_ = Clock::now(); }
   void stop() { seconds_ += since(running_since_); }
-
-  /// Runs `look` while the clock stands; nothing at all where nobody observes.
-  template <class Look>
-  void observe(Look&& look) {
-    if (!observed_) return;
-    stop();
-    look();
-    start();
-  }
-  /// Runs a part of the step that counts as the policy's own work.
-  template <class Choose>
-  void choose(Choose&& choose) {
-    const Clock::time_point begin = times_choices_ ? Clock::now() : Clock::time_point();
-    choose();
-    if (times_choices_) choosing_seconds_ += since(begin);
-  }
-
   double seconds() const { return seconds_; }
+  /// Of it in gates and choices; 0 where no observer times_choices().
   double choosing_seconds() const { return choosing_seconds_; }
+  /// What a backend is given: nothing where nobody observes.
+  StepWatch* watch() { return observers_.empty() ? nullptr : this; }
+
+  void layer_begin(int32_t layer) override {
+    observe([&] { observers_.layer_begin(t_, layer, plans_[layer]); });
+  }
+  void attended(int32_t layer) override {
+    observe([&] { observers_.attended(view_.layer(layer)); });
+  }
+  void layer_end(int32_t layer) override {
+    observe([&] { observers_.layer_end(t_, layer); });
+  }
+  void choosing_begin() override {
+    if (times_choices_) choosing_since_ = Clock::now();
+  }
+  void choosing_end() override {
+    if (times_choices_) choosing_seconds_ += since(choosing_since_);
+  }
 
  private:
   using Clock = std::chrono::steady_clock;
   static double since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
-  bool observed_, times_choices_;
-  Clock::time_point running_since_;
+  template <class Look>
+  void observe(Look&& look) {
+    stop();
+    look();
+    start();
+  }
+
+  ObserverList& observers_;
+  SequenceView& view_;
+  int32_t t_;
+  std::span<const Plan> plans_;  ///< [n_layer]
+  bool times_choices_;
+  Clock::time_point running_since_, choosing_since_;
   double seconds_ = 0, choosing_seconds_ = 0;
 };
 

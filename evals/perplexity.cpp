@@ -24,10 +24,11 @@ Perplexity perplexity(Backend& backend, const Model& model, std::span<const int3
   double sum = 0;
   for (int32_t first = 0; first < n; first += kChunk) {
     const int32_t count = std::min(kChunk, n - first);
-    extend(backend, model, *sequence, ids.subspan(first, count), first, {.chunk = kChunk, .cancel = cancel});
+    prefill_more(backend, model, *sequence, ids.subspan(first, count), first, {.chunk = kChunk, .cancel = cancel});
     for (int32_t i = 0; i < std::min(count, n - 1 - first); ++i) {
       cancel.check();
-      backend.model->logits(*sequence, i, logits);
+      backend.model->predict(*sequence, i);
+      backend.model->read_logits(logits);
       check_logits(logits, first + i);
       sum -= log_softmax(logits)[ids[first + i + 1]];
     }

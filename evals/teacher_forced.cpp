@@ -16,7 +16,7 @@ class LogitsKeeper final : public Observer {
   explicit LogitsKeeper(std::vector<float>& logits) : logits_(logits) {}
   void begin(SequenceView&, const StepView& step) override { step_end(step); }
   void step_end(const StepView& step) override {
-    logits_.insert(logits_.end(), step.logits.begin(), step.logits.end());
+    logits_.insert(logits_.end(), step.logits().begin(), step.logits().end());
   }
 
  private:
@@ -28,13 +28,13 @@ class Comparer final : public Observer {
  public:
   Comparer(const ReferenceRun& full, std::vector<StepScore>& steps) : full_(full), steps_(steps) {}
   void step_end(const StepView& step) override {
-    const size_t n_vocab = step.logits.size(), t = static_cast<size_t>(step.t);
+    const size_t n_vocab = step.logits().size(), t = static_cast<size_t>(step.t);
     const std::span<const float> theirs = std::span(full_.logits).subspan(t * n_vocab, n_vocab);
-    const std::vector<double> mine = log_softmax(step.logits);
+    const std::vector<double> mine = log_softmax(step.logits());
     StepScore& score = steps_[t - 1];
     score.kl = kl_divergence(log_softmax(theirs), mine);
     if (t < full_.tokens.size()) score.nll = -mine[static_cast<size_t>(full_.tokens[t])];
-    score.agrees = arg_max(theirs) == arg_max(step.logits);
+    score.agrees = arg_max(theirs) == arg_max(step.logits());
     int64_t positions = 0, n_full = 0;
     for (const HeadLog& head : step.heads) positions += head.positions, n_full += head.full ? 1 : 0;
     const auto n_head = static_cast<double>(step.heads.size());
@@ -103,7 +103,7 @@ Score summarize(std::span<const StepScore> steps) {
 }
 
 NextTokenFn follow(std::span<const int32_t> tokens) {
-  return [tokens](int32_t t, std::span<const float>) {
+  return [tokens](int32_t t, StepLogits&) {
     return static_cast<size_t>(t) <= tokens.size() ? tokens[static_cast<size_t>(t) - 1] : -1;
   };
 }
@@ -118,7 +118,8 @@ ReferenceRun run_reference(Backend& backend, const Model& model, const Prefilled
       run(backend, model, prefilled, n_step, next_token, Settings("full"), observers, progress, cancel);
   out.tokens = full.tokens;
   out.n_step = static_cast<int32_t>(full.tokens.size());
-  if (const int32_t after = next_token(out.n_step + 1, full.logits); after >= 0) out.tokens.push_back(after);
+  StepLogits last(full.logits);
+  if (const int32_t after = next_token(out.n_step + 1, last); after >= 0) out.tokens.push_back(after);
   return out;
 }
 

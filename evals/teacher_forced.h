@@ -41,7 +41,6 @@ Score summarize(std::span<const StepScore> steps);
 
 /// As GenerateOptions': the token that step t feeds, given the logits before it. Also asked for T + 1, which the last
 /// step ought to predict; negative where that is not known.
-using NextTokenFn = std::function<int32_t(int32_t t, std::span<const float> logits)>;
 /// The tokens given, one after another. They must outlive it.
 NextTokenFn follow(std::span<const int32_t> tokens);
 

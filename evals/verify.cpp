@@ -88,7 +88,7 @@ Generated greedy(Backend& backend, const Model& model, const Prefilled& prefille
   Generated out = generate(backend, model, *sequence, prefilled,
                            {.settings = settings,
                             .n_step = n_step,
-                            .next_token = [](int32_t, std::span<const float> logits) { return arg_max(logits); },
+                            .next_token = [](int32_t, StepLogits& logits) { return arg_max(logits); },
                             .observers = std::span<Observer* const>(observers, observer != nullptr ? 1 : 0),
                             .progress = options.progress,
                             .cancel = options.cancel});

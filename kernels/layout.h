@@ -53,31 +53,32 @@ constexpr PositionSet everything_up_to(int32_t end) {
 }
 
 /// Which positions are attended to: everything, or [0, lead) ∪ a prefix of the kept set ∪ [tail, p]. What depends on
-/// when the kept set was made refers to its stamp, which lives beside the set: so a plan can be written before a
+/// when the kept set was made refers to its selected_at, which lives beside the set: so a plan can be written before a
 /// gate's outcome is known, and a device never has to tell it to the host.
 struct Attend {
   bool everything = false;
   int32_t lead = 0;
-  bool kept = false;  ///< attend to the kept set's first entries: `keep`, or with `ages` keep - (p - stamp) + 1
+  bool kept = false;  ///< attend to the kept set's first entries: `keep`, or with `ages` keep - (p - selected_at) + 1
   int32_t keep = 0;
   bool ages = false;
-  int32_t tail = 0;  ///< the run [tail, p]; with `from_stamp` [stamp + tail, p]; never before `lead`
-  bool from_stamp = false;
+  int32_t tail = 0;  ///< the run [tail, p]; with `from_selected` [selected_at + tail, p]; never before `lead`
+  bool from_selected = false;
   bool rank_rotation = false;  ///< keys rotated by their rank in the (sorted) set, the query having the last rank
 };
 
 /// The positions that `attend` means at position p (which is always among them), given the kept set as it stands:
 /// its entries in rank order, how many, and the position of the step that made it. Complete sets come out as the run
 /// 0..p.
-constexpr PositionSet resolve(const Attend& attend, const int32_t* kept, int32_t n_kept, int32_t stamp, int32_t p) {
+constexpr PositionSet resolve(const Attend& attend, const int32_t* kept, int32_t n_kept, int32_t selected_at,
+                              int32_t p) {
   if (attend.everything) return everything_up_to(p + 1);
   PositionSet set{.lead = attend.lead};
   if (attend.kept) {
-    const int32_t limit = attend.ages ? attend.keep - (p - stamp) + 1 : attend.keep;
+    const int32_t limit = attend.ages ? attend.keep - (p - selected_at) + 1 : attend.keep;
     set.kept = kept;
     set.n_kept = limit < 0 ? 0 : limit < n_kept ? limit : n_kept;
   }
-  const int32_t tail = attend.from_stamp ? stamp + attend.tail : attend.tail;
+  const int32_t tail = attend.from_selected ? selected_at + attend.tail : attend.tail;
   set.tail = tail < attend.lead ? attend.lead : tail;
   set.end = p + 1;
   return set.size() == p + 1 ? everything_up_to(p + 1) : set;

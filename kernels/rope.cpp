@@ -16,7 +16,7 @@ void Rope::angles(int64_t position, T* cos_sin) const {
 }
 
 template <class T>
-void Rope::turn(T* x, int32_t n_head, const T* cos_sin) const {
+void Rope::rotate_by(T* x, int32_t n_head, const T* cos_sin) const {
   const int32_t half = d_head / 2;
   const int32_t step = layout == RopeLayout::pairs ? 2 : 1, apart = layout == RopeLayout::pairs ? 1 : half;
   for (int32_t h = 0; h < n_head; ++h, x += d_head) {
@@ -34,13 +34,13 @@ template <class T>
 void Rope::rotate(T* x, int32_t n_head, int64_t position) const {
   std::vector<T> cos_sin(static_cast<size_t>(d_head));
   angles(position, cos_sin.data());
-  turn(x, n_head, cos_sin.data());
+  rotate_by(x, n_head, cos_sin.data());
 }
 
 template void Rope::angles<float>(int64_t, float*) const;
 template void Rope::angles<double>(int64_t, double*) const;
-template void Rope::turn<float>(float*, int32_t, const float*) const;
-template void Rope::turn<double>(double*, int32_t, const double*) const;
+template void Rope::rotate_by<float>(float*, int32_t, const float*) const;
+template void Rope::rotate_by<double>(double*, int32_t, const double*) const;
 template void Rope::rotate<float>(float*, int32_t, int64_t) const;
 template void Rope::rotate<double>(double*, int32_t, int64_t) const;
 

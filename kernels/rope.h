@@ -21,11 +21,11 @@ struct Rope {
   void rotate(T* x, int32_t n_head, int64_t position) const;
 
   /// The two halves of rotate(), for many layers or heads at one position: cosine and sine of every pair's angle,
-  /// [d_head / 2][2], and the turn of x [n_head][d_head] by them.
+  /// [d_head / 2][2], and the rotation of x [n_head][d_head] by them.
   template <class T>
   void angles(int64_t position, T* cos_sin) const;
   template <class T>
-  void turn(T* x, int32_t n_head, const T* cos_sin) const;
+  void rotate_by(T* x, int32_t n_head, const T* cos_sin) const;
 };
 
 }  // namespace reattend

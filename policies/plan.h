@@ -7,8 +7,8 @@
 
 namespace reattend {
 
-/// One way a step can go, in this order. A choice replaces the kept set, sets its stamp to p and the reference query to
-/// this step's.
+/// One way a step can go, in this order. A choice replaces the kept set, sets its selected_at to p and the reference
+/// query to this step's.
 struct Branch {
   Select before;  ///< a choice that this step already attends to
   Attend attend;
@@ -38,7 +38,7 @@ struct Plan {
   double threshold = 0;
   bool or_equal = false;  ///< a cosine equal to the threshold stays too
   Branch branch;
-  Branch otherwise;
+  Branch else_branch;
 };
 
 /// What a gate decides: the same comparison on every executor. Without a reference query (nan) nothing stays.

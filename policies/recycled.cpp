@@ -1,7 +1,7 @@
 // Recycled attention, later RefreshKV (arXiv 2411.05787, algorithm 1): full steps choose the K positions of highest
 // pooled attention, partial steps attend to the best K - j + 1 of them and to everything since:
-//   full at p:     attend to 0..p;  R = top-K of maxpool(reduce_h a_h);  stamp = p;  q_ref = q
-//   partial at p:  attend to top-(K - j + 1) of R and stamp + 1 .. p,  j = p - stamp
+//   full at p:     attend to 0..p;  R = top-K of maxpool(reduce_h a_h);  selected_at = p;  q_ref = q
+//   partial at p:  attend to top-(K - j + 1) of R and selected_at + 1 .. p,  j = p - selected_at
 // A step is due when t % S == 0. schedule = fixed makes it full; schedule = query leaves it partial where
 // cos(mean_h q_h, mean_h q_ref,h) > threshold.
 #include <algorithm>
@@ -24,7 +24,7 @@ class Recycled final : public Policy {
     const std::vector<int64_t> dense = settings.layers("dense_layers");
     for (int32_t l = 0; l < shape.n_layer; ++l) {
       const int32_t keep = count_of(settings, "K", l, shape.n_prompt);
-      const Attend partial = {.kept = true, .keep = keep, .ages = true, .tail = 1, .from_stamp = true};
+      const Attend partial = {.kept = true, .keep = keep, .ages = true, .tail = 1, .from_selected = true};
       const bool is_dense = std::find(dense.begin(), dense.end(), l) != dense.end();
       const bool attends = is_dense || settings.choice("refresh") == "attend";
       const Select select = {.by = Rank::row,
@@ -48,7 +48,8 @@ class Recycled final : public Policy {
     const bool due = of.stride && t % *of.stride == 0;
     if (of.dense || (due && !gated_)) return {.compare = compare_, .branch = refresh};
     if (!due) return {.compare = compare_, .branch = of.partial};
-    return {.compare = compare_, .gated = true, .threshold = of.threshold, .branch = of.partial, .otherwise = refresh};
+    return {
+        .compare = compare_, .gated = true, .threshold = of.threshold, .branch = of.partial, .else_branch = refresh};
   }
 
  private:

@@ -53,7 +53,7 @@ class TokenSelect final : public Policy {
     const auto& [parts, threshold] = layers_[static_cast<size_t>(layer)];
     const int32_t p = n_prompt_ - 1 + t, lead = std::min(parts.n_init, p);
     const Attend attend = {
-        .lead = lead, .kept = true, .keep = parts.n_middle, .tail = -parts.n_local, .from_stamp = true};
+        .lead = lead, .kept = true, .keep = parts.n_middle, .tail = -parts.n_local, .from_selected = true};
     const Branch again = {.attend = attend};
     const Branch anew = {.before = {.by = Rank::vote,
                                     .keep = parts.n_middle,
@@ -68,7 +68,7 @@ class TokenSelect final : public Policy {
             .threshold = threshold,
             .or_equal = true,
             .branch = again,
-            .otherwise = anew};
+            .else_branch = anew};
   }
 
  private:

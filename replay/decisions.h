@@ -13,11 +13,11 @@ namespace reattend {
 /// What one KV head does at one step. The kept set that it attends with (after a choice that comes before) is that of
 /// step `kept_step`, cut to `keep`.
 struct Decision {
-  bool otherwise = false;  ///< the plan's second branch
-  int32_t kept_step = -1;  ///< step that chose the kept set; -1: there is none
-  int32_t keep = 0;        ///< its entries; the step's own position may stand behind them (Select::with_current)
-  int32_t asked = 0;       ///< as many would be kept if there were as many
-  float cosine = 0;        ///< nan where the policy compares nothing
+  bool takes_else = false;  ///< the plan's second branch
+  int32_t kept_step = -1;   ///< step that chose the kept set; -1: there is none
+  int32_t keep = 0;         ///< its entries; the step's own position may stand behind them (Select::with_current)
+  int32_t asked = 0;        ///< as many would be kept if there were as many
+  float cosine = 0;         ///< nan where the policy compares nothing
 };
 
 /// Of all steps of a layer, or of some of them. Where kept sets are first entries of rankings, none of them needs to be
@@ -62,7 +62,7 @@ std::unique_ptr<Simulation> simulate(const LayerPlans& plans, PreparedLayer& pre
                                      ThreadPool& pool);
 
 inline const Branch& branch_of(const Plan& plan, const Decision& decision) {
-  return decision.otherwise ? plan.otherwise : plan.branch;
+  return decision.takes_else ? plan.else_branch : plan.branch;
 }
 
 /// Entries of the kept set as the branch attends with it, where it is the beginning of a ranking.
@@ -98,7 +98,7 @@ class RankingSimulation final : public Simulation {
         Decision& now = state_[static_cast<size_t>(g)];
         const bool same = g > 0 && !plan.compare.per_kv_head && now.kept_step == state_[0].kept_step;
         now.cosine = same ? state_[0].cosine : layer_.compare(plan.compare, g, t, now.kept_step);
-        now.otherwise = plan.gated && !stays(plan, now.cosine);
+        now.takes_else = plan.gated && !stays(plan, now.cosine);
       }
       for (int32_t g = 0; g < n_kv; ++g) {
         step(g, t, plan, out.steps[static_cast<size_t>(t - range.first) * n_kv + g], out.work);
@@ -129,8 +129,8 @@ class RankingSimulation final : public Simulation {
       count_choice(work, branch.before, p + 1, p + 1);
     }
     out = now;
-    const int32_t stamp = now.kept_step < 0 ? -1 : layer_.position(now.kept_step);
-    const PositionSet set = resolve(branch.attend, nullptr, n_entry(branch, now, layer_, g, t), stamp, p);
+    const int32_t selected_at = now.kept_step < 0 ? -1 : layer_.position(now.kept_step);
+    const PositionSet set = resolve(branch.attend, nullptr, n_entry(branch, now, layer_, g, t), selected_at, p);
     bool packed = packed_[static_cast<size_t>(g)] != 0;
     count_attention(work, branch, set, now.keep, packed);
     packed_[static_cast<size_t>(g)] = packed ? 1 : 0;

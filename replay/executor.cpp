@@ -48,8 +48,8 @@ class HeadRun {
     const bool listed = plans_.kept_from == KeptFrom::lists;
     const int32_t n_kept = listed ? decision.keep : n_entry(branch, decision, prepared_, kv_head_, t);
     if (spells_out_) take_kept(decision, n_kept, p);
-    const int32_t stamp = decision.kept_step < 0 ? -1 : prepared_.position(decision.kept_step);
-    const PositionSet set = resolve(branch.attend, kept_, n_kept, stamp, p);
+    const int32_t selected_at = decision.kept_step < 0 ? -1 : prepared_.position(decision.kept_step);
+    const PositionSet set = resolve(branch.attend, kept_, n_kept, selected_at, p);
     const MassRow row = prepared_.mass_row(kv_head_, t);
     const bool complete = set.size() == p + 1;
 

@@ -184,8 +184,8 @@ LayerReplay replay_from_maps(const LayerPlans& plans, int32_t layer, const Trace
       const Decision& decision = decisions.steps[at];
       const Branch& branch = branch_of(plans.at(t), decision);
       const int32_t p = shape.position(t), kept = decision.kept_step;
-      const int32_t stamp = kept < 0 ? -1 : shape.position(kept);
-      PositionSet set = resolve(branch.attend, nullptr, n_entry(branch, decision, shape, g, t), stamp, p);
+      const int32_t selected_at = kept < 0 ? -1 : shape.position(kept);
+      PositionSet set = resolve(branch.attend, nullptr, n_entry(branch, decision, shape, g, t), selected_at, p);
       // As a run of one it is in the set whether it is among the best or stands behind them.
       if (branch.before.with_current && set.size() <= p) set.tail = p, set.end = p + 1;
       out.full[at] = branch.full ? 1 : 0, out.positions[at] = set.size();
@@ -193,7 +193,7 @@ LayerReplay replay_from_maps(const LayerPlans& plans, int32_t layer, const Trace
       if (!row.known) continue;
       KnownRanking::Best best;
       if (set.n_kept > 0) {
-        ranking.take(row_of(map, kept), kept, stamp + 1);
+        ranking.take(row_of(map, kept), kept, selected_at + 1);
         best = ranking.best(set.n_kept);
       }
       const Interval found = mass(set, ranking, best, row, p + 1);

@@ -13,9 +13,10 @@ namespace {
 int32_t most_attended(const Attend& attend, int32_t n_kept, int32_t t, int32_t p) {
   if (attend.everything) return 0;
   const int32_t kept = attend.kept ? std::min(attend.keep, n_kept) : 0;
-  // An ageing set gives up an entry for each token of the run behind its stamp, and keeps every token of that run.
-  if (attend.kept && attend.ages && attend.from_stamp) return attend.lead + std::max(kept + 1, t);
-  return attend.lead + kept + std::max(0, attend.from_stamp ? t + 1 - attend.tail : p + 1 - attend.tail);
+  // An ageing set gives up an entry for each token of the run behind its selected_at, and keeps every token of that
+  // run.
+  if (attend.kept && attend.ages && attend.from_selected) return attend.lead + std::max(kept + 1, t);
+  return attend.lead + kept + std::max(0, attend.from_selected ? t + 1 - attend.tail : p + 1 - attend.tail);
 }
 
 /// No built-in policy: those of others' making (docs/add-a-policy.md).
@@ -53,17 +54,17 @@ LayerPlans::LayerPlans(const Policy& policy, int32_t layer, int32_t n_prompt, in
   steps.reserve(static_cast<size_t>(n_step));
   for (int32_t t = 1; t <= n_step; ++t) {
     const Plan& plan = steps.emplace_back(policy.plan(layer, t));
-    for (const Branch* way : {&plan.branch, &plan.otherwise}) {
-      if (way == &plan.otherwise && !plan.gated) continue;
-      add(way->before, n_prompt + t), add(way->after, n_prompt + t);
-      if (way->before.chooses() && way->after.chooses()) {
+    for (const Branch* branch : {&plan.branch, &plan.else_branch}) {
+      if (branch == &plan.else_branch && !plan.gated) continue;
+      add(branch->before, n_prompt + t), add(branch->after, n_prompt + t);
+      if (branch->before.chooses() && branch->after.chooses()) {
         refuse(layer, "a choice before a step's attention or after it", "a policy that chooses twice in a step");
       }
-      any_in_steps = any_in_steps || way->before.chooses() || way->after.chooses() || way->accumulate;
-      refreshed_before = refreshed_before && way->before.chooses();
-      with_current = with_current || way->before.with_current || way->after.with_current;
-      all_from_rows = all_from_rows && !way->accumulate;
-      const int32_t p = n_prompt - 1 + t, most = most_attended(way->attend, n_kept, t, p);
+      any_in_steps = any_in_steps || branch->before.chooses() || branch->after.chooses() || branch->accumulate;
+      refreshed_before = refreshed_before && branch->before.chooses();
+      with_current = with_current || branch->before.with_current || branch->after.with_current;
+      all_from_rows = all_from_rows && !branch->accumulate;
+      const int32_t p = n_prompt - 1 + t, most = most_attended(branch->attend, n_kept, t, p);
       if (most <= p) set_depth = std::max(set_depth, most);  // otherwise it is complete, or nearly
     }
     if (shared && plan.gated && plan.compare.per_kv_head) {

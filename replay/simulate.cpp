@@ -64,30 +64,31 @@ class Unit {
     const Plan& plan = plans_.at(t);
     const int32_t p = prepared_.position(t);
     Decision now = {.cosine = prepared_.compare(plan.compare, first_kv_, t, kept_step_)};
-    now.otherwise = plan.gated && !stays(plan, now.cosine);
-    const Branch& way = branch_of(plan, now);
-    if (way.before.chooses()) choose(way.before, t, {}, kept);
-    const PositionSet set = resolve(way.attend, kept_->data(), static_cast<int32_t>(kept_->size()), stamp(), p);
+    now.takes_else = plan.gated && !stays(plan, now.cosine);
+    const Branch& branch = branch_of(plan, now);
+    if (branch.before.chooses()) choose(branch.before, t, {}, kept);
+    const PositionSet set =
+        resolve(branch.attend, kept_->data(), static_cast<int32_t>(kept_->size()), selected_at(), p);
     now.kept_step = kept_step_, now.keep = static_cast<int32_t>(kept_->size());
     std::fill_n(out.begin() + first_kv_, n_kv_, now);
     const bool was_packed = packed_;
     for (int32_t g = 0; g < n_kv_; ++g) {
       packed_ = was_packed;
-      count_attention(work, way, set, now.keep, packed_);
+      count_attention(work, branch, set, now.keep, packed_);
     }
-    if (way.accumulate || way.after.by == Rank::attended) score(t, set, prepared_.scale());
-    if (way.accumulate) {
+    if (branch.accumulate || branch.after.by == Rank::attended) score(t, set, prepared_.scale());
+    if (branch.accumulate) {
       for (int32_t h = 0; h < n_head_; ++h) add_row(set, rows_.data() + h * stride_, sums_.data() + h * stride_);
     }
     // The set may lie in what the choice replaces.
-    if (way.after.chooses()) choose(way.after, t, set, kept);
+    if (branch.after.chooses()) choose(branch.after, t, set, kept);
   }
 
   CountedWork work;
 
  private:
   int32_t first_head() const { return first_kv_ * prepared_.group(); }
-  int32_t stamp() const { return kept_step_ < 0 ? -1 : prepared_.position(kept_step_); }
+  int32_t selected_at() const { return kept_step_ < 0 ? -1 : prepared_.position(kept_step_); }
   const float* query(int32_t t) const { return prepared_.query(t) + int64_t{first_head()} * prepared_.d_head(); }
 
   static void add_row(const PositionSet& set, const float* row, float* sums) {

@@ -54,7 +54,7 @@ class Examiner final : public Observer {
   bool needs_full_rows() const override { return true; }
 
   void begin(SequenceView& sequence, const StepView& step) override {
-    arrays_.logits.assign(step.logits.begin(), step.logits.end());
+    arrays_.logits.assign(step.logits().begin(), step.logits().end());
     for (int32_t layer = 0; layer < shape_.n_layer; ++layer) changes_.next(sequence.layer(layer));
   }
 
@@ -94,7 +94,7 @@ class Examiner final : public Observer {
           evicts_ && step.t > 1 ? late_margin_[i] : std::fmin(head.margin_before, evicts_ ? kNan : head.margin_after));
       late_margin_[i] = head.margin_after;
     }
-    arrays_.logits.insert(arrays_.logits.end(), step.logits.begin(), step.logits.end());
+    arrays_.logits.insert(arrays_.logits.end(), step.logits().begin(), step.logits().end());
   }
 
   const Arrays& arrays() const { return arrays_; }
@@ -122,14 +122,13 @@ Arrays run_case(Backend& backend, const Model& model, const Case& one, const Pre
   Examiner examiner(model.shape(), settings, static_cast<int32_t>(one.prompt.size()));
   Observer* observers[] = {&examiner};
   const auto sequence = backend.model->fork(*prefilled.sequence);
-  const GenerateOptions options = {
-      .settings = settings,
-      .n_step = one.n_step(),
-      .shadow = shadow,
-      .next_token = [&](int32_t t, std::span<const float>) { return one.continuation[t - 1]; },
-      .observers = observers,
-      .progress = progress,
-      .cancel = cancel};
+  const GenerateOptions options = {.settings = settings,
+                                   .n_step = one.n_step(),
+                                   .shadow = shadow,
+                                   .next_token = [&](int32_t t, StepLogits&) { return one.continuation[t - 1]; },
+                                   .observers = observers,
+                                   .progress = progress,
+                                   .cancel = cancel};
   generate(backend, model, *sequence, prefilled, options);
   cancel.check();
   return examiner.arrays();

@@ -153,7 +153,7 @@ void run(const Options& options, const Globals& globals) {
       options.prompt_cache.cache());
   NextToken own(tokenizer, options.sampler);
   const NextTokenFn next_token = continuation.tokens.empty()
-                                     ? [&own](int32_t, std::span<const float> logits) { return own(logits); }
+                                     ? [&own](int32_t, StepLogits& logits) { return own(logits); }
                                      : follow(continuation.tokens);
   const ReferenceRun full = run_reference(backend, model, prefilled, static_cast<int32_t>(options.steps), next_token,
                                           progress, globals.cancel);

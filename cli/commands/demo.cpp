@@ -154,18 +154,17 @@ void run(const Options& options, const Globals& globals) {
   const std::unique_ptr<Observer> ranges = make_nvtx_observer();
   std::vector<Observer*> watching;
   if (ranges) watching.push_back(ranges.get());
-  const Recording recording =
-      record_run(backend, model, tokenizer, prompt,
-                 {.path = files.trace,
-                  .force = options.force,
-                  .settings = Settings("full"),
-                  .last_step = static_cast<int32_t>(options.steps),
-                  .n_ctx = n_ctx,
-                  .device = options.model.backend(),
-                  .next_token = [&](int32_t, std::span<const float> logits) { return next(logits); },
-                  .command_line = globals.command_line,
-                  .observers = watching},
-                 pool, progress, globals.cancel);
+  const Recording recording = record_run(backend, model, tokenizer, prompt,
+                                         {.path = files.trace,
+                                          .force = options.force,
+                                          .settings = Settings("full"),
+                                          .last_step = static_cast<int32_t>(options.steps),
+                                          .n_ctx = n_ctx,
+                                          .device = options.model.backend(),
+                                          .next_token = [&](int32_t, StepLogits& logits) { return next(logits); },
+                                          .command_line = globals.command_line,
+                                          .observers = watching},
+                                         pool, progress, globals.cancel);
   globals.cancel.check();
   report.prefill_seconds = recording.prefilled.seconds;
   report.full_text = to_utf8(tokenizer.decode(recording.run.tokens));
@@ -193,7 +192,7 @@ void run(const Options& options, const Globals& globals) {
   const Generated free = generate(backend, model, *sequence, recording.prefilled,
                                   {.settings = report.tuned.best().settings,
                                    .n_step = static_cast<int32_t>(options.steps),
-                                   .next_token = [&](int32_t, std::span<const float> logits) { return again(logits); },
+                                   .next_token = [&](int32_t, StepLogits& logits) { return again(logits); },
                                    .observers = observers,
                                    .progress = progress,
                                    .cancel = globals.cancel});

@@ -15,11 +15,11 @@
 #include "base/standard_streams.h"
 #include "cli/command.h"
 #include "cli/options/model_options.h"
+#include "engine/backend/backend.h"
 #include "engine/model/gguf.h"
 #include "engine/model/model.h"
 #include "engine/text/tokenizer.h"
 #include "kernels/cpu/ops.h"
-#include "kernels/cpu/stream.h"
 #include "replay/cost/calibration_file.h"
 #include "report/json.h"
 #include "report/table.h"
@@ -60,7 +60,7 @@ Facts about_machine(const Globals& globals) {
   ThreadPool pool(globals.threads);
   return {{"cpu target", Cpu::target_name()},
           {"threads", pool.n_thread()},
-          {"stream GB/s", cpu::stream_gbps(pool, kStreamSeconds).best},
+          {"stream GB/s", device_of(BackendOptions().device).read_rate(pool, kStreamSeconds).best},
           {"model store", model_store().string()}};
 }
 

@@ -81,7 +81,7 @@ void run(const Options& options, const Globals& globals) {
                                           .row_sums = options.prompt_rows,
                                           .calibration = !options.no_calibration,
                                           .next_token =
-                                              [&](int32_t /*t*/, std::span<const float> logits) {
+                                              [&](int32_t /*t*/, StepLogits& logits) {
                                                 const int32_t id = sampler.sample(logits);
                                                 return tokenizer.is_end(id) && !options.ignore_end ? int32_t{-1} : id;
                                               },

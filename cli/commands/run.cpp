@@ -163,12 +163,13 @@ void run(const RunOptions& options, const Globals& globals) {
                                         .n_step = static_cast<int32_t>(options.steps),
                                         .shadow = options.shadow,
                                         .next_token =
-                                            [&](int32_t /*t*/, std::span<const float> logits) {
+                                            [&](int32_t /*t*/, StepLogits& logits) {
                                               const int32_t id = sampler.sample(logits);
                                               if (tokenizer.is_end(id) && !options.ignore_end) return int32_t{-1};
                                               show(characters.push(tokenizer.piece(id)));
                                               return id;
                                             },
+                                        .hash = true,
                                         .observers = observers,
                                         .progress = globals.json ? make_progress(globals.progress) : ProgressFn(),
                                         .cancel = globals.cancel});

@@ -5,6 +5,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "base/thread_pool.h"
@@ -26,16 +27,17 @@ class Sequence {
   virtual PromptNeeds holds() const = 0;
 };
 
-/// What read() copies to the host. Shapes are of one layer and the last token(s) passed through it.
+/// What read() copies to the host: of one layer and all its KV heads, at the last token(s) passed through it. A
+/// position list is its length, then its positions, in room for p + 1 of them; p is the newest position.
 enum class Item : uint8_t {
   queries_pre,   ///< f32 [count][n_head][d_head]: count = 1 of the newest token; more while the layer's chunk is under
                  ///< way
   queries_post,  ///< the same after RoPE
   keys,
-  values,      ///< the cache's rows [count] of one KV head from position `first`, as they are
-  row,         ///< f32 [group][p + 1]: full softmax rows of one KV head at the last decoded position p
-  kept,        ///< i32 [size]: one KV head's kept set in rank order (before this step's `after` ran, if read between)
-  set,         ///< i32 [size]: the positions one KV head attended to at this step, in the set's order
+  values,      ///< the cache's rows [n_kv_head][count] from position `first`, as they are
+  rows,        ///< f32 [n_head][p + 1]: full softmax rows at the last decoded position p
+  kept,        ///< i32 [n_kv_head][p + 2]: kept sets in rank order (before this step's `after` ran, if read between)
+  sets,        ///< i32 [n_kv_head][p + 2]: the positions attended to at this step, in the sets' order
   heads,       ///< f32 [n_head][d_head]: attention output of the last decoded position
   full_heads,  ///< f32 [n_head][d_head]: what full attention would have given there
   prompt_queries,  ///< f32 [count][n_head][d_head] after RoPE of the last `count` prompt tokens; holds().window have
@@ -63,7 +65,32 @@ struct BytesRead {
   }
 };
 
-/// Operations of the model. x (the hidden states of the current chunk) stays inside the backend.
+/// One decode step, as a backend is told of it. Plans are data without pointers and lie side by side: a device takes
+/// them over in one copy.
+struct StepRequest {
+  int32_t token = 0, p = 0;     ///< the token joins the sequence at position p
+  std::span<const Plan> plans;  ///< [n_layer]
+  /// Somebody looks at whole rows: queries are compared at every step and the cache stays whole.
+  bool measure = false;
+  bool shadow = false;  ///< attends to everything, whatever the plans say
+};
+static_assert(std::is_trivially_copyable_v<Plan>);
+
+/// Told by step() between its parts, where somebody wants to look inside: the step then goes layer by layer.
+class StepWatch {
+ public:
+  virtual ~StepWatch() = default;
+  virtual void layer_begin(int32_t layer) = 0;
+  /// Attention is done: rows, sets, queries and outputs of this layer can be read.
+  virtual void attended(int32_t layer) = 0;
+  virtual void layer_end(int32_t layer) = 0;
+  /// Around what is the policy's own work: gates and choices.
+  virtual void choosing_begin() = 0;
+  virtual void choosing_end() = 0;
+};
+
+/// Operations of the model. x (the hidden states of the current chunk) stays inside the backend. Operations need not be
+/// done when they return, only in order: read_logits(), wait() and SelectionOps::log() are what waits for them.
 class ModelOps {
  public:
   virtual ~ModelOps() = default;
@@ -71,6 +98,10 @@ class ModelOps {
   virtual std::unique_ptr<Sequence> new_sequence(int32_t n_ctx, const PromptNeeds& keeps) = 0;
   /// Shares complete blocks of the cache, copies the last; kept sets and references are copied.
   virtual std::unique_ptr<Sequence> fork(const Sequence& sequence) = 0;
+
+  /// A decode step: the token through all layers under its plans, then its logits. `watch` may be null.
+  virtual void step(Sequence& sequence, const StepRequest& request, StepWatch* watch) = 0;
+
   /// x := embeddings of `ids`, which stand at positions first, first + 1, ...
   virtual void embed(Sequence& sequence, std::span<const int32_t> ids, int32_t first) = 0;
   /// Norm, projections, RoPE; keys and values join the cache.
@@ -81,15 +112,22 @@ class ModelOps {
   virtual void remember_prompt(Sequence& sequence, int32_t layer) = 0;
   /// Output projection and feed-forward, with their residuals.
   virtual void finish_layer(Sequence& sequence, int32_t layer) = 0;
-  /// out [n_vocab]: logits of the chunk's token `index` (negative: from the end).
-  virtual void logits(Sequence& sequence, int32_t index, std::span<float> out) = 0;
-  /// Copies an item to the host; returns the number of elements, out holds at least as many bytes as they need.
-  virtual int64_t read(Sequence& sequence, Item item, int32_t layer, int32_t kv_head, int32_t first, int32_t count,
-                       std::span<std::byte> out) = 0;
+  /// Logits of the chunk's token `index` (negative: from the end), to be fetched by read_logits().
+  virtual void predict(Sequence& sequence, int32_t index) = 0;
+
+  /// out [n_vocab]: what predict() or step() made last.
+  virtual void read_logits(std::span<float> out) = 0;
+  /// Copies an item to the host: `out` has exactly its bytes and is filled when wait() has returned. first and count
+  /// are of keys and values, count alone of queries; 0 elsewhere.
+  virtual void read(Sequence& sequence, Item item, int32_t layer, int32_t first, int32_t count,
+                    std::span<std::byte> out) = 0;
   /// The other way, to restore a prompt: keys and values of positions first ... first + count - 1 (the cache grows to
-  /// hold them), prompt_queries and row_sums as read() gave them (of holds() as new_sequence() was told).
-  virtual void write(Sequence& sequence, Item item, int32_t layer, int32_t kv_head, int32_t first, int32_t count,
+  /// hold them), prompt_queries and row_sums as read() gives them (of holds() as new_sequence() was told). `in` must
+  /// stay as it is until wait() has returned.
+  virtual void write(Sequence& sequence, Item item, int32_t layer, int32_t first, int32_t count,
                      std::span<const std::byte> in) = 0;
+  /// Until every read and write so far is complete.
+  virtual void wait() = 0;
   /// Bytes read since the last call.
   virtual BytesRead take_bytes_read() = 0;
 };
@@ -114,6 +152,11 @@ class SelectionOps {
   /// out [n_layer][n_kv_head]: what all layers did at this step. Once a step: a device is waited for here.
   virtual void log(const Sequence& sequence, std::span<HeadLog> out) = 0;
 };
+
+/// The layers of a step, one after another, under the eyes of `watch` where it is not null: step() of a backend that
+/// has no faster way.
+void walk_layers(ModelOps& model, SelectionOps& selection, Sequence& sequence, const StepRequest& request,
+                 StepWatch* watch);
 
 struct BackendOptions {
   std::string device = "cpu";  ///< one of devices()

@@ -1,4 +1,4 @@
-// The CPU backend, and its sealed twin whose memory opens only inside operations.
+// The CPU backend, and its guarded twin whose memory opens only inside operations.
 #include "engine/backend/factories.h"
 #include "engine/backend/host_backend.h"
 #include "kernels/cpu/ops.h"
@@ -22,8 +22,8 @@ Backend make_cpu_backend(const BackendOptions& options, const Model& model, Thre
   return make(options, model, pool, BackendMemory::Kind::plain);
 }
 
-Backend make_sealed_backend(const BackendOptions& options, const Model& model, ThreadPool& pool) {
-  return make(options, model, pool, BackendMemory::Kind::sealed);
+Backend make_guarded_backend(const BackendOptions& options, const Model& model, ThreadPool& pool) {
+  return make(options, model, pool, BackendMemory::Kind::guarded);
 }
 
 }  // namespace reattend

@@ -6,7 +6,7 @@ namespace reattend {
 
 Backend make_cpu_backend(const BackendOptions& options, const Model& model, ThreadPool& pool);
 /// The CPU backend with memory that can be read only while one of its operations runs (tests).
-Backend make_sealed_backend(const BackendOptions& options, const Model& model, ThreadPool& pool);
+Backend make_guarded_backend(const BackendOptions& options, const Model& model, ThreadPool& pool);
 /// Double precision, plain loops, f32 weights and cache whatever the options say.
 Backend make_reference_backend(const BackendOptions& options, const Model& model, ThreadPool& pool);
 

@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "engine/backend/host_selection.h"
+#include "engine/backend/host_transfer.h"
 #include "engine/model/gguf.h"
 
 namespace reattend {
@@ -28,6 +29,7 @@ class HostBackend final : public ModelOps {
   HostBackend(const Model& model, ThreadPool& pool, KvType kv, Activations activations, BackendMemory::Kind memory)
       : c_(model, pool, kv, activations, memory),
         selection_(c_),
+        transfer_(c_),
         buffers_(c_.memory.resource()),
         weights_(c_.memory, weight_bytes()) {
     const BackendMemory::Access access(c_.memory);
@@ -54,13 +56,16 @@ class HostBackend final : public ModelOps {
 
   std::unique_ptr<Sequence> new_sequence(int32_t n_ctx, const PromptNeeds& keeps) override {
     const BackendMemory::Access access(memory_);
-    const CacheShape cache = {shape_.n_layer, shape_.n_kv_head, shape_.d_head, c_.kv, n_ctx};
-    return std::make_unique<Seq>(c_.memory, shape_, cache, keeps);
+    return std::make_unique<Seq>(c_.memory, c_.blocks_of_caches, shape_, c_.cache_shape(n_ctx), keeps);
   }
 
   std::unique_ptr<Sequence> fork(const Sequence& sequence) override {
     const BackendMemory::Access access(memory_);
     return std::make_unique<Seq>(static_cast<const Seq&>(sequence));
+  }
+
+  void step(Sequence& sequence, const StepRequest& request, StepWatch* watch) override {
+    walk_layers(*this, selection_, sequence, request, watch);
   }
 
   void embed(Sequence& sequence, std::span<const int32_t> ids, int32_t first) override {
@@ -91,8 +96,8 @@ class HostBackend final : public ModelOps {
     pool_.run(n_token_, [&](int64_t t, int) {
       const auto p = static_cast<int32_t>(first_ + t);
       const Real* const angles = cos_sin(shape_.layers[layer].rope, t);
-      rope.turn(buffers_.q.data() + t * q_width, shape_.n_head, angles);
-      rope.turn(buffers_.k.data() + t * kv_width, shape_.n_kv_head, angles);
+      rope.rotate_by(buffers_.q.data() + t * q_width, shape_.n_head, angles);
+      rope.rotate_by(buffers_.k.data() + t * kv_width, shape_.n_kv_head, angles);
       for (int32_t g = 0; g < shape_.n_kv_head; ++g) {
         const int64_t at = t * kv_width + g * shape_.d_head;
         Ops::store_kv(buffers_.k.data() + at, shape_.d_head, c_.kv, seq.cache->key(layer, g, p));
@@ -125,7 +130,7 @@ class HostBackend final : public ModelOps {
     residual();
   }
 
-  void logits(Sequence&, int32_t index, std::span<float> out) override {
+  void predict(Sequence&, int32_t index) override {
     const BackendMemory::Access access(memory_);
     const int32_t t = index < 0 ? n_token_ + index : index;
     Ops::rms_norm(buffers_.x.data() + int64_t{t} * shape_.d_model, output_norm_->data(), shape_.d_model,
@@ -134,109 +139,28 @@ class HostBackend final : public ModelOps {
     const Product one[] = {{&w, buffers_.logits.data(), shape_.n_vocab}};
     Ops::matmul(pool_, c_.scratch, c_.activations, buffers_.h.data(), 1, one);
     c_.bytes.weights += w.bytes();
+  }
+
+  void read_logits(std::span<float> out) override {
+    const BackendMemory::Access access(memory_);
     std::transform(buffers_.logits.begin(), buffers_.logits.end(), out.begin(),
                    [](Real v) { return static_cast<float>(v); });
   }
 
-  int64_t read(Sequence& sequence, Item item, int32_t layer, int32_t kv_head, int32_t first, int32_t count,
-               std::span<std::byte> out) override {
+  void read(Sequence& sequence, Item item, int32_t layer, int32_t first, int32_t count,
+            std::span<std::byte> out) override {
     const BackendMemory::Access access(memory_);
-    Seq& seq = c_.cast(sequence);
-    switch (item) {
-      case Item::queries_pre:
-      case Item::queries_post:
-        return read_queries(seq, item, layer, count, out);
-      case Item::keys:
-      case Item::values: {
-        need_whole(seq);
-        const size_t bytes = static_cast<size_t>(seq.cache->bytes_per_position() / 2);
-        for (int32_t i = 0; i < count; ++i) {
-          const void* row = item == Item::keys ? seq.cache->key(layer, kv_head, first + i)
-                                               : seq.cache->value(layer, kv_head, first + i);
-          std::memcpy(out.data() + i * bytes, row, bytes);
-        }
-        return int64_t{count} * shape_.d_head;
-      }
-      case Item::row: {
-        need_whole(seq);
-        c_.ensure_rows(seq, layer, c_.all_kv_heads(), true);
-        const int32_t n = c_.rows.n;
-        for (int32_t h = 0; h < shape_.group(); ++h)
-          put(c_.rows.row(kv_head * shape_.group() + h), n, out, int64_t{h} * n);
-        return int64_t{shape_.group()} * n;
-      }
-      case Item::kept: {
-        const auto& order = c_.unit(seq, layer, kv_head).order;
-        std::memcpy(out.data(), order.data(), order.size() * sizeof(int32_t));
-        return static_cast<int64_t>(order.size());
-      }
-      case Item::set: {
-        const PositionSet& set = c_.sets[kv_head];
-        for (int32_t i = 0; i < set.size(); ++i) {
-          const int32_t p = set[i];
-          std::memcpy(out.data() + i * sizeof p, &p, sizeof p);
-        }
-        return set.size();
-      }
-      case Item::heads:
-        put(c_.heads.data(), c_.q_size(), out, 0);
-        return c_.q_size();
-      case Item::full_heads: {
-        need_whole(seq);
-        const std::vector<KvBlocks> kv = c_.blocks(seq, layer);
-        const std::vector<PositionSet> all(kv.size(), everything_up_to(seq.cache->size()));
-        Ops::attend(pool_, c_.scratch, c_.query(seq, layer), shape_.group(), kv, all, c_.scale, c_.full_heads.data(),
-                    nullptr, 0);
-        put(c_.full_heads.data(), c_.q_size(), out, 0);
-        return c_.q_size();
-      }
-      case Item::prompt_queries: {
-        const auto& queries = seq.prompt->queries[layer];
-        put(queries.data() + queries.size() - count * c_.q_size(), count * c_.q_size(), out, 0);
-        return count * c_.q_size();
-      }
-      case Item::row_sums: {
-        const int32_t n = seq.prompt->n_prompt;
-        for (int32_t h = 0; h < shape_.n_head; ++h)
-          put(seq.prompt->sums.data() + c_.sums_at(seq, layer, h), n, out, int64_t{h} * n);
-        return int64_t{shape_.n_head} * n;
-      }
-    }
-    return 0;
+    transfer_.read(c_.cast(sequence), item, layer, first, count, {buffers_.q.data(), n_token_}, out);
   }
 
-  void write(Sequence& sequence, Item item, int32_t layer, int32_t kv_head, int32_t first, int32_t count,
+  void write(Sequence& sequence, Item item, int32_t layer, int32_t first, int32_t count,
              std::span<const std::byte> in) override {
     const BackendMemory::Access access(memory_);
-    Seq& seq = c_.cast(sequence);
-    PromptMemory<Real>& prompt = seq.own_prompt();
-    switch (item) {
-      case Item::keys:
-      case Item::values: {
-        const size_t bytes = static_cast<size_t>(seq.cache->bytes_per_position() / 2);
-        if (first + count > seq.cache->size()) seq.cache->grow(first + count - seq.cache->size());
-        prompt.n_prompt = seq.cache->size();
-        for (int32_t i = 0; i < count; ++i) {
-          void* const row = item == Item::keys ? seq.cache->key(layer, kv_head, first + i)
-                                               : seq.cache->value(layer, kv_head, first + i);
-          std::memcpy(row, in.data() + i * bytes, bytes);
-        }
-        return;
-      }
-      case Item::prompt_queries:
-        prompt.queries[layer].resize(static_cast<size_t>(count * c_.q_size()));
-        take(in, 0, count * c_.q_size(), prompt.queries[layer].data());
-        std::copy_n(prompt.queries[layer].end() - c_.q_size(), c_.q_size(), c_.query(seq, layer));
-        fit(c_.staged, c_.q_size());  // what continues a restored prompt may compare queries before it embeds a token
-        return;
-      case Item::row_sums:
-        for (int32_t h = 0; h < shape_.n_head; ++h)
-          take(in, int64_t{h} * count, count, prompt.sums.data() + c_.sums_at(seq, layer, h));
-        return;
-      default:
-        throw Error("backend: this item can't be written");
-    }
+    transfer_.write(c_.cast(sequence), item, layer, first, count, in);
+    fit(c_.staged, c_.q_size());  // what continues a restored prompt may compare queries before it embeds a token
   }
+
+  void wait() override { transfer_.wait(); }
 
   void remember_prompt(Sequence& sequence, int32_t layer) override {
     const BackendMemory::Access access(memory_);
@@ -290,9 +214,6 @@ class HostBackend final : public ModelOps {
     }
   };
 
-  static void need_whole(const Seq& seq) {
-    if (!seq.cache->complete()) throw Error("backend: the cache was cut to what its policy attends to");
-  }
   int64_t kv_size() const { return int64_t{shape_.n_kv_head} * shape_.d_head; }
   int64_t embedding_row_bytes() const {
     return matrix_bytes(c_.model.token_embd().type, 1, c_.model.token_embd().n_col);
@@ -351,44 +272,9 @@ class HostBackend final : public ModelOps {
     for (const Product& each : products) c_.bytes.weights += each.w->bytes();
   }
 
-  /// One query comes from the sequence, which keeps the newest of every layer; more from the chunk under way.
-  int64_t read_queries(Seq& seq, Item item, int32_t layer, int32_t count, std::span<std::byte> out) {
-    const Real* from = count == 1 ? c_.query(seq, layer) : buffers_.q.data() + (n_token_ - count) * c_.q_size();
-    std::vector<Real> turned(static_cast<size_t>(c_.q_size()));
-    for (int32_t i = 0; i < count; ++i) {
-      std::copy_n(from + i * c_.q_size(), c_.q_size(), turned.data());
-      const int64_t position = seq.cache->size() - count + i;
-      if (item == Item::queries_pre) shape_.rope_of(layer).rotate(turned.data(), shape_.n_head, -position);
-      put(turned.data(), c_.q_size(), out, i * c_.q_size());
-    }
-    return count * c_.q_size();
-  }
-
-  /// Writes n values as f32 from element `at` of out.
-  static void put(const Real* values, int64_t n, std::span<std::byte> out, int64_t at) {
-    std::byte* to = out.data() + at * static_cast<int64_t>(sizeof(float));
-    if constexpr (std::is_same_v<Real, float>) {
-      std::memcpy(to, values, static_cast<size_t>(n) * sizeof(float));
-    } else {
-      for (int64_t i = 0; i < n; ++i, to += sizeof(float)) {
-        const auto v = static_cast<float>(values[i]);
-        std::memcpy(to, &v, sizeof v);
-      }
-    }
-  }
-
-  /// The other way: n values of f32 from element `at` of in.
-  static void take(std::span<const std::byte> in, int64_t at, int64_t n, Real* values) {
-    const std::byte* from = in.data() + at * static_cast<int64_t>(sizeof(float));
-    for (int64_t i = 0; i < n; ++i, from += sizeof(float)) {
-      float v;
-      std::memcpy(&v, from, sizeof v);
-      values[i] = static_cast<Real>(v);
-    }
-  }
-
   Core c_;
   HostSelection<Ops> selection_;
+  HostTransfer<Ops> transfer_;
   const ModelShape& shape_ = c_.shape;
   ThreadPool& pool_ = c_.pool;
   BackendMemory& memory_ = c_.memory;

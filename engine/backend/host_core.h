@@ -1,4 +1,4 @@
-// What the two tables of a host backend share: shapes, working space, and the step under way.
+// What the two tables of a host backend share: shapes, working space, and the step under branch.
 #pragma once
 #include <algorithm>
 #include <cmath>
@@ -13,7 +13,7 @@
 
 namespace reattend {
 
-/// One row per query head over some positions, of the layer under way.
+/// One row per query head over some positions, of the layer under branch.
 template <class Real>
 struct HeadRows {
   enum class State : uint8_t { none, raw, softmax };
@@ -21,14 +21,15 @@ struct HeadRows {
   int64_t stride = 0;
   std::pmr::vector<Real> data;  ///< [n_head][stride]
   std::vector<State> state;     ///< [n_head]
-  std::vector<uint8_t> owed;    ///< [n_head] 1: made for an observer alone, so the step has not counted their keys yet
+  std::vector<uint8_t>
+      uncounted;  ///< [n_head] 1: made for an observer alone, so the step has not counted their keys yet
   explicit HeadRows(std::pmr::memory_resource* m) : data(m) {}
   /// Room for rows of n positions; rows of another layer or length are forgotten.
   void start(int32_t l, int32_t n_position, int32_t n_head) {
     if (layer == l && n == n_position) return;
     layer = l, n = n_position, stride = (n + 63) / 64 * 64;
     if (data.size() < static_cast<size_t>(n_head * stride)) data.resize(static_cast<size_t>(n_head * (stride + 4096)));
-    state.assign(n_head, State::none), owed.assign(n_head, 0);
+    state.assign(n_head, State::none), uncounted.assign(n_head, 0);
   }
   Real* row(int32_t head) { return data.data() + head * stride; }
   /// Somebody is about to write rows of this KV head's group: raw scores, or softmax rows.
@@ -50,6 +51,7 @@ struct HostCore {
   KvType kv;
   Activations activations;
   BackendMemory memory;
+  BlockPool blocks_of_caches;  ///< of all sequences; a slab is 256 positions of all layers and KV heads
   typename Ops::Scratch scratch;
   Real scale;
   std::pmr::vector<Real> heads, full_heads, staged;  ///< [n_token][n_head][d_head]; the others of one token
@@ -67,6 +69,7 @@ struct HostCore {
         kv(type),
         activations(a),
         memory(kind),
+        blocks_of_caches(cache_shape(0).block_bytes(), static_cast<size_t>(cache_shape(0).n_column()), memory.maps()),
         scale(static_cast<Real>(1 / std::sqrt(static_cast<double>(shape.d_head)))),
         heads(memory.resource()),
         full_heads(memory.resource()),
@@ -83,6 +86,7 @@ struct HostCore {
     }
   }
 
+  CacheShape cache_shape(int32_t n_ctx) const { return {shape.n_layer, shape.n_kv_head, shape.d_head, kv, n_ctx}; }
   static Seq& cast(Sequence& sequence) { return static_cast<Seq&>(sequence); }
   int64_t q_size() const { return int64_t{shape.n_head} * shape.d_head; }
   Real* query(Seq& seq, int32_t layer) const { return seq.query.data() + layer * q_size(); }
@@ -90,7 +94,7 @@ struct HostCore {
   KeptSet& unit(Seq& seq, int32_t layer, int32_t kv_head) const { return seq.kept[layer * shape.n_kv_head + kv_head]; }
   HeadLog& log(Seq& seq, int32_t layer, int32_t kv_head) const { return seq.logs[layer * shape.n_kv_head + kv_head]; }
   const Branch& branch(const Seq& seq, int32_t layer, int32_t kv_head, const Plan& plan) const {
-    return seq.stays[layer * shape.n_kv_head + kv_head] != 0 ? plan.branch : plan.otherwise;
+    return seq.stays[layer * shape.n_kv_head + kv_head] != 0 ? plan.branch : plan.else_branch;
   }
   std::vector<KvBlocks> blocks(const Seq& seq, int32_t layer) const {
     std::vector<KvBlocks> all;
@@ -117,7 +121,7 @@ struct HostCore {
       for (size_t r = 0; r < shape.ropes.size(); ++r) shape.ropes[r].angles(-position, back.data() + r * shape.d_head);
     }
     const Real* const angles = back.data() + int64_t{shape.layers[layer].rope} * shape.d_head;
-    shape.rope_of(layer).turn(staged.data(), shape.n_head, angles);
+    shape.rope_of(layer).rotate_by(staged.data(), shape.n_head, angles);
     return staged.data();
   }
 
@@ -144,13 +148,13 @@ struct HostCore {
     rows.start(layer, n, shape.n_head);
     std::vector<int32_t> missing;
     for (const int32_t g : kv_heads) {
-      uint8_t& owed = rows.owed[g * shape.group()];
+      uint8_t& uncounted = rows.uncounted[g * shape.group()];
       if (rows.state[g * shape.group()] != Rows::State::none) {
-        if (!observed && std::exchange(owed, 0) != 0) bytes.select += n * seq.cache->bytes_per_position() / 2;
+        if (!observed && std::exchange(uncounted, 0) != 0) bytes.select += n * seq.cache->bytes_per_position() / 2;
         continue;
       }
       rows.begin(g, shape.group(), Rows::State::raw);
-      owed = observed ? 1 : 0;
+      uncounted = observed ? 1 : 0;
       missing.push_back(g);
     }
     const BytesRead counted = bytes;

@@ -35,7 +35,7 @@ class HostSelection final : public SelectionOps {
     for (int32_t u = 0; u < n_unit; ++u) {
       const int64_t at = int64_t{u} * n_head * shape.d_head;
       const int32_t begin = plan.compare.per_kv_head ? u : 0, end = plan.compare.per_kv_head ? u + 1 : shape.n_kv_head;
-      const bool has_reference = c_.unit(seq, layer, begin).stamp >= 0;
+      const bool has_reference = c_.unit(seq, layer, begin).selected_at >= 0;
       const double cosine = compares && has_reference ? Ops::similarity(now + at, c_.reference(seq, layer) + at, n_head,
                                                                         shape.d_head, plan.compare.how)
                                                       : kNan;
@@ -53,11 +53,11 @@ class HostSelection final : public SelectionOps {
   }
 
   void before(Sequence& sequence, int32_t layer, const Plan& plan) override {
-    if (!plan.branch.before.chooses() && !plan.otherwise.before.chooses()) return;
+    if (!plan.branch.before.chooses() && !plan.else_branch.before.chooses()) return;
     const BackendMemory::Access access(c_.memory);
     Seq& seq = c_.cast(sequence);
     const std::vector<int32_t> heads =
-        heads_where(seq, layer, plan, [](const Branch& way) { return way.before.chooses(); });
+        heads_where(seq, layer, plan, [](const Branch& branch) { return branch.before.chooses(); });
     if (!heads.empty()) choose(seq, layer, heads, c_.branch(seq, layer, heads[0], plan).before, plan.compare, true);
   }
 
@@ -74,16 +74,16 @@ class HostSelection final : public SelectionOps {
     std::vector<int32_t> gathered;
     bool rotated = false;
     for (int32_t g = 0; g < n_kv; ++g) {
-      const Branch& way = c_.branch(seq, layer, g, plan);
+      const Branch& branch = c_.branch(seq, layer, g, plan);
       KeptSet& kept = c_.unit(seq, layer, g);
       PositionSet& set = c_.sets[g];
-      set = resolve(way.attend, kept.order.data(), static_cast<int32_t>(kept.order.size()), kept.stamp, p);
+      set = resolve(branch.attend, kept.order.data(), static_cast<int32_t>(kept.order.size()), kept.selected_at, p);
       c_.log(seq, layer, g).positions = set.size();
       const bool complete = set.lead == p + 1, known = c_.rows.state[g * group] != State::none;
-      const bool learns = way.accumulate || way.after.by == Rank::attended;
-      rotated = rotated || (way.attend.rank_rotation && !complete);
+      const bool learns = branch.accumulate || branch.after.by == Rank::attended;
+      rotated = rotated || (branch.attend.rank_rotation && !complete);
       // A full row comes for free where everything is attended to; it saves the scoring pass.
-      if ((complete || shadow) && !known && (way.after.chooses() || learns || measure_)) {
+      if ((complete || shadow) && !known && (branch.after.chooses() || learns || measure_)) {
         rows[g] = c_.rows.begin(g, group, State::softmax);
       } else if (!complete && !shadow && learns) {
         rows[g] = c_.set_rows.begin(g, group, State::softmax);
@@ -105,18 +105,19 @@ class HostSelection final : public SelectionOps {
     }
     if (measure_ || shadow) return;  // who looks at whole rows needs all of the cache
     for (int32_t g = 0; g < n_kv; ++g) {
-      const Branch& way = c_.branch(seq, layer, g, plan);
-      if (way.forget_end > way.forget_begin) seq.cache->release(layer, g, way.forget_begin, way.forget_end);
+      const Branch& branch = c_.branch(seq, layer, g, plan);
+      if (branch.forget_end > branch.forget_begin) seq.cache->release(layer, g, branch.forget_begin, branch.forget_end);
     }
   }
 
   void after(Sequence& sequence, int32_t layer, const Plan& plan) override {
     const BackendMemory::Access access(c_.memory);
     Seq& seq = c_.cast(sequence);
-    const std::vector<int32_t> adding = heads_where(seq, layer, plan, [](const Branch& way) { return way.accumulate; });
+    const std::vector<int32_t> adding =
+        heads_where(seq, layer, plan, [](const Branch& branch) { return branch.accumulate; });
     if (!adding.empty()) accumulate(seq, layer, adding);
     const std::vector<int32_t> heads =
-        heads_where(seq, layer, plan, [](const Branch& way) { return way.after.chooses(); });
+        heads_where(seq, layer, plan, [](const Branch& branch) { return branch.after.chooses(); });
     if (!heads.empty()) choose(seq, layer, heads, c_.branch(seq, layer, heads[0], plan).after, plan.compare, false);
   }
 
@@ -128,7 +129,7 @@ class HostSelection final : public SelectionOps {
     measure_ = measure;
     for (int32_t g = 0; g < c_.shape.n_kv_head; ++g) {
       KeptSet& kept = c_.unit(seq, layer, g);
-      kept.order.clear(), kept.stamp = -1, kept.packed = false;
+      kept.order.clear(), kept.selected_at = -1, kept.packed = false;
       c_.log(seq, layer, g) = {.margin_before = kNan, .margin_after = kNan};
       seq.bounds[layer * c_.shape.n_kv_head + g].clear();
     }
@@ -284,7 +285,7 @@ class HostSelection final : public SelectionOps {
         KeptSet& mine = c_.unit(seq, layer, g);
         if (g != choosing[i]) mine.order = kept;
         mine.packed = false;
-        mine.stamp = n - 1;
+        mine.selected_at = n - 1;
         (is_before ? c_.log(seq, layer, g).margin_before : c_.log(seq, layer, g).margin_after) = margin[i];
       }
     }

@@ -20,7 +20,7 @@ namespace reattend {
 /// later step then streams (24 MB of keys and values take 0.8-1.1 ms contiguous, up to 2.8 ms as lone rows).
 struct KeptSet {
   std::pmr::vector<int32_t> order;                         ///< [n_kept] positions, best first (or ascending)
-  int32_t stamp = -1;                                      ///< position of the step that chose them; -1: none did
+  int32_t selected_at = -1;                                ///< position of the step that chose them; -1: none did
   std::pmr::vector<std::byte> packed_keys, packed_values;  ///< [n_kept] rows, the cache's bits, once `packed`
   bool packed = false;
   explicit KeptSet(std::pmr::memory_resource* m) : order(m), packed_keys(m), packed_values(m) {}
@@ -53,7 +53,8 @@ struct HostSequence final : Sequence {
   std::pmr::vector<uint8_t> stays;  ///< [n_layer][n_kv_head] the gate's flag of this step: 1 takes Plan::branch
   std::pmr::vector<HeadLog> logs;   ///< [n_layer][n_kv_head]
 
-  HostSequence(BackendMemory& m, const ModelShape& shape, const CacheShape& cache_shape, const PromptNeeds& keeps)
+  HostSequence(BackendMemory& m, BlockPool& blocks, const ModelShape& shape, const CacheShape& cache_shape,
+               const PromptNeeds& keeps)
       : memory(m),
         query(m.resource()),
         reference(m.resource()),
@@ -64,7 +65,7 @@ struct HostSequence final : Sequence {
         logs(m.resource()) {
     const size_t n_unit = static_cast<size_t>(shape.n_layer) * shape.n_kv_head;
     const size_t n_query = static_cast<size_t>(shape.n_layer) * shape.n_head * shape.d_head;
-    cache.emplace(cache_shape, m.resource());
+    cache.emplace(cache_shape, blocks, m.maps());
     prompt = std::allocate_shared<PromptMemory<Real>>(std::pmr::polymorphic_allocator<PromptMemory<Real>>(m.resource()),
                                                       m.resource());
     prompt->keeps = keeps;
@@ -88,7 +89,7 @@ struct HostSequence final : Sequence {
     cache.emplace(*other.cache);
     for (const KeptSet& from : other.kept) {
       KeptSet& to = kept.emplace_back(memory.resource());
-      to.order = from.order, to.stamp = from.stamp;
+      to.order = from.order, to.selected_at = from.selected_at;
     }
   }
   ~HostSequence() override {

@@ -42,9 +42,11 @@ class LayerView {
   std::span<const float> outputs() const;                  ///< [n_head][d_head] of the attention, heads side by side
   std::span<const float> full_outputs() const;             ///< [n_head][d_head]: what full attention would have given
 
-  /// Positions first ... first + count - 1 of KV head g; valid until the next call of either.
-  KvRows keys(int32_t g, int32_t first, int32_t count) const { return rows_of(Item::keys, g, first, count); }
-  KvRows values(int32_t g, int32_t first, int32_t count) const { return rows_of(Item::values, g, first, count); }
+  /// Positions first ... first + count - 1 of KV head g; valid until other positions are asked for.
+  KvRows keys(int32_t g, int32_t first, int32_t count) const { return rows_of(Item::keys, g, first, count, keys_); }
+  KvRows values(int32_t g, int32_t first, int32_t count) const {
+    return rows_of(Item::values, g, first, count, values_);
+  }
 
   /// What is remembered of the prompt: queries after RoPE of its last `count` tokens, [count][n_head][d_head], at most
   /// Sequence::holds().window of them; and rows of all its queries, summed, [n_head][n_prompt], where it holds them.
@@ -56,18 +58,23 @@ class LayerView {
   void look_at(int32_t layer, int32_t n_token);
 
  private:
-  /// An item that is fetched at most once before the view goes on.
+  /// An item of all KV heads that is fetched at most once before the view goes on.
   template <class T>
   struct Fetched {
     std::vector<T> values;
     bool known = false;
   };
+  struct FetchedRows {
+    std::vector<std::byte> bytes;  ///< [n_kv_head][count] rows
+    int32_t first = -1, count = 0;
+  };
   template <class T>
-  int64_t read(Item item, int32_t g, int32_t first, int32_t count, std::span<T> out) const;
+  void read(Item item, int32_t first, int32_t count, std::span<T> out) const;
+  template <class T>
+  std::span<const T> fetch(Item item, int32_t count, size_t n, Fetched<T>& to) const;
   std::span<const float> heads_of(Item item, int32_t count, Fetched<float>& to) const;
   std::span<const int32_t> positions_of(Item item, int32_t g, Fetched<int32_t>& to) const;
-  KvRows rows_of(Item item, int32_t g, int32_t first, int32_t count) const;
-  size_t group_row() const { return static_cast<size_t>(shape_.group()) * n_position(); }
+  KvRows rows_of(Item item, int32_t g, int32_t first, int32_t count, FetchedRows& to) const;
 
   ModelOps& ops_;
   Sequence& sequence_;
@@ -75,11 +82,9 @@ class LayerView {
   const KvType kv_;
   const int32_t n_prompt_;
   int32_t layer_ = 0, position_ = 0, n_token_ = 1;
-  mutable std::vector<float> rows_;                        ///< [n_kv_head][group][p + 1]
-  mutable std::vector<uint8_t> row_known_;                 ///< [n_kv_head]
-  mutable std::vector<Fetched<int32_t>> attended_, kept_;  ///< [n_kv_head]
-  mutable Fetched<float> pre_rope_, post_rope_, outputs_, full_outputs_;
-  mutable std::vector<std::byte> cache_rows_;
+  mutable Fetched<float> rows_, pre_rope_, post_rope_, outputs_, full_outputs_;
+  mutable Fetched<int32_t> attended_, kept_;
+  mutable FetchedRows keys_, values_;
 };
 
 /// The layers of a sequence, one after another.

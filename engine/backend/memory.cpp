@@ -1,4 +1,4 @@
-// Anonymous maps behind a pool; sealing is mprotect, so a stray read outside an operation ends the process.
+// Anonymous maps behind a pool; guarding is mprotect, so a stray read outside an operation ends the process.
 #include "engine/backend/memory.h"
 
 #include <sys/mman.h>
@@ -14,7 +14,7 @@ namespace reattend {
 /// Remembers its maps, so that all of them can be opened and closed.
 class BackendMemory::Maps : public PageMemory {
  public:
-  explicit Maps(bool sealed) : sealed_(sealed) {}
+  explicit Maps(bool guarded) : guarded_(guarded) {}
 
   void open() {
     if (depth_++ == 0) protect(PROT_READ | PROT_WRITE);
@@ -30,7 +30,7 @@ class BackendMemory::Maps : public PageMemory {
   };
 
   void protect(int access) const {
-    if (!sealed_) return;
+    if (!guarded_) return;
     for (const Map& map : maps_) {
       if (mprotect(map.begin, map.bytes, access) != 0) std::terminate();
     }
@@ -46,13 +46,14 @@ class BackendMemory::Maps : public PageMemory {
     PageMemory::do_deallocate(begin, bytes, alignment);
   }
 
-  bool sealed_;
+  bool guarded_;
   int depth_ = 0;
   std::vector<Map> maps_;
 };
 
 BackendMemory::BackendMemory(Kind kind)
-    : maps_(std::make_unique<Maps>(kind == Kind::sealed)),
+    : kind_(kind),
+      maps_(std::make_unique<Maps>(kind == Kind::guarded)),
       pool_(std::make_unique<std::pmr::unsynchronized_pool_resource>(
           std::pmr::pool_options{.max_blocks_per_chunk = 1024, .largest_required_pool_block = size_t{1} << 20},
           maps_.get())) {}

@@ -1,4 +1,4 @@
-// The memory a backend's buffers live in; the sealed kind can be read only while one of its operations runs.
+// The memory a backend's buffers live in; the guarded kind can be read only while one of its operations runs.
 #pragma once
 #include <cstddef>
 #include <memory>
@@ -9,8 +9,9 @@ namespace reattend {
 /// Hands out memory from large page-aligned maps. Not thread-safe: buffers are made and freed between parallel regions.
 class BackendMemory {
  public:
-  enum class Kind { plain, sealed };
+  enum class Kind { plain, guarded };
   explicit BackendMemory(Kind kind);
+  bool guarded() const { return kind_ == Kind::guarded; }
   ~BackendMemory();
   BackendMemory(const BackendMemory&) = delete;
   BackendMemory& operator=(const BackendMemory&) = delete;
@@ -34,6 +35,7 @@ class BackendMemory {
 
  private:
   class Maps;
+  Kind kind_;
   std::unique_ptr<Maps> maps_;
   std::unique_ptr<std::pmr::unsynchronized_pool_resource> pool_;
 };

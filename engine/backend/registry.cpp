@@ -12,7 +12,7 @@ namespace {
 constexpr auto kDevices = std::to_array<DeviceInfo>({
     {"cpu", "fast", make_cpu_backend, cpu::stream_gbps},
     {"reference", "double precision, slow, judges the others", make_reference_backend, cpu::stream_gbps},
-    {"sealed", "", make_sealed_backend, cpu::stream_gbps},
+    {"guarded", "", make_guarded_backend, cpu::stream_gbps},
 });
 
 }  // namespace

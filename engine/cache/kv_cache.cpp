@@ -1,4 +1,4 @@
-// Blocks are reference-counted; a fork copies only what either side may still write.
+// Keeps the tables of blocks; a fork copies only what either side may still write.
 #include "engine/cache/kv_cache.h"
 
 #include <cstring>
@@ -8,49 +8,58 @@
 
 namespace reattend {
 
-/// Keys, then values: 256 rows each.
-struct KvCache::Block {
-  std::pmr::memory_resource* memory;
-  std::byte* data;
-  size_t bytes;
-  static constexpr size_t kAlign = 64;
+void KvCache::make_tables() {
+  n_block_max_ = static_cast<size_t>(n_piece(shape_.n_ctx));
+  if (n_entry() == 0) return;
+  keys_ = static_cast<const void**>(memory_->allocate(n_entry() * sizeof(void*), alignof(void*)));
+  values_ = static_cast<const void**>(memory_->allocate(n_entry() * sizeof(void*), alignof(void*)));
+  blocks_ = static_cast<int32_t*>(memory_->allocate(n_entry() * sizeof(int32_t), alignof(int32_t)));
+}
 
-  Block(std::pmr::memory_resource* m, size_t n)
-      : memory(m), data(static_cast<std::byte*>(m->allocate(n, kAlign))), bytes(n) {}
-  ~Block() { memory->deallocate(data, bytes, kAlign); }
-  Block(const Block&) = delete;
-  Block& operator=(const Block&) = delete;
-};
-
-KvCache::KvCache(const CacheShape& shape, std::pmr::memory_resource* memory)
-    : shape_(shape), memory_(memory), columns_(memory) {
-  for (int32_t i = 0; i < shape.n_layer * shape.n_kv_head; ++i) columns_.emplace_back(memory);
+KvCache::KvCache(const CacheShape& shape, BlockPool& pool, std::pmr::memory_resource* memory)
+    : shape_(shape), pool_(pool), memory_(memory) {
+  make_tables();
 }
 
 KvCache::KvCache(const KvCache& other)
-    : shape_(other.shape_), memory_(other.memory_), size_(other.size_), complete_(other.complete_), columns_(memory_) {
-  const auto n_shared = static_cast<std::ptrdiff_t>(size_ / kPiece);
-  const size_t partial = static_cast<size_t>(size_ % kPiece * bytes_per_position() / 2);
-  const size_t half = static_cast<size_t>(kPiece * bytes_per_position() / 2);
-  columns_.reserve(other.columns_.size());
-  for (const Column& from : other.columns_) {
-    Column& to = columns_.emplace_back(memory_);
-    to.blocks.assign(from.blocks.begin(), from.blocks.begin() + n_shared);
-    to.keys.assign(from.keys.begin(), from.keys.begin() + n_shared);
-    to.values.assign(from.values.begin(), from.values.begin() + n_shared);
+    : shape_(other.shape_), pool_(other.pool_), memory_(other.memory_), complete_(other.complete_) {
+  make_tables();
+  const int32_t n_shared = other.size_ / kPiece;
+  const auto partial = static_cast<size_t>(other.size_ % kPiece * bytes_per_position() / 2);
+  const size_t half = pool_.block_bytes() / 2;
+  for (int32_t column = 0; column < shape_.n_column(); ++column) {
+    for (int32_t b = 0; b < n_shared; ++b) {
+      const int32_t block = other.blocks_[entry(column, b)];
+      if (block >= 0) pool_.share(block);
+      put(entry(column, b), block);
+    }
     if (partial == 0) continue;
-    append_block(to);
-    std::memcpy(to.blocks.back()->data, from.blocks.back()->data, partial);
-    std::memcpy(to.blocks.back()->data + half, from.blocks.back()->data + half, partial);
+    const std::byte* const from = pool_.data(other.blocks_[entry(column, n_shared)]);
+    const int32_t block = pool_.take();
+    put(entry(column, n_shared), block);
+    std::memcpy(pool_.data(block), from, partial);
+    std::memcpy(pool_.data(block) + half, from + half, partial);
   }
+  size_ = other.size_;
 }
 
-void KvCache::append_block(Column& column) {
-  const size_t half = static_cast<size_t>(bytes_per_position() / 2 * kPiece);
-  auto block = std::allocate_shared<Block>(std::pmr::polymorphic_allocator<Block>(memory_), memory_, 2 * half);
-  column.keys.push_back(block->data);
-  column.values.push_back(block->data + half);
-  column.blocks.push_back(std::move(block));
+KvCache::~KvCache() {
+  for (int32_t column = 0; column < shape_.n_column(); ++column) {
+    for (int32_t b = 0; b < n_piece(size_); ++b) {
+      if (const int32_t block = blocks_[entry(column, b)]; block >= 0) pool_.drop(block);
+    }
+  }
+  if (n_entry() == 0) return;
+  memory_->deallocate(keys_, n_entry() * sizeof(void*), alignof(void*));
+  memory_->deallocate(values_, n_entry() * sizeof(void*), alignof(void*));
+  memory_->deallocate(blocks_, n_entry() * sizeof(int32_t), alignof(int32_t));
+}
+
+void KvCache::put(size_t at, int32_t block) {
+  blocks_[at] = block;
+  const std::byte* const data = block >= 0 ? pool_.data(block) : nullptr;
+  keys_[at] = data;
+  values_[at] = data == nullptr ? nullptr : data + pool_.block_bytes() / 2;
 }
 
 void KvCache::grow(int32_t n) {
@@ -60,35 +69,21 @@ void KvCache::grow(int32_t n) {
           .got = std::to_string(size_) + " held and " + std::to_string(n) + " more",
           .remedy = "give a larger --ctx or generate fewer tokens"});
   }
-  size_ += n;
-  const size_t n_block = static_cast<size_t>(n_piece(size_));
-  for (Column& each : columns_) {
-    while (each.blocks.size() < n_block) append_block(each);
+  // Block by block, so that memory that runs out on the way leaves whole blocks behind.
+  for (int32_t b = n_piece(size_); b < n_piece(size_ + n); ++b) {
+    for (int32_t column = 0; column < shape_.n_column(); ++column) put(entry(column, b), pool_.take());
   }
+  size_ += n;
 }
 
 void KvCache::release(int32_t layer, int32_t kv_head, int32_t begin, int32_t end) {
-  Column& from = column(layer, kv_head);
   for (int32_t b = n_piece(begin); b < end / kPiece; ++b) {
-    if (from.blocks[b] == nullptr) continue;
-    from.blocks[b].reset();
-    from.keys[b] = from.values[b] = nullptr;
+    const size_t at = entry(layer * shape_.n_kv_head + kv_head, b);
+    if (blocks_[at] < 0) continue;
+    pool_.drop(blocks_[at]);
+    put(at, -1);
     complete_ = false;
   }
-}
-
-void* KvCache::key(int32_t layer, int32_t kv_head, int32_t position) {
-  std::byte* block = column(layer, kv_head).blocks[position / kPiece]->data;
-  return block + position % kPiece * (bytes_per_position() / 2);
-}
-
-void* KvCache::value(int32_t layer, int32_t kv_head, int32_t position) {
-  return static_cast<std::byte*>(key(layer, kv_head, position)) + bytes_per_position() / 2 * kPiece;
-}
-
-KvBlocks KvCache::blocks(int32_t layer, int32_t kv_head) const {
-  const Column& from = columns_[layer * shape_.n_kv_head + kv_head];
-  return {.keys = from.keys.data(), .values = from.values.data(), .type = shape_.type, .d_head = shape_.d_head};
 }
 
 }  // namespace reattend

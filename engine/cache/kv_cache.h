@@ -1,10 +1,9 @@
 // The KV cache: blocks of 256 positions per layer and KV head, shared between forks.
 #pragma once
 #include <cstdint>
-#include <memory>
 #include <memory_resource>
-#include <vector>
 
+#include "engine/cache/block_pool.h"
 #include "kernels/layout.h"
 
 namespace reattend {
@@ -13,15 +12,23 @@ struct CacheShape {
   int32_t n_layer = 0, n_kv_head = 0, d_head = 0;
   KvType type = KvType::f16;
   int32_t n_ctx = 0;  ///< most positions it may ever hold
+
+  int32_t n_column() const { return n_layer * n_kv_head; }
+  /// Keys, then values: 256 rows each.
+  size_t block_bytes() const { return static_cast<size_t>(2 * kPiece * row_bytes(type, d_head)); }
 };
 
-/// Grows block by block as positions are added, so a short run of a long context costs what it uses.
+/// Takes a block for every layer and KV head ("column") as positions are added, so a short run of a long context costs
+/// what it uses. The tables of blocks lie at one place from the beginning: what was handed out by blocks() stays good
+/// while the cache grows, and shows what it holds now.
 class KvCache {
  public:
-  KvCache(const CacheShape& shape, std::pmr::memory_resource* memory);
+  /// Tables come from `memory`; it and the pool, whose blocks have shape.block_bytes(), must outlive the cache.
+  KvCache(const CacheShape& shape, BlockPool& pool, std::pmr::memory_resource* memory);
   /// A fork: complete blocks are shared, the last partial ones copied.
   KvCache(const KvCache& other);
   KvCache& operator=(const KvCache&) = delete;
+  ~KvCache();
 
   const CacheShape& shape() const { return shape_; }
   int32_t size() const { return size_; }
@@ -34,27 +41,36 @@ class KvCache {
   bool complete() const { return complete_; }
 
   /// Row of a position below size() in a block that was not released: row_bytes(shape().type, shape().d_head).
-  void* key(int32_t layer, int32_t kv_head, int32_t position);
-  void* value(int32_t layer, int32_t kv_head, int32_t position);
-  KvBlocks blocks(int32_t layer, int32_t kv_head) const;
+  void* key(int32_t layer, int32_t kv_head, int32_t position) { return row(layer, kv_head, position, 0); }
+  void* value(int32_t layer, int32_t kv_head, int32_t position) {
+    return row(layer, kv_head, position, pool_.block_bytes() / 2);
+  }
+  KvBlocks blocks(int32_t layer, int32_t kv_head) const {
+    const size_t at = entry(layer * shape_.n_kv_head + kv_head, 0);
+    return {.keys = keys_ + at, .values = values_ + at, .type = shape_.type, .d_head = shape_.d_head};
+  }
   /// Bytes of keys and values of one position of one KV head.
   int64_t bytes_per_position() const { return 2 * row_bytes(shape_.type, shape_.d_head); }
 
  private:
-  struct Block;
-  struct Column {  ///< one layer and KV head
-    std::pmr::vector<std::shared_ptr<Block>> blocks;
-    std::pmr::vector<const void*> keys, values;  ///< [n_block]
-    explicit Column(std::pmr::memory_resource* m) : blocks(m), keys(m), values(m) {}
-  };
-  void append_block(Column& column);
-  Column& column(int32_t layer, int32_t kv_head) { return columns_[layer * shape_.n_kv_head + kv_head]; }
+  void make_tables();
+  size_t n_entry() const { return static_cast<size_t>(shape_.n_column()) * n_block_max_; }
+  size_t entry(int32_t column, int32_t block) const { return column * n_block_max_ + static_cast<size_t>(block); }
+  void put(size_t at, int32_t block);
+  void* row(int32_t layer, int32_t kv_head, int32_t position, size_t half) {
+    const size_t at = entry(layer * shape_.n_kv_head + kv_head, position / kPiece);
+    return pool_.data(blocks_[at]) + half + position % kPiece * (bytes_per_position() / 2);
+  }
 
   CacheShape shape_;
+  BlockPool& pool_;
   std::pmr::memory_resource* memory_;
   int32_t size_ = 0;
   bool complete_ = true;
-  std::pmr::vector<Column> columns_;  ///< [n_layer * n_kv_head]
+  size_t n_block_max_ = 0;  ///< blocks of a column at n_ctx
+  // Where blocks are, as far as n_piece(size()); those behind it are undefined, and untouched pages cost nothing.
+  const void **keys_ = nullptr, **values_ = nullptr;  ///< [n_column][n_block_max], null where released
+  int32_t* blocks_ = nullptr;                         ///< the same in the pool, -1 where released
 };
 
 }  // namespace reattend

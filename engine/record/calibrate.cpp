@@ -96,7 +96,7 @@ void Calibrator::round(const Cancel& cancel) {
     generate(backend_, model_, *sequence, prefilled_,
              {.settings = settings_of(static_cast<Part>(part)),
               .n_step = n_step_,
-              .next_token = [&](int32_t t, std::span<const float>) { return prompt[static_cast<size_t>(t) * 37 % n]; },
+              .next_token = [&](int32_t t, StepLogits&) { return prompt[static_cast<size_t>(t) * 37 % n]; },
               .observers = observers,
               .cancel = cancel});
     cancel.check();

@@ -15,7 +15,7 @@ constexpr uint32_t kColours[] = {0, 0xffe69f00, 0xff56b4e9, 0xff009e73};
 
 /// What the layer's plan says before its gate; a gate that has a choice between the two says nothing yet.
 Category category_of(const Plan& plan) {
-  if (plan.gated && plan.branch.full != plan.otherwise.full) return Category::none;
+  if (plan.gated && plan.branch.full != plan.else_branch.full) return Category::none;
   return plan.branch.full ? Category::full : Category::partial;
 }
 

@@ -49,7 +49,8 @@ class Prediction {
   void store_top(StepData& out) const {
     out.top_ids.assign(schema::kTop, -1);
     out.top_logprobs.assign(schema::kTop, -std::numeric_limits<float>::infinity());
-    const int32_t n = Cpu::top_k(logits_.data(), static_cast<int32_t>(logits_.size()), schema::kTop, out.top_ids.data());
+    const int32_t n =
+        Cpu::top_k(logits_.data(), static_cast<int32_t>(logits_.size()), schema::kTop, out.top_ids.data());
     double rest = 1;
     for (int32_t i = 0; i < n; ++i) {
       out.top_logprobs[i] = log_probability(out.top_ids[i]);
@@ -235,7 +236,7 @@ void Recorder::begin(SequenceView& sequence, const StepView& step) {
   s.analysis.emplace(s.header, s.pool);
   s.writer.begin(s.header);
   s.write_prompt(sequence);
-  s.prediction.set(step.logits);
+  s.prediction.set(step.logits());
   s.prediction.store_top(s.job.record);
   s.writer.start(s.job.record);
   s.analysis->start(0, s.job.record);
@@ -288,7 +289,7 @@ void Recorder::step_end(const StepView& step) {
     r.cos_last_full.push_back(head.cosine);
     r.positions.push_back(head.positions);
   }
-  s.job.logits.assign(step.logits.begin(), step.logits.end());
+  s.job.logits.assign(step.logits().begin(), step.logits().end());
   s.hand_over();
 }
 

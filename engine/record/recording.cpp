@@ -4,7 +4,7 @@
 #include <fmt/format.h>
 
 #include "engine/record/calibrate.h"
-#include "engine/record/lengthen.h"
+#include "engine/record/decode_into_prompt.h"
 #include "engine/record/recorder.h"
 #include "kernels/cpu/ops.h"
 
@@ -56,13 +56,13 @@ Recording record_run(Backend& backend, const Model& model, const Tokenizer& toke
           options.prompt_cache)};
   const int32_t n_skipped = options.first_step - 1, n_step = options.last_step - n_skipped;
   if (n_skipped > 0) {
-    lengthen(backend, model, out.prefilled,
-             {.settings = options.settings,
-              .n_step = n_skipped,
-              .shadow = options.shadow,
-              .next_token = options.next_token,
-              .progress = progress,
-              .cancel = cancel});
+    decode_into_prompt(backend, model, out.prefilled,
+                       {.settings = options.settings,
+                        .n_step = n_skipped,
+                        .shadow = options.shadow,
+                        .next_token = options.next_token,
+                        .progress = progress,
+                        .cancel = cancel});
     recorder.header().prompt = out.prefilled.prompt;
     recorder.header().n_skipped = n_skipped;
   }
@@ -82,8 +82,8 @@ Recording record_run(Backend& backend, const Model& model, const Tokenizer& toke
                {.settings = options.settings,
                 .n_step = n_step,
                 .shadow = options.shadow,
-                .next_token = [&](int32_t t,
-                                  std::span<const float> logits) { return options.next_token(n_skipped + t, logits); },
+                .next_token = [&](int32_t t, StepLogits& logits) { return options.next_token(n_skipped + t, logits); },
+                .hash = true,
                 .observers = observers,
                 .progress = progress,
                 .cancel = cancel});

@@ -34,7 +34,7 @@ struct RecordingOptions {
   bool values = true;    ///< without them there is no output error to replay
   bool row_sums = true;  ///< of all prompt queries: what h2o needs in a replay
   bool calibration = true;
-  std::function<int32_t(int32_t t, std::span<const float> logits)> next_token;
+  NextTokenFn next_token;
   std::string command_line;
   std::span<Observer* const> observers{};  ///< that watch the run beside the recorder
 };

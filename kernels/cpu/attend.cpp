@@ -78,7 +78,7 @@ std::array<Stretch, 3> stretches_of(const KvBlocks& kv, const PositionSet& set, 
 }
 
 /// Scores of the stretches of a piece, rows [n + kRowsAhead]: out [group][stride].
-void score_rows(const Table& kernels, const float* q, int32_t group, int32_t d_head, const void* const* rows,
+void score_rows(const KernelTable& kernels, const float* q, int32_t group, int32_t d_head, const void* const* rows,
                 const std::array<Stretch, 3>& stretches, float scale, float* out, int64_t stride) {
   for (const Stretch& each : stretches) {
     if (each.begin == each.end) continue;
@@ -89,7 +89,7 @@ void score_rows(const Table& kernels, const float* q, int32_t group, int32_t d_h
 
 /// attend_piece() with the caller's memory for the weights that nobody wants: [group][kPieceStride]. `goes_on`: the
 /// next piece follows.
-void attend_rows(const Table& kernels, const float* q, int32_t group, const KvBlocks& kv, const PositionSet& set,
+void attend_rows(const KernelTable& kernels, const float* q, int32_t group, const KvBlocks& kv, const PositionSet& set,
                  int32_t piece, bool goes_on, float scale, float* own, float* m, float* d, float* o, float* wanted,
                  int64_t wanted_stride) {
   const int32_t begin = piece * kPiece;
@@ -138,7 +138,7 @@ void Cpu::attend_piece(const float* q, int32_t group, const KvBlocks& kv, const 
 void Cpu::attend(ThreadPool& pool, Scratch& space, const float* q, int32_t group, std::span<const KvBlocks> kv,
                  std::span<const PositionSet> sets, float scale, float* out, float* const* rows, int64_t stride) {
   Scratch::Data& scratch = *space.data;
-  const Table& kernels = table();
+  const KernelTable& kernels = table();
   const size_t n_kv_head = kv.size();
   if (scratch.n_unfinished < n_kv_head) {
     scratch.unfinished = std::make_unique<std::atomic<int32_t>[]>(n_kv_head);
@@ -202,7 +202,7 @@ void Cpu::attend(ThreadPool& pool, Scratch& space, const float* q, int32_t group
 
 void Cpu::score_set(const float* q, int32_t group, const KvBlocks& kv, const PositionSet& set, float scale,
                     float* scores, int64_t score_stride) {
-  const Table& kernels = table();
+  const KernelTable& kernels = table();
   std::array<const void*, kPiece + kRowsAhead> keys;
   std::vector<float> out(static_cast<size_t>(group) * kPieceStride);
   for (int32_t begin = 0; begin < set.size(); begin += kPiece) {
@@ -226,7 +226,7 @@ void Cpu::attend_prompt(ThreadPool& pool, Scratch& space, const float* q, int32_
                         std::span<const KvBlocks> kv, float scale, float* out) {
   if (n_token <= 0 || kv.empty()) return;
   Scratch::Data& scratch = *space.data;
-  const Table& kernels = table();
+  const KernelTable& kernels = table();
   const int32_t step = kTileTokens, d_head = kv[0].d_head, end = first + n_token;
   const int64_t stride = static_cast<int64_t>(kv.size()) * group * d_head;
   const int64_t tile_floats = kernels.prompt_scratch(step * group, d_head);
@@ -259,7 +259,7 @@ void Cpu::sum_prompt_rows(ThreadPool& pool, Scratch& space, const float* q, int3
                           int32_t group, std::span<const KvBlocks> kv, float scale, float* sums, int64_t sum_stride) {
   if (n_token <= 0 || kv.empty()) return;
   Scratch::Data& scratch = *space.data;
-  const Table& kernels = table();
+  const KernelTable& kernels = table();
   const int32_t d_head = kv[0].d_head;
   const auto n_kv_head = static_cast<int64_t>(kv.size());
   const int64_t stride = n_kv_head * group * d_head, tile_floats = kernels.row_scratch(d_head);

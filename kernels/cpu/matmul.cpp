@@ -68,7 +68,7 @@ void Cpu::matmul(ThreadPool& pool, Scratch& space, Activations how, const float*
                  std::span<const Product> products) {
   if (products.empty() || n_token <= 0) return;
   Scratch::Data& scratch = *space.data;
-  const Table& kernels = table();
+  const KernelTable& kernels = table();
   const int64_t n_col = products[0].w->n_col(), n_block = n_col / kBlockCols;
   bool any_q8 = false, any_f32 = false;
   for (const Product& product : products) {

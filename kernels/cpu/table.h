@@ -74,7 +74,7 @@ struct RowTile {
   float* scratch;  ///< [row_scratch(d_head)]
 };
 
-struct Table {
+struct KernelTable {
   std::string_view name;
   int tokens;  ///< the largest TokenTile::width, a power of two
 
@@ -137,17 +137,17 @@ struct Table {
 };
 
 /// The table in use.
-const Table& table();
+const KernelTable& table();
 /// Puts another target's table in use, for tests and benchmarks; throws Error (usage) when this machine lacks it. Not
 /// while a kernel runs.
 void use_target(std::string_view name);
 /// The targets of this program that this machine can run, slowest first.
 std::span<const std::string_view> available_targets();
 
-const Table& scalar_table();
+const KernelTable& scalar_table();
 #if defined(__x86_64__)
-const Table& avx2_table();
-const Table& avx512_table();
+const KernelTable& avx2_table();
+const KernelTable& avx512_table();
 #endif
 
 }  // namespace reattend::cpu

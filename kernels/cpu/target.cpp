@@ -24,9 +24,9 @@ bool has_f16c() {
 }
 #endif
 
-const std::vector<const Table*>& runnable() {
-  static const std::vector<const Table*> tables = [] {
-    std::vector<const Table*> found{&scalar_table()};
+const std::vector<const KernelTable*>& runnable() {
+  static const std::vector<const KernelTable*> tables = [] {
+    std::vector<const KernelTable*> found{&scalar_table()};
 #if defined(__x86_64__)
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c()) {
       found.push_back(&avx2_table());
@@ -42,9 +42,9 @@ const std::vector<const Table*>& runnable() {
   return tables;
 }
 
-const Table& find(std::string_view name, const char* where) {
+const KernelTable& find(std::string_view name, const char* where) {
   std::string names;
-  for (const Table* table : runnable()) {
+  for (const KernelTable* table : runnable()) {
     if (table->name == name) return *table;
     names += (names.empty() ? "" : ", ") + std::string(table->name);
   }
@@ -54,19 +54,19 @@ const Table& find(std::string_view name, const char* where) {
               .remedy = "name one of these or leave it unset"});
 }
 
-const Table& chosen_at_start() {
+const KernelTable& chosen_at_start() {
   const char* const name = std::getenv("REATTEND_CPU");
   return name != nullptr && *name != '\0' ? find(name, "REATTEND_CPU") : *runnable().back();
 }
 
-std::atomic<const Table*>& current() {
-  static std::atomic<const Table*> table{&chosen_at_start()};
+std::atomic<const KernelTable*>& current() {
+  static std::atomic<const KernelTable*> table{&chosen_at_start()};
   return table;
 }
 
 }  // namespace
 
-const Table& table() {
+const KernelTable& table() {
   return *current().load(std::memory_order_acquire);
 }
 
@@ -77,7 +77,7 @@ void use_target(std::string_view name) {
 std::span<const std::string_view> available_targets() {
   static const std::vector<std::string_view> names = [] {
     std::vector<std::string_view> all;
-    for (const Table* table : runnable()) all.push_back(table->name);
+    for (const KernelTable* table : runnable()) all.push_back(table->name);
     return all;
   }();
   return names;

@@ -19,7 +19,7 @@
 #include "kernels/cpu/body/table.h"
 
 namespace reattend::cpu {
-const Table& avx2_table() {
+const KernelTable& avx2_table() {
   return avx2::kTable;
 }
 }  // namespace reattend::cpu

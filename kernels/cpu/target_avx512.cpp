@@ -19,7 +19,7 @@
 #include "kernels/cpu/body/table.h"
 
 namespace reattend::cpu {
-const Table& avx512_table() {
+const KernelTable& avx512_table() {
   return avx512::kTable;
 }
 }  // namespace reattend::cpu

@@ -20,7 +20,7 @@
 #include "kernels/cpu/body/table.h"
 
 namespace reattend::cpu {
-const Table& scalar_table() {
+const KernelTable& scalar_table() {
   return scalar::kTable;
 }
 }  // namespace reattend::cpu

@@ -33,7 +33,7 @@ __device__ inline bool chose_another(const AttendArgs& args, int32_t kv_head) {
 
 __device__ inline PositionSet set_of(const AttendArgs& args, int32_t kv_head) {
   const KeptSet kept = args.kept != nullptr ? args.kept[kv_head] : KeptSet{};
-  return resolve(args.step->attend, kept.positions, kept.count, kept.stamp, args.step->p);
+  return resolve(args.step->attend, kept.positions, kept.count, kept.selected_at, args.step->p);
 }
 
 /// Row `position` of one KV head's blocks; blocks [n_block].

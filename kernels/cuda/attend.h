@@ -18,7 +18,7 @@ struct AttendStep {
 struct KeptSet {
   const int32_t* positions = nullptr;  ///< [count] in rank order
   int32_t count = 0;
-  int32_t stamp = 0;  ///< position of the step that made it
+  int32_t selected_at = 0;  ///< position of the step that made it
 };
 
 /// One layer at one decode step. Every pointer is device memory; n_head = n_kv_head * group.
@@ -29,7 +29,7 @@ struct AttendArgs {
   const Half* const* values;  ///< [n_kv_head][n_block] pointers to blocks [256][d_head], 16-byte aligned
   int32_t n_block;            ///< row length of the two tables
   const AttendStep* step;     ///< [1]
-  const KeptSet* kept;        ///< [n_kv_head]; null if attend.kept and attend.from_stamp are false
+  const KeptSet* kept;        ///< [n_kv_head]; null if attend.kept and attend.from_selected are false
   const int32_t* chosen;      ///< null, or [n_kv_head]: the branch that each KV head's gate chose
   int32_t branch;             ///< this launch's branch: KV heads that chose another one are left alone
   float scale;                ///< of the scores, usually 1 / sqrt(d_head)

@@ -26,7 +26,7 @@ struct Reference {
     int64_t bytes() const { return static_cast<int64_t>(w.size() * sizeof(float)); }
     void row(int64_t row, double* out) const;
   };
-  /// Takes none of `memory`: what is sealed between operations is the CPU's business.
+  /// Takes none of `memory`: what is guarded between operations is the CPU's business.
   static Matrix pack(const TensorView& tensor, std::pmr::memory_resource* memory = nullptr);
   static int64_t packed_bytes(const TensorView&) { return 0; }
 

@@ -89,7 +89,7 @@ TEST(Synthetic, StepsGiveFiniteLogitsAndRowsNeitherFlatNorLedByOne) {
   const Generated run = generate(backend, model, *sequence, prefilled,
                                  {.settings = Settings("full"),
                                   .n_step = 8,
-                                  .next_token = [](int32_t t, std::span<const float>) { return t; },
+                                  .next_token = [](int32_t t, StepLogits&) { return t; },
                                   .observers = observers});
   EXPECT_TRUE(std::all_of(run.logits.begin(), run.logits.end(), [](float x) { return std::isfinite(x); }));
   EXPECT_LT(rows.highest, 0.5F);

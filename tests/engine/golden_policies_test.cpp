@@ -126,9 +126,10 @@ TEST(GoldenPolicies, TinyModelOnReference) {
 TEST(GoldenPolicies, TinyModelOnCpu) {
   check_all("tiny_", "--device cpu", kTiny);
 }
-/// A buffer that other code could look into would crash here: the sealed backend's memory opens only inside operations.
+/// A buffer that other code could look into would crash here: the guarded backend's memory opens only inside
+/// operations.
 TEST(GoldenPolicies, TinyModelOnSealedBuffers) {
-  check_all("tiny_", "--device sealed", kTiny);
+  check_all("tiny_", "--device guarded", kTiny);
 }
 
 class SmolLM2Policies : public ::testing::Test {

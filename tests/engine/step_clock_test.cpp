@@ -1,6 +1,7 @@
 // What a time of a step is: its own work alone, and a mean that neither a hiccup nor the rhythm of refreshes distorts.
 #include <gtest/gtest.h>
 
+#include "engine/model/model.h"
 #include "engine/step_clock.h"
 #include "engine/step_timer.h"
 
@@ -34,24 +35,41 @@ TEST(StepClock, LeavesTheFirstStepsOutOfEachRun) {
   EXPECT_EQ(StepClock().ms_per_token(), 0) << "nothing was watched";
 }
 
+/// Counts what it is told of layers.
+class Counter final : public Observer {
+ public:
+  int n_begin = 0, n_attended = 0, n_end = 0;
+  void layer_begin(int32_t, int32_t, const Plan&) override { ++n_begin; }
+  void attended(const LayerView&) override { ++n_attended; }
+  void layer_end(int32_t, int32_t) override { ++n_end; }
+};
+
 TEST(StepTimer, LooksForObserversAloneAndTimesChoicesWhereOneAsks) {
+  ThreadPool pool(1);
+  const Model model = Model::open("tests/golden/models/tiny_llama.gguf");
+  const int32_t n_layer = model.shape().n_layer;
+  Backend backend = make_backend({}, model, pool);
+  const std::vector<Plan> plans(static_cast<size_t>(n_layer), Plan{.branch = {.attend = {.everything = true}}});
+  Counter counter;
   StepClock plain, choosing({.choices = true});
-  Observer *const no_choices[] = {&plain}, *const choices[] = {&plain, &choosing};
-  const auto looked = [](std::span<Observer* const> observers) {
-    StepTimer timer{ObserverList(observers)};
-    int n = 0;
-    bool chosen = false;
+  Observer *const no_choices[] = {&plain, &counter}, *const choices[] = {&choosing, &counter};
+  const auto watched = [&](std::span<Observer* const> observers) {
+    counter = {};
+    ObserverList list(observers);
+    const auto sequence = backend.model->new_sequence(1, {});
+    SequenceView view(backend, model.shape(), *sequence, 1);
+    StepTimer timer(list, view, 1, plans);
     timer.start();
-    timer.observe([&] { ++n; });
-    timer.choose([&] { chosen = true; });
+    backend.model->step(*sequence, {.token = 5, .p = 0, .plans = plans}, timer.watch());
     timer.stop();
-    EXPECT_TRUE(chosen);
-    EXPECT_GE(timer.seconds(), timer.choosing_seconds());
-    return std::pair(n, timer.choosing_seconds() > 0);
+    EXPECT_GT(timer.seconds(), timer.choosing_seconds());
+    EXPECT_EQ(timer.watch() == nullptr, observers.empty());
+    EXPECT_TRUE(counter.n_begin == counter.n_attended && counter.n_begin == counter.n_end);
+    return std::pair(counter.n_begin, timer.choosing_seconds() > 0);
   };
-  EXPECT_EQ(looked({}), std::pair(0, false));
-  EXPECT_EQ(looked(no_choices), std::pair(1, false));
-  EXPECT_EQ(looked(choices), std::pair(1, true));
+  EXPECT_EQ(watched({}), std::pair(0, false));
+  EXPECT_EQ(watched(no_choices), std::pair(n_layer, false));
+  EXPECT_EQ(watched(choices), std::pair(n_layer, true));
 }
 
 }  // namespace

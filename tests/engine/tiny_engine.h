@@ -39,7 +39,7 @@ class TinyEngine : public ::testing::Test {
              {.settings = settings,
               .n_step = kSteps,
               .shadow = shadow,
-              .next_token = [&](int32_t t, std::span<const float>) { return (t * 17) % model.shape().n_vocab; },
+              .next_token = [&](int32_t t, StepLogits&) { return (t * 17) % model.shape().n_vocab; },
               .observers = observers});
     return log;
   }

@@ -31,8 +31,9 @@ TEST(Perplexity, IsThatOfFeedingTokenByToken) {
   std::vector<float> logits(static_cast<size_t>(model.shape().n_vocab));
   double nll = 0;
   for (size_t i = 0; i + 1 < ids.size(); ++i) {
-    extend(backend, model, *sequence, std::span(ids).subspan(i, 1), static_cast<int32_t>(i), {});
-    backend.model->logits(*sequence, -1, logits);
+    prefill_more(backend, model, *sequence, std::span(ids).subspan(i, 1), static_cast<int32_t>(i), {});
+    backend.model->predict(*sequence, -1);
+    backend.model->read_logits(logits);
     nll -= log_softmax(logits)[static_cast<size_t>(ids[i + 1])] / static_cast<double>(ids.size() - 1);
   }
   const Perplexity got = perplexity(backend, model, ids);

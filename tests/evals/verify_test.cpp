@@ -36,7 +36,7 @@ class Verify : public TinyEngine<NoLog> {
     header.vocab.resize(static_cast<size_t>(model_.shape().n_vocab), "x");
     Recorder recorder(writer, header, model_.shape(), pool_);
     Observer* observers[] = {&recorder};
-    const auto next = [](int32_t t, std::span<const float>) { return token(t); };
+    const auto next = [](int32_t t, StepLogits&) { return token(t); };
     const auto sequence = backend_.model->fork(*prefilled_.sequence);
     generate(backend_, model_, *sequence, prefilled_,
              {.settings = recorded, .n_step = kSteps, .next_token = next, .observers = observers});

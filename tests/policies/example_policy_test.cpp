@@ -24,7 +24,9 @@ struct Log final : Observer {
     std::vector<int32_t>& sorted = sets.emplace_back(set.begin(), set.end());
     std::sort(sorted.begin(), sorted.end());
   }
-  void step_end(const StepView& step) override { logits.insert(logits.end(), step.logits.begin(), step.logits.end()); }
+  void step_end(const StepView& step) override {
+    logits.insert(logits.end(), step.logits().begin(), step.logits().end());
+  }
 };
 
 /// Recorded where `trace` is a file's name.
@@ -50,7 +52,7 @@ Log run(const Settings& settings, const std::filesystem::path& trace = {}) {
   generate(backend, model, *prefilled.sequence, prefilled,
            {.settings = settings,
             .n_step = kSteps,
-            .next_token = [](int32_t t, std::span<const float>) { return t * 17 % 288; },
+            .next_token = [](int32_t t, StepLogits&) { return t * 17 % 288; },
             .observers = observers});
   return log;
 }

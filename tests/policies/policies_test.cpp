@@ -16,7 +16,7 @@ namespace {
 /// What an executor holds for one KV head.
 struct Kept {
   std::vector<int32_t> rank;
-  int32_t stamp = -1;
+  int32_t selected_at = -1;
 };
 
 /// Random scores: plans may not depend on what is chosen.
@@ -37,7 +37,7 @@ void choose(const Select& what, int32_t p, std::mt19937& random, Kept& kept) {
   std::vector<double> score(static_cast<size_t>(candidates.n));
   for (double& x : score) x = std::uniform_real_distribution<double>()(random);
   take_best<RandomOps>(what, score.data(), candidates, p, kept.rank);
-  kept.stamp = p;
+  kept.selected_at = p;
 }
 
 std::vector<int32_t> members(const PositionSet& set) {
@@ -58,10 +58,10 @@ void walk(const Settings& settings, int32_t n_prompt, int32_t n_step, unsigned s
     const int32_t p = n_prompt - 1 + t;
     const Plan plan = policy->plan(0, t);
     const float cosine = std::uniform_real_distribution<float>(-1, 1)(random);
-    const Branch& branch = plan.gated && !stays(plan, cosine) ? plan.otherwise : plan.branch;
+    const Branch& branch = plan.gated && !stays(plan, cosine) ? plan.else_branch : plan.branch;
     choose(branch.before, p, random, kept);
     const PositionSet set =
-        resolve(branch.attend, kept.rank.data(), static_cast<int32_t>(kept.rank.size()), kept.stamp, p);
+        resolve(branch.attend, kept.rank.data(), static_cast<int32_t>(kept.rank.size()), kept.selected_at, p);
     check(t, p, set, branch, kept);
     choose(branch.after, p, random, kept);
   }
@@ -99,7 +99,8 @@ Settings random_settings(std::mt19937& random) {
 /// or since the prompt where its last queries chose once and for all.
 int32_t bound(const Policy& policy, const Branch& branch, int32_t k, int32_t t, int32_t p, int32_t selected_at) {
   if (branch.attend.everything) return p + 1;
-  if (branch.attend.from_stamp) return branch.attend.ages ? std::max(k + 1, p - selected_at) : k + 1 + p - selected_at;
+  if (branch.attend.from_selected)
+    return branch.attend.ages ? std::max(k + 1, p - selected_at) : k + 1 + p - selected_at;
   if (policy.prompt(0).by == Rank::window) return k + t;
   const int32_t page = branch.before.page;
   return (k + page - 1) / page * page + 1;
@@ -124,7 +125,7 @@ TEST(Policies, EverySetHoldsTheCurrentTokenHasNoPositionTwiceAndStaysWithinItsBo
            if (p + 1 <= k) {
              ASSERT_EQ(set.size(), p + 1);
            }
-           ASSERT_LE(set.size(), bound(*policy, branch, k, t, p, kept.stamp));
+           ASSERT_LE(set.size(), bound(*policy, branch, k, t, p, kept.selected_at));
            if (set.size() == p + 1) {
              ASSERT_EQ(set.lead, p + 1)
                  << "a complete set must be the run 0..p, or it is not bit-equal to full attention";
@@ -161,9 +162,9 @@ TEST(Policies, RecycledDropsItsLowestScoresFirstAndNoTokenSinceTheLastFullStep) 
       EXPECT_EQ(set.size(), p + 1);
       return;
     }
-    const int32_t j = p - kept.stamp, n_old = std::max(0, 6 - j + 1);
+    const int32_t j = p - kept.selected_at, n_old = std::max(0, 6 - j + 1);
     std::set<int32_t> expected(kept.rank.begin(), kept.rank.begin() + n_old);
-    for (int32_t i = kept.stamp + 1; i <= p; ++i) expected.insert(i);
+    for (int32_t i = kept.selected_at + 1; i <= p; ++i) expected.insert(i);
     const std::vector<int32_t> in = members(set);
     EXPECT_EQ(std::vector<int32_t>(expected.begin(), expected.end()), in) << t;
     EXPECT_EQ(in.size(), static_cast<size_t>(std::max(7, j))) << t;  // constant, until S > K makes it grow
@@ -175,7 +176,7 @@ TEST(Policies, NeverRefreshesNothingAfterThePrompt) {
   settings.set("S", std::monostate{});
   walk(settings, 200, 300, 4, [](int32_t, int32_t, const PositionSet&, const Branch& branch, const Kept& kept) {
     EXPECT_FALSE(branch.full);
-    EXPECT_EQ(kept.stamp, 199);
+    EXPECT_EQ(kept.selected_at, 199);
   });
 }
 
@@ -188,7 +189,7 @@ TEST(Policies, ScoreOnlyAnswersFromTheOldSetAndRebuildsItForTheNextStep) {
     EXPECT_EQ(branch.full, t % 4 == 0);
     EXPECT_EQ(branch.after.chooses(), branch.full);
     EXPECT_EQ(set.size(), 9);
-    EXPECT_EQ(kept.stamp, p - (t - 1) % 4 - 1);
+    EXPECT_EQ(kept.selected_at, p - (t - 1) % 4 - 1);
   });
 }
 
@@ -205,7 +206,7 @@ TEST(Policies, DueStepsOfTheQueryScheduleAreGatedAndNoOthers) {
     const Plan plan = policy->plan(0, t);
     EXPECT_EQ(plan.gated, t % 5 == 0);
     EXPECT_FALSE(plan.branch.full);
-    EXPECT_EQ(plan.otherwise.full, plan.gated);
+    EXPECT_EQ(plan.else_branch.full, plan.gated);
     EXPECT_TRUE(plan.compare.present && plan.compare.per_kv_head);
     EXPECT_EQ(plan.compare.stage, QueryStage::post_rope);
     EXPECT_EQ(plan.compare.how, Similarity::min_cosine);

@@ -28,14 +28,14 @@ std::string check(const char* what, int32_t head, int32_t i, double got, double 
 }  // namespace
 
 AttendCase::AttendCase(const Shape& given, const Attend& attend, std::vector<std::vector<int32_t>> kept_sets,
-                       int32_t stamp, uint32_t seed)
+                       int32_t selected_at, uint32_t seed)
     : shape(given), step{attend, given.p}, kept_positions(std::move(kept_sets)) {
   n_head = shape.n_kv_head * shape.group;
   n_block = n_piece(shape.p + 1);
   max_piece = n_block + 1;
   scale = 1 / std::sqrt(static_cast<float>(shape.d_head));
   for (const std::vector<int32_t>& set : kept_positions) {
-    kept.push_back({set.data(), static_cast<int32_t>(set.size()), stamp});
+    kept.push_back({set.data(), static_cast<int32_t>(set.size()), selected_at});
   }
   std::mt19937 random(seed);
   q = normal_floats(random, int64_t{n_head} * shape.d_head);
@@ -92,12 +92,12 @@ std::vector<int32_t> AttendCase::positions(int32_t kv_head) const {
     add_run(0, attend.lead);
     if (attend.kept) {
       const std::vector<int32_t>& ranked = kept_positions[static_cast<size_t>(kv_head)];
-      const int32_t age = step.p - kept[static_cast<size_t>(kv_head)].stamp;
+      const int32_t age = step.p - kept[static_cast<size_t>(kv_head)].selected_at;
       const int32_t room = std::max(0, attend.ages ? attend.keep - age + 1 : attend.keep);
       for (size_t i = 0; i < ranked.size() && i < static_cast<size_t>(room); ++i) set.push_back(ranked[i]);
     }
-    const int32_t stamp = attend.from_stamp ? kept[static_cast<size_t>(kv_head)].stamp : 0;
-    add_run(std::max(attend.lead, stamp + attend.tail), step.p + 1);
+    const int32_t selected_at = attend.from_selected ? kept[static_cast<size_t>(kv_head)].selected_at : 0;
+    add_run(std::max(attend.lead, selected_at + attend.tail), step.p + 1);
     if (set.size() <= static_cast<size_t>(step.p)) return set;
     set.clear();
   }

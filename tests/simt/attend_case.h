@@ -18,7 +18,7 @@ struct Shape {
 class AttendCase {
  public:
   /// kept [n_kv_head][any]: positions in rank order. Scratch and outputs start as NaN.
-  AttendCase(const Shape& shape, const Attend& attend, std::vector<std::vector<int32_t>> kept, int32_t stamp,
+  AttendCase(const Shape& shape, const Attend& attend, std::vector<std::vector<int32_t>> kept, int32_t selected_at,
              uint32_t seed);
 
   cuda::AttendArgs args();

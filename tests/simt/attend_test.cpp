@@ -80,7 +80,7 @@ TEST(Attend, EveryGroupSizeHasItsKernel) {
 struct Rule {
   const char* name;
   Attend attend;
-  int32_t n_kept, stamp;
+  int32_t n_kept, selected_at;
 };
 constexpr int32_t kP = 599;
 const Rule kRules[] = {
@@ -93,15 +93,15 @@ const Rule kRules[] = {
     {"KeptSetShorterThanItsLimit", {.kept = true, .keep = 400, .tail = 590}, 300, 0},
     {"LimitOfNothing", {.kept = true, .keep = 0, .tail = 590}, 300, 0},
     {"AllKeptAndTheTokenItself", {.kept = true, .keep = 500, .tail = kP}, 500, 0},
-    {"FirstAge", {.kept = true, .keep = 256, .ages = true, .tail = 1, .from_stamp = true}, 256, kP - 1},
-    {"TenthAge", {.kept = true, .keep = 256, .ages = true, .tail = 1, .from_stamp = true}, 256, kP - 10},
-    {"LastAgeWithAKeptEntry", {.kept = true, .keep = 64, .ages = true, .tail = 1, .from_stamp = true}, 64, kP - 64},
-    {"OlderThanTheBudget", {.kept = true, .keep = 64, .ages = true, .tail = 1, .from_stamp = true}, 64, kP - 90},
+    {"FirstAge", {.kept = true, .keep = 256, .ages = true, .tail = 1, .from_selected = true}, 256, kP - 1},
+    {"TenthAge", {.kept = true, .keep = 256, .ages = true, .tail = 1, .from_selected = true}, 256, kP - 10},
+    {"LastAgeWithAKeptEntry", {.kept = true, .keep = 64, .ages = true, .tail = 1, .from_selected = true}, 64, kP - 64},
+    {"OlderThanTheBudget", {.kept = true, .keep = 64, .ages = true, .tail = 1, .from_selected = true}, 64, kP - 90},
     {"WindowThatBeganBeforeTheChoice",
-     {.lead = 4, .kept = true, .keep = 64, .tail = -50, .from_stamp = true},
+     {.lead = 4, .kept = true, .keep = 64, .tail = -50, .from_selected = true},
      64,
      kP - 9},
-    {"WindowThatReachesTheLead", {.lead = 300, .tail = -400, .from_stamp = true}, 0, kP - 9},
+    {"WindowThatReachesTheLead", {.lead = 300, .tail = -400, .from_selected = true}, 0, kP - 9},
     {"LeadAndKeptAndTail", {.lead = 0, .kept = true, .keep = 257, .tail = 599 - 255}, 257, 0},
 };
 class Rules : public testing::TestWithParam<Rule> {};
@@ -114,7 +114,7 @@ INSTANTIATE_TEST_SUITE_P(Attend, Rules, testing::ValuesIn(kRules));
 TEST_P(Rules, AgreeWithDoublePrecision) {
   const Rule& rule = GetParam();
   const Shape shape{.d_head = 64, .group = 3, .p = kP};
-  AttendCase c(shape, rule.attend, ranked(shape.n_kv_head, 300, std::min(rule.n_kept, 300)), rule.stamp, 7);
+  AttendCase c(shape, rule.attend, ranked(shape.n_kv_head, 300, std::min(rule.n_kept, 300)), rule.selected_at, 7);
   expect_right(c, rule.name);
 }
 

@@ -5,7 +5,7 @@ namespace {
 #define REATTEND_TEXT_OF(x) #x
 #define REATTEND_TEXT(x) REATTEND_TEXT_OF(x)
 
-constexpr Table kTable = {
+constexpr KernelTable kTable = {
     .name = REATTEND_TEXT(REATTEND_TARGET),
     .tokens = kTokens,
     .quantize = quantize,

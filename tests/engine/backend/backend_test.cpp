@@ -22,7 +22,7 @@ struct Log final : Observer {
   std::vector<uint8_t> full;
   std::vector<int32_t> positions;
   void step_end(const StepView& step) override {
-    logits.insert(logits.end(), step.logits.begin(), step.logits.end());
+    logits.insert(logits.end(), step.logits().begin(), step.logits().end());
     for (const HeadLog& head : step.heads) full.push_back(head.full), positions.push_back(head.positions);
   }
 };
@@ -85,7 +85,7 @@ TEST_F(Engine, BytesCountWhatIsAttendedTo) {
   const Settings settings = make("streaming", {{"K", int64_t{20}}});
   const Generated out =
       generate(backend_, model_, *sequence, prefilled_,
-               {.settings = settings, .n_step = 3, .next_token = [](int32_t, std::span<const float>) { return 1; }});
+               {.settings = settings, .n_step = 3, .next_token = [](int32_t, StepLogits&) { return 1; }});
   const ModelShape& shape = model_.shape();
   const int64_t per_position = 2 * shape.d_head * 2;  // keys and values, f16
   EXPECT_EQ(out.bytes.attend, 3 * int64_t{shape.n_layer} * shape.n_kv_head * 21 * per_position);
@@ -106,15 +106,31 @@ TEST_F(Engine, TooMuchForTheContextIsRefusedInWords) {
   const int32_t outside[] = {1, model_.shape().n_vocab};
   EXPECT_NE(message(outside, 10).find("0..287"), std::string::npos);
   const auto sequence = backend_.model->fork(*prefilled_.sequence);
-  EXPECT_THROW(generate(backend_, model_, *sequence, prefilled_,
-                        {.settings = Settings("full"),
-                         .n_step = kSteps + 1,
-                         .next_token = [](int32_t, std::span<const float>) { return 1; }}),
-               Error);
+  EXPECT_THROW(
+      generate(
+          backend_, model_, *sequence, prefilled_,
+          {.settings = Settings("full"), .n_step = kSteps + 1, .next_token = [](int32_t, StepLogits&) { return 1; }}),
+      Error);
 }
 
-TEST(BackendMemoryDeathTest, SealedBuffersCannotBeReadBetweenOperations) {
-  BackendMemory memory(BackendMemory::Kind::sealed);
+/// As on a device: what is read has arrived when it is waited for, and who forgets to wait has nothing.
+TEST(Backend, ReadsAreCompleteWhenWaitedFor) {
+  ThreadPool pool(1);
+  const Model model = Model::open("tests/golden/models/tiny_llama.gguf");
+  Backend backend = make_backend({.device = "guarded"}, model, pool);
+  const int32_t prompt[] = {3, 1, 4};
+  const Prefilled prefilled = prefill(backend, model, prompt, {});
+  std::vector<std::byte> keys(static_cast<size_t>(model.shape().n_kv_head * model.shape().d_head) * 2 * 3);
+  const std::vector<std::byte> nothing = keys;
+  backend.model->read(*prefilled.sequence, Item::keys, 1, 0, 3, keys);
+  EXPECT_EQ(keys, nothing);
+  backend.model->wait();
+  EXPECT_NE(keys, nothing);
+  EXPECT_THROW(backend.model->read(*prefilled.sequence, Item::keys, 1, 0, 2, keys), Error) << "room for other rows";
+}
+
+TEST(BackendMemoryDeathTest, GuardedBuffersCannotBeReadBetweenOperations) {
+  BackendMemory memory(BackendMemory::Kind::guarded);
   volatile int* value = nullptr;
   {
     const BackendMemory::Access access(memory);

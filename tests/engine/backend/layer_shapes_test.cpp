@@ -35,9 +35,7 @@ std::vector<float> logits_of(const ModelShape& shape, const char* device) {
   settings.set("schedule", std::string("query"));
   settings.set("threshold", 0.2);
   return generate(backend, model, *prefilled.sequence, prefilled,
-                  {.settings = settings,
-                   .n_step = 8,
-                   .next_token = [](int32_t t, std::span<const float>) { return t * 13; }})
+                  {.settings = settings, .n_step = 8, .next_token = [](int32_t t, StepLogits&) { return t * 13; }})
       .logits;
 }
 

@@ -52,7 +52,7 @@ struct Log final : Observer {
       view.keys(g, view.position(), 1).append_to(last.floats, KvType::f32);
     }
   }
-  void step_end(const StepView& step) override { logits.insert(logits.end(), step.logits.begin(), step.logits.end()); }
+  void step_end(const StepView& step) override { logits.insert(logits.end(), step.logits().begin(), step.logits().end()); }
   const ModelShape& shape;
   int n_look = 1;
   Seen last;
@@ -70,7 +70,7 @@ class LayerViews : public testing::TinyEngine<Log> {
     generate(backend_, model_, *sequence, prefilled_,
              {.settings = settings,
               .n_step = kSteps,
-              .next_token = [&](int32_t t, std::span<const float>) { return (t * 17) % model_.shape().n_vocab; },
+              .next_token = [&](int32_t t, StepLogits&) { return (t * 17) % model_.shape().n_vocab; },
               .observers = n_look > 0 ? std::span<Observer* const>(observers) : std::span<Observer* const>()});
     return log;
   }

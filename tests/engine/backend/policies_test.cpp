@@ -51,7 +51,7 @@ struct Log final : Observer {
     }
   }
   void step_end(const StepView& step) override {
-    logits.insert(logits.end(), step.logits.begin(), step.logits.end());
+    logits.insert(logits.end(), step.logits().begin(), step.logits().end());
     for (const HeadLog& head : step.heads) n_full += head.full ? 1 : 0;
   }
 };
@@ -105,7 +105,7 @@ TEST_F(EveryPolicy, StartsAnewOnAForkOfTheSamePrompt) {
   for (const Settings& first : all_with(24)) {
     const auto fork = backend_.model->fork(*prefilled_.sequence);
     generate(backend_, model_, *fork, prefilled_,
-             {.settings = first, .n_step = 0, .next_token = [](int32_t, std::span<const float>) { return 0; }});
+             {.settings = first, .n_step = 0, .next_token = [](int32_t, StepLogits&) { return 0; }});
     for (const char* second : {"h2o", "tova", "recycled", "quest"}) {
       Settings settings(second);
       settings.set("K", int64_t{24});
@@ -176,17 +176,18 @@ TEST_F(EveryPolicy, StreamingGivesBackWhatItHasLeft) {
   constexpr int32_t kLong = 3000;
   const auto run_long = [&](const Settings& settings, std::span<Observer* const> observers) {
     const auto sequence = backend_.model->new_sequence(kPrompt + kLong, {.window = 64});
-    extend(backend_, model_, *sequence, prompt_, 0, {});
+    prefill_more(backend_, model_, *sequence, prompt_, 0, {});
     Prefilled prompt{.prompt = prompt_, .logits = prefilled_.logits};
     const Generated out = generate(backend_, model_, *sequence, prompt,
                                    {.settings = settings,
                                     .n_step = kLong,
-                                    .next_token = [](int32_t t, std::span<const float>) { return t * 17 % 288; },
+                                    .next_token = [](int32_t t, StepLogits&) { return t * 17 % 288; },
+                                    .hash = true,
                                     .observers = observers});
     bool whole = true;
-    std::vector<std::byte> key(static_cast<size_t>(model_.shape().d_head) * 2);
+    std::vector<std::byte> keys(static_cast<size_t>(model_.shape().n_kv_head * model_.shape().d_head) * 2);
     try {
-      backend_.model->read(*sequence, Item::keys, 0, 0, 300, 1, key);
+      backend_.model->read(*sequence, Item::keys, 0, 300, 1, keys);
     } catch (const Error&) {
       whole = false;
     }

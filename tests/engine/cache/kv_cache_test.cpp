@@ -13,7 +13,6 @@ namespace reattend {
 namespace {
 
 constexpr CacheShape kShape = {.n_layer = 2, .n_kv_head = 3, .d_head = 8, .type = KvType::f16, .n_ctx = 2000};
-constexpr int64_t kBlockBytes = int64_t{2} * kPiece * 8 * 2;  // keys and values of one column
 constexpr int64_t kColumns = int64_t{2} * 3;
 
 /// Counts what is out on loan.
@@ -67,8 +66,9 @@ bool holds(KvCache& cache, int32_t first, int32_t last, uint8_t mark) {
 
 TEST(KvCache, ForksKeepTheirTailsToThemselves) {
   Counting memory;
+  BlockPool blocks(kShape.block_bytes(), kColumns, &memory);
   for (const int32_t n : {0, 1, 255, 256, 257, 511, 512, 700}) {  // either side of a block's end
-    KvCache prompt(kShape, &memory);
+    KvCache prompt(kShape, blocks, &memory);
     prompt.grow(n);
     fill(prompt, 0, 10);
     KvCache a(prompt), b(prompt);
@@ -87,30 +87,29 @@ TEST(KvCache, ForksKeepTheirTailsToThemselves) {
     EXPECT_TRUE(holds(late, 0, n, 10) && holds(late, n, n + 300, 20)) << n;
     EXPECT_EQ(a.size(), n + 300);
   }
-  EXPECT_EQ(memory.bytes, 0) << "everything is given back";
+  EXPECT_EQ(blocks.n_held(), 0) << "everything is given back";
 }
 
 TEST(KvCache, ForkCostsOneBlockAColumnAtMost) {
   Counting memory;
-  KvCache prompt(kShape, &memory);
+  BlockPool blocks(kShape.block_bytes(), kColumns, &memory);
+  KvCache prompt(kShape, blocks, &memory);
   prompt.grow(4 * kPiece);
-  const int64_t books = 2000 * kColumns;  // pointers and counters, far below a block
-  int64_t before = memory.bytes;
-  EXPECT_GE(before, 4 * kColumns * kBlockBytes);
+  EXPECT_EQ(blocks.n_held(), 4 * kColumns);
   {
     const KvCache fork(prompt);
-    EXPECT_LT(memory.bytes - before, books) << "complete blocks are shared";
+    EXPECT_EQ(blocks.n_held(), 4 * kColumns) << "complete blocks are shared";
   }
-  EXPECT_EQ(memory.bytes, before);
+  EXPECT_EQ(blocks.n_held(), 4 * kColumns);
   prompt.grow(1);
-  before = memory.bytes;
   const KvCache fork(prompt);
-  EXPECT_LT(memory.bytes - before, kColumns * kBlockBytes + books) << "only the last block is copied";
+  EXPECT_EQ(blocks.n_held(), (5 + 1) * kColumns) << "only the last block is copied";
 }
 
 TEST(KvCache, LastOneToGoFreesTheBlocks) {
   Counting memory;
-  auto prompt = std::make_optional<KvCache>(kShape, &memory);
+  BlockPool blocks(kShape.block_bytes(), kColumns, &memory);
+  auto prompt = std::make_optional<KvCache>(kShape, blocks, &memory);
   prompt->grow(2 * kPiece);
   fill(*prompt, 0, 1);
   auto a = std::make_optional<KvCache>(*prompt);
@@ -119,15 +118,47 @@ TEST(KvCache, LastOneToGoFreesTheBlocks) {
   prompt.reset();
   a.reset();
   EXPECT_TRUE(holds(*b, 0, 2 * kPiece, 1)) << "the prompt lives as long as a fork of it";
-  EXPECT_GE(memory.bytes, 2 * kColumns * kBlockBytes);
-  EXPECT_LT(memory.bytes, 3 * kColumns * kBlockBytes) << "a's tail went with a";
+  EXPECT_EQ(blocks.n_held(), 2 * kColumns) << "a's tail went with a";
   b.reset();
-  EXPECT_EQ(memory.bytes, 0);
+  EXPECT_EQ(blocks.n_held(), 0);
+}
+
+TEST(KvCache, BlocksAreUsedAgain) {
+  Counting memory;
+  BlockPool blocks(kShape.block_bytes(), kColumns, &memory);
+  int64_t most = 0;
+  for (int32_t i = 0; i < 3; ++i) {
+    KvCache cache(kShape, blocks, &memory);
+    cache.grow(1000);
+    cache.release(1, 2, 0, 300);
+    cache.release(1, 2, 256, 512);
+    EXPECT_EQ(blocks.n_held(), 4 * kColumns - 2);
+    EXPECT_FALSE(cache.complete());
+    EXPECT_EQ(cache.blocks(1, 2).keys[1], nullptr);
+    KvCache fork(cache);
+    EXPECT_EQ(fork.blocks(1, 2).values[0], nullptr) << "what was released stays so in forks";
+    fork.grow(1);
+    if (i == 0) most = memory.bytes;
+    EXPECT_EQ(memory.bytes, most) << "the first sequence's blocks serve the next";
+  }
+}
+
+TEST(KvCache, TablesStayWhereTheyAre) {
+  Counting memory;
+  BlockPool blocks(kShape.block_bytes(), kColumns, &memory);
+  KvCache cache(kShape, blocks, &memory);
+  cache.grow(1);
+  const KvBlocks early = cache.blocks(1, 1);
+  cache.grow(1800);
+  fill(cache, 0, 3);
+  EXPECT_EQ(early.keys, cache.blocks(1, 1).keys) << "a device is told their address once";
+  EXPECT_EQ(early.keys[1801 / kPiece], cache.blocks(1, 1).keys[1801 / kPiece]);
 }
 
 TEST(KvCache, GrowsToItsContextAndNoFurther) {
   Counting memory;
-  KvCache cache(kShape, &memory);
+  BlockPool blocks(kShape.block_bytes(), kColumns, &memory);
+  KvCache cache(kShape, blocks, &memory);
   cache.grow(1999);
   KvCache fork(cache);
   fork.grow(1);

@@ -68,11 +68,11 @@ class PromptCache : public ::testing::TestWithParam<const char*> {
   }
   uint64_t hash(const Prefilled& prefilled, const Settings& settings) {
     const auto sequence = backend_.model->fork(*prefilled.sequence);
-    return generate(
-               backend_, model_, *sequence, prefilled,
-               {.settings = settings,
-                .n_step = kSteps,
-                .next_token = [&](int32_t t, std::span<const float>) { return (t * 17) % model_.shape().n_vocab; }})
+    return generate(backend_, model_, *sequence, prefilled,
+                    {.settings = settings,
+                     .n_step = kSteps,
+                     .next_token = [&](int32_t t, StepLogits&) { return (t * 17) % model_.shape().n_vocab; },
+                     .hash = true})
         .logits_hash;
   }
   void expect_never_stopped(const CachedPrefill& restored, std::span<const int32_t> prompt,
@@ -198,7 +198,7 @@ using PromptCacheFile = PromptCache;
 INSTANTIATE_TEST_SUITE_P(Cpu, PromptCacheFile, ::testing::Values("cpu"));
 
 TEST_P(PromptCacheFile, BackendsMemoryStaysClosed) {
-  use({.device = "sealed"});
+  use({.device = "guarded"});
   cached(first(100));
   expect_never_stopped(cached(first(110)), first(110), {Settings("full")});
 }

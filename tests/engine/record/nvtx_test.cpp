@@ -56,7 +56,7 @@ const Lines kSetUp = {"domain reattend", "string generate",    "string step",   
 
 constexpr Plan kFull{.branch = {.full = true}};
 constexpr Plan kPartial{};
-constexpr Plan kGated{.gated = true, .branch = {.full = false}, .otherwise = {.full = true}};
+constexpr Plan kGated{.gated = true, .branch = {.full = false}, .else_branch = {.full = true}};
 
 TEST(Nvtx, RunIsNestedAndEveryRangeCarriesItsStep) {
   const Lines lines = capture([] {
@@ -114,7 +114,7 @@ void generate_steps(Observer& observer, int32_t n_step, int32_t broken_step = -1
   Settings settings("recycled");
   settings.set("K", int64_t{8});
   settings.set("S", int64_t{3});
-  const auto next_token = [&](int32_t t, std::span<const float>) {
+  const auto next_token = [&](int32_t t, StepLogits&) {
     if (t == broken_step) throw Error("the disk is full");
     return t;
   };

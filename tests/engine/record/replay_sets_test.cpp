@@ -83,7 +83,7 @@ class Bench {
              {.settings = settings,
               .n_step = n_step_,
               .shadow = shadow,
-              .next_token = [&](int32_t t, std::span<const float>) { return (t * 29) % shape.n_vocab; },
+              .next_token = [&](int32_t t, StepLogits&) { return (t * 29) % shape.n_vocab; },
               .observers = observers});
     return keeper;
   }

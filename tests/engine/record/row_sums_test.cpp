@@ -47,7 +47,7 @@ TEST(PromptRowSums, AreTheSumsOfEveryPromptQuerysRowHoweverThePromptIsCut) {
     generate(backend, model, *prefilled.sequence, prefilled,
              {.settings = Settings("full"),
               .n_step = 1,
-              .next_token = [](int32_t, std::span<const float>) { return 5; },
+              .next_token = [](int32_t, StepLogits&) { return 5; },
               .observers = observers});
     const auto trace = TraceReader::open(folder / "trace.h5");
     ASSERT_TRUE(trace->info().has_prompt_row_sums);
@@ -56,9 +56,11 @@ TEST(PromptRowSums, AreTheSumsOfEveryPromptQuerysRowHoweverThePromptIsCut) {
       ASSERT_EQ(sums.size(), static_cast<size_t>(shape.n_head) * kPrompt);
       for (int32_t h = 0; h < shape.n_head; ++h) {
         std::vector<double> want(kPrompt);
-        std::vector<uint16_t> keys(static_cast<size_t>(kPrompt) * shape.d_head);
-        backend.model->read(*prefilled.sequence, Item::keys, layer, h / shape.group(), 0, kPrompt,
-                            std::as_writable_bytes(std::span(keys)));
+        const size_t column = static_cast<size_t>(kPrompt) * shape.d_head;
+        std::vector<uint16_t> all(column * shape.n_kv_head);
+        backend.model->read(*prefilled.sequence, Item::keys, layer, 0, kPrompt, std::as_writable_bytes(std::span(all)));
+        backend.model->wait();
+        const auto keys = std::span(all).subspan(h / shape.group() * column, column);
         for (int32_t p = 0; p < kPrompt; ++p) {
           std::vector<double> weight(p + 1);
           double total = 0;

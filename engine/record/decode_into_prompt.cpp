@@ -1,5 +1,5 @@
 // Collects what a prefill would have remembered of these tokens, and hands it to the backend as a restored prompt's.
-#include "engine/record/lengthen.h"
+#include "engine/record/decode_into_prompt.h"
 
 #include <algorithm>
 #include <string>
@@ -51,13 +51,14 @@ class StepKeeper final : public Observer {
   /// To be called once, with all steps done.
   void restore(ModelOps& ops, Sequence& sequence) const {
     const int32_t n = sequence.size();
-    ops.write(sequence, Item::keys, 0, 0, n, 0, {});  // the prompt reaches to here
+    ops.write(sequence, Item::keys, 0, n, 0, {});  // the prompt reaches to here
     for (int32_t layer = 0; layer < shape_.n_layer; ++layer) {
       const auto& queries = queries_[layer];
-      ops.write(sequence, Item::prompt_queries, layer, 0, 0, static_cast<int32_t>(queries.size() / width()),
+      ops.write(sequence, Item::prompt_queries, layer, 0, static_cast<int32_t>(queries.size() / width()),
                 std::as_bytes(std::span(queries)));
-      if (holds_.row_sums) ops.write(sequence, Item::row_sums, layer, 0, 0, n, std::as_bytes(std::span(sums_[layer])));
+      if (holds_.row_sums) ops.write(sequence, Item::row_sums, layer, 0, n, std::as_bytes(std::span(sums_[layer])));
     }
+    ops.wait();
   }
 
  private:
@@ -66,14 +67,14 @@ class StepKeeper final : public Observer {
   const ModelShape& shape_;
   const PromptNeeds holds_;
   const int32_t n_prompt_;
-  const size_t stride_;                      ///< positions of the lengthened prompt
+  const size_t stride_;                      ///< positions of the prompt with the steps
   std::vector<std::vector<float>> queries_;  ///< [n_layer] of [window][n_head][d_head]
   std::vector<std::vector<float>> sums_;     ///< [n_layer] of [n_head][stride]
 };
 
 }  // namespace
 
-void lengthen(Backend& backend, const Model& model, Prefilled& prefilled, const GenerateOptions& options) {
+void decode_into_prompt(Backend& backend, const Model& model, Prefilled& prefilled, const GenerateOptions& options) {
   auto sequence = backend.model->fork(*prefilled.sequence);
   StepKeeper keeper(model.shape(), *sequence, options.n_step);
   Observer* const observers[] = {&keeper};

@@ -1,0 +1,29 @@
+// Takes slabs from the memory below and hands out their blocks, lowest address first.
+#include "engine/cache/block_pool.h"
+
+namespace reattend {
+
+BlockPool::~BlockPool() {
+  for (std::byte* const slab : slabs_) memory_->deallocate(slab, slab_ * block_bytes_, kAlign);
+}
+
+int32_t BlockPool::take() {
+  if (free_.empty()) {
+    const size_t n = holders_.size();
+    holders_.resize(n + slab_);
+    free_.reserve(n + slab_);  // drop() never allocates
+    slabs_.reserve(slabs_.size() + 1);
+    slabs_.push_back(static_cast<std::byte*>(memory_->allocate(slab_ * block_bytes_, kAlign)));
+    for (size_t i = n + slab_; i > n; --i) free_.push_back(static_cast<int32_t>(i - 1));
+  }
+  const int32_t block = free_.back();
+  free_.pop_back();
+  holders_[block] = 1;
+  return block;
+}
+
+void BlockPool::drop(int32_t block) {
+  if (--holders_[block] == 0) free_.push_back(block);
+}
+
+}  // namespace reattend
