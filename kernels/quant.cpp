@@ -1,4 +1,4 @@
-// The table of weight formats and their exact dequantisers.
+// The table of weight formats, and how each is taken apart.
 #include "kernels/quant.h"
 
 #include <cstring>
@@ -20,54 +20,67 @@ T read(const std::byte* from) {
   return value;
 }
 
-float read_half(const std::byte* from) {
-  return to_float(read<Half>(from));
-}
-
-void dequantize_f32(const std::byte* blocks, int64_t n, float* out) {
+void floats(const std::byte* blocks, int64_t n, float* out) {
   std::memcpy(out, blocks, static_cast<size_t>(n) * sizeof(float));
 }
 
 template <class T>
-void dequantize_16_bit(const std::byte* blocks, int64_t n, float* out) {
+void halves(const std::byte* blocks, int64_t n, float* out) {
   for (int64_t i = 0; i < n; ++i) out[i] = to_float(read<T>(blocks + 2 * i));
 }
 
-void dequantize_q8_0(const std::byte* blocks, int64_t n, float* out) {
-  for (int64_t b = 0; b < n / kBlock; ++b, blocks += 34, out += kBlock) {
-    const float d = read_half(blocks);
-    for (int i = 0; i < kBlock; ++i) out[i] = d * static_cast<float>(read<int8_t>(blocks + 2 + i));
-  }
-}
-
-/// value = d (q - offset) + m; the product is exact in float, so this rounds at most once.
-void dequantize_nibbles(const std::byte* nibbles, float d, int offset, float m, float* out) {
+void read_nibbles(const std::byte* nibbles, UnpackedBlock& out) {
   for (int i = 0; i < kBlock / 2; ++i) {
-    const auto byte = std::to_integer<int>(nibbles[i]);
-    out[i] = d * static_cast<float>((byte & 15) - offset) + m;
-    out[i + kBlock / 2] = d * static_cast<float>((byte >> 4) - offset) + m;
+    const auto byte = std::to_integer<uint8_t>(nibbles[i]);
+    out.quants[i] = byte & 15, out.quants[i + kBlock / 2] = byte >> 4;
   }
 }
 
-void dequantize_q4_0(const std::byte* blocks, int64_t n, float* out) {
-  for (int64_t b = 0; b < n / kBlock; ++b, blocks += 18, out += kBlock) {
-    dequantize_nibbles(blocks + 2, read_half(blocks), 8, 0.0F, out);
-  }
+void unpack_q8_0(const std::byte* block, UnpackedBlock& out) {
+  out.d = read<Half>(block);
+  for (int i = 0; i < kBlock; ++i) out.quants[i] = std::to_integer<uint8_t>(block[2 + i]) ^ 0x80;  // q + 128
 }
 
-void dequantize_q4_1(const std::byte* blocks, int64_t n, float* out) {
-  for (int64_t b = 0; b < n / kBlock; ++b, blocks += 20, out += kBlock) {
-    dequantize_nibbles(blocks + 4, read_half(blocks), 0, read_half(blocks + 2), out);
-  }
+void unpack_q4_0(const std::byte* block, UnpackedBlock& out) {
+  out.d = read<Half>(block);
+  read_nibbles(block + 2, out);
+}
+
+void unpack_q4_1(const std::byte* block, UnpackedBlock& out) {
+  out.d = read<Half>(block), out.m = read<Half>(block + 2);
+  read_nibbles(block + 4, out);
+}
+
+constexpr TensorFormat element(TensorType type, std::string_view name, uint32_t id, int32_t bytes,
+                               void (*elements)(const std::byte*, int64_t, float*)) {
+  return {.type = type, .name = name, .gguf_id = id, .block_size = 1, .block_bytes = bytes, .elements = elements};
+}
+
+/// How 32 columns that share a scale are kept in tiles: bits of a quant, what stands for 0, whether there is a minimum.
+struct Quants {
+  int32_t bits, offset;
+  bool has_minima;
+};
+constexpr TensorFormat quantised(TensorType type, std::string_view name, uint32_t id, int32_t block_bytes,
+                                 void (*unpack)(const std::byte*, UnpackedBlock&), Quants quants) {
+  return {.type = type,
+          .name = name,
+          .gguf_id = id,
+          .block_size = kBlock,
+          .block_bytes = block_bytes,
+          .unpack = unpack,
+          .bits = quants.bits,
+          .offset = quants.offset,
+          .has_minima = quants.has_minima};
 }
 
 constexpr TensorFormat kFormats[] = {
-    {TensorType::f32, "F32", 0, 1, 4, dequantize_f32},
-    {TensorType::f16, "F16", 1, 1, 2, dequantize_16_bit<Half>},
-    {TensorType::bf16, "BF16", 30, 1, 2, dequantize_16_bit<BFloat16>},
-    {TensorType::q8_0, "Q8_0", 8, kBlock, 34, dequantize_q8_0},
-    {TensorType::q4_0, "Q4_0", 2, kBlock, 18, dequantize_q4_0},
-    {TensorType::q4_1, "Q4_1", 3, kBlock, 20, dequantize_q4_1},
+    element(TensorType::f32, "F32", 0, 4, floats),
+    element(TensorType::f16, "F16", 1, 2, halves<Half>),
+    element(TensorType::bf16, "BF16", 30, 2, halves<BFloat16>),
+    quantised(TensorType::q8_0, "Q8_0", 8, 34, unpack_q8_0, {.bits = 8, .offset = 128}),
+    quantised(TensorType::q4_0, "Q4_0", 2, 18, unpack_q4_0, {.bits = 4, .offset = 8}),
+    quantised(TensorType::q4_1, "Q4_1", 3, 20, unpack_q4_1, {.bits = 4, .offset = 0, .has_minima = true}),
 };
 
 constexpr bool table_is_in_order() {
@@ -79,6 +92,17 @@ constexpr bool table_is_in_order() {
 static_assert(table_is_in_order(), "format_of() indexes the table by type");
 
 }  // namespace
+
+/// value = d (q - offset) + m; the product is exact in float, so this rounds at most once.
+void TensorFormat::dequantize(const std::byte* blocks, int64_t n, float* out) const {
+  if (elements != nullptr) return elements(blocks, n, out);
+  UnpackedBlock block;
+  for (int64_t b = 0; b < n / kBlock; ++b, blocks += block_bytes, out += kBlock) {
+    unpack(blocks, block);
+    const float d = to_float(block.d), m = has_minima ? to_float(block.m) : 0.0F;
+    for (int i = 0; i < kBlock; ++i) out[i] = d * static_cast<float>(block.quants[i] - offset) + m;
+  }
+}
 
 std::span<const TensorFormat> tensor_formats() {
   return kFormats;

@@ -5,10 +5,18 @@
 #include <span>
 #include <string_view>
 
+#include "base/half.h"
+
 namespace reattend {
 
 /// Values are ours; `gguf_id` in the table is the number in the file.
 enum class TensorType : uint8_t { f32, f16, bf16, q8_0, q4_0, q4_1 };
+
+/// 32 columns that share a scale, taken apart: column i is d (quants[i] - offset) + m, the offset being the format's.
+struct UnpackedBlock {
+  uint8_t quants[32];
+  Half d, m;  ///< m only where the format has minima
+};
 
 /// A row of n columns is n / block_size blocks of block_bytes each, columns in order.
 /// q8_0: f16 d, int8 q[32]: d q.   q4_0: f16 d, 16 bytes: d (q - 8).   q4_1: f16 d, f16 m, 16 bytes: d q + m.
@@ -18,7 +26,16 @@ struct TensorFormat {
   std::string_view name;  ///< "Q4_1"
   uint32_t gguf_id;
   int32_t block_size, block_bytes;
-  void (*dequantize)(const std::byte* blocks, int64_t n, float* out);  ///< n columns, a multiple of block_size
+  /// Either elements are numbers of their own: n of them as floats ...
+  void (*elements)(const std::byte* blocks, int64_t n, float* out) = nullptr;
+  /// ... or 32 columns share a scale. A quant takes `bits`, 4 or 8, in the tiles that products walk.
+  void (*unpack)(const std::byte* block, UnpackedBlock& out) = nullptr;
+  int32_t bits = 0, offset = 0;
+  bool has_minima = false;
+
+  bool is_quantised() const { return unpack != nullptr; }
+  /// out [n]: the exact values of n columns, a multiple of block_size.
+  void dequantize(const std::byte* blocks, int64_t n, float* out) const;
 };
 
 std::span<const TensorFormat> tensor_formats();

@@ -22,7 +22,7 @@ constexpr int64_t kTaskTokens = 64;
 constexpr int64_t kTokensToShare = 16;
 
 bool takes_q8(const Cpu::Product& product, Activations how) {
-  return how == Activations::q8 && format_of(product.w->type()).block_size == kBlockCols;
+  return how == Activations::q8 && format_of(product.w->type()).is_quantised();
 }
 
 /// The tile of tokens from `first` on, as it lies in the scratch memory. Widths are powers of two: a kernel for every

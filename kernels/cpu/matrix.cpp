@@ -13,40 +13,45 @@ namespace {
 
 using namespace cpu;
 
-bool is_quantised(TensorType type) {
-  return format_of(type).block_size == kBlockCols;
-}
 constexpr int64_t round_up(int64_t n, int64_t to) {
   return (n + to - 1) / to * to;
 }
 
 TileLayout layout_of(TensorType type, int64_t n_col) {
-  TileLayout layout{.type = type, .n_col = n_col, .n_block = n_col / kBlockCols};
-  if (is_quantised(type)) {
+  const TensorFormat& format = format_of(type);
+  TileLayout layout{.type = type,
+                    .n_col = n_col,
+                    .n_block = n_col / kBlockCols,
+                    .bits = format.bits,
+                    .offset = format.offset,
+                    .has_minima = format.has_minima};
+  if (format.is_quantised()) {
     const int64_t scale_bytes = layout.n_block * kTileRows * 2;
-    layout.quant_bytes = (type == TensorType::q8_0 ? kBlockCols : kBlockCols / 2) * kTileRows;
+    layout.quant_bytes = kBlockCols * kTileRows * format.bits / 8;
     layout.scales_at = layout.n_block * layout.quant_bytes;
     layout.minima_at = layout.scales_at + scale_bytes;
-    layout.tile_bytes = layout.minima_at + (type == TensorType::q4_1 ? scale_bytes : 0);
+    layout.tile_bytes = layout.minima_at + (format.has_minima ? scale_bytes : 0);
   } else {
-    layout.tile_bytes = n_col * kTileRows * format_of(type).block_bytes;
+    layout.tile_bytes = n_col * kTileRows * format.block_bytes;
   }
   layout.tile_bytes = round_up(layout.tile_bytes, 64);  // tiles begin on cache lines
   return layout;
 }
 
-/// One block of one row into its lane of the tile. File blocks begin with their scale, then q4_1's minimum.
-void pack_block(const TileLayout& layout, const std::byte* block, int64_t b, int row, std::byte* tile) {
-  const auto put_half = [&](const std::byte* from, int64_t at) {
-    std::memcpy(tile + at + (b * kTileRows + row) * 2, from, 2);
-  };
-  put_half(block, layout.scales_at);
-  if (layout.type == TensorType::q4_1) put_half(block + 2, layout.minima_at);
-  const std::byte* quants = block + (layout.type == TensorType::q4_1 ? 4 : 2);
-  // q8_0 is stored as q + 128: the dot product instructions take unsigned weights.
-  const std::byte flip{static_cast<uint8_t>(layout.type == TensorType::q8_0 ? 0x80 : 0)};
+/// Where byte i of a row's quants lies in its lane of block b: rows are interleaved by four bytes. 8 bits: byte i is
+/// column i; 4 bits: column i in its low and i + 16 in its high half.
+int64_t quant_at(const TileLayout& layout, int64_t b, int row, int64_t i) {
+  return b * layout.quant_bytes + i / 4 * 64 + row * 4 + i % 4;
+}
+
+/// One block of one row into its lane of the tile.
+void pack_block(const TileLayout& layout, const UnpackedBlock& block, int64_t b, int row, std::byte* tile) {
+  const auto put_half = [&](Half half, int64_t at) { std::memcpy(tile + at + (b * kTileRows + row) * 2, &half, 2); };
+  put_half(block.d, layout.scales_at);
+  if (layout.has_minima) put_half(block.m, layout.minima_at);
   for (int64_t i = 0; i < layout.quant_bytes / kTileRows; ++i) {
-    tile[b * layout.quant_bytes + i / 4 * 64 + row * 4 + i % 4] = quants[i] ^ flip;
+    const int high = layout.bits == 4 ? block.quants[i + kBlockCols / 2] << 4 : 0;
+    tile[quant_at(layout, b, row, i)] = static_cast<std::byte>(block.quants[i] | high);
   }
 }
 
@@ -56,18 +61,12 @@ void unpack_block(const TileLayout& layout, const std::byte* tile, int64_t b, in
     std::memcpy(&bits, tile + at + (b * kTileRows + row) * 2, 2);
     return to_float(bits);
   };
-  const float d = half(layout.scales_at);
-  const auto quant = [&](int64_t i) {
-    return std::to_integer<int>(tile[b * layout.quant_bytes + i / 4 * 64 + row * 4 + i % 4]);
-  };
+  const float d = half(layout.scales_at), m = layout.has_minima ? half(layout.minima_at) : 0.0F;
+  const int64_t n_byte = layout.quant_bytes / kTileRows;
   for (int i = 0; i < kBlockCols; ++i) {
-    if (layout.type == TensorType::q8_0) {
-      out[i] = d * static_cast<float>(quant(i) - 128);
-    } else {
-      const int nibble = quant(i % 16) >> (i / 16 * 4) & 15;
-      out[i] = layout.type == TensorType::q4_0 ? d * static_cast<float>(nibble - 8)
-                                               : d * static_cast<float>(nibble) + half(layout.minima_at);
-    }
+    const auto byte = std::to_integer<int>(tile[quant_at(layout, b, row, i % n_byte)]);
+    const int quant = layout.bits == 4 ? byte >> (i / 16 * 4) & 15 : byte;
+    out[i] = d * static_cast<float>(quant - layout.offset) + m;
   }
 }
 
@@ -95,7 +94,7 @@ void Cpu::Matrix::row(int64_t row, float* out) const {
   const TileLayout& layout = data->layout;
   const std::byte* tile = data->tiles.get() + row / kTileRows * layout.tile_bytes;
   const int lane = static_cast<int>(row % kTileRows);
-  if (is_quantised(layout.type)) {
+  if (layout.bits > 0) {
     for (int64_t b = 0; b < layout.n_block; ++b) unpack_block(layout, tile, b, lane, out + b * kBlockCols);
     return;
   }
@@ -126,14 +125,16 @@ Cpu::Matrix Cpu::pack(const TensorView& tensor, std::pmr::memory_resource* memor
   data.tiles.reserve(data.n_tile * data.layout.tile_bytes);
   const TensorFormat& format = format_of(tensor.type);
   const std::byte* from = tensor.bytes.data();
+  UnpackedBlock block;
   for (int64_t row = 0; row < data.n_tile * kTileRows; ++row) {
     std::byte* tile = data.tiles.get() + row / kTileRows * data.layout.tile_bytes;
     const int lane = static_cast<int>(row % kTileRows);
     if (lane == 0) std::memset(tile, 0, static_cast<size_t>(data.layout.tile_bytes));
     if (row >= tensor.n_row) continue;  // lanes that pad the last tile have scale 0
     for (int64_t b = 0; b < tensor.n_col / format.block_size; ++b, from += format.block_bytes) {
-      if (is_quantised(tensor.type)) {
-        pack_block(data.layout, from, b, lane, tile);
+      if (format.is_quantised()) {
+        format.unpack(from, block);
+        pack_block(data.layout, block, b, lane, tile);
       } else {
         std::memcpy(tile + (b * kTileRows + lane) * format.block_bytes, from, static_cast<size_t>(format.block_bytes));
       }

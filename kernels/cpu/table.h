@@ -24,11 +24,13 @@ inline constexpr int kPieceStride = kPiece + 16;
 inline constexpr int kRowPad = 48;
 
 /// Where a tile of 16 rows keeps its parts. Quantised: quants [n_block][quant_bytes] with the rows interleaved by four
-/// columns, scales f16 [n_block][16] at scales_at, minima likewise at minima_at. Others: elements [n_col][16].
+/// columns, scales f16 [n_block][16] at scales_at, minima f16 [n_block][16] at minima_at. Others: elements [n_col][16].
 struct TileLayout {
   TensorType type;
   int64_t n_col, n_block, tile_bytes;
   int64_t quant_bytes, scales_at, minima_at;
+  int32_t bits, offset;  ///< of the quants, as in TensorFormat; 0 where elements are numbers of their own
+  bool has_minima;
 };
 
 /// Activations of `width` tokens (a power of two), interleaved so that an inner loop walks one pointer.

@@ -2,12 +2,6 @@
 namespace reattend::cpu::REATTEND_TARGET {
 namespace {
 
-/// What to take from the unsigned quants, as a shift of the activations' sum: q4_0 stores q + 8, q8_0 q + 128.
-template <TensorType kType>
-inline constexpr int kOffsetShift = kType == TensorType::q4_0   ? 3
-                                    : kType == TensorType::q8_0 ? 7
-                                                                : -1;
-
 void quantize(const float* x, int64_t n_col, const TokenTile& tile) {
   const int64_t n_block = n_col / kBlockCols;
   for (int t = 0; t < tile.width; ++t) {
@@ -31,9 +25,9 @@ void quantize(const float* x, int64_t n_col, const TokenTile& tile) {
 }
 
 /// The four loads of a 4-bit block hold columns 4i .. 4i + 3 in their low and 16 + 4i .. in their high nibbles.
-template <TensorType kType, int kWidth>
+template <int kBits, int kWidth>
 REATTEND_INLINE void dot_block(const std::byte* quants, const int8_t* x, IVec (&acc)[kWidth]) {
-  constexpr bool kFull = kType == TensorType::q8_0;
+  constexpr bool kFull = kBits == 8;
   const auto add_columns = [&](const Bytes& w, int k) {
     REATTEND_UNROLL
     for (int t = 0; t < kWidth; ++t) acc[t] = dot4<kFull>(acc[t], w, broadcast4(x + (k * kWidth + t) * 4));
@@ -63,12 +57,12 @@ REATTEND_INLINE void store_rows(const Vec (&acc)[kWidth], float* y, int64_t y_st
   }
 }
 
-/// Blocks in order, one accumulator a row and token: acc = fma(d_w d_x, dot, acc), for q4_1 also fma(m, d_x sum_x,
-/// acc).
-template <TensorType kType, int kWidth>
+/// Blocks in order, one accumulator a row and token: acc = fma(d_w d_x, dot, acc), with minima also fma(m, d_x sum_x,
+/// acc). Quants are unsigned: their offset times the activations' sum is taken from the dot product.
+template <int kBits, bool kMinima, int kWidth>
 void product_q8_of(const TileLayout& layout, const std::byte* tiles, int64_t n_tile, const TokenTile& tokens, float* y,
                    int64_t y_stride, int64_t n_row) {
-  constexpr int kBlockBytes = kType == TensorType::q8_0 ? 512 : 256;
+  constexpr int kBlockBytes = kBlockCols * kTileRows * kBits / 8;
   const int64_t ahead = layout.tile_bytes / layout.n_block;
   for (int64_t i = 0; i < n_tile; ++i) {
     const std::byte* tile = tiles + i * layout.tile_bytes;
@@ -86,20 +80,14 @@ void product_q8_of(const TileLayout& layout, const std::byte* tiles, int64_t n_t
       }
       IVec dot[kWidth];
       REATTEND_UNROLL
-      for (int t = 0; t < kWidth; ++t) {
-        if constexpr (kOffsetShift<kType> >= 0) {
-          dot[t] = set_int(tokens.minus_sum[b * kWidth + t] * (1 << kOffsetShift<kType>));
-        } else {
-          dot[t] = set_int(0);
-        }
-      }
-      dot_block<kType, kWidth>(tile + b * kBlockBytes, tokens.quants + b * kBlockCols * kWidth, dot);
+      for (int t = 0; t < kWidth; ++t) dot[t] = set_int(tokens.minus_sum[b * kWidth + t] * layout.offset);
+      dot_block<kBits, kWidth>(tile + b * kBlockBytes, tokens.quants + b * kBlockCols * kWidth, dot);
       const Vec d = load_half(scales + b * kTileRows);
       REATTEND_UNROLL
       for (int t = 0; t < kWidth; ++t) {
         acc[t] = fma(mul(d, set(tokens.scales[b * kWidth + t])), to_float(dot[t]), acc[t]);
       }
-      if constexpr (kType == TensorType::q4_1) {
+      if constexpr (kMinima) {
         const Vec m = load_half(minima + b * kTileRows);
         REATTEND_UNROLL
         for (int t = 0; t < kWidth; ++t) {
@@ -150,20 +138,20 @@ void product_elements(const TileLayout& layout, const std::byte* tiles, int64_t 
 }
 
 /// d (q - offset) + m with the one rounding that the dequantiser makes.
-template <TensorType kType, int kWidth>
+template <int kBits, bool kMinima, int kWidth>
 void product_dequantized(const TileLayout& layout, const std::byte* tiles, int64_t n_tile, const TokenTile& tokens,
                          float* y, int64_t y_stride, int64_t n_row) {
-  constexpr int kBlockBytes = kType == TensorType::q8_0 ? 512 : 256;
+  constexpr int kBlockBytes = kBlockCols * kTileRows * kBits / 8;
   for (int64_t i = 0; i < n_tile; ++i) {
     const std::byte* tile = tiles + i * layout.tile_bytes;
     FloatSum<kWidth> total;
     for (int64_t b = 0; b < layout.n_block; ++b) {
       const Vec d = load_half(reinterpret_cast<const uint16_t*>(tile + layout.scales_at) + b * kTileRows);
       Vec m;
-      if constexpr (kType == TensorType::q4_1) {
+      if constexpr (kMinima) {
         m = load_half(reinterpret_cast<const uint16_t*>(tile + layout.minima_at) + b * kTileRows);
       } else {
-        m = mul(d, set(-static_cast<float>(1 << kOffsetShift<kType>)));
+        m = mul(d, set(-static_cast<float>(layout.offset)));
       }
       const std::byte* quants = tile + b * kBlockBytes;
       const float* x = tokens.x + b * kBlockCols * kWidth;
@@ -176,7 +164,7 @@ void product_dequantized(const TileLayout& layout, const std::byte* tiles, int64
       };
       for (int k = 0; k < kBlockBytes / 64; ++k) {
         const Bytes raw = load_bytes(quants + 64 * k);
-        if constexpr (kType == TensorType::q8_0) {
+        if constexpr (kBits == 8) {
           add_columns(raw, 4 * k);
         } else {
           add_columns(low_nibbles(raw), 4 * k);
@@ -202,42 +190,39 @@ void with_width(int width, Body body) {
   }
 }
 
+/// Calls `body` with how quants lie in the tiles, as compile-time numbers: their bits, and whether there are minima.
+template <class Body>
+void with_quants(const TileLayout& layout, Body body) {
+  if (layout.bits == 4) {
+    layout.has_minima ? body.template operator()<4, true>() : body.template operator()<4, false>();
+  } else {
+    layout.has_minima ? body.template operator()<8, true>() : body.template operator()<8, false>();
+  }
+}
+
 void product_q8(const TileLayout& layout, const std::byte* tiles, int64_t n_tile, const TokenTile& tokens, float* y,
                 int64_t y_stride, int64_t n_row) {
   with_width(tokens.width, [&]<int kWidth>() {
-    const auto run = layout.type == TensorType::q4_0   ? product_q8_of<TensorType::q4_0, kWidth>
-                     : layout.type == TensorType::q4_1 ? product_q8_of<TensorType::q4_1, kWidth>
-                                                       : product_q8_of<TensorType::q8_0, kWidth>;
-    run(layout, tiles, n_tile, tokens, y, y_stride, n_row);
+    with_quants(layout, [&]<int kBits, bool kMinima>() {
+      product_q8_of<kBits, kMinima, kWidth>(layout, tiles, n_tile, tokens, y, y_stride, n_row);
+    });
   });
 }
 
 void product_f32(const TileLayout& layout, const std::byte* tiles, int64_t n_tile, const TokenTile& tokens, float* y,
                  int64_t y_stride, int64_t n_row) {
   with_width(tokens.width, [&]<int kWidth>() {
-    using Run = void (*)(const TileLayout&, const std::byte*, int64_t, const TokenTile&, float*, int64_t, int64_t);
-    Run run = nullptr;
-    switch (layout.type) {
-      case TensorType::f32:
-        run = product_elements<FloatElement, kWidth>;
-        break;
-      case TensorType::f16:
-        run = product_elements<HalfElement, kWidth>;
-        break;
-      case TensorType::bf16:
-        run = product_elements<BFloatElement, kWidth>;
-        break;
-      case TensorType::q8_0:
-        run = product_dequantized<TensorType::q8_0, kWidth>;
-        break;
-      case TensorType::q4_0:
-        run = product_dequantized<TensorType::q4_0, kWidth>;
-        break;
-      case TensorType::q4_1:
-        run = product_dequantized<TensorType::q4_1, kWidth>;
-        break;
+    if (layout.bits > 0) {
+      with_quants(layout, [&]<int kBits, bool kMinima>() {
+        product_dequantized<kBits, kMinima, kWidth>(layout, tiles, n_tile, tokens, y, y_stride, n_row);
+      });
+    } else if (layout.type == TensorType::f32) {
+      product_elements<FloatElement, kWidth>(layout, tiles, n_tile, tokens, y, y_stride, n_row);
+    } else if (layout.type == TensorType::f16) {
+      product_elements<HalfElement, kWidth>(layout, tiles, n_tile, tokens, y, y_stride, n_row);
+    } else {
+      product_elements<BFloatElement, kWidth>(layout, tiles, n_tile, tokens, y, y_stride, n_row);
     }
-    run(layout, tiles, n_tile, tokens, y, y_stride, n_row);
   });
 }
 
