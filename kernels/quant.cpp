@@ -119,6 +119,13 @@ const TensorFormat* format_of_gguf(uint32_t gguf_id) {
   return nullptr;
 }
 
+TensorView rows_of(const TensorView& matrix, int64_t first, int64_t n) {
+  const auto row = static_cast<size_t>(matrix_bytes(matrix.type, 1, matrix.n_col));
+  TensorView rows = matrix;
+  rows.n_row = n, rows.bytes = matrix.bytes.subspan(static_cast<size_t>(first) * row, static_cast<size_t>(n) * row);
+  return rows;
+}
+
 int64_t matrix_bytes(TensorType type, int64_t n_row, int64_t n_col) {
   const TensorFormat& format = format_of(type);
   if (n_row < 0 || n_col < 0 || n_col % format.block_size != 0) {

@@ -51,6 +51,10 @@ struct TensorView {
   TensorType type = TensorType::f32;
   int64_t n_row = 0, n_col = 0;  ///< a vector has n_row = 1
   std::span<const std::byte> bytes;
+
+  bool empty() const { return bytes.empty(); }
 };
+/// Rows first ... first + n - 1 of it, which it must have, as a matrix.
+TensorView rows_of(const TensorView& matrix, int64_t first, int64_t n);
 
 }  // namespace reattend

@@ -35,9 +35,22 @@ class HostBackend final : public ModelOps {
     const BackendMemory::Access access(c_.memory);
     // Braces order their elements: the weights come to lie in the order of their use.
     for (const LayerWeights& from : model.layers()) {
-      layers_.push_back({vector_of(from.attn_norm), pack(from.attn_q), pack(from.attn_k), pack(from.attn_v),
-                         pack(from.attn_output), vector_of(from.ffn_norm), pack(from.ffn_gate), pack(from.ffn_up),
-                         pack(from.ffn_down)});
+      layers_.push_back({.attn_norm = vector_of(from.attn_norm),
+                         .q = pack(from.attn_q),
+                         .k = pack(from.attn_k),
+                         .v = pack(from.attn_v),
+                         .q_bias = vector_of(from.attn_q_bias),
+                         .k_bias = vector_of(from.attn_k_bias),
+                         .v_bias = vector_of(from.attn_v_bias),
+                         .q_norm = vector_of(from.attn_q_norm),
+                         .k_norm = vector_of(from.attn_k_norm),
+                         .output = pack(from.attn_output),
+                         .post_attention_norm = vector_of(from.post_attention_norm),
+                         .ffn_norm = vector_of(from.ffn_norm),
+                         .gate = pack(from.ffn_gate),
+                         .up = pack(from.ffn_up),
+                         .down = pack(from.ffn_down),
+                         .post_ffw_norm = vector_of(from.post_ffw_norm)});
       model.file().forget_pages();  // weights are held once
     }
     output_norm_.emplace(vector_of(model.output_norm()));
@@ -77,7 +90,11 @@ class HostBackend final : public ModelOps {
     buffers_.resize(shape_, n_token_);
     fit(c_.heads, n_token_ * c_.q_size()), fit(c_.full_heads, c_.q_size()), fit(c_.staged, c_.q_size());
     pool_.run(n_token_, [&](int64_t t, int) {
-      embedding_.row(ids[t], buffers_.x.data() + t * shape_.d_model);
+      Real* const x = buffers_.x.data() + t * shape_.d_model;
+      embedding_.row(ids[t], x);
+      if (shape_.embedding_scale != 1) {
+        for (int32_t i = 0; i < shape_.d_model; ++i) x[i] *= static_cast<Real>(shape_.embedding_scale);
+      }
       for (size_t r = 0; r < shape_.ropes.size(); ++r) shape_.ropes[r].angles(first + t, cos_sin(r, t));
     });
     c_.bytes.weights += n_token_ * embedding_row_bytes();
@@ -95,13 +112,17 @@ class HostBackend final : public ModelOps {
         buffers_.h.data());
     pool_.run(n_token_, [&](int64_t t, int) {
       const auto p = static_cast<int32_t>(first_ + t);
+      Real* const q = buffers_.q.data() + t * q_width;
+      Real* const k = buffers_.k.data() + t * kv_width;
+      Real* const v = buffers_.v.data() + t * kv_width;
+      add_bias(w.q_bias, q), add_bias(w.k_bias, k), add_bias(w.v_bias, v);
+      norm_heads(w.q_norm, shape_.n_head, q), norm_heads(w.k_norm, shape_.n_kv_head, k);
       const Real* const angles = cos_sin(shape_.layers[layer].rope, t);
-      rope.rotate_by(buffers_.q.data() + t * q_width, shape_.n_head, angles);
-      rope.rotate_by(buffers_.k.data() + t * kv_width, shape_.n_kv_head, angles);
+      rope.rotate_by(q, shape_.n_head, angles);
+      rope.rotate_by(k, shape_.n_kv_head, angles);
       for (int32_t g = 0; g < shape_.n_kv_head; ++g) {
-        const int64_t at = t * kv_width + g * shape_.d_head;
-        Ops::store_kv(buffers_.k.data() + at, shape_.d_head, c_.kv, seq.cache->key(layer, g, p));
-        Ops::store_kv(buffers_.v.data() + at, shape_.d_head, c_.kv, seq.cache->value(layer, g, p));
+        Ops::store_kv(k + g * shape_.d_head, shape_.d_head, c_.kv, seq.cache->key(layer, g, p));
+        Ops::store_kv(v + g * shape_.d_head, shape_.d_head, c_.kv, seq.cache->value(layer, g, p));
       }
     });
     std::copy_n(buffers_.q.data() + (n_token_ - 1) * q_width, q_width, c_.query(seq, layer));
@@ -120,14 +141,16 @@ class HostBackend final : public ModelOps {
     const Layer& w = layers_[layer];
     const int64_t d = shape_.d_model, f = shape_.d_ffn;
     product({{&w.output, buffers_.y.data(), d}}, c_.heads.data());
-    residual();
+    residual(w.post_attention_norm);
     norm(w.ffn_norm);
     product({{&w.gate, buffers_.gate.data(), f}, {&w.up, buffers_.up.data(), f}}, buffers_.h.data());
     pool_.run(n_token_, [&](int64_t t, int) {
-      Ops::swiglu(buffers_.gate.data() + t * f, buffers_.up.data() + t * f, f, buffers_.gate.data() + t * f);
+      Real* const gate = buffers_.gate.data() + t * f;
+      (shape_.layers[layer].activation == Activation::silu ? Ops::swiglu : Ops::geglu)(gate, buffers_.up.data() + t * f,
+                                                                                       f, gate);
     });
     product({{&w.down, buffers_.y.data(), d}}, buffers_.gate.data());
-    residual();
+    residual(w.post_ffw_norm);
   }
 
   void predict(Sequence&, int32_t index) override {
@@ -185,9 +208,13 @@ class HostBackend final : public ModelOps {
   using Weights = std::pmr::vector<Real>;
   struct Layer {
     Weights attn_norm;  ///< [d_model]
-    Matrix q, k, v, output;
-    Weights ffn_norm;  ///< [d_model]
+    Matrix q, k, v;
+    Weights q_bias, k_bias, v_bias;  ///< of the matrices' rows, or empty
+    Weights q_norm, k_norm;          ///< [d_head], or empty
+    Matrix output;
+    Weights post_attention_norm, ffn_norm;  ///< [d_model], the first may be empty
     Matrix gate, up, down;
+    Weights post_ffw_norm;  ///< [d_model], or empty
   };
 
   static void fit(std::pmr::vector<Real>& vector, int64_t n) {
@@ -244,9 +271,9 @@ class HostBackend final : public ModelOps {
     int64_t bytes = Ops::packed_bytes(m.token_embd()) + Ops::packed_bytes(m.output());
     for (const LayerWeights& w : m.layers()) {
       for (const TensorView* each : w.matrices()) bytes += Ops::packed_bytes(*each);
+      for (const TensorView* each : w.vectors()) bytes += each->n_col * int64_t{sizeof(Real)} + 64;
     }
-    const size_t n_norm = 2 * m.layers().size() + 1, norm_bytes = shape_.d_model * sizeof(Real) + 64;
-    return static_cast<size_t>(bytes) + n_norm * norm_bytes;
+    return static_cast<size_t>(bytes + m.output_norm().n_col * int64_t{sizeof(Real)} + 64);
   }
 
   /// Angles of the chunk's token t under rotation `rope`: [d_head].
@@ -261,9 +288,25 @@ class HostBackend final : public ModelOps {
     });
   }
 
-  void residual() {
+  /// What attention or feed-forward gave joins x, normed first where the layer does.
+  void residual(const Weights& post_norm) {
     const int64_t d = shape_.d_model;
-    pool_.run(n_token_, [&](int64_t t, int) { Ops::add(buffers_.x.data() + t * d, buffers_.y.data() + t * d, d); });
+    pool_.run(n_token_, [&](int64_t t, int) {
+      Real* const y = buffers_.y.data() + t * d;
+      if (!post_norm.empty()) Ops::rms_norm(y, post_norm.data(), d, shape_.norm_eps, y);
+      Ops::add(buffers_.x.data() + t * d, y, d);
+    });
+  }
+
+  static void add_bias(const Weights& bias, Real* x) {
+    if (!bias.empty()) Ops::add(x, bias.data(), static_cast<int64_t>(bias.size()));
+  }
+  /// x [n_head][d_head] in place.
+  void norm_heads(const Weights& w, int32_t n_head, Real* x) const {
+    if (w.empty()) return;
+    for (int32_t h = 0; h < n_head; ++h, x += shape_.d_head) {
+      Ops::rms_norm(x, w.data(), shape_.d_head, shape_.norm_eps, x);
+    }
   }
 
   void product(std::initializer_list<Product> products, const Real* x) {

@@ -70,7 +70,7 @@ struct HostCore {
         activations(a),
         memory(kind),
         blocks_of_caches(cache_shape(0).block_bytes(), static_cast<size_t>(cache_shape(0).n_column()), memory.maps()),
-        scale(static_cast<Real>(1 / std::sqrt(static_cast<double>(shape.d_head)))),
+        scale(static_cast<Real>(shape.score_scale())),
         heads(memory.resource()),
         full_heads(memory.resource()),
         staged(memory.resource()),

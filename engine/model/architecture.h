@@ -11,7 +11,8 @@ namespace reattend {
 /// Everything behind the model's file reads ModelShape and LayerWeights, and never a name.
 struct Architecture {
   std::string_view name;   ///< general.architecture of its files, in front of their keys
-  RopeLayout rope_layout;  ///< which channels of a head its files turn together
+  RopeLayout rope_layout;  ///< which channels of a head its files rotate together
+  LayerShape layer;        ///< what its layers have that llama's don't
   ModelShape (*read_shape)(const Gguf& file, const Architecture& architecture);
   LayerWeights (*take_layer)(TensorTaker& take, const ModelShape& shape, int32_t i);
 };

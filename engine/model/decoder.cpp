@@ -88,46 +88,65 @@ ModelShape read_decoder_shape(const Gguf& file, const Architecture& architecture
   shape.norm_eps = static_cast<float>(eps);
   const double base = file.real_or(named("rope.freq_base"), 10000);
   if (base < 1) fail({where("rope.freq_base"), "at least 1", std::to_string(base), ""});
-  shape.set_layers({.layout = architecture.rope_layout, .base = base, .d_head = shape.d_head, .factors = {}});
+  shape.set_layers({.layout = architecture.rope_layout, .base = base, .d_head = shape.d_head, .factors = {}},
+                   architecture.layer);
   refuse_unapplied_keys(file, shape);
   shape.n_vocab = vocabulary_size(file, shape.architecture);
   return shape;
 }
 
 void read_rope_factors(const Gguf& file, TensorTaker& take, ModelShape& shape) {
-  const double scale = position_scale(file, shape);
-  std::vector<float> factors;
-  if (take.has("rope_freqs.weight")) {
+  const RopeScaling scaling = rope_scaling(file, shape);
+  for (Rope& rope : shape.ropes) {
+    rope.factors = scaling.factors(rope);
+    if (!take.has("rope_freqs.weight")) continue;
     const TensorView view = take.vector("rope_freqs.weight", shape.d_head / 2);
-    factors.resize(static_cast<size_t>(view.n_col));
-    std::memcpy(factors.data(), view.bytes.data(), view.bytes.size());
-  } else if (scale != 1) {
-    factors.assign(static_cast<size_t>(shape.d_head / 2), 1.0F);
-  }
-  for (float& factor : factors) {
-    const float given = factor;
-    factor = static_cast<float>(static_cast<double>(given) * scale);
-    if (!std::isfinite(factor) || factor <= 0) {
-      fail({file.name() + ": factors of the rotation (rope_freqs.weight, rope.scaling.factor)", "positive factors",
-            std::to_string(given) + " times " + std::to_string(scale), ""});
+    if (rope.factors.empty()) rope.factors.assign(static_cast<size_t>(view.n_col), 1);
+    for (size_t i = 0; i < rope.factors.size(); ++i) {
+      float given = 0;
+      std::memcpy(&given, view.bytes.data() + i * sizeof given, sizeof given);
+      rope.factors[i] = static_cast<float>(static_cast<double>(given) * rope.factors[i]);
     }
   }
-  for (Rope& rope : shape.ropes) rope.factors = factors;
+  for (const Rope& rope : shape.ropes) {
+    for (const float factor : rope.factors) {
+      if (std::isfinite(factor) && factor > 0) continue;
+      fail({file.name() + ": factors of the rotation (rope_freqs.weight, rope.scaling.factor)", "positive factors",
+            std::to_string(factor), ""});
+    }
+  }
+  const double magnitude = scaling.magnitude();
+  if (magnitude != 1) shape.attention_scale = magnitude * magnitude / std::sqrt(static_cast<double>(shape.d_head));
 }
 
 LayerWeights take_decoder_layer(TensorTaker& take, const ModelShape& shape, const int32_t i) {
+  const LayerShape& layer = shape.layers[i];
   const std::string block = "blk." + std::to_string(i) + ".";
   const auto name = [&](const char* part) { return block + part + ".weight"; };
   const int64_t d_q = int64_t{shape.n_head} * shape.d_head, d_kv = int64_t{shape.n_kv_head} * shape.d_head;
-  return {.attn_norm = take.vector(name("attn_norm"), shape.d_model),
-          .attn_q = take.matrix(name("attn_q"), d_q, shape.d_model),
-          .attn_k = take.matrix(name("attn_k"), d_kv, shape.d_model),
-          .attn_v = take.matrix(name("attn_v"), d_kv, shape.d_model),
-          .attn_output = take.matrix(name("attn_output"), shape.d_model, d_q),
-          .ffn_norm = take.vector(name("ffn_norm"), shape.d_model),
-          .ffn_gate = take.matrix(name("ffn_gate"), shape.d_ffn, shape.d_model),
-          .ffn_up = take.matrix(name("ffn_up"), shape.d_ffn, shape.d_model),
-          .ffn_down = take.matrix(name("ffn_down"), shape.d_model, shape.d_ffn)};
+  LayerWeights w = {.attn_norm = take.vector(name("attn_norm"), shape.d_model),
+                    .attn_q = take.matrix(name("attn_q"), d_q, shape.d_model),
+                    .attn_k = take.matrix(name("attn_k"), d_kv, shape.d_model),
+                    .attn_v = take.matrix(name("attn_v"), d_kv, shape.d_model),
+                    .attn_output = take.matrix(name("attn_output"), shape.d_model, d_q),
+                    .ffn_norm = take.vector(name("ffn_norm"), shape.d_model),
+                    .ffn_gate = take.matrix(name("ffn_gate"), shape.d_ffn, shape.d_model),
+                    .ffn_up = take.matrix(name("ffn_up"), shape.d_ffn, shape.d_model),
+                    .ffn_down = take.matrix(name("ffn_down"), shape.d_model, shape.d_ffn)};
+  if (layer.qkv_bias) {
+    w.attn_q_bias = take.vector(block + "attn_q.bias", d_q);
+    w.attn_k_bias = take.vector(block + "attn_k.bias", d_kv);
+    w.attn_v_bias = take.vector(block + "attn_v.bias", d_kv);
+  }
+  if (layer.qk_norm) {
+    w.attn_q_norm = take.vector(name("attn_q_norm"), shape.d_head);
+    w.attn_k_norm = take.vector(name("attn_k_norm"), shape.d_head);
+  }
+  if (layer.post_norms) {
+    w.post_attention_norm = take.vector(name("post_attention_norm"), shape.d_model);
+    w.post_ffw_norm = take.vector(name("post_ffw_norm"), shape.d_model);
+  }
+  return w;
 }
 
 }  // namespace reattend

@@ -12,9 +12,9 @@
 
 namespace reattend {
 
-void ModelShape::set_layers(Rope rope) {
+void ModelShape::set_layers(Rope rope, const LayerShape& layer) {
   ropes = {std::move(rope)};
-  layers.assign(static_cast<size_t>(n_layer), LayerShape{});
+  layers.assign(static_cast<size_t>(n_layer), layer);
 }
 
 Model::Model() = default;

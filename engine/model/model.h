@@ -1,6 +1,7 @@
 // A model as data: hyper-parameters and weights of one GGUF file, checked once, then trusted.
 #pragma once
 #include <array>
+#include <cmath>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -14,9 +15,18 @@ namespace reattend {
 
 class Gguf;
 
-/// What one layer does with its weights. An architecture's file says it; backends read it.
+/// What the gate of a feed-forward goes through: x sigmoid(x), or the tanh approximation of GELU (Hendrycks & Gimpel
+/// 2016, "Gaussian Error Linear Units", section 2).
+enum class Activation : uint8_t { silu, gelu };
+
+/// What one layer does with its weights, llama's way unless said otherwise. An architecture's file says it; backends
+/// read it.
 struct LayerShape {
-  int32_t rope = 0;  ///< index into ModelShape::ropes: how its queries and keys are turned
+  int32_t rope = 0;         ///< index into ModelShape::ropes: how its queries and keys are rotated
+  bool qkv_bias = false;    ///< of queries, keys and values, before the rotation
+  bool qk_norm = false;     ///< RMS norm of every head of queries and keys, before the rotation
+  bool post_norms = false;  ///< RMS norm of what attention and feed-forward give, before it joins the residual
+  Activation activation = Activation::silu;
 };
 
 /// Hyper-parameters of a decoder.
@@ -25,22 +35,35 @@ struct ModelShape {
   int32_t n_layer = 0, n_head = 0, n_kv_head = 0, d_head = 0, d_model = 0, d_ffn = 0, n_vocab = 0;
   int32_t n_ctx_train = 0;
   float norm_eps = 1e-5F;
+  float embedding_scale = 1;       ///< embeddings are multiplied by it
+  double attention_scale = 0;      ///< what scores are multiplied by; 0: 1 / sqrt(d_head)
   std::vector<Rope> ropes;         ///< the different rotations of its layers, mostly one
   std::vector<LayerShape> layers;  ///< [n_layer]
 
   int32_t group() const { return n_head / n_kv_head; }
   const Rope& rope_of(int32_t layer) const { return ropes[layers[layer].rope]; }
+  double score_scale() const {
+    return attention_scale > 0 ? attention_scale : 1 / std::sqrt(static_cast<double>(d_head));
+  }
   /// All n_layer layers alike.
-  void set_layers(Rope rope);
+  void set_layers(Rope rope, const LayerShape& layer = {});
 };
 
-/// Weights of one layer; names as in the file without "blk.N." and ".weight". Matrices are [out][in].
+/// Weights of one layer; names as in the file without "blk.N." and ".weight". Matrices are [out][in]; vectors that the
+/// layer's shape does not ask for are empty.
 struct LayerWeights {
   TensorView attn_norm, attn_q, attn_k, attn_v, attn_output, ffn_norm, ffn_gate, ffn_up, ffn_down;
+  TensorView attn_q_bias, attn_k_bias, attn_v_bias;  ///< [n_head * d_head], [n_kv_head * d_head] twice
+  TensorView attn_q_norm, attn_k_norm;               ///< [d_head], for every head the same
+  TensorView post_attention_norm, post_ffw_norm;     ///< [d_model]
 
   /// The matrices in the order of their use: the one place that lists them for whoever packs, counts or times them.
   std::array<const TensorView*, 7> matrices() const {
     return {&attn_q, &attn_k, &attn_v, &attn_output, &ffn_gate, &ffn_up, &ffn_down};
+  }
+  std::array<const TensorView*, 9> vectors() const {
+    return {&attn_norm,   &ffn_norm,    &attn_q_bias,         &attn_k_bias,  &attn_v_bias,
+            &attn_q_norm, &attn_k_norm, &post_attention_norm, &post_ffw_norm};
   }
 };
 

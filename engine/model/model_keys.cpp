@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <numbers>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/error.h"
 #include "engine/model/gguf.h"
@@ -32,12 +34,16 @@ constexpr auto kApplied = std::to_array<std::string_view>({
     "rope.freq_base",
     "rope.scale_linear",
     "rope.scaling.factor",
+    "rope.scaling.original_context_length",
     "rope.scaling.type",
+    "rope.scaling.yarn_beta_fast",
+    "rope.scaling.yarn_beta_slow",
+    "rope.scaling.yarn_ext_factor",
     "vocab_size",
 });
 
 /// Without effect on a dense decoder's logits as long as kNeutral holds: descriptions, figures of experts where there
-/// are none, of a window where there is none, of YaRN where scaling is linear, of norms of other kinds.
+/// are none, of a window where there is none, of norms of other kinds.
 constexpr auto kWithoutEffect = std::to_array<std::string_view>({
     "attention.group_norm_epsilon",
     "attention.key_length_swa",
@@ -65,9 +71,6 @@ constexpr auto kWithoutEffect = std::to_array<std::string_view>({
     "rope.dimension_count_swa",
     "rope.freq_base_swa",
     "rope.scaling.finetuned",
-    "rope.scaling.original_context_length",
-    "rope.scaling.yarn_beta_fast",
-    "rope.scaling.yarn_beta_slow",
     "router_logit_softcapping",
     "tensor_data_layout",
 });
@@ -77,9 +80,6 @@ bool zero(double x, const ModelShape& /*shape*/) {
 }
 bool one(double x, const ModelShape& /*shape*/) {
   return x == 1;
-}
-bool at_most_zero(double x, const ModelShape& /*shape*/) {
-  return x <= 0;
 }
 /// A factor that is 0 where a file's writer had none to write.
 bool zero_or_one(double x, const ModelShape& /*shape*/) {
@@ -125,8 +125,7 @@ constexpr auto kNeutral = std::to_array<NeutralKey>({
     {"residual_scale", "1 (layers' outputs as they are)", zero_or_one},
     {"rope.scaling.attn_factor", "1 (scores as they are)", zero_or_one},
     {"rope.scaling.yarn_attn_factor", "1 (scores as they are)", zero_or_one},
-    {"rope.scaling.yarn_ext_factor", "0 (no YaRN)", at_most_zero},
-    {"rope.scaling.yarn_log_multiplier", "0 (no YaRN)", zero},
+    {"rope.scaling.yarn_log_multiplier", "0 (YaRN as it was published)", zero},
     {"swin_norm", "false (norms before the matrices)", zero},
     {"use_parallel_residual", "false (attention, then feed-forward)", zero},
 });
@@ -187,20 +186,60 @@ void refuse_unapplied_keys(const Gguf& file, const ModelShape& shape) {
   }
 }
 
-double position_scale(const Gguf& file, const ModelShape& shape) {
+RopeScaling rope_scaling(const Gguf& file, const ModelShape& shape) {
   const std::string scaling = shape.architecture + ".rope.scaling.";
   const std::string type_key = scaling + "type", factor_key = scaling + "factor";
   const std::string old_key = shape.architecture + ".rope.scale_linear";
   const std::string_view type = file.string_or(type_key, "linear");
-  if (type != "none" && type != "linear") refuse(file, type_key, "none or linear", kNotExact);
+  if (type != "none" && type != "linear" && type != "yarn") refuse(file, type_key, "none, linear or yarn", kNotExact);
   for (const std::string& key : {factor_key, old_key}) {
     if (file.real_or(key, 1) < 0) refuse(file, key, "a factor above 0", "");
   }
   if (file.has(factor_key) && file.has(old_key) && file.real(factor_key) != file.real(old_key)) {
     refuse(file, old_key, "the value of " + factor_key + ", " + file.text_of(factor_key), "take one of them out");
   }
+  // The share of YaRN: all of it or, with other types, nothing; below 0 it is the type's.
+  const std::string share_key = scaling + "yarn_ext_factor";
+  const double share = file.real_or(share_key, -1), usual = type == "yarn" ? 1 : 0;
+  if (share >= 0 && share != usual) refuse(file, share_key, usual == 1 ? "1" : "0 (no YaRN)", kNotExact);
   const double factor = file.real_or(factor_key, file.real_or(old_key, 1));
-  return type == "none" || factor == 0 ? 1 : factor;
+  if (type == "none" || factor == 0) return {};
+  RopeScaling out{.factor = factor};
+  if (type == "linear") return out;
+  out.yarn = true;
+  out.original_context =
+      static_cast<double>(file.integer_or(scaling + "original_context_length", 1, INT32_MAX, shape.n_ctx_train));
+  out.beta_fast = file.real_or(scaling + "yarn_beta_fast", 32);
+  out.beta_slow = file.real_or(scaling + "yarn_beta_slow", 1);
+  for (const auto& [key, x] :
+       {std::pair{"original_context_length", out.original_context}, std::pair{"yarn_beta_fast", out.beta_fast},
+        std::pair{"yarn_beta_slow", out.beta_slow}}) {
+    if (!(x > 0)) refuse(file, scaling + key, "a number above 0", "");
+  }
+  if (factor < 1) refuse(file, factor_key, "at least 1 with yarn", kNotExact);
+  return out;
+}
+
+std::vector<float> RopeScaling::factors(const Rope& rope) const {
+  const int32_t n = rope.d_head / 2;
+  if (factor == 1) return {};
+  if (!yarn) return std::vector<float>(static_cast<size_t>(n), static_cast<float>(factor));
+  // The pair that makes `turns` rotations over the original context.
+  const auto pair_of = [&](double turns) {
+    return rope.d_head * std::log(original_context / (turns * 2 * std::numbers::pi)) / (2 * std::log(rope.base));
+  };
+  const double low = std::max(0.0, std::floor(pair_of(beta_fast)));
+  const double high = std::min(rope.d_head - 1.0, std::ceil(pair_of(beta_slow)));
+  std::vector<float> out;
+  for (int32_t i = 0; i < n; ++i) {
+    const double slow = std::clamp((i - low) / std::max(0.001, high - low), 0.0, 1.0);  // 0: kept, 1: scaled
+    out.push_back(static_cast<float>(1 / (slow / factor + (1 - slow))));
+  }
+  return out;
+}
+
+double RopeScaling::magnitude() const {
+  return yarn ? 1 + 0.1 * std::log(factor) : 1;
 }
 
 }  // namespace reattend

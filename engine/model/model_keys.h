@@ -1,6 +1,9 @@
 // What the metadata keys of a model file mean to this program: every key that would change results is applied or
 // refused by name.
 #pragma once
+#include <vector>
+
+#include "kernels/rope.h"
 
 namespace reattend {
 
@@ -14,10 +17,22 @@ void refuse_parts_of_models(const Gguf& file);
 /// key of the architecture that this program does not know. `shape`: what was read of the file so far.
 void refuse_unapplied_keys(const Gguf& file, const ModelShape& shape);
 
-/// Linear scaling of positions (Chen et al. 2023, "Extending Context Window of Large Language Models via Positional
-/// Interpolation"): what every position is divided by; 1 where there is none. As in llama.cpp, a factor without a type
-/// is linear, a factor of 0 is none, and the type "none" switches a factor off.
+/// How positions are scaled for contexts longer than a model was first trained for.
+struct RopeScaling {
+  double factor = 1;  ///< what positions are divided by; 1: nothing is scaled
+  bool yarn = false;  ///< slow frequencies alone, with a ramp between
+  double original_context = 0, beta_fast = 32, beta_slow = 1;
+
+  /// [d_head / 2] what each pair's frequency is divided by; empty where nothing is scaled.
+  std::vector<float> factors(const Rope& rope) const;
+  /// What queries and keys are multiplied by, each: 1 but for YaRN.
+  double magnitude() const;
+};
+
+/// Linear scaling (Chen et al. 2023, "Extending Context Window of Large Language Models via Positional Interpolation")
+/// or YaRN (Peng et al. 2023, "YaRN: Efficient Context Window Extension of Large Language Models", section 3). As in
+/// llama.cpp, a factor without a type is linear, a factor of 0 is none, and the type "none" switches a factor off.
 /// Throws Error for other types of scaling.
-double position_scale(const Gguf& file, const ModelShape& shape);
+RopeScaling rope_scaling(const Gguf& file, const ModelShape& shape);
 
 }  // namespace reattend

@@ -85,13 +85,13 @@ Model Model::random(const ModelShape& shape, TensorType type, bool tied) {
   const int64_t longest =
       first + std::max({shape.n_vocab * d, d_q * d, d_kv * d, f * d}) / format.block_size + n_matrix * kShift;
   const int64_t blocks_bytes = longest * format.block_bytes;
-  const int64_t norms_at = (blocks_bytes + 63) / 64 * 64;
-  model.bytes_.resize(static_cast<size_t>(norms_at + std::max(d, f) * int64_t{sizeof(float)}));
+  const int64_t n_one = std::max({d, d_q, int64_t{shape.d_head}}), floats_at = (blocks_bytes + 63) / 64 * 64;
+  model.bytes_.resize(static_cast<size_t>(floats_at + 2 * n_one * int64_t{sizeof(float)}));  // ones, then zeros
   fill_blocks(type, 1 / std::sqrt(static_cast<float>(d)),
               std::span(model.bytes_).first(static_cast<size_t>(blocks_bytes)));
-  for (int64_t i = 0; i < d; ++i) {
+  for (int64_t i = 0; i < n_one; ++i) {
     constexpr float kOne = 1;
-    std::memcpy(model.bytes_.data() + norms_at + i * int64_t{sizeof(float)}, &kOne, sizeof kOne);
+    std::memcpy(model.bytes_.data() + floats_at + i * int64_t{sizeof(float)}, &kOne, sizeof kOne);
   }
   int64_t n_taken = 0;
   const auto matrix = [&](int64_t n_row, int64_t n_col) {
@@ -105,25 +105,37 @@ Model Model::random(const ModelShape& shape, TensorType type, bool tied) {
                       .n_col = n_col,
                       .bytes = std::span(model.bytes_).subspan(at, size)};
   };
-  const TensorView norm = {
-      .name = "ones",
-      .type = TensorType::f32,
-      .n_row = 1,
-      .n_col = d,
-      .bytes = std::span(model.bytes_).subspan(static_cast<size_t>(norms_at), static_cast<size_t>(d) * sizeof(float))};
+  const auto floats = [&](const char* name, int64_t at, int64_t n) {
+    return TensorView{.name = name,
+                      .type = TensorType::f32,
+                      .n_row = 1,
+                      .n_col = n,
+                      .bytes = std::span(model.bytes_)
+                                   .subspan(static_cast<size_t>(floats_at) + static_cast<size_t>(at) * sizeof(float),
+                                            static_cast<size_t>(n) * sizeof(float))};
+  };
+  const auto norm = [&](bool there, int64_t n) { return there ? floats("ones", 0, n) : TensorView{}; };
+  const auto bias = [&](bool there, int64_t n) { return there ? floats("zeros", n_one, n) : TensorView{}; };
   model.token_embd_ = matrix(shape.n_vocab, d);
   model.output_ = tied ? model.token_embd_ : matrix(shape.n_vocab, d);
-  model.output_norm_ = norm;
-  for (int32_t i = 0; i < shape.n_layer; ++i) {
-    model.layers_.push_back({.attn_norm = norm,
+  model.output_norm_ = norm(true, d);
+  for (const LayerShape& layer : shape.layers) {
+    model.layers_.push_back({.attn_norm = norm(true, d),
                              .attn_q = matrix(d_q, d),
                              .attn_k = matrix(d_kv, d),
                              .attn_v = matrix(d_kv, d),
                              .attn_output = matrix(d, d_q),
-                             .ffn_norm = norm,
+                             .ffn_norm = norm(true, d),
                              .ffn_gate = matrix(f, d),
                              .ffn_up = matrix(f, d),
-                             .ffn_down = matrix(d, f)});
+                             .ffn_down = matrix(d, f),
+                             .attn_q_bias = bias(layer.qkv_bias, d_q),
+                             .attn_k_bias = bias(layer.qkv_bias, d_kv),
+                             .attn_v_bias = bias(layer.qkv_bias, d_kv),
+                             .attn_q_norm = norm(layer.qk_norm, shape.d_head),
+                             .attn_k_norm = norm(layer.qk_norm, shape.d_head),
+                             .post_attention_norm = norm(layer.post_norms, d),
+                             .post_ffw_norm = norm(layer.post_norms, d)});
   }
   return model;
 }

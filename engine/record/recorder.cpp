@@ -85,6 +85,12 @@ TraceHeader header_for(const ModelShape& shape, std::span<const int32_t> prompt)
           .got = std::to_string(shape.ropes.size()) + " rotations",
           .remedy = "run it without recording"});
   }
+  if (const double usual = 1 / std::sqrt(static_cast<double>(shape.d_head)); shape.score_scale() != usual) {
+    fail({.where = "recording",
+          .expected = "a model whose scores are scaled by 1 / sqrt(d_head), as a replay scales them",
+          .got = std::to_string(shape.score_scale() / usual) + " times that (YaRN)",
+          .remedy = "run it without recording"});
+  }
   TraceHeader h;
   h.architecture = shape.architecture;
   h.n_layer = shape.n_layer, h.n_head = shape.n_head, h.n_kv_head = shape.n_kv_head;

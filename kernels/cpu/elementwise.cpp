@@ -12,6 +12,10 @@ void Cpu::swiglu(const float* gate, const float* up, int64_t n, float* y) {
   cpu::table().swiglu(gate, up, n, y);
 }
 
+void Cpu::geglu(const float* gate, const float* up, int64_t n, float* y) {
+  cpu::table().geglu(gate, up, n, y);
+}
+
 void Cpu::add(float* x, const float* y, int64_t n) {
   cpu::table().add(x, y, n);
 }

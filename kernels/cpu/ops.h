@@ -76,6 +76,8 @@ struct Cpu {
   static void rms_norm(const float* x, const float* w, int64_t n, float eps, float* y);
   /// y[i] = silu(gate[i]) * up[i]; all [n], y may be gate
   static void swiglu(const float* gate, const float* up, int64_t n, float* y);
+  /// y[i] = gelu(gate[i]) * up[i] by the tanh approximation; all [n], y may be gate
+  static void geglu(const float* gate, const float* up, int64_t n, float* y);
   /// x[i] += y[i]; [n]
   static void add(float* x, const float* y, int64_t n);
   /// Rounds x [d_head] to a row of the cache's type: row_bytes(type, d_head).

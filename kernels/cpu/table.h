@@ -90,6 +90,7 @@ struct KernelTable {
 
   void (*rms_norm)(const float* x, const float* w, int64_t n, float eps, float* y);
   void (*swiglu)(const float* gate, const float* up, int64_t n, float* y);
+  void (*geglu)(const float* gate, const float* up, int64_t n, float* y);
   void (*add)(float* x, const float* y, int64_t n);
   /// x [n] -> a row of a cache, and back.
   void (*store_row)(const float* x, int n, KvType type, void* row);

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numbers>
 
 #include "base/half.h"
 #include "kernels/reference/reference.h"
@@ -17,6 +18,14 @@ void Reference::rms_norm(const double* x, const double* w, int64_t n, double eps
 
 void Reference::swiglu(const double* gate, const double* up, int64_t n, double* y) {
   for (int64_t i = 0; i < n; ++i) y[i] = gate[i] / (1 + std::exp(-gate[i])) * up[i];
+}
+
+void Reference::geglu(const double* gate, const double* up, int64_t n, double* y) {
+  const double root = std::sqrt(2 / std::numbers::pi);
+  for (int64_t i = 0; i < n; ++i) {
+    const double g = gate[i];
+    y[i] = g / 2 * (1 + std::tanh(root * (g + 0.044715 * g * g * g))) * up[i];
+  }
 }
 
 void Reference::add(double* x, const double* y, int64_t n) {

@@ -41,6 +41,7 @@ struct Reference {
 
   static void rms_norm(const double* x, const double* w, int64_t n, double eps, double* y);
   static void swiglu(const double* gate, const double* up, int64_t n, double* y);
+  static void geglu(const double* gate, const double* up, int64_t n, double* y);
   static void add(double* x, const double* y, int64_t n);
   static void store_kv(const double* x, int32_t d_head, KvType type, void* row);
   static void load_kv(const void* row, int32_t d_head, KvType type, double* out);

@@ -75,15 +75,20 @@ TEST_P(TinyLogits, AgreeWithTheReferenceAtEveryPosition) {
   const std::vector<float> got = prompt_logits(backend, model, ids, every_position(ids.size()), 16);
   const std::vector<double> want = golden.read("logits");
   ASSERT_EQ(got.size(), want.size());
+  const size_t n_vocab = static_cast<size_t>(model.shape().n_vocab);
   for (size_t i = 0; i < got.size(); ++i)
-    ASSERT_NEAR(got[i], want[i], 2e-5) << "position " << i / 288 << " token " << i % 288;
+    ASSERT_NEAR(got[i], want[i], 2e-5) << "position " << i / n_vocab << " token " << i % n_vocab;
 }
 INSTANTIATE_TEST_SUITE_P(All, TinyLogits,
                          ::testing::Values(TinyCase{"tiny_llama", "reference"}, TinyCase{"tiny_llama", "cpu"},
                                            TinyCase{"tiny_llama", "guarded"}, TinyCase{"tiny_quant.Q8_0", "reference"},
                                            TinyCase{"tiny_quant.Q8_0", "cpu"}, TinyCase{"tiny_quant.Q4_0", "reference"},
                                            TinyCase{"tiny_quant.Q4_0", "cpu"}, TinyCase{"tiny_quant.Q4_1", "reference"},
-                                           TinyCase{"tiny_quant.Q4_1", "cpu"}),
+                                           TinyCase{"tiny_quant.Q4_1", "cpu"}, TinyCase{"tiny_llama3rope", "reference"},
+                                           TinyCase{"tiny_llama3rope", "cpu"}, TinyCase{"tiny_qwen2_yarn", "reference"},
+                                           TinyCase{"tiny_qwen2_yarn", "cpu"}, TinyCase{"tiny_qwen3", "reference"},
+                                           TinyCase{"tiny_qwen3", "cpu"}, TinyCase{"tiny_phi3", "reference"},
+                                           TinyCase{"tiny_phi3", "cpu"}),
                          [](const auto& test) {
                            std::string name = std::string(test.param.model) + "_" + test.param.device;
                            std::replace(name.begin(), name.end(), '.', '_');

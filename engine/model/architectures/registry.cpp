@@ -9,7 +9,7 @@
 namespace reattend {
 namespace {
 
-constexpr std::array<const Architecture*, 1> kAll = {&kLlama};
+constexpr std::array kAll = {&kLlama, &kPhi3, &kQwen2, &kQwen3};
 
 }  // namespace
 

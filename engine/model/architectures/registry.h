@@ -4,6 +4,6 @@
 
 namespace reattend {
 
-extern const Architecture kLlama;
+extern const Architecture kLlama, kPhi3, kQwen2, kQwen3;
 
 }  // namespace reattend

@@ -13,13 +13,25 @@ void rms_norm(const float* x, const float* w, int64_t n, float eps, float* y) {
       [&](int64_t i, int k) { store_part(y + i, mul(mul(load_part(x + i, k), scale), load_part(w + i, k)), k); });
 }
 
-void swiglu(const float* gate, const float* up, int64_t n, float* y) {
-  const auto value = [](const Vec& g, const Vec& u) {
-    return mul(div(g, add(set(1.0F), exp(min(sub(zero(), g), set(88.0F))))), u);
+/// y[i] = gate[i] sigmoid(inner(gate[i])) up[i]
+template <class Inner>
+void gated(const float* gate, const float* up, int64_t n, float* y, const Inner& inner) {
+  const auto value = [&](const Vec& g, const Vec& u) {
+    return mul(div(g, add(set(1.0F), exp(min(sub(zero(), inner(g)), set(88.0F))))), u);
   };
   for_vectors(
       n, [&](int64_t i) { store(y + i, value(load(gate + i), load(up + i))); },
       [&](int64_t i, int k) { store_part(y + i, value(load_part(gate + i, k), load_part(up + i, k)), k); });
+}
+
+void swiglu(const float* gate, const float* up, int64_t n, float* y) {
+  gated(gate, up, n, y, [](const Vec& g) { return g; });
+}
+
+/// (1 + tanh(z)) / 2 is sigmoid(2 z), with z = sqrt(2 / pi) (g + 0.044715 g^3).
+void geglu(const float* gate, const float* up, int64_t n, float* y) {
+  gated(gate, up, n, y,
+        [](const Vec& g) { return mul(set(1.5957691216F), fma(mul(mul(g, g), g), set(0.044715F), g)); });
 }
 
 void add_to(float* x, const float* y, int64_t n) {

@@ -13,6 +13,7 @@ constexpr KernelTable kTable = {
     .product_f32 = product_f32,
     .rms_norm = rms_norm,
     .swiglu = swiglu,
+    .geglu = geglu,
     .add = add_to,
     .store_row = store_row,
     .load_row = load_row,

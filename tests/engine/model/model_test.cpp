@@ -75,8 +75,8 @@ const std::vector<Strange> kStrange = {
      [](GgufWriter& w) { w.put_u32("llama.attention.value_length", 8); },
      {"llama.attention.value_length", "4", "8"}},
     {"RopeScaling",
-     [](GgufWriter& w) { w.put_string("llama.rope.scaling.type", "yarn"); },
-     {"llama.rope.scaling.type", "none or linear", "yarn"}},
+     [](GgufWriter& w) { w.put_string("llama.rope.scaling.type", "longrope"); },
+     {"llama.rope.scaling.type", "none, linear or yarn", "longrope"}},
     {"RopeScalesThatDiffer",
      [](GgufWriter& w) {
        w.put_f32("llama.rope.scaling.factor", 4);

@@ -83,12 +83,15 @@ TEST(PromptRowSums, AreTheSumsOfEveryPromptQuerysRowHoweverThePromptIsCut) {
   }
 }
 
-// A replay turns all layers by the one rotation that a trace holds.
-TEST(Header, AModelOfTwoRotationsIsNotRecorded) {
+// A replay rotates all layers by the one rotation that a trace holds, and scales their scores by 1 / sqrt(d_head).
+TEST(Header, AModelThatATraceHasNoRoomForIsNotRecorded) {
   ModelShape shape;
-  shape.n_layer = 2;
+  shape.n_layer = 2, shape.d_head = 8;
   shape.set_layers({.d_head = 8, .factors = {}});
   EXPECT_NO_THROW(header_for(shape, {}));
+  shape.attention_scale = 0.5;
+  EXPECT_THROW(header_for(shape, {}), Error);
+  shape.attention_scale = 0;
   shape.ropes.push_back({.base = 500, .d_head = 8, .factors = {}});
   EXPECT_THROW(header_for(shape, {}), Error);
 }
