@@ -51,6 +51,30 @@ void unpack_q4_1(const std::byte* block, UnpackedBlock& out) {
   read_nibbles(block + 4, out);
 }
 
+/// Four bits of each column, and a word with their fifth.
+void read_five_bits(const std::byte* high, const std::byte* nibbles, UnpackedBlock& out) {
+  read_nibbles(nibbles, out);
+  const auto fifth = read<uint32_t>(high);
+  for (int i = 0; i < kBlock; ++i) out.quants[i] = static_cast<uint8_t>(out.quants[i] | (fifth >> i & 1U) << 4);
+}
+
+void unpack_q5_0(const std::byte* block, UnpackedBlock& out) {
+  out.d = read<Half>(block);
+  read_five_bits(block + 2, block + 6, out);
+}
+
+void unpack_q5_1(const std::byte* block, UnpackedBlock& out) {
+  out.d = read<Half>(block), out.m = read<Half>(block + 2);
+  read_five_bits(block + 4, block + 8, out);
+}
+
+void unpack_iq4_nl(const std::byte* block, UnpackedBlock& out) {
+  static constexpr int8_t kValues[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+  out.d = read<Half>(block);
+  read_nibbles(block + 2, out);
+  for (uint8_t& quant : out.quants) quant = static_cast<uint8_t>(kValues[quant] + 128);
+}
+
 constexpr TensorFormat element(TensorType type, std::string_view name, uint32_t id, int32_t bytes,
                                void (*elements)(const std::byte*, int64_t, float*)) {
   return {.type = type, .name = name, .gguf_id = id, .block_size = 1, .block_bytes = bytes, .elements = elements};
@@ -81,6 +105,9 @@ constexpr TensorFormat kFormats[] = {
     quantised(TensorType::q8_0, "Q8_0", 8, 34, unpack_q8_0, {.bits = 8, .offset = 128}),
     quantised(TensorType::q4_0, "Q4_0", 2, 18, unpack_q4_0, {.bits = 4, .offset = 8}),
     quantised(TensorType::q4_1, "Q4_1", 3, 20, unpack_q4_1, {.bits = 4, .offset = 0, .has_minima = true}),
+    quantised(TensorType::q5_0, "Q5_0", 6, 22, unpack_q5_0, {.bits = 8, .offset = 16}),
+    quantised(TensorType::q5_1, "Q5_1", 7, 24, unpack_q5_1, {.bits = 8, .offset = 0, .has_minima = true}),
+    quantised(TensorType::iq4_nl, "IQ4_NL", 20, 18, unpack_iq4_nl, {.bits = 8, .offset = 128}),
 };
 
 constexpr bool table_is_in_order() {

@@ -10,7 +10,7 @@
 namespace reattend {
 
 /// Values are ours; `gguf_id` in the table is the number in the file.
-enum class TensorType : uint8_t { f32, f16, bf16, q8_0, q4_0, q4_1 };
+enum class TensorType : uint8_t { f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, iq4_nl };
 
 /// 32 columns that share a scale, taken apart: column i is d (quants[i] - offset) + m, the offset being the format's.
 struct UnpackedBlock {
@@ -20,6 +20,8 @@ struct UnpackedBlock {
 
 /// A row of n columns is n / block_size blocks of block_bytes each, columns in order.
 /// q8_0: f16 d, int8 q[32]: d q.   q4_0: f16 d, 16 bytes: d (q - 8).   q4_1: f16 d, f16 m, 16 bytes: d q + m.
+/// q5_0: f16 d, 32 fifth bits, 16 bytes: d (q - 16).   q5_1: f16 d, f16 m, 32 fifth bits, 16 bytes: d q + m.
+/// iq4_nl: f16 d, 16 bytes: d v[q], v a table of 16 values.
 /// Byte i of a 4-bit block holds column i in its low and column i + 16 in its high half.
 struct TensorFormat {
   TensorType type;

@@ -8,7 +8,8 @@ namespace {
 using namespace test;
 
 constexpr TensorType kAllTypes[] = {TensorType::f32,  TensorType::f16,  TensorType::bf16,
-                                    TensorType::q8_0, TensorType::q4_0, TensorType::q4_1};
+                                    TensorType::q8_0, TensorType::q4_0, TensorType::q4_1,
+                                    TensorType::q5_0, TensorType::q5_1, TensorType::iq4_nl};
 
 bool quantised(TensorType type) {
   return format_of(type).block_size > 1;

@@ -132,7 +132,7 @@ class FileMatrix {
         bytes_[at + i] = static_cast<std::byte>(random.below(256));
       }
       put(at, random.normal(0.1F));
-      if (type == TensorType::q4_1) put(at + 2, random.normal(0.3F));
+      if (format.has_minima) put(at + 2, random.normal(0.3F));
     }
     view_ = {.name = "test", .type = type, .n_row = n_row, .n_col = n_col, .bytes = bytes_};
   }
