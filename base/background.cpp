@@ -1,4 +1,4 @@
-// One slot per kind, a number per task: what is delivered is the newest's, or nothing.
+// The loop of the background thread: one slot for each kind of task, and only the newest task's result is delivered.
 #include "base/background.h"
 
 #include <algorithm>

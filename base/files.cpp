@@ -1,5 +1,5 @@
-// One message for all files that are made; temporary name, then rename(). Texts are read to their end, without asking
-// for their size.
+// Makes files under a temporary name and then renames them, with one message for all; reads texts to their end without
+// asking for their size.
 #include "base/files.h"
 
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-// Every page is a map's own, so a request is unmapped as it was mapped.
+// Gets memory by one mmap() a request, so that it is unmapped as it was mapped.
 #include "base/page_memory.h"
 
 #include <sys/mman.h>

@@ -1,4 +1,4 @@
-// The affinity mask, and cpu.max (cgroup v2) or cpu.cfs_quota_us (v1) from the process's group up to the root.
+// Reads the affinity mask, and cpu.max (cgroup v2) or cpu.cfs_quota_us (v1) from the own group up to the root.
 #include "base/processors.h"
 
 #include <sched.h>

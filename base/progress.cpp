@@ -1,5 +1,6 @@
-// The two faces of progress: a line that renews itself for people, lines of JSON for programs.
+// Shows progress as a line that renews itself for people, and as lines of JSON for programs.
 #include "base/progress.h"
+#include "base/json_text.h"
 #include "base/standard_streams.h"
 
 #include <unistd.h>
@@ -42,7 +43,7 @@ struct Reporter {
     if (style == ProgressStyle::json) {
       const nlohmann::json line = {
           {"progress", now}, {"done", done}, {"total", total}, {"unit", unit}, {"seconds", seconds}};
-      print_note("{}\n", line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+      print_note("{}\n", json_text(line));
       return;
     }
     std::string text = fmt::format("{}: {:.0f}", now, done);

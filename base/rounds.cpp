@@ -1,4 +1,4 @@
-// Round by round, entry by entry.
+// Measures every entry of a comparison once in each round.
 #include "base/rounds.h"
 
 namespace reattend {

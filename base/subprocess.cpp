@@ -1,4 +1,4 @@
-// posix_spawn with redirections; the wait polls, so that a cancellation ends the child.
+// Starts programs by posix_spawn with redirections; waits by polling, so that a cancellation ends the child.
 #include "base/subprocess.h"
 
 #include <fcntl.h>

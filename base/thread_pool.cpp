@@ -1,5 +1,5 @@
-// Workers join an open region if they come in time; whoever is late is not waited for. Tasks are taken from a counter.
-// No more of them are kept awake than there are processors, and who waits long for another thread sleeps.
+// The workers of the pool: they take tasks from a counter, join an open region if they come in time, and are not waited
+// for if late. No more of them are kept awake than there are processors; who waits long for another thread sleeps.
 #include "base/thread_pool.h"
 
 #include <algorithm>

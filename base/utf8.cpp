@@ -1,5 +1,5 @@
-// The well-formed byte sequences of the Unicode standard (table 3-7), and the stream that cuts text only between
-// characters.
+// Decodes UTF-8 by the well-formed byte sequences of the Unicode standard (table 3-7); the stream cuts text only
+// between characters.
 #include "base/utf8.h"
 
 #include <algorithm>

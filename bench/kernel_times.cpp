@@ -1,4 +1,4 @@
-// The timer, and the list of what is timed.
+// Times the kernels of a step: the timer, and the list of what is timed.
 #include "bench/kernel_times.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// Attention, scores and choices over all layers of a random cache; what prompts need, over one layer.
+// Times attention, scores and choices over all layers of a random cache; what prompts need, over one layer.
 #include <algorithm>
 #include <cmath>
 #include <memory_resource>

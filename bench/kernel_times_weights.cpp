@@ -1,4 +1,4 @@
-// Weight products as a step makes them: groups that share their activations, every layer with matrices of its own.
+// Times weight products as a step makes them: groups that share activations, every layer with matrices of its own.
 #include <algorithm>
 #include <cstddef>
 #include <memory_resource>

@@ -1,4 +1,4 @@
-// One child process a run; its JSON is read, its log is looked at only where there is none.
+// Runs llama-bench as a child process for every measurement and reads its JSON; its log only where there is none.
 #include "bench/peer.h"
 
 #include <fmt/format.h>

@@ -1,4 +1,4 @@
-// llama.cpp's llama-bench, run in turns with our own measurements.
+// llama.cpp's llama-bench, its rounds interleaved with our own measurements.
 #pragma once
 #include <filesystem>
 #include <optional>

@@ -1,4 +1,4 @@
-// Every kind of change is made to a replay that is prepared and has answered its like before, to a value that it has
+// Times every kind of change on a replay that is prepared and has answered its like before, with a value that it has
 // not seen.
 #include "bench/replay_times.h"
 

@@ -1,4 +1,4 @@
-// Values are drawn from a table of normal ones: the generator, not the distribution's tail, is what fills gigabytes.
+// Fills caches with values drawn from a table of normal ones: what counts with gigabytes is the generator's speed.
 #include "bench/synthetic.h"
 #include "kernels/cpu/ops.h"
 

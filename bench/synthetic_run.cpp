@@ -1,4 +1,4 @@
-// Numbers depend on layer and place alone, so a layer that is asked for twice is the same.
+// Makes layers whose numbers depend on layer and place alone, so that one that is asked for twice is the same.
 #include "bench/synthetic_run.h"
 
 #include <cstring>

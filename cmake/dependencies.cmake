@@ -19,4 +19,14 @@ add_library(tomlplusplus INTERFACE)
 target_include_directories(tomlplusplus SYSTEM INTERFACE ${TOMLPLUSPLUS_INCLUDE})
 add_library(hdf5_c INTERFACE)
 target_include_directories(hdf5_c SYSTEM INTERFACE ${HDF5_C_INCLUDE_DIRS})
+# Debian's shared library reads from S3 too, so it brings libcurl and 30 more libraries into every start: 8.8 ms instead
+# of 5.4 for `reattend --version`. Of the archive beside it only what is used is taken in; without one the shared library
+# serves.
+list(GET HDF5_C_LIBRARIES 0 shared_hdf5)
+string(REGEX REPLACE "\\.so$" ".a" static_hdf5 "${shared_hdf5}")
+if(CMAKE_SYSTEM_NAME STREQUAL "Linux" AND EXISTS ${static_hdf5})
+  list(REMOVE_AT HDF5_C_LIBRARIES 0)
+  target_link_options(hdf5_c INTERFACE -Wl,--as-needed)
+  target_link_libraries(hdf5_c INTERFACE ${static_hdf5})
+endif()
 target_link_libraries(hdf5_c INTERFACE ${HDF5_C_LIBRARIES})

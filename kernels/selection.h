@@ -4,11 +4,11 @@
 
 namespace reattend {
 
-/// Over the query heads of a KV head's group (SEMANTICS, `reduce`).
+/// Over the query heads of a KV head's group (docs/semantics.md, "Words": `reduce`).
 enum class Reduce : uint8_t { max, mean, first };
-/// Of two sets of query heads (SEMANTICS, `similarity_reduce`); concatenated: of all heads' queries as one vector.
+/// Of two sets of query heads (docs/semantics.md, `similarity_reduce`); concatenated: all heads' queries as one vector.
 enum class Similarity : uint8_t { mean_query, mean_cosine, min_cosine, concatenated };
-/// Which queries are compared (SEMANTICS, `similarity_query`).
+/// Which queries are compared (docs/semantics.md, "Recycled attention": `similarity_query`).
 enum class QueryStage : uint8_t { pre_rope, post_rope };
 
 /// What positions are ranked by. Rows are softmax weights, one for each query head.

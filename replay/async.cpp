@@ -1,5 +1,5 @@
-// Four tasks a request: the layer that is looked at, the masses of all, and last what takes long, the output errors, of
-// that layer and of all.
+// Answers a request in four tasks: the layer that is looked at, the masses of all, and last what takes long, the output
+// errors, of that layer and of all.
 #include "replay/async.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// Sums over steps, layers and heads of what a setting loses. Output errors are weighed by the size of the output: a
+// Sums up over steps, layers and heads what a setting loses. Output errors are weighed by the size of the output: a
 // head that looks at a sink alone gives next to nothing, and a large relative error of that harms nobody.
 #include "replay/estimates.h"
 
@@ -82,7 +82,8 @@ std::vector<double> squared_errors(const LayerReplay& layer, int32_t n_step) {
   return out;
 }
 
-/// Those summed over layers with weight(depth), depth from 0 (first layer) to 1 (last); [T], empty without values.
+/// squared_errors() summed over layers with weight(depth), depth 0 (first layer) to 1 (last); [T], empty without
+/// values.
 template <class Weight>
 std::vector<double> step_errors(const ReplayedRun& run, Weight weight) {
   std::vector<double> out;

@@ -1,5 +1,5 @@
-// Measures of different steps are independent once it is known what each attends to. What a step's row holds of a
-// ranking is found once and looked up from then on: a new budget reads a few numbers a step.
+// Measures steps beside each other, which is possible once it is known what each attends to. What a step's row holds of
+// a ranking is found once and looked up from then on: a new budget reads a few numbers a step.
 #include "replay/executor.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// Bounds: what must be among the best K, what may be, and how much a position can have that no map names.
+// Bounds masses from maps: what must be among the best K, what may be, and how much an unnamed position can have.
 #include "replay/from_maps.h"
 
 #include <algorithm>

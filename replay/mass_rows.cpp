@@ -1,4 +1,4 @@
-// Rounding that loses no mass, and sums kept where they are looked up.
+// Rounds attention rows without losing mass, and keeps running sums where they are looked up.
 #include "replay/mass_rows.h"
 
 namespace reattend {

@@ -1,5 +1,5 @@
-// Attention over a set with the engine's kernel; kept rows that serve more than one step are packed in rank order, as
-// in the engine.
+// Computes attention over a set with the engine's kernel; kept rows that serve more than one step are packed in rank
+// order, as in the engine.
 #include "replay/output.h"
 
 #include <algorithm>

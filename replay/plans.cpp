@@ -1,4 +1,4 @@
-// One look at every plan tells what has to be prepared and how decisions can be found.
+// Finds out, by one look at every plan, what has to be prepared and how decisions can be found.
 #include "replay/plans.h"
 
 #include <algorithm>

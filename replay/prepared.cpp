@@ -23,10 +23,10 @@
 namespace reattend {
 namespace {
 
-[[noreturn]] void fail_shape(const TraceInfo& info, const std::string& what) {
+[[noreturn]] void fail_shape(const TraceInfo& info, const std::string& expected, const std::string& got) {
   fail({.where = info.path.string(),
-        .expected = what,
-        .got = "other sizes",
+        .expected = expected,
+        .got = got,
         .remedy = "the file is damaged; `reattend trace check` says where"});
 }
 
@@ -67,18 +67,24 @@ PreparedLayer::PreparedLayer(const TraceInfo& info, LayerData data)
   if (n_prompt_ < 1 || n_step_ < 0 || data_.n_head < 1 || data_.n_kv_head < 1 || data_.d_head < 1 ||
       data_.n_head % data_.n_kv_head != 0 || data_.n_head != info.n_head || data_.n_kv_head != info.n_kv_head ||
       data_.d_head != info.d_head || n_position < int64_t{n_prompt_} + n_step_ || data_.n_step < n_step_) {
-    fail_shape(info, "a layer of the shape that the trace's attributes say");
+    fail_shape(info,
+               fmt::format("a layer of {} query heads over {} KV heads of {} channels, {} steps after a prompt of {}",
+                           info.n_head, info.n_kv_head, info.d_head, n_step_, n_prompt_),
+               fmt::format("{} over {} of {}, {} steps in {} positions", data_.n_head, data_.n_kv_head, data_.d_head,
+                           data_.n_step, n_position));
   }
   const auto kv_bytes = static_cast<size_t>(n_position * data_.n_kv_head * row_bytes(data_.kv_type, data_.d_head));
+  const auto n_query = static_cast<size_t>((int64_t{n_step_} + 1) * width);
   if (data_.keys.size() < kv_bytes || (!data_.values.empty() && data_.values.size() < kv_bytes) ||
-      data_.queries.size() < static_cast<size_t>((int64_t{n_step_} + 1) * width)) {
-    fail_shape(info, "keys, values and queries of every position and step");
+      data_.queries.size() < n_query) {
+    fail_shape(info, fmt::format("{} bytes of keys and, if any, of values, {} numbers of queries", kv_bytes, n_query),
+               fmt::format("{}, {}, {}", data_.keys.size(), data_.values.size(), data_.queries.size()));
   }
   if (!is_finite(data_.keys, data_.kv_type) || !is_finite(data_.values, data_.kv_type) ||
       !is_finite(std::as_bytes(std::span(data_.queries)), KvType::f32)) {
     fail({.where = info.path.string(),
           .expected = "finite queries, keys and values",
-          .got = "infinities or no numbers",
+          .got = "NaN or Inf",
           .remedy = "the trace holds a run that broke down, or is damaged"});
   }
   const int64_t block_bytes = kPiece * row_bytes(data_.kv_type, data_.d_head);

@@ -102,7 +102,7 @@ class PreparedLayer {
   /// [n_head][d_head] output of full attention
   const float* output(int32_t t) const;
 
-  /// Those that are prepared, or would be: all, or a part.
+  /// The steps that are prepared, or would be: all, or a part.
   Steps steps() const { return steps_; }
   /// A unit is a KV head at a step of steps(), and a list of `ranking` is one too: the ranking of its row.
   int64_t unit(int32_t kv_head, int32_t t) const { return int64_t{kv_head} * steps_.size() + t - steps_.first; }

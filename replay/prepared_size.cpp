@@ -1,4 +1,4 @@
-// What a prepared layer takes of memory, known before it is prepared.
+// Computes what a prepared layer takes of memory, before it is prepared.
 #include <algorithm>
 #include <bit>
 

@@ -1,4 +1,4 @@
-// Gathers once what lookups need; every loop here runs over a ranking, millions of times in a replay of all layers.
+// Gathers from rankings what lookups need, once; every loop here runs millions of times in a replay of all layers.
 #include "replay/ranks.h"
 
 #include <algorithm>

@@ -40,7 +40,7 @@ class RankTable {
   bool narrow_ = true;
   PageMemory pages_;
   std::pmr::vector<uint16_t> two_{&pages_};   ///< [n_list][depth], or empty
-  std::pmr::vector<uint32_t> four_{&pages_};  ///< likewise
+  std::pmr::vector<uint32_t> four_{&pages_};  ///< [n_list][depth], or empty
 };
 
 /// Ranks by position, of one list at a time.

@@ -1,4 +1,4 @@
-// The replay as others see it: one request after another on the layers of a trace.
+// The class Replayer: takes one request after another on the layers of a trace.
 #include "replay/replay.h"
 
 #include <fmt/format.h>

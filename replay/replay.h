@@ -38,7 +38,7 @@ struct ReplayLosses {
   std::vector<float> output_norm;        ///< [T][n_head] |o_full|; empty where output_error is
 };
 
-/// One layer; arrays are [T][n_kv_head] with index t - 1 unless said otherwise. SEMANTICS, "What is measured".
+/// One layer; arrays are [T][n_kv_head], index t - 1, unless said otherwise. docs/semantics.md, "What is measured".
 struct LayerReplay {
   int32_t layer = 0;
   std::vector<uint8_t> full;

@@ -103,11 +103,12 @@ void ReplayState::check_needs(const Policy& policy, const Settings& settings) co
 PromptData ReplayState::prompt_data(const PromptNeeds& needs, int32_t index) {
   PromptData out;
   const auto take = [&](std::vector<float>& to, std::vector<float> from, int64_t least, const char* name) {
-    const bool finite = std::all_of(from.begin(), from.end(), [](float x) { return std::isfinite(x); });
-    if (static_cast<int64_t>(from.size()) < least || !finite) {
+    const auto bad = std::find_if_not(from.begin(), from.end(), [](float x) { return std::isfinite(x); });
+    if (static_cast<int64_t>(from.size()) < least || bad != from.end()) {
       fail({.where = fmt::format("{}: {} of layer {}", info.path.string(), name, index),
             .expected = fmt::format("{} finite numbers", least),
-            .got = finite ? fmt::format("{}", from.size()) : "others",
+            .got = bad == from.end() ? fmt::format("{}", from.size())
+                                     : fmt::format("{} as number {}", *bad, bad - from.begin()),
             .remedy = "the trace holds a run that broke down, or is damaged"});
     }
     to = std::move(from);

@@ -1,4 +1,4 @@
-// The order of a step is the engine's: gate, choice before, attention, sums, choice after; so is the arithmetic.
+// Simulates steps in the engine's order (gate, choice before, attention, sums, choice after) and with its arithmetic.
 #include "replay/simulate.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// One pass over the per-step arrays; values that a policy does not have (nan) count nowhere.
+// Sums up the per-step arrays in one pass; values that a policy does not have (NaN) count nowhere.
 #include "replay/summary.h"
 
 #include <algorithm>

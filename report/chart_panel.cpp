@@ -1,4 +1,4 @@
-// Axes, lines and marks; names of points look for free places around them.
+// Draws the axes, lines and marks of a panel; names of points look for free places around them.
 #include "report/chart_panel.h"
 
 #include <array>

@@ -1,18 +1,15 @@
-// Numbers and texts in JSON: what JSON has no word for is null, bytes that are no UTF-8 are replaced.
+// Numbers in JSON, where what is not finite is null; base/json_text.h writes them.
 #pragma once
 #include <optional>
-#include <string>
 
 #include <nlohmann/json.hpp>
+
+#include "base/json_text.h"  // IWYU pragma: export
 
 namespace reattend {
 
 /// Null for NaN, infinities and nothing.
 nlohmann::json json_number(double x);
 nlohmann::json json_number(const std::optional<double>& x);
-
-/// On one line, or indented by `indent`.
-std::string json_text(const nlohmann::json& json, int indent = -1);
-std::string json_text(const nlohmann::ordered_json& json, int indent = -1);
 
 }  // namespace reattend

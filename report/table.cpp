@@ -1,4 +1,4 @@
-// A table's cells as people and as programs read them; CSV and JSON.
+// Writes a table's cells as people and as programs read them; CSV and JSON.
 #include "report/table.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// A table on a terminal: columns as wide as their widest cell, folded where they are wider than a line.
+// Writes a table on a terminal: columns as wide as their widest cell, folded where they are wider than a line.
 #include <algorithm>
 
 #include <fmt/format.h>

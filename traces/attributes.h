@@ -61,7 +61,7 @@ inline constexpr Attribute kAttributes[] = {
     {"n_column", AttributeType::integer, false, "columns", "C, columns of steps/map_dense or steps/map_binned; 0 where neither is stored", &TraceInfo::n_column, 0, kMost},
     {"map_bin", AttributeType::integer, false, "positions", "width of a bin of steps/map_binned", &TraceInfo::map_bin, 0, kMost},
     {"measure", AttributeType::text, false, "", "full, sampled or none: at which steps rows over everything were looked at"},
-    {"measure_every", AttributeType::integer, false, "steps", "they were where t is a multiple of this; 0: nowhere", &TraceInfo::measure_every, 0, kMost},
+    {"measure_every", AttributeType::integer, false, "steps", "they were at one step in so many, where steps/recovered is a number; 0: nowhere", &TraceInfo::measure_every, 0, kMost},
     {"layers", AttributeType::integers, false, "layer", "layers that are stored, ascending; the axis n_layer of a dataset has these"},
     {"n_skipped", AttributeType::integer, false, "steps", "decode steps that came before the first one here; their tokens are the prompt's last", &TraceInfo::n_skipped, 0, kMost},
     {"overlap_k", AttributeType::integers, true, "positions", "k of steps/overlap", &TraceInfo::overlap_k},

@@ -1,4 +1,4 @@
-// What a machine was found to need for each part of a decode step, and the names of these figures.
+// What a machine was found to need for each part of a decode step, and the names of these numbers.
 #pragma once
 #include <string_view>
 
@@ -57,7 +57,7 @@ constexpr CalibrationRange range_of(const CalibrationField& field) {
   if (unit == "ns") return {0, 1e9};
   return {field.value == &Calibration::weights_ms ? 1e-6 : 0, 1e6};
 }
-/// What stands for an absent figure is one.
+/// Whether a value is within the range of its field, or is the one that stands for an absent number.
 constexpr bool is_plausible(const CalibrationField& field, double value) {
   const CalibrationRange range = range_of(field);
   return value == field.otherwise || (value >= range.least && value <= range.most);  // not for nan

@@ -1,10 +1,9 @@
 // Sums a measure over steps, layers and KV heads, whatever the type of its numbers.
 #include "traces/step_means.h"
 
-#include <cmath>
-#include <limits>
-
 #include <fmt/format.h>
+
+#include "base/statistics.h"
 
 namespace reattend {
 
@@ -27,8 +26,7 @@ std::vector<Measure> measures_of(const TraceInfo& info) {
 }
 
 double mean_of(const Measure& measure, const TraceInfo& info, const StepData& steps, const Over& over) {
-  double sum = 0;
-  int64_t n = 0;
+  Mean mean;
   const auto add_all = [&](const auto& values) {
     if (values.empty() || (measure.by_layer() && over.layer >= 0 && !info.stores(over.layer))) return;
     const auto n_layer = static_cast<size_t>(measure.by_layer() ? info.n_layer : 1),
@@ -38,8 +36,7 @@ double mean_of(const Measure& measure, const TraceInfo& info, const StepData& st
     const auto add_layer = [&](size_t t, size_t layer) {
       for (size_t head = first; head < last; ++head) {
         const size_t at = ((t * n_layer + layer) * n_head + head) * measure.n_part + measure.part;
-        const auto x = static_cast<double>(values[at]);
-        if (!std::isnan(x)) sum += x, ++n;
+        mean.add(static_cast<double>(values[at]));
       }
     };
     for (int32_t t = over.first_step; t <= over.last_step; ++t) {
@@ -58,7 +55,7 @@ double mean_of(const Measure& measure, const TraceInfo& info, const StepData& st
         }
       },
       measure.row->column);
-  return n > 0 ? sum / static_cast<double>(n) : std::numeric_limits<double>::quiet_NaN();
+  return mean.value();
 }
 
 }  // namespace reattend

@@ -20,7 +20,7 @@ struct Measure {
   bool by_kv_head() const { return row->shape[2] == schema::n_kv_head; }
 };
 
-/// Those that a trace of this kind holds, in the order of the schema.
+/// The measures that a trace of this kind holds, in the order of the schema.
 std::vector<Measure> measures_of(const TraceInfo& info);
 
 /// What a mean is over.

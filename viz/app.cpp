@@ -1,4 +1,4 @@
-// Default layout, menu, status line and dialogs; everything else is a panel's.
+// The window's default layout, menu, status line and dialogs; everything else is a panel's.
 #include "viz/app.h"
 
 #include <algorithm>
@@ -10,8 +10,8 @@
 #include <imgui_internal.h>
 #include <implot.h>
 
+#include "base/utf8.h"
 #include "viz/render/theme.h"
-#include "viz/session/token_text.h"
 
 namespace reattend::viz {
 

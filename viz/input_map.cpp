@@ -1,4 +1,4 @@
-// The habits of trace viewers: WASD, F, full stop and comma, brackets, question mark.
+// The table of keys, after the habits of trace viewers: WASD, F, full stop and comma, brackets, question mark.
 #include "viz/input_map.h"
 
 namespace reattend::viz {

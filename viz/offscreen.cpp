@@ -1,4 +1,4 @@
-// The steps from an EGL display without a surface to pixels in memory.
+// Draws frames without a window, from an EGL display without a surface to pixels in memory.
 #define GL_GLEXT_PROTOTYPES
 #include "viz/offscreen.h"
 

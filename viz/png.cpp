@@ -1,4 +1,4 @@
-// libpng's simplified interface, into memory, and the file from there.
+// Encodes pictures by libpng's simplified interface, into memory, and writes the file from there.
 #include "viz/png.h"
 
 #include <cstddef>

@@ -1,4 +1,4 @@
-// GLFW and OpenGL 3.3; the loop sleeps unless something happened in the last moments.
+// The window by GLFW and OpenGL 3.3; its loop sleeps unless something happened in the last moments.
 #include "viz/window.h"
 
 #include <algorithm>

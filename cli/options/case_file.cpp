@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/json_text.h"
 #include "cli/options/model_options.h"
 
 namespace reattend::cli {
@@ -24,7 +25,7 @@ std::vector<int32_t> read_ids(const nlohmann::json& object, const std::string& k
   for (const auto& each : *it) {
     const bool fits = each.is_number_integer() && each.get<int64_t>() >= 0 &&
                       each.get<int64_t>() <= std::numeric_limits<int32_t>::max();
-    if (!fits) fail({.where = where + ": " + key, .expected = "token ids", .got = each.dump()});
+    if (!fits) fail({.where = where + ": " + key, .expected = "token ids", .got = json_text(each)});
     ids.push_back(each.get<int32_t>());
   }
   return ids;

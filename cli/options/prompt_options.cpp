@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "base/json_text.h"
 #include "base/standard_streams.h"
 #include "base/utf8.h"
 #include "cli/options/model_options.h"
@@ -39,8 +40,8 @@ std::vector<int32_t> read_ids(const std::string& path, const int32_t n_vocab) {
   for (const nlohmann::json& id : *list) {
     const bool fits = id.is_number_integer() && id.get<int64_t>() >= 0 && id.get<int64_t>() < n_vocab;
     if (!fits) {
-      fail({fmt::format("{}: entry {}", where, ids.size()), fmt::format("a token id in [0, {})", n_vocab), id.dump(),
-            ""});
+      fail({fmt::format("{}: entry {}", where, ids.size()), fmt::format("a token id in [0, {})", n_vocab),
+            json_text(id), ""});
     }
     ids.push_back(id.get<int32_t>());
   }

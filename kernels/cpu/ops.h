@@ -146,8 +146,8 @@ struct Cpu {
   static void page_scores(const float* q, int32_t group, int32_t d_head, const float* bounds, int32_t n_page,
                           float* out);
 
-  /// Cosine of two sets of query heads, q and ref [n_head][d_head]; SEMANTICS, similarity_reduce. 0 where one is all
-  /// zero.
+  /// Cosine of two sets of query heads, q and ref [n_head][d_head], as docs/semantics.md, "Recycled attention", defines
+  /// `similarity_reduce`. 0 where one is all zero.
   static float similarity(const float* q, const float* ref, int32_t n_head, int32_t d_head, Similarity how);
 };
 

@@ -1,4 +1,4 @@
-// The measures of SEMANTICS for one KV head at one step, from its full attention row and what the policy did.
+// The measures of docs/semantics.md ("What is measured") of one KV head at one step, from its full attention row.
 #pragma once
 #include <cstdint>
 #include <span>

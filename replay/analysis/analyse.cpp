@@ -1,4 +1,4 @@
-// Replays first, for they prepare rankings and outputs in one pass; what looks at rows alone comes after.
+// Runs the analyses: replays first, for they prepare rankings and outputs in one pass; then what looks at rows alone.
 #include "replay/analysis/analyse.h"
 
 #include <algorithm>
@@ -168,8 +168,10 @@ AnalysisResult analyse(Replayer& replayer, const StepData& recorded, const Analy
   if (layers.empty()) {
     for (int32_t i = 0; i < info.n_stored(); ++i) layers.push_back(info.stored_layer(i));
   }
-  if (const std::set<int32_t> different(layers.begin(), layers.end()); different.size() < layers.size()) {
-    fail_usage({.where = "layers", .expected = "each once", .got = "one more than once", .remedy = {}});
+  for (const int32_t l : layers) {
+    const auto n = std::count(layers.begin(), layers.end(), l);
+    if (n > 1)
+      fail_usage({.where = "layers", .expected = "each once", .got = fmt::format("{} {} times", l, n), .remedy = {}});
   }
   replayer.set_aside(result_bytes(out, info, static_cast<int64_t>(layers.size())));
   Run run(replayer, recorded, out, threads, cancel);

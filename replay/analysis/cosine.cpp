@@ -1,4 +1,4 @@
-// Pairs of recorded queries, compared as a gate compares them.
+// Compares pairs of recorded queries as a gate compares them.
 #include "replay/analysis/cosine.h"
 
 #include <fmt/format.h>

@@ -1,4 +1,4 @@
-// Every row is ranked whole, so that all budgets and levels are looked up in one running sum.
+// Ranks every row whole, so that all budgets and levels are looked up in one running sum.
 #include "replay/analysis/coverage.h"
 
 #include <algorithm>

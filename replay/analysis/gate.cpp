@@ -1,4 +1,4 @@
-// Cases sorted by cosine, walked once.
+// Judges a gate in one pass over its cases sorted by cosine.
 #include "replay/analysis/gate.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// A KV head's steps in order, for what is away must be known to have been there; heads beside each other.
+// Finds lost positions: a KV head's steps in order, for what is away must have been there; heads beside each other.
 #include "replay/analysis/lost.h"
 
 #include <algorithm>

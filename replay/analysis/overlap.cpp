@@ -1,4 +1,4 @@
-// One pass over an old set gives its overlap and mass at all budgets: an entry counts from the larger of its two ranks
+// Finds overlap and mass of an old set at all budgets in one pass: an entry counts from the larger of its two ranks
 // on.
 #include "replay/analysis/overlap.h"
 

@@ -1,4 +1,4 @@
-// One replay for each budget, the largest first, so that the layer is prepared once.
+// Replays a layer alone at each budget, the largest first, so that it is prepared once.
 #include "replay/analysis/sensitivity.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// The replay decides; here decisions are only counted.
+// Counts the refreshes among the decisions of a replay.
 #include "replay/analysis/stride.h"
 
 #include <algorithm>

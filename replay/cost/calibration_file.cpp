@@ -1,4 +1,4 @@
-// Numbers under their names; those that an older program did not know may be absent.
+// Reads and writes a calibration as JSON, a number under each name; those that an older program lacked may be absent.
 #include "replay/cost/calibration_file.h"
 
 #include <fmt/format.h>
@@ -20,7 +20,7 @@ std::string text_of(const nlohmann::json& json, const char* key) {
   return found != json.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
 
-double figure(const nlohmann::json& json, const CalibrationField& field, const std::string& where) {
+double number_of(const nlohmann::json& json, const CalibrationField& field, const std::string& where) {
   const auto [least, most] = range_of(field);
   const auto refuse = [&](const std::string& got) {
     fail({.where = where,
@@ -54,7 +54,7 @@ Calibration calibration_from_json(const nlohmann::json& json, const std::string&
   if (!json.is_object()) refuse(fmt::format("a value of type {}", json.type_name()));
   Calibration out;
   for (const CalibrationField& each : kCalibrationFields) {
-    if (each.since_1_0 || json.contains(each.name)) out.*each.value = figure(json, each, where);
+    if (each.since_1_0 || json.contains(each.name)) out.*each.value = number_of(json, each, where);
   }
   if (!is_calibrated(out)) refuse("one without weights_ms or rates");
   return out;
@@ -67,7 +67,8 @@ CalibrationFile read_calibration(const std::filesystem::path& path) {
   };
   const nlohmann::json json = nlohmann::json::parse(
       read_text(path, {.where = where, .expected = kExpected, .got = {}, .remedy = {}}, kMostBytes), nullptr, false);
-  if (!json.is_object() || !json.contains("calibration")) refuse("another file");
+  if (json.is_discarded()) refuse("a file that is not JSON");
+  if (!json.is_object() || !json.contains("calibration")) refuse("JSON without `calibration`");
   const auto threads = json.find("threads");
   return {.calibration = calibration_from_json(json["calibration"], where),
           .model = text_of(json, "model"),

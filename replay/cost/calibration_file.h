@@ -10,7 +10,7 @@
 namespace reattend {
 
 nlohmann::json to_json(const Calibration& calibration);
-/// Throws Error naming `where`, which `reattend calibrate --out` or a study wrote, for figures that are missing or
+/// Throws Error naming `where`, which `reattend calibrate --out` or a study wrote, for numbers that are missing or
 /// that no machine has (range_of()).
 Calibration calibration_from_json(const nlohmann::json& json, const std::string& where);
 
@@ -22,7 +22,7 @@ struct CalibrationFile {
 };
 /// Throws Error naming the file.
 CalibrationFile read_calibration(const std::filesystem::path& path);
-/// Throws Error naming `where` for figures of another model or type of cache than the trace's: a step's weights and
+/// Throws Error naming `where` for numbers of another model or type of cache than the trace's: a step's weights and
 /// rows are theirs. What file or trace do not say is not held against the other.
 void check_fits(const CalibrationFile& file, const TraceInfo& info, const std::string& where);
 

@@ -1,4 +1,4 @@
-// Reading is bytes over a rate; choosing and copying rows of a few lines each is a time for every one of them.
+// Adds up predicted times: reading is bytes over a rate; choosing and copying take a time for every row of a few lines.
 #include "replay/cost/cost.h"
 
 #include <algorithm>

@@ -10,7 +10,7 @@ namespace reattend {
 
 /// Bytes of keys and values that attention reads; here and below `work` is of a step.
 double attend_bytes(const TraceInfo& info, const CountedWork& work);
-/// Bytes that only the selection reads, copies of kept rows included (SEMANTICS, "work").
+/// Bytes that only the selection reads, copies of kept rows included (docs/semantics.md, "What is measured": work).
 double select_bytes(const TraceInfo& info, const CountedWork& work);
 
 /// Whether there is what a prediction in milliseconds needs.

@@ -1,4 +1,4 @@
-// Figures are the makers' own; where a card came with several memories, its name says which.
+// The table of GPUs: numbers are the makers' own; where a card came with several memories, its name says which.
 #include "replay/cost/known_gpus.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// How decode attention and weight products came to their present form: each attempt is checked, then timed in turns.
+// How decode attention and weight products came to their present form: each attempt is checked, then timed in rounds.
 #include <chrono>
 #include <exception>
 #include <string>
@@ -57,7 +57,7 @@ int run(bool only_check) {
   constexpr int32_t kLayers = 30, kDepth = 7680, kKept = 1024;
   constexpr int kMatrices = 120, kRounds = 15;
   const double stream = cpu::stream_gbps(pool, 1.0).best;
-  std::printf("%d threads, stream %.1f GB/s, medians of %d rounds in turns\n", pool.n_thread(), stream, kRounds);
+  std::printf("%d threads, stream %.1f GB/s, medians of %d interleaved rounds\n", pool.n_thread(), stream, kRounds);
   {
     Attention attention(pool, kLayers, kDepth, kKept);
     const double row = 4.0 * kWidth;

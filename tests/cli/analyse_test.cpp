@@ -67,7 +67,7 @@ TEST_F(AnalyseCommand, LongListsOfColumnsAreBrokenNotCut) {
       EXPECT_LE(line.size(), kWidth) << line;
     }
   }
-  EXPECT_NE(result.out.find("-"), std::string::npos) << "lags beyond the trace have no figures";
+  EXPECT_NE(result.out.find("-"), std::string::npos) << "lags beyond the trace have no numbers";
 }
 
 TEST_F(AnalyseCommand, WritesTheSameFiguresAsJsonAndCsvAndDrawsThem) {

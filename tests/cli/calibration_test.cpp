@@ -52,7 +52,7 @@ TEST_F(CalibrationCommand, AReplaySaysWhoseTimesItPredicts) {
   EXPECT_EQ(none.code, 0) << none.err;
   EXPECT_NE(none.out.find("no calibration"), std::string::npos) << none.out;
 
-  // A file's times, also where the trace has none; they scale with its figures.
+  // A file's times, also where the trace has none; they scale with its numbers.
   const std::string here = file("here.json");
   json made = {{"calibration",
                 {{"weights_ms", 1000.0},
@@ -107,7 +107,7 @@ TEST_F(CalibrationCommand, WhatIsTunedOnPaperSaysSoInTextJsonAndSettings) {
   EXPECT_EQ(result["times"]["gpu"], "H200");
 }
 
-/// A step's weights are one model's: a toy with another's figures is a thousand times too slow.
+/// A step's weights are one model's: a toy with another's numbers is a thousand times too slow.
 TEST_F(CalibrationCommand, ACalibrationOfAnotherModelOrCacheIsRefusedAndAnotherMachineIsNamed) {
   const std::string a = record("a.h5"), here = file("here.json"), toml = file("t.toml");
   const ProgramResult found = run({"calibrate", "--model", kTiny, "--tokens", "512", "--out", here});

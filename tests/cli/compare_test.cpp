@@ -1,4 +1,4 @@
-// `reattend compare` as a user meets it: what must be zero is zero, its figures are those of `reattend case`, its files
+// `reattend compare` as a user meets it: what must be zero is zero, its numbers are those of `reattend case`, its files
 // can be read.
 #include <gtest/gtest.h>
 
@@ -146,8 +146,8 @@ void expect_same_as_case(const std::string& name, const std::string& policy) {
   ASSERT_EQ(one.code, 0) << one.err;
   ASSERT_EQ(many.code, 0) << many.err;
   const json of_case = json::parse(one.out)[0], of_compare = json::parse(many.out)["policies"][1];
-  for (const char* figure : {"kl", "agreement", "nll", "recovered"}) {
-    EXPECT_NEAR(of_compare[figure].get<double>(), of_case[figure].get<double>(), 1e-6) << figure;
+  for (const char* number : {"kl", "agreement", "nll", "recovered"}) {
+    EXPECT_NEAR(of_compare[number].get<double>(), of_case[number].get<double>(), 1e-6) << number;
   }
 }
 

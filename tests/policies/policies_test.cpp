@@ -1,4 +1,4 @@
-// Plans against SEMANTICS' own sentences: the sets they mean, and their bounds, over random sizes and settings.
+// Plans against the rules of docs/semantics.md: the sets they mean, and their bounds, over random sizes and settings.
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// SEMANTICS by plain loops in double on a hand-made run: what the replay must find.
+// The definitions of docs/semantics.md by plain loops in double on a hand-made run: what the replay must find.
 #pragma once
 #include "tests/replay/brute_policies.h"
 

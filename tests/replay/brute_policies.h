@@ -1,4 +1,4 @@
-// What every policy of SEMANTICS attends to, written from its rules and not from the program's plans.
+// What every policy of docs/semantics.md attends to, written from its rules and not from the program's plans.
 #pragma once
 #include <limits>
 #include <utility>

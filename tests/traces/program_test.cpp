@@ -84,6 +84,17 @@ TEST_F(TraceProgram, APartRecordedIsThePartCutOut) {
   EXPECT_NE(run({"trace", "info", file("cut.h5")}).out.find("the last 7 decoded before"), std::string::npos);
 }
 
+// Steps 5 and 10 of the whole, the measured ones, are steps 3 and 8 of the part: what is checked there are their rows.
+TEST_F(TraceProgram, APartOfASampledTraceIsCheckedWhereItWasMeasured) {
+  record("whole.h5", {"--steps", "13", "--measure", "sampled:5"});
+  ASSERT_EQ(run({"trace", "slice", file("whole.h5"), "--steps", "3:13", "--out", file("cut.h5")}).code, 0);
+  const TraceCheck check = check_trace(file("cut.h5"), 50, {}, Cancel());
+  EXPECT_TRUE(check.problems.empty()) << check.problems.front();
+  EXPECT_EQ(check.rows_recomputed, 50);
+  ASSERT_EQ(run({"trace", "slice", file("whole.h5"), "--steps", "2:4", "--out", file("between.h5")}).code, 0);
+  EXPECT_EQ(check_trace(file("between.h5"), 50, {}, Cancel()).rows_recomputed, 0) << "nothing was measured there";
+}
+
 TEST_F(TraceProgram, MapsAreStoredAsAskedForAndAgreeWithEachOther) {
   const auto top = record("top.h5", {"--steps", "6", "--maps", "top:9"}),
              dense = record("dense.h5", {"--steps", "6", "--maps", "dense"}),

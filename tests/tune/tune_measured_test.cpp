@@ -1,4 +1,4 @@
-// What the tuner makes of measurements: turns, bounds, noise, another machine's times.
+// What the tuner makes of measurements: rounds, bounds, noise, another machine's times.
 #include <cmath>
 
 #include <nlohmann/json.hpp>
@@ -14,13 +14,13 @@ TEST_F(Tune, TheFastestMeasuredSettingThatPassesIsChosen) {
   Asked asked;
   const TuneResult result = tuned([&](const Settings& settings, size_t) {
     const int n = asked.place(settings);
-    // The prediction's favourite fails, the third turns out faster than the second.
+    // The prediction's favourite fails, the third is measured faster than the second.
     return Score{.kl = n == 2 ? 0.5 : 0.05, .agreement = 0.9, .ms = n == 4 ? 1.0 : 2.0};
   });
   ASSERT_EQ(asked.different.size(), 4U);
   EXPECT_EQ(asked.different[0], Settings("full")) << "timed in the same rounds";
   ASSERT_EQ(asked.calls.size(), 4U * kMeasureRounds);
-  for (size_t i = 0; i < asked.calls.size(); ++i) EXPECT_EQ(asked.calls[i], int(i % 4) + 1) << "they take turns";
+  for (size_t i = 0; i < asked.calls.size(); ++i) EXPECT_EQ(asked.calls[i], int(i % 4) + 1) << "rounds are interleaved";
   EXPECT_EQ(result.best().settings, asked.different[3]);
   EXPECT_EQ(result.best().measured->full_ms, 2);
   EXPECT_NE(result.reason.find("fastest with mean KL"), std::string::npos) << result.reason;

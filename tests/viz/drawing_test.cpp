@@ -80,12 +80,12 @@ TEST(ColorScale, PlacesAndValuesAreInverse) {
 }
 
 TEST(TokenText, BytesThatAreNoCharacterAreShownAsBytes) {
-  EXPECT_EQ(visible("a\nb\t\x1b"), "a\u21b5b\u2192\\x1B");
-  EXPECT_EQ(visible("\xe5\x85\x89"), "\u5149");
-  EXPECT_EQ(visible("\xe5\x85"), "\\xE5\\x85");                    // half a character
-  EXPECT_EQ(visible("\xc0\xaf"), "\\xC0\\xAF");                    // overlong
-  EXPECT_EQ(visible("\xed\xa0\x80"), "\\xED\\xA0\\x80");           // a surrogate
-  EXPECT_EQ(visible("\xf4\x90\x80\x80"), "\\xF4\\x90\\x80\\x80");  // beyond Unicode
+  EXPECT_EQ(drawable("a\nb\t\x1b"), "a\u21b5b\u2192\\x1B");
+  EXPECT_EQ(drawable("\xe5\x85\x89"), "\u5149");
+  EXPECT_EQ(drawable("\xe5\x85"), "\\xE5\\x85");                    // half a character
+  EXPECT_EQ(drawable("\xc0\xaf"), "\\xC0\\xAF");                    // overlong
+  EXPECT_EQ(drawable("\xed\xa0\x80"), "\\xED\\xA0\\x80");           // a surrogate
+  EXPECT_EQ(drawable("\xf4\x90\x80\x80"), "\\xF4\\x90\\x80\\x80");  // beyond Unicode
 }
 
 /// The groups' texts, joined; where tokens end, as "from-to:share".

@@ -1,4 +1,4 @@
-// Chrome's trace events: complete slices, counters, names of tracks; an array in an object.
+// Writes Chrome's trace events: complete slices, counters, names of tracks; an array in an object.
 #include "traces/export/perfetto.h"
 
 #include <algorithm>
@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "base/json_text.h"
 #include "traces/step_means.h"
 
 namespace reattend {
@@ -16,7 +17,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr auto kReplace = nlohmann::json::error_handler_t::replace;
 constexpr int kProcess = 1;
 /// The process's own number makes it the main thread, which viewers put first; 0 is the kernel's idle thread to them.
 constexpr int kStepTrack = kProcess;
@@ -27,7 +27,7 @@ class Events {
  public:
   explicit Events(const std::function<void(std::string_view)>& write) : write_(write) {}
   void add(const Json& event) {
-    write_((first_ ? "\n" : ",\n") + event.dump(-1, ' ', false, kReplace));
+    write_((first_ ? "\n" : ",\n") + json_text(event));
     first_ = false;
   }
   /// What holds from `begin` to `end`, in whole microseconds: viewers round starts and lengths to nanoseconds one by
@@ -70,13 +70,13 @@ void put(Json& arguments, const std::string& name, double value) {
 }
 
 /// A token as a slice's name: one that can't be seen is written as in JSON.
-std::string visible(const std::string& text, int32_t step) {
+std::string slice_name(const std::string& text, int32_t step) {
   if (text.empty()) return fmt::format("step {}", step);
   const auto is_plain = [](char c) { return static_cast<unsigned char>(c) > ' ' && c != 0x7f; };
   const bool control =
       std::any_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < ' ' || c == 0x7f; });
   if (!control && std::any_of(text.begin(), text.end(), is_plain)) return text;
-  return nlohmann::json(text).dump(-1, ' ', false, kReplace);
+  return json_text(nlohmann::json(text));
 }
 
 /// Why KV heads decided as they did, if all had one reason.
@@ -116,7 +116,7 @@ void add_step(Events& events, const TraceInfo& info, const StepData& data, const
     const std::string_view unit = each.row->unit;
     events.count(each.title, begin, unit == "1" || unit == "boolean" ? "share" : std::string(unit), mean);
   }
-  events.slice(kStepTrack, begin, end, full > 0 ? "full" : "partial", visible(text, t), std::move(arguments));
+  events.slice(kStepTrack, begin, end, full > 0 ? "full" : "partial", slice_name(text, t), std::move(arguments));
 }
 
 }  // namespace

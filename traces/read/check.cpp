@@ -1,4 +1,4 @@
-// The checks: ranges, sums, and rows recomputed in double from what the trace holds.
+// Checks a trace: ranges, sums, and rows recomputed in double from what the trace holds.
 #include "traces/read/check.h"
 
 #include <algorithm>
@@ -65,6 +65,9 @@ class Checker {
     }
   }
   void steps();
+  /// Steps whose rows were looked at, known after steps(). In a part they need not be multiples of `measure_every`:
+  /// they are counted from the first step of the whole.
+  const std::vector<int32_t>& measured() const { return measured_; }
   void layer(int32_t layer);
   void rows(const LayerData& data, const MapData& map, int32_t layer, int32_t kv_head, int32_t t);
   void count(size_t bytes) { out_.bytes_read += static_cast<int64_t>(bytes); }
@@ -102,6 +105,7 @@ class Checker {
   TraceReader& trace_;
   const TraceInfo& info_;
   TraceCheck& out_;
+  std::vector<int32_t> measured_;
 };
 
 void Checker::steps() {
@@ -114,6 +118,11 @@ void Checker::steps() {
       within(row, d.*column, layers ? per_layer : 0);
     }
   });
+  const auto n_head = static_cast<size_t>(info_.n_kv_head), n_unit = static_cast<size_t>(info_.n_layer) * n_head;
+  const size_t first = static_cast<size_t>(info_.stored_layer(0)) * n_head;
+  for (int32_t t = 1; t <= info_.n_step; ++t) {
+    if (!std::isnan(d.recovered[static_cast<size_t>(t - 1) * n_unit + first])) measured_.push_back(t);
+  }
 }
 
 void Checker::rows(const LayerData& data, const MapData& map, int32_t layer, int32_t kv_head, int32_t t) {
@@ -179,8 +188,8 @@ TraceCheck check_trace(const std::filesystem::path& path, int32_t n_row, const P
   // The rows to recompute, drawn beforehand so that every layer is read once.
   std::mt19937 random(1);
   const auto draw = [&random](int32_t n) { return static_cast<int32_t>(random() % static_cast<uint32_t>(n)); };
-  const int32_t n_layer = info.n_stored(), every = std::max(1, info.measure_every);
-  const int32_t n_measured = info.maps == Maps::none || info.measure_every == 0 ? 0 : info.n_step / every;
+  const int32_t n_layer = info.n_stored();
+  const auto n_measured = info.maps == Maps::none ? 0 : static_cast<int32_t>(checker.measured().size());
   std::vector<int32_t> rows_of(static_cast<size_t>(n_layer));
   for (int32_t i = 0; i < n_row && n_measured > 0; ++i) ++rows_of[static_cast<size_t>(draw(n_layer))];
   for (int32_t i = 0; i < n_layer; ++i) {
@@ -192,7 +201,7 @@ TraceCheck check_trace(const std::filesystem::path& path, int32_t n_row, const P
       checker.count(data.keys.size() + data.values.size() + data.queries.size() * sizeof(float));
       for (int32_t n = 0; n < rows_of[static_cast<size_t>(i)]; ++n) {
         const int32_t h = draw(info.n_kv_head);
-        checker.rows(data, trace->map(l, h), l, h, every * (1 + draw(n_measured)));
+        checker.rows(data, trace->map(l, h), l, h, checker.measured()[static_cast<size_t>(draw(n_measured))]);
       }
     });
     if (progress) progress("checking", i + 1, n_layer, "layers");

@@ -1,4 +1,4 @@
-// Checks before use: superblock, links, layouts, filters, extents against the size of the file.
+// Checks an HDF5 file before it is used: superblock, links, layouts, filters, extents against the size of the file.
 #include "traces/read/checked_file.h"
 
 #include <fcntl.h>
@@ -73,6 +73,16 @@ std::string shape_text(int rank, const Extent* extents /*[rank]*/) {
   return text + "]";
 }
 
+/// A type by what it is and its size: "float of 8 bytes".
+std::string type_text(hid_t type) {
+  const H5T_class_t of = H5Tget_class(type);
+  const char* const name = of == H5T_INTEGER  ? "integer"
+                           : of == H5T_FLOAT  ? "float"
+                           : of == H5T_STRING ? "string"
+                                              : "type";
+  return std::string(name) + " of " + std::to_string(H5Tget_size(type)) + " bytes";
+}
+
 }  // namespace
 
 CheckedFile::CheckedFile(std::filesystem::path path) : path_(std::move(path)) {
@@ -90,14 +100,14 @@ CheckedFile::CheckedFile(std::filesystem::path path) : path_(std::move(path)) {
   try {
     struct stat status {};
     if (fstat(fd_, &status) != 0 || !S_ISREG(status.st_mode)) {
-      fail({.where = where, .expected = "a trace", .got = "something that is not a plain file"});
+      fail({.where = where, .expected = "a trace", .got = "a folder, device or pipe"});
     }
     constexpr unsigned char kSignature[8] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
     unsigned char head[12] = {};  // signature, superblock version, sizes of offsets and lengths, consistency flags
     if (pread(fd_, head, sizeof head, 0) != sizeof head || std::memcmp(head, kSignature, sizeof kSignature) != 0) {
       fail({.where = where,
             .expected = "an HDF5 file",
-            .got = "other contents",
+            .got = "one that does not begin with HDF5's signature",
             .remedy = "give a trace written by `reattend record`"});
     }
     if (head[8] < 2 || head[8] > 3) {
@@ -133,7 +143,7 @@ std::map<std::string, AttributeValue> CheckedFile::attributes() const {
   std::map<std::string, AttributeValue> all;
   hsize_t position = 0;
   if (H5Aiterate2(file_, H5_INDEX_NAME, H5_ITER_INC, &position, collect_attribute, &all) < 0) {
-    fail_here(path_.string() + ": attributes", "to list them", kBroken);
+    fail_here(path_.string() + ": attributes", "a list of them", kBroken);
   }
   return all;
 }
@@ -156,10 +166,7 @@ std::optional<CheckedFile::Opened> CheckedFile::open(const schema::Dataset& row,
   const Handle type = own(H5Dget_type(d.id), H5Tclose, d.where, "a type");
   const Handle wanted = type_of(element);
   if (H5Tequal(type, wanted) <= 0) {
-    fail({.where = d.where,
-          .expected = std::string(name_of(element)),
-          .got = "another element type",
-          .remedy = kBroken});
+    fail({.where = d.where, .expected = std::string(name_of(element)), .got = type_text(type), .remedy = kBroken});
   }
   d.rank = static_cast<int>(expected.size());
   refresh(d);
@@ -217,7 +224,9 @@ void CheckedFile::check_storage(const Opened& d, hid_t creation) const {
   if (layout == H5D_CHUNKED) {
     constexpr uint64_t kMostChunk = uint64_t{1} << 28;
     Dims chunk{1, 1, 1, 1};
-    if (H5Pget_chunk(creation, d.rank, chunk.data()) != d.rank) refuse("chunks of the dataset's rank", "others");
+    if (const int rank = H5Pget_chunk(creation, d.rank, chunk.data()); rank != d.rank) {
+      refuse("chunks of rank " + std::to_string(d.rank), "rank " + std::to_string(rank));
+    }
     chunk_bytes = bytes_of(d.element);
     for (const uint64_t n : chunk) {
       if (!multiply(chunk_bytes, n, chunk_bytes) || chunk_bytes > kMostChunk) {

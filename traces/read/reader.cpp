@@ -1,4 +1,4 @@
-// What a trace is asked for: tokens, measures, one layer's keys and queries, maps, single steps.
+// Reads what a trace is asked for: tokens, measures, one layer's keys and queries, maps, single steps.
 #include "traces/read/reader.h"
 
 #include <utility>

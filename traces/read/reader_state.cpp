@@ -1,4 +1,4 @@
-// Opening a trace: attributes decide what must be there, and every dataset is held against them.
+// Opens a trace: attributes decide what must be there, and every dataset is held against them.
 #include "traces/read/reader_state.h"
 
 #include <cstring>

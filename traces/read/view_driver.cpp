@@ -1,4 +1,4 @@
-// Reading, sizes and nothing else; HDF5 compares files of a driver without `cmp` by their addresses in memory.
+// The calls of the driver for reading and sizes; HDF5 compares files of a driver without `cmp` by their addresses.
 #include "traces/read/view_driver.h"
 
 #include <sys/stat.h>
@@ -41,7 +41,7 @@ herr_t close_view(H5FD_t* file) {
 }
 
 herr_t query(const H5FD_t* /*file*/, unsigned long* flags) {
-  // Those of HDF5's ordinary driver that concern a reader.
+  // The flags of HDF5's ordinary driver that concern a reader.
   if (flags != nullptr) {
     *flags = H5FD_FEAT_ACCUMULATE_METADATA | H5FD_FEAT_DATA_SIEVE | H5FD_FEAT_SUPPORTS_SWMR_IO |
              H5FD_FEAT_DEFAULT_VFD_COMPATIBLE;

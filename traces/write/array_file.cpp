@@ -1,4 +1,4 @@
-// A few calls of the C API behind ArrayFile.
+// Writes named arrays by a few calls of the HDF5 C API.
 #include "traces/write/array_file.h"
 
 #include <algorithm>

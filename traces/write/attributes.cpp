@@ -1,9 +1,10 @@
-// Attributes that TraceInfo keeps as they are go by the table; the others are made of what it keeps.
+// Writes root attributes: by the table those that TraceInfo keeps as they are, the others made of what it keeps.
 #include "traces/write/attributes.h"
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "base/json_text.h"
 #include "policies/policy.h"
 #include "policies/value_text.h"
 #include "traces/attributes.h"
@@ -59,7 +60,7 @@ void write_attributes(hid_t root, const TraceHeader& h) {
   put("rope_layout", std::string(h.rope.layout == RopeLayout::pairs ? "pairs" : "halves"));
   put("kv_type", std::string(name_of(h.kv_type)));
   put("policy", h.settings.policy());
-  put("settings", h.settings.to_json().dump());
+  put("settings", json_text(h.settings.to_json()));
   for (const PolicyParameter& taken : h.settings.info().parameters) {
     const std::string_view key = taken.parameter->key;
     write_parameter(root, std::string(key), h.settings.get(key));

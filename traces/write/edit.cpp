@@ -1,4 +1,4 @@
-// What may be cut and joined, and the copies that do it.
+// Cuts and joins traces, and refuses what can't be cut or joined.
 #include "traces/write/edit.h"
 
 #include <algorithm>
@@ -73,10 +73,13 @@ void check_same_keys(TraceReader& a, TraceReader& b, const Cancel& cancel) {
     const size_t row = static_cast<size_t>(row_bytes(first.kv_type, first.d_head)),
                  n = static_cast<size_t>(first.n_position) * row, stride = static_cast<size_t>(second.n_position) * row;
     for (size_t g = 0; g < static_cast<size_t>(info.n_kv_head); ++g) {
-      if (std::memcmp(first.keys.data() + g * n, second.keys.data() + g * stride, n) == 0) continue;
+      const std::byte* const ours = first.keys.data() + g * n;
+      const auto same = std::mismatch(ours, ours + n, second.keys.data() + g * stride).first - ours;  // bytes
+      if (static_cast<size_t>(same) == n) continue;
       fail_usage({.where = b.info().path.string() + ": prompt/keys of layer " + std::to_string(layer),
                   .expected = "the keys that " + info.path.string() + " ends with",
-                  .got = "others",
+                  .got = "keys that differ from position " + std::to_string(static_cast<size_t>(same) / row) +
+                         " on in KV head " + std::to_string(g),
                   .remedy = "both have to come from one run, or from full-attention runs of one program"});
     }
   }

@@ -1,4 +1,4 @@
-// Temporary name, lock, and the name that was asked for.
+// Creates a file under a temporary name with a lock, and moves it to the name that was asked for.
 #include "traces/write/new_file.h"
 
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-// Repair by copying objects: what the reader can reach goes to a new file, what it ignores is left behind.
+// Repairs by copying objects: what the reader can reach goes to a new file, what it ignores is left behind.
 #include "traces/write/repair.h"
 
 #include <string>

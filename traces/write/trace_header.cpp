@@ -1,4 +1,4 @@
-// What of a header follows from the rest of it.
+// Derives what of a header follows from the rest of it.
 #include "traces/write/trace_header.h"
 
 #include <ctime>

@@ -1,4 +1,4 @@
-// Attention of one layer and KV head: steps downwards, positions across, every weight exact under the mouse.
+// The attention panel, of one layer and KV head: steps downwards, positions across, weights exact under the mouse.
 #include <algorithm>
 #include <cmath>
 

@@ -1,4 +1,4 @@
-// The parameter itself decides range, unit and help; nothing about a single parameter is written here.
+// Draws widgets of parameters by their ranges, units and help; nothing about a single parameter is written here.
 #include "viz/panels/parameter_widgets.h"
 
 #include <algorithm>

@@ -1,10 +1,12 @@
-// Small things that several plots do alike: clicking without dragging, cell limits, ticks at whole numbers, the line at
-// the selected step.
+// Small parts of plots: clicking without dragging, cell limits, ticks and their labels, the line at the selected step,
+// stripes where nothing is known.
 #pragma once
 #include <cmath>
+#include <cstdio>
 #include <string>
 #include <vector>
 
+#include <fmt/format.h>
 #include <imgui.h>
 #include <imgui_internal.h>
 #include <implot.h>
@@ -48,6 +50,29 @@ inline void vertical_line(double x, ImVec4 color) {
   ImPlot::GetPlotDrawList()->AddLine(ImVec2(at, corner.y), ImVec2(at, corner.y + size.y),
                                      ImGui::ColorConvertFloat4ToU32(color));
   ImPlot::PopPlotClipRect();
+}
+
+/// Grey stripes: nothing is known here.
+inline void hatch(ImDrawList& list, ImVec2 corner, ImVec2 size) {
+  list.AddRectFilled(corner, ImVec2(corner.x + size.x, corner.y + size.y), IM_COL32(96, 96, 96, 255));
+  const float step = ImGui::GetFontSize() * 0.6F;
+  for (float x = corner.x - size.y; x < corner.x + size.x; x += step) {
+    list.AddLine(ImVec2(x, corner.y + size.y), ImVec2(x + size.y, corner.y), IM_COL32(128, 128, 128, 255));
+  }
+}
+
+/// What of a y axis that shows `view` on `height` pixels lies under a label at `value` (ImPlot::TagY), so that the
+/// label of a tick there would meet it.
+inline Limits label_room(double value, Limits view, float height) {
+  const double reach = 1.2 * ImGui::GetFontSize() * (view.high - view.low) / height;
+  return {value - reach, value + reach};
+}
+
+/// An axis's format that leaves the labels of ticks within `covered` empty.
+inline int uncovered_label(double value, char* out, int size, void* covered /*Limits*/) {
+  const Limits& none = *static_cast<const Limits*>(covered);
+  const std::string text = value > none.low && value < none.high ? std::string() : fmt::format("{:.2f}", value);
+  return std::snprintf(out, static_cast<size_t>(size), "%s", text.c_str());
 }
 
 }  // namespace reattend::viz

@@ -1,5 +1,5 @@
-// Steps from left to right: every layer's decisions or losses, the selected layer's similarity with its threshold, its
-// measures.
+// The timeline panel, steps from left to right: every layer's decisions or losses, the selected layer's similarity with
+// its threshold, its measures.
 #include <algorithm>
 #include <cmath>
 
@@ -17,15 +17,6 @@ namespace reattend::viz {
 namespace {
 
 constexpr const char* kMeasureNames[kLayerMeasures] = {"choosing anew", "lost mass", "lost overlap", "output error"};
-
-/// Grey stripes: nothing is known here.
-void hatch(ImDrawList& list, ImVec2 corner, ImVec2 size) {
-  list.AddRectFilled(corner, ImVec2(corner.x + size.x, corner.y + size.y), IM_COL32(96, 96, 96, 255));
-  const float step = ImGui::GetFontSize() * 0.6F;
-  for (float x = corner.x - size.y; x < corner.x + size.x; x += step) {
-    list.AddLine(ImVec2(x, corner.y + size.y), ImVec2(x + size.y, corner.y), IM_COL32(128, 128, 128, 255));
-  }
-}
 
 class Timeline : public Panel {
  public:
@@ -322,7 +313,12 @@ void Timeline::draw_similarity(Session& session, SharedView& view, float height)
     return;
   set_up_steps(session, view, ImPlotAxisFlags_NoTickLabels);
   ImPlot::SetupAxis(ImAxis_Y1, "similarity");
-  ImPlot::SetupAxisFormat(ImAxis_Y1, "%.2f");
+  Limits covered{0, 0};  // by the threshold's label; read at the plot's first item
+  if (replay != nullptr && session.settings().takes(kThreshold.key)) {
+    const double threshold = session.settings().real(kThreshold.key, session.selection().layer);
+    covered = label_room(threshold, similarity_, height);
+  }
+  ImPlot::SetupAxisFormat(ImAxis_Y1, uncovered_label, &covered);
   ImPlot::SetupAxisLinks(ImAxis_Y1, &similarity_.low, &similarity_.high);
   ImPlot::SetupAxisLimitsConstraints(ImAxis_Y1, -1.1, 1.1);
   if (replay != nullptr) {

@@ -1,4 +1,4 @@
-// The text itself, each token coloured by the attention it gets at the step in view, and by whether the policy keeps
+// The text panel: each token coloured by the attention it gets at the step in view, and by whether the policy keeps
 // it.
 #include <algorithm>
 #include <cmath>

@@ -1,11 +1,11 @@
-// What the trace is: model, policy, prompt, the machine it was recorded on, and every attribute of the file.
+// The trace panel: model, policy, prompt, the machine it was recorded on, and every attribute of the file.
 #include <fmt/format.h>
 
 #include <imgui.h>
 
+#include "base/utf8.h"
 #include "viz/panels/panel.h"
 #include "viz/render/theme.h"
-#include "viz/session/token_text.h"
 
 namespace reattend::viz {
 namespace {

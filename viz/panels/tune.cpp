@@ -1,4 +1,4 @@
-// The setting under trial: its policy and parameters, what the replay says about it, and the button that keeps it.
+// The tune panel: policy and parameters of the setting under trial, what the replay says of it, the button to keep it.
 #include <algorithm>
 #include <cmath>
 

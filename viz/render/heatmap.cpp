@@ -1,4 +1,4 @@
-// Maximum under each pixel, columns first and then rows: the first pass reads each visible cell once.
+// Finds the maximum under each pixel, columns first and then rows: the first pass reads each visible cell once.
 #include "viz/render/heatmap.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// Blocks of Unicode by the script that they hold, in the order of their codes.
+// The table of Unicode blocks by the script that they hold, in the order of their codes.
 #include "viz/session/scripts.h"
 
 #include <algorithm>

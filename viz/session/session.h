@@ -88,7 +88,7 @@ class Session {
   const LayerReplay* layer() const;
   const ReplaySummary* layer_summary() const;
   bool layer_is_current() const;
-  /// Of all layers; likewise.
+  /// Over all layers; of an older setting until the newest has answered (total_is_current()).
   const ReplaySummary* total() const;
   bool total_is_current() const;
   /// What total() says of time: a prediction, how much of it is a guess, or why there is none.
@@ -163,7 +163,7 @@ class Session {
   std::shared_ptr<Opening> opened_;  ///< guarded by tasks_; shared with the task that opens
   BackgroundTasks tasks_;
   std::unique_ptr<AsyncReplayer> replayer_;  ///< null until a trace is open
-  std::unique_ptr<RowReader> row_reader_;    ///< likewise
+  std::unique_ptr<RowReader> row_reader_;    ///< null until a trace is open
 };
 
 }  // namespace reattend::viz

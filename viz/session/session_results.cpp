@@ -2,31 +2,16 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
-#include <limits>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "base/statistics.h"
 #include "replay/cost/cost.h"
 #include "viz/session/session.h"
 #include "viz/session/token_text.h"
 
 namespace reattend::viz {
-namespace {
-
-/// Over the heads of a step, of values that are known; nan where none is.
-template <class Value>
-float mean_of(int32_t n_head, const Value& value) {
-  float sum = 0;
-  int32_t n = 0;
-  for (int32_t h = 0; h < n_head; ++h) {
-    const float x = value(h);
-    if (!std::isnan(x)) sum += x, ++n;
-  }
-  return n > 0 ? sum / static_cast<float>(n) : std::numeric_limits<float>::quiet_NaN();
-}
-
-}  // namespace
 
 void Session::take_answer(std::shared_ptr<const AsyncAnswer> answer) {
   answer_ = std::move(answer);
@@ -123,7 +108,7 @@ std::optional<bool> Session::attended(int32_t step, int32_t position) const {
 
 std::string Session::token_text(int32_t position) const {
   if (!trace_ || position < 0 || position >= static_cast<int32_t>(trace_->token_texts.size())) return {};
-  return visible(trace_->token_texts[static_cast<size_t>(position)]);
+  return drawable(trace_->token_texts[static_cast<size_t>(position)]);
 }
 
 void Session::mark_attention(const RowMatrix& matrix) {
@@ -156,7 +141,9 @@ void Session::map_layer(const LayerReplay& replay) {
     const size_t cell = static_cast<size_t>(replay.layer) * static_cast<size_t>(info.n_step) + static_cast<size_t>(s);
     const size_t kv = static_cast<size_t>(s) * n_kv, head = static_cast<size_t>(s) * n_head;
     const auto set = [&](LayerMeasure measure, int32_t n, const auto& value) {
-      layer_maps_[static_cast<size_t>(measure)][cell] = mean_of(n, value);
+      Mean mean;  // over the heads of a step
+      for (int32_t h = 0; h < n; ++h) mean.add(value(h));
+      layer_maps_[static_cast<size_t>(measure)][cell] = static_cast<float>(mean.value());
     };
     set(LayerMeasure::decision, info.n_kv_head, [&](int32_t g) { return static_cast<float>(replay.full[kv + g]); });
     set(LayerMeasure::lost_mass, info.n_kv_head, [&](int32_t g) { return 1 - replay.recovered[kv + g]; });

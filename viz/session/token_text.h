@@ -12,7 +12,7 @@ namespace reattend::viz {
 
 /// Valid UTF-8 for any bytes: line breaks as a return arrow, tabs as an arrow, other control characters and bytes that
 /// are no character (tokens may hold half of one) as \xNN.
-std::string visible(std::string_view bytes);
+std::string drawable(std::string_view bytes);
 
 /// Where a token ends in its group's text: `share` of the way through the character at [from, to), or at `to` with 1.
 struct TokenEnd {
@@ -22,7 +22,7 @@ struct TokenEnd {
 
 /// Tokens that are one piece of text: mostly one, and those across which a character lies.
 struct TokenGroup {
-  std::string text;            ///< visible
+  std::string text;            ///< drawable()
   std::vector<TokenEnd> ends;  ///< of each token
 };
 

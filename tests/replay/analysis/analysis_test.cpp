@@ -1,4 +1,4 @@
-// Analyses of runs whose rows and queries are chosen, so that every figure is known by hand.
+// Analyses of runs whose rows and queries are chosen, so that every number is known by hand.
 #include <gtest/gtest.h>
 
 #include <cstring>
