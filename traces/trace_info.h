@@ -44,7 +44,7 @@ struct TraceInfo {
   int32_t n_map = kUsualMap;    ///< M, positions of a map's row where maps are `top`
   int32_t map_bin = kUsualBin;  ///< positions of a bin where they are `binned`
   int32_t n_column = 0;         ///< C, columns of a map's row where they are `dense` or `binned`
-  int32_t measure_every = 1;    ///< rows were looked at where t is a multiple of this; 0: nowhere
+  int32_t measure_every = 1;    ///< rows were looked at at one step in so many; 0: nowhere
   std::vector<int32_t> layers;  ///< those that are stored, ascending; empty: all
   int32_t n_skipped = 0;        ///< decode steps before the first one here; their tokens are the prompt's last
   std::vector<int64_t> overlap_k = {64, 256, 1024};  ///< k of StepData::overlap
@@ -63,7 +63,6 @@ struct TraceInfo {
   int32_t n_stored() const { return layers.empty() ? n_layer : static_cast<int32_t>(layers.size()); }
   int32_t stored_layer(int32_t i) const { return layers.empty() ? i : layers[static_cast<size_t>(i)]; }
   bool stores(int32_t layer) const { return layers.empty() || std::binary_search(layers.begin(), layers.end(), layer); }
-  bool is_measured(int32_t t) const { return measure_every > 0 && t % measure_every == 0; }
 };
 
 }  // namespace reattend

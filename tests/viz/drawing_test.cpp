@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include "viz/panels/plot_helpers.h"
 #include "viz/render/colormap.h"
 #include "viz/render/heatmap.h"
 #include "viz/render/ticks.h"
@@ -148,6 +149,20 @@ TEST(Ticks, StandAtWholeNumbersAndFindRoom) {
   }
   EXPECT_EQ(whole_ticks(0.5, 5.5, 700, 40), (std::vector<double>{1, 2, 3, 4, 5}));
   EXPECT_EQ(whole_ticks(-0.5, 29.5, 60, 20), (std::vector<double>{0, 10, 20}));
+}
+
+// The threshold's label stands on the axis; half a tick label beside it would read as another number.
+TEST(ThresholdLabel, HidesTickLabelsThatItWouldMeetAndNoOthers) {
+  Limits covered{0.78, 0.92};
+  const auto label = [&](double value) {
+    char out[16] = "?";
+    const int length = uncovered_label(value, out, sizeof out, &covered);
+    return std::string(out, static_cast<size_t>(length));
+  };
+  EXPECT_EQ(label(0.8), "");
+  EXPECT_EQ(label(0.9), "");
+  EXPECT_EQ(label(0.6), "0.60");
+  EXPECT_EQ(label(1), "1.00");
 }
 
 }  // namespace

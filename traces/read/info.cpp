@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "traces/attributes.h"
+#include "traces/read/checked_file.h"
 #include "traces/schema.h"
 
 namespace reattend {

@@ -2,10 +2,13 @@
 #pragma once
 #include <string>
 
-#include "traces/read/checked_file.h"
 #include "traces/read/reader.h"
 
 namespace reattend {
+
+namespace hdf5 {
+class CheckedFile;
+}
 
 /// Everything of TraceInfo that stands in attributes. Throws Error for another format, a newer major version, values
 /// that can't be.
