@@ -68,11 +68,103 @@ void unpack_q5_1(const std::byte* block, UnpackedBlock& out) {
   read_five_bits(block + 4, block + 8, out);
 }
 
+/// What the 4-bit codes of IQ4_NL and IQ4_XS stand for.
+constexpr int8_t kValues[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+uint8_t value_of(uint8_t code) {
+  return static_cast<uint8_t>(kValues[code] + 128);
+}
+
 void unpack_iq4_nl(const std::byte* block, UnpackedBlock& out) {
-  static constexpr int8_t kValues[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
   out.d = read<Half>(block);
   read_nibbles(block + 2, out);
-  for (uint8_t& quant : out.quants) quant = static_cast<uint8_t>(kValues[quant] + 128);
+  for (uint8_t& quant : out.quants) quant = value_of(quant);
+}
+
+constexpr int32_t kSuper = 256;
+
+uint8_t byte_at(const std::byte* from, int i) {
+  return std::to_integer<uint8_t>(from[i]);
+}
+/// Bits [shift, shift + n) of a byte.
+uint8_t bits_of(uint8_t byte, int shift, int n) {
+  return static_cast<uint8_t>(byte >> shift & ((1 << n) - 1));
+}
+
+/// Eight scales and eight minima of 6 bits in 12 bytes: bytes 0 to 3 and 4 to 7 have those of the first four groups,
+/// and above them two bits each of the others, whose lower four are in bytes 8 to 11.
+void read_scales_and_minima(const std::byte* packed, UnpackedSuper& out) {
+  for (int j = 0; j < 8; ++j) {
+    uint8_t scale = 0, minimum = 0;
+    if (j < 4) {
+      scale = bits_of(byte_at(packed, j), 0, 6), minimum = bits_of(byte_at(packed, j + 4), 0, 6);
+    } else {
+      const uint8_t low = byte_at(packed, j + 4);
+      scale = static_cast<uint8_t>(bits_of(low, 0, 4) | bits_of(byte_at(packed, j - 4), 6, 2) << 4);
+      minimum = static_cast<uint8_t>(bits_of(low, 4, 4) | bits_of(byte_at(packed, j), 6, 2) << 4);
+    }
+    for (const int g : {2 * j, 2 * j + 1}) out.scales[g] = scale, out.minima[g] = minimum;
+  }
+}
+
+void unpack_q4_k(const std::byte* block, UnpackedSuper& out) {
+  out.d = read<Half>(block), out.m = read<Half>(block + 2);
+  read_scales_and_minima(block + 4, out);
+  for (int i = 0; i < kSuper; ++i)
+    out.quants[i] = bits_of(byte_at(block + 16, i / 64 * 32 + i % 32), i / 32 % 2 * 4, 4);
+}
+
+void unpack_q5_k(const std::byte* block, UnpackedSuper& out) {
+  out.d = read<Half>(block), out.m = read<Half>(block + 2);
+  read_scales_and_minima(block + 4, out);
+  for (int i = 0; i < kSuper; ++i) {
+    const uint8_t low = bits_of(byte_at(block + 48, i / 64 * 32 + i % 32), i / 32 % 2 * 4, 4);
+    out.quants[i] = static_cast<uint8_t>(low | bits_of(byte_at(block + 16, i % 32), i / 32, 1) << 4);
+  }
+}
+
+void unpack_q6_k(const std::byte* block, UnpackedSuper& out) {
+  out.d = read<Half>(block + 208);
+  for (int g = 0; g < 16; ++g) out.scales[g] = byte_at(block + 192, g) ^ 0x80;  // int8 + 128
+  for (int i = 0; i < kSuper; ++i) {
+    const int half = i / 128, j = i % 128;
+    const uint8_t low = bits_of(byte_at(block, half * 64 + j % 64), j / 64 * 4, 4);
+    out.quants[i] = static_cast<uint8_t>(low | bits_of(byte_at(block + 128, half * 32 + j % 32), j / 32 * 2, 2) << 4);
+  }
+}
+
+void unpack_q3_k(const std::byte* block, UnpackedSuper& out) {
+  out.d = read<Half>(block + 108);
+  const std::byte* const packed = block + 96;
+  for (int g = 0; g < 16; ++g) {
+    const uint8_t low = bits_of(byte_at(packed, g % 8), g / 8 * 4, 4);
+    out.scales[g] = static_cast<uint8_t>(low | bits_of(byte_at(packed + 8, g % 4), g / 4 * 2, 2) << 4);
+  }
+  for (int i = 0; i < kSuper; ++i) {
+    const uint8_t low = bits_of(byte_at(block + 32, i / 128 * 32 + i % 32), i % 128 / 32 * 2, 2);
+    out.quants[i] = static_cast<uint8_t>(low | bits_of(byte_at(block, i % 32), i / 32, 1) << 2);
+  }
+}
+
+void unpack_q2_k(const std::byte* block, UnpackedSuper& out) {
+  out.d = read<Half>(block + 80), out.m = read<Half>(block + 82);
+  for (int g = 0; g < 16; ++g) {
+    out.scales[g] = bits_of(byte_at(block, g), 0, 4), out.minima[g] = bits_of(byte_at(block, g), 4, 4);
+  }
+  for (int i = 0; i < kSuper; ++i) {
+    out.quants[i] = bits_of(byte_at(block + 16, i / 128 * 32 + i % 32), i % 128 / 32 * 2, 2);
+  }
+}
+
+void unpack_iq4_xs(const std::byte* block, UnpackedSuper& out) {
+  out.d = read<Half>(block);
+  const auto high = read<uint16_t>(block + 2);
+  for (int j = 0; j < 8; ++j) {
+    const uint8_t low = bits_of(byte_at(block + 4, j / 2), j % 2 * 4, 4);
+    out.scales[2 * j] = out.scales[2 * j + 1] = static_cast<uint8_t>(low | (high >> (2 * j) & 3) << 4);
+  }
+  for (int i = 0; i < kSuper; ++i) {
+    out.quants[i] = value_of(bits_of(byte_at(block + 8, i / 32 * 16 + i % 16), i / 16 % 2 * 4, 4));
+  }
 }
 
 constexpr TensorFormat element(TensorType type, std::string_view name, uint32_t id, int32_t bytes,
@@ -98,6 +190,26 @@ constexpr TensorFormat quantised(TensorType type, std::string_view name, uint32_
           .has_minima = quants.has_minima};
 }
 
+/// The same for 256 columns whose scales share a scale.
+struct SuperQuants {
+  int32_t bits, offset, scale_cols, scale_offset;
+  bool has_minima;
+};
+constexpr TensorFormat super(TensorType type, std::string_view name, uint32_t id, int32_t block_bytes,
+                             void (*unpack)(const std::byte*, UnpackedSuper&), SuperQuants quants) {
+  return {.type = type,
+          .name = name,
+          .gguf_id = id,
+          .block_size = kSuper,
+          .block_bytes = block_bytes,
+          .unpack_super = unpack,
+          .bits = quants.bits,
+          .offset = quants.offset,
+          .has_minima = quants.has_minima,
+          .scale_cols = quants.scale_cols,
+          .scale_offset = quants.scale_offset};
+}
+
 constexpr TensorFormat kFormats[] = {
     element(TensorType::f32, "F32", 0, 4, floats),
     element(TensorType::f16, "F16", 1, 2, halves<Half>),
@@ -108,6 +220,15 @@ constexpr TensorFormat kFormats[] = {
     quantised(TensorType::q5_0, "Q5_0", 6, 22, unpack_q5_0, {.bits = 8, .offset = 16}),
     quantised(TensorType::q5_1, "Q5_1", 7, 24, unpack_q5_1, {.bits = 8, .offset = 0, .has_minima = true}),
     quantised(TensorType::iq4_nl, "IQ4_NL", 20, 18, unpack_iq4_nl, {.bits = 8, .offset = 128}),
+    super(TensorType::q2_k, "Q2_K", 10, 84, unpack_q2_k, {.bits = 4, .scale_cols = 16, .has_minima = true}),
+    super(TensorType::q3_k, "Q3_K", 11, 110, unpack_q3_k,
+          {.bits = 4, .offset = 4, .scale_cols = 16, .scale_offset = 32}),
+    super(TensorType::q4_k, "Q4_K", 12, 144, unpack_q4_k, {.bits = 4, .scale_cols = 32, .has_minima = true}),
+    super(TensorType::q5_k, "Q5_K", 13, 176, unpack_q5_k, {.bits = 8, .scale_cols = 32, .has_minima = true}),
+    super(TensorType::q6_k, "Q6_K", 14, 210, unpack_q6_k,
+          {.bits = 8, .offset = 32, .scale_cols = 16, .scale_offset = 128}),
+    super(TensorType::iq4_xs, "IQ4_XS", 23, 136, unpack_iq4_xs,
+          {.bits = 8, .offset = 128, .scale_cols = 32, .scale_offset = 32}),
 };
 
 constexpr bool table_is_in_order() {
@@ -123,6 +244,19 @@ static_assert(table_is_in_order(), "format_of() indexes the table by type");
 /// value = d (q - offset) + m; the product is exact in float, so this rounds at most once.
 void TensorFormat::dequantize(const std::byte* blocks, int64_t n, float* out) const {
   if (elements != nullptr) return elements(blocks, n, out);
+  if (unpack_super != nullptr) {
+    UnpackedSuper super;
+    for (int64_t b = 0; b < n / kSuper; ++b, blocks += block_bytes, out += kSuper) {
+      unpack_super(blocks, super);
+      for (int i = 0; i < kSuper; ++i) {
+        const int g = i / 16;
+        const float d = to_float(super.d) * static_cast<float>(super.scales[g] - scale_offset);
+        const float m = has_minima ? to_float(super.m) * static_cast<float>(super.minima[g]) : 0.0F;
+        out[i] = d * static_cast<float>(super.quants[i] - offset) - m;
+      }
+    }
+    return;
+  }
   UnpackedBlock block;
   for (int64_t b = 0; b < n / kBlock; ++b, blocks += block_bytes, out += kBlock) {
     unpack(blocks, block);

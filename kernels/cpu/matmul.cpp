@@ -32,7 +32,7 @@ TokenTile token_tile(const Cpu::Scratch::Data& scratch, int64_t first, int token
   return {.width = static_cast<int>(std::bit_floor(static_cast<uint64_t>(std::min<int64_t>(tokens, n_token - first)))),
           .quants = scratch.quants.get() + first * n_col,
           .scales = scratch.scales.get() + first * n_block,
-          .minus_sum = scratch.minus_sum.get() + first * n_block,
+          .minus_sum = scratch.minus_sum.get() + 2 * first * n_block,
           .x = scratch.x.get() + first * n_col};
 }
 
@@ -83,7 +83,7 @@ void Cpu::matmul(ThreadPool& pool, Scratch& space, Activations how, const float*
   if (any_q8) {
     scratch.quants.reserve(n_token * n_col);
     scratch.scales.reserve(n_token * n_block);
-    scratch.minus_sum.reserve(n_token * n_block);
+    scratch.minus_sum.reserve(2 * n_token * n_block);
   }
   if (any_f32) scratch.x.reserve(n_token * n_col);
 

@@ -23,14 +23,21 @@ inline constexpr int kPieceStride = kPiece + 16;
 /// Rows of a RowTile's weights are a multiple of this: of what any target computes at once.
 inline constexpr int kRowPad = 48;
 
+/// Columns of a super-block, whose scales share a scale.
+inline constexpr int kSuperCols = 256;
+
 /// Where a tile of 16 rows keeps its parts. Quantised: quants [n_block][quant_bytes] with the rows interleaved by four
-/// columns, scales f16 [n_block][16] at scales_at, minima f16 [n_block][16] at minima_at. Others: elements [n_col][16].
+/// columns, scales f16 [n_block][16] at scales_at, minima f16 [n_block][16] at minima_at. Where scales share a scale,
+/// at scales_at for each super-block: f16 d [16], f16 m [16], then scales and, if there are any, minima as bytes, four
+/// groups of columns of a row side by side: [groups / 4][16][4]. Others: elements [n_col][16].
 struct TileLayout {
   TensorType type;
   int64_t n_col, n_block, tile_bytes;
   int64_t quant_bytes, scales_at, minima_at;
   int32_t bits, offset;  ///< of the quants, as in TensorFormat; 0 where elements are numbers of their own
   bool has_minima;
+  int32_t scale_cols, scale_offset;  ///< as in TensorFormat; 0 where scales are f16
+  int64_t super_bytes;               ///< of a super-block's scales and minima
 };
 
 /// Activations of `width` tokens (a power of two), interleaved so that an inner loop walks one pointer.
@@ -38,7 +45,7 @@ struct TokenTile {
   int width;
   int8_t* quants;      ///< [n_col / 4][width][4]
   float* scales;       ///< [n_block][width]
-  int32_t* minus_sum;  ///< [n_block][width] minus the sum of the block's quants
+  int32_t* minus_sum;  ///< [n_block][2][width] minus the sum of each half block's quants
   float* x;            ///< [n_col][width], the unquantised path
 };
 

@@ -79,25 +79,29 @@ TEST_P(TinyLogits, AgreeWithTheReferenceAtEveryPosition) {
   for (size_t i = 0; i < got.size(); ++i)
     ASSERT_NEAR(got[i], want[i], 2e-5) << "position " << i / n_vocab << " token " << i % n_vocab;
 }
-INSTANTIATE_TEST_SUITE_P(All, TinyLogits,
-                         ::testing::Values(TinyCase{"tiny_llama", "reference"}, TinyCase{"tiny_llama", "cpu"},
-                                           TinyCase{"tiny_llama", "guarded"}, TinyCase{"tiny_quant.Q8_0", "reference"},
-                                           TinyCase{"tiny_quant.Q8_0", "cpu"}, TinyCase{"tiny_quant.Q4_0", "reference"},
-                                           TinyCase{"tiny_quant.Q4_0", "cpu"}, TinyCase{"tiny_quant.Q4_1", "reference"},
-                                           TinyCase{"tiny_quant.Q4_1", "cpu"}, TinyCase{"tiny_quant.Q5_0", "reference"},
-                                           TinyCase{"tiny_quant.Q5_0", "cpu"}, TinyCase{"tiny_quant.Q5_1", "reference"},
-                                           TinyCase{"tiny_quant.Q5_1", "cpu"},
-                                           TinyCase{"tiny_quant.IQ4_NL", "reference"},
-                                           TinyCase{"tiny_quant.IQ4_NL", "cpu"},
-                                           TinyCase{"tiny_llama3rope", "reference"}, TinyCase{"tiny_llama3rope", "cpu"},
-                                           TinyCase{"tiny_qwen2_yarn", "reference"}, TinyCase{"tiny_qwen2_yarn", "cpu"},
-                                           TinyCase{"tiny_qwen3", "reference"}, TinyCase{"tiny_qwen3", "cpu"},
-                                           TinyCase{"tiny_phi3", "reference"}, TinyCase{"tiny_phi3", "cpu"}),
-                         [](const auto& test) {
-                           std::string name = std::string(test.param.model) + "_" + test.param.device;
-                           std::replace(name.begin(), name.end(), '.', '_');
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    All, TinyLogits,
+    ::testing::Values(TinyCase{"tiny_llama", "reference"}, TinyCase{"tiny_llama", "cpu"},
+                      TinyCase{"tiny_llama", "guarded"}, TinyCase{"tiny_quant.Q8_0", "reference"},
+                      TinyCase{"tiny_quant.Q8_0", "cpu"}, TinyCase{"tiny_quant.Q4_0", "reference"},
+                      TinyCase{"tiny_quant.Q4_0", "cpu"}, TinyCase{"tiny_quant.Q4_1", "reference"},
+                      TinyCase{"tiny_quant.Q4_1", "cpu"}, TinyCase{"tiny_quant.Q5_0", "reference"},
+                      TinyCase{"tiny_quant.Q5_0", "cpu"}, TinyCase{"tiny_quant.Q5_1", "reference"},
+                      TinyCase{"tiny_quant.Q5_1", "cpu"}, TinyCase{"tiny_quant.IQ4_NL", "reference"},
+                      TinyCase{"tiny_quant.IQ4_NL", "cpu"}, TinyCase{"tiny_quant.Q2_K", "reference"},
+                      TinyCase{"tiny_quant.Q2_K", "cpu"}, TinyCase{"tiny_quant.Q3_K", "reference"},
+                      TinyCase{"tiny_quant.Q3_K", "cpu"}, TinyCase{"tiny_quant.Q5_K", "reference"},
+                      TinyCase{"tiny_quant.Q5_K", "cpu"}, TinyCase{"tiny_quant.IQ4_XS", "reference"},
+                      TinyCase{"tiny_quant.IQ4_XS", "cpu"}, TinyCase{"tiny_mixed.Q4_K_M", "reference"},
+                      TinyCase{"tiny_mixed.Q4_K_M", "cpu"}, TinyCase{"tiny_llama3rope", "reference"},
+                      TinyCase{"tiny_llama3rope", "cpu"}, TinyCase{"tiny_qwen2_yarn", "reference"},
+                      TinyCase{"tiny_qwen2_yarn", "cpu"}, TinyCase{"tiny_qwen3", "reference"},
+                      TinyCase{"tiny_qwen3", "cpu"}, TinyCase{"tiny_phi3", "reference"}, TinyCase{"tiny_phi3", "cpu"}),
+    [](const auto& test) {
+      std::string name = std::string(test.param.model) + "_" + test.param.device;
+      std::replace(name.begin(), name.end(), '.', '_');
+      return name;
+    });
 
 // A file with a factor and no type of scaling: the reference divides positions by 4. Left out, logits are 2.5 away.
 TEST(ScaledPositions, AgreeWithTheReference) {

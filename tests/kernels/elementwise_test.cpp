@@ -148,7 +148,7 @@ TEST(Formats, DequantiseByDefinition) {
   EXPECT_EQ(values(TensorType::bf16, {std::byte{0x80}, std::byte{0x3f}})[0], 1.0F);
   EXPECT_EQ(values(TensorType::f16, {std::byte{0x00}, std::byte{0xbc}})[0], -1.0F);
   EXPECT_EQ(format_of_gguf(3), &format_of(TensorType::q4_1));
-  EXPECT_EQ(format_of_gguf(12), nullptr) << "Q4_K is not read";
+  EXPECT_EQ(format_of_gguf(19), nullptr) << "IQ1_S is not read";
   EXPECT_EQ(matrix_bytes(TensorType::q8_0, 3, 64), 3 * 2 * 34);
 }
 

@@ -7,12 +7,18 @@ namespace {
 
 using namespace test;
 
-constexpr TensorType kAllTypes[] = {TensorType::f32,  TensorType::f16,  TensorType::bf16,
-                                    TensorType::q8_0, TensorType::q4_0, TensorType::q4_1,
-                                    TensorType::q5_0, TensorType::q5_1, TensorType::iq4_nl};
+constexpr TensorType kAllTypes[] = {TensorType::f32,    TensorType::f16,  TensorType::bf16,  TensorType::q8_0,
+                                    TensorType::q4_0,   TensorType::q4_1, TensorType::q5_0,  TensorType::q5_1,
+                                    TensorType::iq4_nl, TensorType::q2_k, TensorType::q3_k,  TensorType::q4_k,
+                                    TensorType::q5_k,   TensorType::q6_k, TensorType::iq4_xs};
 
 bool quantised(TensorType type) {
   return format_of(type).block_size > 1;
+}
+
+std::vector<int64_t> columns_of(TensorType type) {
+  if (!quantised(type)) return {1, 8, 64, 81};
+  return format_of(type).block_size == 256 ? std::vector<int64_t>{256, 512, 768} : std::vector<int64_t>{32, 64, 576};
 }
 
 std::vector<float> product(ThreadPool& pool, Activations how, const Cpu::Matrix& w, const std::vector<float>& x,
@@ -34,8 +40,7 @@ TEST_P(Matmul, AgreesWithReference) {
   ThreadPool pool(2);
   for (const TensorType type : kAllTypes) {
     for (const int64_t n_row : {1, 15, 16, 17, 49}) {
-      for (const int64_t n_col :
-           quantised(type) ? std::vector<int64_t>{32, 64, 576} : std::vector<int64_t>{1, 8, 64, 81}) {
+      for (const int64_t n_col : columns_of(type)) {
         for (const int64_t n_token : {1, 2, 7, 9, 19}) {
           const FileMatrix file(type, n_row, n_col, 5);
           const std::vector<float> x = Random(6).normals(n_token * n_col);
@@ -88,7 +93,7 @@ TEST_P(Matmul, AgreesWithReference) {
 // The same prompt must give the same logits in one chunk or many, on one thread or three.
 TEST_P(Matmul, BitsDependOnNothingButTheData) {
   for (const TensorType type : kAllTypes) {
-    const int64_t n_row = 100, n_col = 576, n_token = 130;
+    const int64_t n_row = 100, n_col = columns_of(type).back(), n_token = 130;
     const Cpu::Matrix w = Cpu::pack(FileMatrix(type, n_row, n_col, 1).view());
     const std::vector<float> x = Random(2).normals(n_token * n_col);
     for (const auto how : {Activations::f32, Activations::q8}) {
@@ -149,13 +154,15 @@ TEST_P(Matmul, ExtremesDoNotSaturate) {
 
 TEST_P(Matmul, RowReadsBackWhatTheFileHolds) {
   for (const TensorType type : kAllTypes) {
-    const FileMatrix file(type, 21, 96, 9);
+    const int64_t n_col = columns_of(type).back();
+    const FileMatrix file(type, 21, n_col, 9);
     const Cpu::Matrix w = Cpu::pack(file.view());
     const Reference::Matrix exact = Reference::pack(file.view());
     for (int64_t r = 0; r < 21; ++r) {
-      std::vector<float> row(96);
+      std::vector<float> row(static_cast<size_t>(n_col));
       w.row(r, row.data());
-      EXPECT_TRUE(std::equal(row.begin(), row.end(), exact.w.begin() + r * 96)) << format_of(type).name << " row " << r;
+      EXPECT_TRUE(std::equal(row.begin(), row.end(), exact.w.begin() + r * n_col))
+          << format_of(type).name << " row " << r;
     }
   }
 }

@@ -131,14 +131,20 @@ class FileMatrix {
       for (size_t i = 0; i < static_cast<size_t>(format.block_bytes); ++i) {
         bytes_[at + i] = static_cast<std::byte>(random.below(256));
       }
-      put(at, random.normal(0.1F));
-      if (format.has_minima) put(at + 2, random.normal(0.3F));
+      const size_t scale = at + scale_at(type);
+      put(scale, random.normal(format.scale_cols > 0 ? 0.01F : 0.1F));
+      if (format.has_minima) put(scale + 2, random.normal(format.scale_cols > 0 ? 0.03F : 0.3F));
     }
     view_ = {.name = "test", .type = type, .n_row = n_row, .n_col = n_col, .bytes = bytes_};
   }
   const TensorView& view() const { return view_; }
 
  private:
+  /// Where a block has its f16 scale; a minimum follows it.
+  static size_t scale_at(TensorType type) {
+    return type == TensorType::q2_k ? 80 : type == TensorType::q3_k ? 108 : type == TensorType::q6_k ? 208 : 0;
+  }
+
   std::vector<std::byte> bytes_;
   TensorView view_;
 };
