@@ -101,7 +101,7 @@ Continuation read_continuation(const Options& options, const Tokenizer& tokenize
     }
     where = "--continuation " + options.continuation, out.from = options.continuation;
     out.tokens =
-        options.prompt.encode_raw(tokenizer, take_text(read_text_file("--continuation", options.continuation), where));
+        options.prompt.encode_on(tokenizer, take_text(read_text_file("--continuation", options.continuation), where));
   }
   const auto needed = static_cast<size_t>(options.steps) + 1;
   if (out.tokens.size() < needed) {
@@ -137,7 +137,7 @@ void run(const Options& options, const Globals& globals) {
   const BackendOptions device = options.model.backend();
   const Model model = Model::open(find_model(options.model.model));
   const ModelShape& shape = model.shape();
-  const Tokenizer tokenizer = open_tokenizer(model.file());
+  const Tokenizer tokenizer = options.prompt.tokenizer_choice.open(model.file());
   PromptOptions::Split text = options.prompt.split(tokenizer, globals.json);
   const Continuation continuation = read_continuation(options, tokenizer, std::move(text.rest));
   const auto n_prompt = static_cast<int32_t>(text.prompt.size());

@@ -14,6 +14,7 @@
 #include "cli/options/model_options.h"
 #include "cli/options/next_token.h"
 #include "cli/options/prompt_text.h"
+#include "cli/options/tokenizer_choice.h"
 #include "cli/reports/demo.h"
 #include "engine/record/nvtx.h"
 #include "engine/record/recording.h"
@@ -31,6 +32,7 @@ struct Options {
   ModelOptions model;
   SamplerOptions sampler{.temperature = 0.8F, .top_k = 40, .top_p = 0.95F, .seed = 1};
   TuneBounds bounds;
+  TokenizerChoice tokenizer_choice;
   std::string text, out = "out";
   int64_t tokens = 5000, steps = 256, offset = 200'000;
   bool force = false;
@@ -52,9 +54,9 @@ size_t line_after(const std::string& text, int64_t n, size_t wanted) {
 std::vector<int32_t> make_prompt(const Tokenizer& tokenizer, const std::string& text, const Options& options) {
   if (!tokenizer.has_chat()) {
     fail({.where = "--model",
-          .expected = "one with a chat template that this program knows, for the demo asks a question",
+          .expected = "one with a chat template, for the demo asks a question",
           .got = options.model.model,
-          .remedy = "take the default model, or `reattend record --raw` and `reattend tune`"});
+          .remedy = "give its format with --chat-template FILE|NAME, or take the default model"});
   }
   constexpr size_t kBytesPerToken = 8;  // more than prose has, so that the piece taken is long enough
   const auto wanted = static_cast<size_t>(options.tokens) * kBytesPerToken;
@@ -131,7 +133,7 @@ void run(const Options& options, const Globals& globals) {
   const std::string text = read_text(
       options.text, {.where = options.text, .expected = "a text file", .remedy = "give one with --text"}, kLongestText);
   const Model model = Model::open(find_model(options.model.model));
-  const Tokenizer tokenizer = open_tokenizer(model.file());
+  const Tokenizer tokenizer = options.tokenizer_choice.open(model.file());
   const std::vector<int32_t> prompt = make_prompt(tokenizer, take_text(text, options.text), options);
   const int32_t n_ctx = options.model.n_ctx(model.shape(), static_cast<int64_t>(prompt.size()), options.steps);
   ThreadPool pool(globals.threads);
@@ -212,6 +214,7 @@ void run(const Options& options, const Globals& globals) {
 
 void add_options(CLI::App* command, const std::shared_ptr<Options>& options) {
   options->model.add_to(*command);
+  options->tokenizer_choice.add_to(*command, "Prompt");
   command->add_option("--text", options->text, "Text file; a part of it and a question make the prompt")
       ->required()
       ->type_name("FILE");

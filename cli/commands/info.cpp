@@ -69,13 +69,12 @@ Facts about_tokenizer(const Gguf& file) {
   Facts facts = {{"model", file.string_or("tokenizer.ggml.model", "none")}};
   try {
     const Tokenizer tokenizer(file);
-    facts["pre-tokenizer"] = file.string_or("tokenizer.ggml.pre", "default (assumed)");
+    const bool by_patterns = file.string_or("tokenizer.ggml.model", "") == "gpt2";
+    facts["pre-tokenizer"] = by_patterns ? file.string_or("tokenizer.ggml.pre", "default (assumed)") : "none";
     std::vector<int32_t> bos;
     tokenizer.add_bos(bos);
     facts["put before prompts"] = bos.empty() ? "nothing" : tokenizer.piece(bos.front(), true);
-    facts["chat template"] = tokenizer.has_chat()                  ? "known"
-                             : file.has("tokenizer.chat_template") ? "not known: use --raw"
-                                                                   : "none: use --raw";
+    facts["chat template"] = tokenizer.has_chat() ? "the file's own" : "none: use --raw or --chat-template FILE|NAME";
     for (size_t i = 0; i < tokenizer.guesses().size(); ++i) {
       facts[fmt::format("warning {}", i + 1)] = tokenizer.guesses()[i];
     }

@@ -56,7 +56,7 @@ void run(const Options& options, const Globals& globals) {
   }
   const Model model = Model::open(find_model(options.model.model));
   options.policy.check_layers(settings, model.shape().n_layer);
-  const Tokenizer tokenizer = open_tokenizer(model.file());
+  const Tokenizer tokenizer = options.prompt.tokenizer_choice.open(model.file());
   const std::vector<int32_t> prompt = options.prompt.split(tokenizer, globals.json).prompt;
   const StepRange steps = options.storage.range();
   const int32_t n_ctx = options.model.n_ctx(model.shape(), static_cast<int64_t>(prompt.size()), steps.last);

@@ -127,7 +127,7 @@ void run(const RunOptions& options, const Globals& globals) {
   const BackendOptions device = options.model.backend();
   const Model model = Model::open(find_model(options.model.model));
   options.policy.check_layers(settings, model.shape().n_layer);
-  const Tokenizer tokenizer = open_tokenizer(model.file());
+  const Tokenizer tokenizer = options.prompt.tokenizer_choice.open(model.file());
   const std::vector<int32_t> prompt = options.prompt.split(tokenizer, globals.json).prompt;
   const int32_t n_ctx = options.model.n_ctx(model.shape(), static_cast<int64_t>(prompt.size()), options.steps);
 

@@ -104,7 +104,11 @@ void PromptOptions::add_to(CLI::App& app) {
                        ->group(group);
   CLI::Option* const chat_option =
       app.add_flag("--chat", chat, "Put the prompt into the model's chat template (the default)")->group(group);
-  app.add_flag("--raw", raw, "Continue the prompt's text as it stands")->excludes(chat_option)->group(group);
+  CLI::Option* const template_option = tokenizer_choice.add_to(app, group);
+  app.add_flag("--raw", raw, "Continue the prompt's text as it stands")
+      ->excludes(chat_option)
+      ->excludes(template_option)
+      ->group(group);
   CLI::Option* const parse_option =
       app.add_flag(
              "--parse-special", parse_special,
@@ -162,6 +166,9 @@ std::vector<int32_t> PromptOptions::read_all(const Tokenizer& tokenizer) const {
     fail_usage({parse_special ? "--parse-special" : "--no-parse-special", "a prompt that is text", "--prompt-tokens",
                 "leave one of them out"});
   }
+  if (!tokenizer_choice.chat_template.empty() && !tokens.empty()) {
+    fail_usage({"--chat-template", "a prompt that is text", "--prompt-tokens", "leave one of them out"});
+  }
   const std::string where = given ? "--prompt" : !file.empty() ? "--prompt-file " + file : "--prompt-tokens " + tokens;
   std::vector<int32_t> ids;
   if (!tokens.empty()) {
@@ -170,7 +177,8 @@ std::vector<int32_t> PromptOptions::read_all(const Tokenizer& tokenizer) const {
     const std::string prompt =
         without_first(take_text(given ? text : read_text_file("--prompt-file", file), where), skip_chars, where);
     if (!prompt.empty()) ids = encode(tokenizer, prompt);
-    if (!ids.empty() && !tokenizer.add_bos(ids)) {
+    // A chat template that puts the BOS token itself is as it should be.
+    if (!ids.empty() && !tokenizer.add_bos(ids) && raw) {
       warn(fmt::format("the prompt begins with {} by itself: the model's BOS token is not put before it again",
                        tokenizer.piece(ids.front(), true)));
     }
@@ -179,14 +187,18 @@ std::vector<int32_t> PromptOptions::read_all(const Tokenizer& tokenizer) const {
   return ids;
 }
 
-std::vector<int32_t> PromptOptions::encode_raw(const Tokenizer& tokenizer, const std::string& raw_text) const {
-  std::vector<int32_t> ids = tokenizer.encode(raw_text, !no_parse_special);
-  warn_of_lost_bytes(tokenizer, ids, raw_text.size());
+std::vector<int32_t> PromptOptions::encode_on(const Tokenizer& tokenizer, const std::string& more) const {
+  std::vector<int32_t> ids = tokenizer.encode_on(more, !no_parse_special);
+  warn_of_lost_bytes(tokenizer, ids, more.size());
   return ids;
 }
 
 std::vector<int32_t> PromptOptions::encode(const Tokenizer& tokenizer, const std::string& prompt) const {
-  if (raw) return encode_raw(tokenizer, prompt);
+  if (raw) {
+    std::vector<int32_t> ids = tokenizer.encode(prompt, !no_parse_special);
+    warn_of_lost_bytes(tokenizer, ids, prompt.size());
+    return ids;
+  }
   std::vector<Tokenizer::Message> messages;
   if (system_option_ != nullptr && system_option_->count() > 0) {
     messages.push_back({"system", take_text(system, "--system")});

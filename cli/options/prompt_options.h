@@ -8,6 +8,7 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json_fwd.hpp>
 
+#include "cli/options/tokenizer_choice.h"
 #include "engine/text/tokenizer.h"
 
 namespace reattend::cli {
@@ -18,6 +19,7 @@ struct PromptOptions {
   bool chat = false, raw = false, parse_special = false, no_parse_special = false, show = false;
   int64_t skip_chars = 0;  ///< characters of the text that are left out at its beginning
   int64_t context = 0;     ///< tokens that are the prompt; 0: all
+  TokenizerChoice tokenizer_choice;
 
   void add_to(CLI::App& app);
   /// The prompt and, with --context, the tokens that follow it in its text.
@@ -30,8 +32,8 @@ struct PromptOptions {
   /// Throws Error for an empty prompt, an unreadable file, ids outside the vocabulary, a text that is shorter than
   /// what is to be cut out of it.
   Split split(const Tokenizer& tokenizer, bool as_json) const;
-  /// A text without a template, and without a BOS token: what goes on behind a prompt.
-  std::vector<int32_t> encode_raw(const Tokenizer& tokenizer, const std::string& raw_text) const;
+  /// A text without a template and without a BOS token, which goes on behind a prompt.
+  std::vector<int32_t> encode_on(const Tokenizer& tokenizer, const std::string& more) const;
   /// With --show-tokens: adds prompt_tokens, an id, its text and whether it is a special token each.
   void report(const Tokenizer& tokenizer, std::span<const int32_t> prompt, nlohmann::json& json) const;
 

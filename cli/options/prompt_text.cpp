@@ -72,13 +72,8 @@ std::string without_first(const std::string& text, int64_t n, const std::string&
   return text.substr(skipped.bytes);
 }
 
-Tokenizer open_tokenizer(const Gguf& file) {
-  Tokenizer tokenizer(file);
-  for (const std::string& guess : tokenizer.guesses()) warn(guess);
-  return tokenizer;
-}
-
 void warn_of_lost_bytes(const Tokenizer& tokenizer, std::span<const int32_t> ids, size_t n_byte) {
+  if (tokenizer.knows_every_byte()) return;
   size_t n_kept = 0;
   for (const int32_t id : ids) n_kept += tokenizer.piece(id, true).size();
   if (n_kept < n_byte) {

@@ -16,9 +16,6 @@ std::string take_text(std::string bytes, const std::string& where);
 /// Throws Error (--skip-chars) when there are no more than n.
 std::string without_first(const std::string& text, int64_t n, const std::string& where);
 
-/// The model's tokenizer; what it assumes is said on stderr.
-Tokenizer open_tokenizer(const Gguf& file);
-
 /// Says on stderr how many bytes of a text of n_byte are not in its ids, because no token has them.
 void warn_of_lost_bytes(const Tokenizer& tokenizer, std::span<const int32_t> ids, size_t n_byte);
 

@@ -1,11 +1,9 @@
-// Merging with a linked list of symbols and a heap of candidate pairs; outdated candidates are skipped when they come
-// up.
+// The rules of a byte-level BPE by their pairs, applied to one word.
 #include "engine/text/bpe.h"
 
-#include <algorithm>
-#include <functional>
 #include <optional>
-#include <tuple>
+
+#include "engine/text/merging.h"
 
 namespace reattend {
 namespace {
@@ -13,18 +11,6 @@ namespace {
 uint64_t key_of(int32_t left, int32_t right) {
   return uint64_t{static_cast<uint32_t>(left)} << 32 | static_cast<uint32_t>(right);
 }
-
-/// A part of the word; `next` and `prev` are indices, -1 at the ends. id -2: merged into the one before.
-struct Symbol {
-  int32_t id, prev, next;
-};
-constexpr int32_t kGone = -2;
-
-/// Of two pairs of equal rank the one further left is merged first.
-struct Candidate {
-  int32_t rank, at, left, right, merged;
-  bool operator>(const Candidate& other) const { return std::tie(rank, at) > std::tie(other.rank, other.at); }
-};
 
 }  // namespace
 
@@ -42,41 +28,14 @@ void BytePairs::encode(std::string_view word, std::vector<int32_t>& out) const {
   const auto n = static_cast<int32_t>(word.size());
   std::vector<Symbol> symbols(word.size());
   for (int32_t i = 0; i < n; ++i) {
-    symbols[i] = {byte_ids_[static_cast<unsigned char>(word[i])], i - 1, i + 1 < n ? i + 1 : -1};
+    symbols[i] = {i, 1, byte_ids_[static_cast<unsigned char>(word[i])], i - 1, i + 1 < n ? i + 1 : -1};
   }
-  std::vector<Candidate> heap;
-  const auto candidate = [&](int32_t at) -> std::optional<Candidate> {
-    if (at < 0 || symbols[at].next < 0) return std::nullopt;
-    const int32_t left = symbols[at].id, right = symbols[symbols[at].next].id;
-    const Rule* rule = find(left, right);
+  merge_best_first(symbols, [this](const Symbol& left, const Symbol& right) -> std::optional<Merge> {
+    const Rule* const rule = find(left.id, right.id);
     if (rule == nullptr) return std::nullopt;
-    return Candidate{rule->rank, at, left, right, rule->merged};
-  };
-  for (int32_t i = 0; i + 1 < n; ++i) {
-    if (const auto found = candidate(i)) heap.push_back(*found);
-  }
-  std::make_heap(heap.begin(), heap.end(), std::greater<>());
-  const auto push = [&](int32_t at) {
-    if (const auto found = candidate(at)) {
-      heap.push_back(*found);
-      std::push_heap(heap.begin(), heap.end(), std::greater<>());
-    }
-  };
-  while (!heap.empty()) {
-    std::pop_heap(heap.begin(), heap.end(), std::greater<>());
-    const Candidate best = heap.back();
-    heap.pop_back();
-    Symbol& left = symbols[best.at];
-    if (left.id != best.left || left.next < 0 || symbols[left.next].id != best.right) continue;
-    Symbol& right = symbols[left.next];
-    left.id = best.merged;
-    left.next = right.next;
-    right.id = kGone;
-    if (left.next >= 0) symbols[left.next].prev = best.at;
-    push(left.prev);
-    push(best.at);
-  }
-  for (int32_t i = 0; i >= 0 && i < n; i = symbols[i].next) {
+    return Merge{static_cast<double>(rule->rank), rule->merged};
+  });
+  for (int32_t i = n > 0 ? 0 : -1; i >= 0; i = symbols[i].next) {
     if (symbols[i].id >= 0) out.push_back(symbols[i].id);
   }
 }

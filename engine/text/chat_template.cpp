@@ -1,64 +1,87 @@
-// ChatML as SmolLM2 and Qwen2 write it in their templates.
+// Renders a template in a child process, which a hostile one can only end itself.
 #include "engine/text/chat_template.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/error.h"
+#include "engine/text/contained.h"
+#include "engine/text/jinja_renderer.h"
 
 namespace reattend {
 namespace {
 
-constexpr std::string_view kLoop = "{% for message in messages %}";
-constexpr std::string_view kSystemBefore =
-    "{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\n";
-constexpr std::string_view kSystemAfter = "<|im_end|>\n' }}{% endif %}";
-constexpr std::string_view kRest =
-    "{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
+constexpr const char* kRemedy = "choose another one with --chat-template FILE|NAME, or give --raw";
 
-/// A line break in a template's string is written as itself or as \n.
-std::string unescape_line_breaks(std::string_view text) {
-  std::string out;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const bool escaped = text.substr(i, 2) == "\\n";
-    out += escaped ? '\n' : text[i];
-    i += escaped ? 1 : 0;
+/// A template of 20 kB renders a conversation in milliseconds. A long text is copied a few times on its way.
+ContainedLimits limits_for(std::span<const ChatMessage> messages, size_t n_template) {
+  auto n = static_cast<int64_t>(n_template);
+  for (const ChatMessage& message : messages) n += static_cast<int64_t>(message.role.size() + message.content.size());
+  constexpr int64_t kMegabyte = int64_t{1} << 20;
+  return {.cpu_seconds = 3 + n / (16 * kMegabyte),
+          .memory_bytes = 512 * kMegabyte + 32 * n,
+          .output_bytes = 8 * kMegabyte + 4 * n};
+}
+
+/// The text behind its marks: their number, begin and end of each, as they are in memory.
+std::string packed(const JinjaOutput& output) {
+  const size_t n = output.text.marks.size();
+  std::string out(1, output.refused.empty() ? 'T' : 'R');
+  if (!output.refused.empty()) return out + output.refused;
+  out.append(reinterpret_cast<const char*>(&n), sizeof n);
+  out.append(reinterpret_cast<const char*>(output.text.marks.data()), n * sizeof(MarkedText::Range));
+  return out + output.text.text;
+}
+
+/// False where the bytes are not what packed() makes of a text.
+bool unpack(std::string_view bytes, MarkedText& out) {
+  size_t n = 0;
+  if (bytes.size() < sizeof n) return false;
+  std::memcpy(&n, bytes.data(), sizeof n);
+  bytes.remove_prefix(sizeof n);
+  if (n > bytes.size() / sizeof(MarkedText::Range)) return false;
+  out.marks.resize(n);
+  if (n > 0) std::memcpy(out.marks.data(), bytes.data(), n * sizeof(MarkedText::Range));
+  out.text = bytes.substr(n * sizeof(MarkedText::Range));
+  size_t end = 0;
+  return std::all_of(out.marks.begin(), out.marks.end(), [&](const MarkedText::Range& mark) {
+    const bool in_order = mark.begin >= end && mark.end > mark.begin && mark.end <= out.text.size();
+    end = mark.end;
+    return in_order;
+  });
+}
+
+/// How a template ended that did not end well.
+std::string how(const ContainedResult& result, const ContainedLimits& limits) {
+  using Ended = ContainedResult::Ended;
+  switch (result.ended) {
+    case Ended::time:
+      return "one that is not done after " + std::to_string(limits.cpu_seconds) + " s";
+    case Ended::memory:
+      return "one that needs more than " + std::to_string(limits.memory_bytes >> 20) + " MiB";
+    case Ended::output:
+      return "one that writes more than " + std::to_string(limits.output_bytes >> 20) + " MiB";
+    case Ended::stack:
+      return "one that nests too deeply: the renderer's stack ran over";
+    default:
+      return "one that ended the renderer (" + result.output + ")";
   }
-  return out;
 }
 
 }  // namespace
 
-std::optional<ChatMl> recognise_chatml(std::string_view jinja) {
-  const std::string text = unescape_line_breaks(jinja);
-  std::string_view rest = text;
-  if (!rest.starts_with(kLoop)) return std::nullopt;
-  rest.remove_prefix(kLoop.size());
-  ChatMl out;
-  if (rest.starts_with(kSystemBefore)) {
-    rest.remove_prefix(kSystemBefore.size());
-    const size_t end = rest.find(kSystemAfter);
-    if (end == std::string_view::npos) return std::nullopt;
-    out.default_system = rest.substr(0, end);
-    // A quote, an escape or a brace would make this more than a plain string.
-    if (out.default_system.empty() || out.default_system.find_first_of("'\\{}") != std::string::npos)
-      return std::nullopt;
-    rest.remove_prefix(end + kSystemAfter.size());
-  }
-  if (rest != kRest) return std::nullopt;
-  return out;
-}
-
-MarkedText ChatMl::render(std::span<const Tokenizer::Message> messages, bool add_generation_prompt) const {
-  MarkedText out;
-  if (!messages.empty() && messages.front().role != "system" && !default_system.empty()) {
-    out.add_marks("<|im_start|>system\n" + default_system + "<|im_end|>\n");
-  }
-  for (const Tokenizer::Message& message : messages) {
-    out.add_marks("<|im_start|>");
-    out.add_plain(message.role);
-    out.add_marks("\n");
-    out.add_plain(message.content);
-    out.add_marks("<|im_end|>\n");
-  }
-  if (add_generation_prompt) out.add_marks("<|im_start|>assistant\n");
-  return out;
+MarkedText ChatTemplate::render(std::span<const ChatMessage> messages, bool add_generation_prompt) const {
+  const ContainedLimits limits = limits_for(messages, jinja_.size());
+  const ContainedResult result = run_contained(limits, [&] {
+    return packed(render_jinja({jinja_, bos_, eos_, messages, add_generation_prompt}));
+  });
+  constexpr const char* kExpected = "a template that renders these messages";
+  if (result.ended != ContainedResult::Ended::well) fail({where_, kExpected, how(result, limits), kRemedy});
+  const std::string_view output = result.output;
+  MarkedText text;
+  if (output.starts_with('T') && unpack(output.substr(1), text)) return text;
+  const bool refused = output.starts_with('R');
+  fail({where_, kExpected, refused ? std::string(output.substr(1)) : "an answer that is cut", kRemedy});
 }
 
 }  // namespace reattend

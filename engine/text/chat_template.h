@@ -1,22 +1,36 @@
-// Known chat templates: recognised in the file's Jinja text, rendered by code.
+// Chat templates: a model's own Jinja text, or one of those that this program brings, rendered within limits.
 #pragma once
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
-#include "engine/text/tokenizer.h"
+#include "engine/text/marked_text.h"
 
 namespace reattend {
 
-/// ChatML: <|im_start|>ROLE\nCONTENT<|im_end|>\n for each message.
-struct ChatMl {
-  std::string default_system;  ///< put first when the messages don't begin with a system message; empty: nothing
-
-  MarkedText render(std::span<const Tokenizer::Message> messages, bool add_generation_prompt) const;
+struct ChatMessage {
+  std::string role, content;
 };
 
-/// Recognises the ChatML templates of SmolLM2, Qwen2 and the plain one, whatever their default system message is.
-std::optional<ChatMl> recognise_chatml(std::string_view jinja);
+class ChatTemplate {
+ public:
+  /// jinja: the template; where: its place, for messages. bos, eos: names of the tokens that it may put into the text.
+  ChatTemplate(std::string jinja, std::string where, std::string bos, std::string eos)
+      : jinja_(std::move(jinja)), where_(std::move(where)), bos_(std::move(bos)), eos_(std::move(eos)) {}
+
+  /// What the template makes of the messages; what it writes itself is marked, what comes from the messages is plain.
+  /// Throws Error where it is no template, refuses the messages, or runs out of time, memory or room for its text.
+  MarkedText render(std::span<const ChatMessage> messages, bool add_generation_prompt) const;
+
+ private:
+  std::string jinja_, where_, bos_, eos_;
+};
+
+/// A template of this program, by the name of the format.
+struct NamedTemplate {
+  std::string_view name, jinja;
+};
+std::span<const NamedTemplate> named_templates();
 
 }  // namespace reattend

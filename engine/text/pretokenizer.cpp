@@ -1,62 +1,15 @@
-// The published patterns of four pre-tokenizers, run by PCRE2 with Unicode properties.
+// Runs the patterns of pre-tokenizers by PCRE2 with Unicode properties.
 #include "engine/text/pretokenizer.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
-#include <algorithm>
-#include <array>
 #include <utility>
 
 #include "base/error.h"
 #include "base/utf8.h"
 
 namespace reattend {
-namespace {
-
-// White space as Unicode's property has it; PCRE2's \s also matches U+180E, which the tokenizers' own engines don't.
-#define SPACE R"(\t-\r \x85\xA0\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000})"
-/// Radford et al., "Language Models are Unsupervised Multitask Learners" (GPT-2), the pattern of their encoder.
-#define GPT2                                                                                             \
-  R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^)" SPACE R"(\p{L}\p{N}]+|[)" SPACE R"(]+(?![^)" SPACE \
-  R"(])|[)" SPACE R"(]+)"
-/// The pattern of the cl100k family, which differs among models in how many digits stay together.
-#define CL100K(digits)                                                                                       \
-  R"('(?:[sS]|[tT]|[rR][eE]|[vV][eE]|[mM]|[lL][lL]|[dD])|[^\r\n\p{L}\p{N}]?\p{L}+|)" digits R"(| ?[^)" SPACE \
-  R"(\p{L}\p{N}]+[\r\n]*|[)" SPACE R"(]*[\r\n]+|[)" SPACE R"(]+(?![^)" SPACE R"(])|[)" SPACE R"(]+)"
-
-constexpr std::array<std::string_view, 1> kSmolLm = {"smollm"}, kQwen2 = {"qwen2"};
-constexpr std::array<std::string_view, 2> kGpt2 = {"gpt-2", "gpt2"};
-constexpr std::array<std::string_view, 1> kDefault = {"default"};
-constexpr std::array<std::string_view, 3> kLlama3 = {"llama-bpe", "llama3", "llama-v3"};
-constexpr std::array<std::string_view, 2> kSmolLmPatterns = {R"(\p{N})", GPT2};
-constexpr std::array<std::string_view, 1> kGpt2Patterns = {GPT2};
-constexpr std::array<std::string_view, 4> kDefaultPatterns = {R"([\p{P}$+<=>^~|]+)", GPT2, R"(\p{N}+)",
-                                                              "[0-9][0-9][0-9]"};
-constexpr std::array<std::string_view, 1> kLlama3Patterns = {CL100K(R"(\p{N}{1,3})")};
-constexpr std::array<std::string_view, 1> kQwen2Patterns = {CL100K(R"(\p{N})")};
-#undef CL100K
-#undef GPT2
-#undef SPACE
-
-constexpr std::array<PreTokenizerKind, 5> kKinds = {{
-    {kSmolLm, kSmolLmPatterns, false, false},
-    {kGpt2, kGpt2Patterns, false, false},
-    {kDefault, kDefaultPatterns, false, false},
-    {kLlama3, kLlama3Patterns, true, true},
-    {kQwen2, kQwen2Patterns, false, false},
-}};
-
-}  // namespace
-
-const PreTokenizerKind& find_pre_tokenizer(std::string_view name, const std::string& where) {
-  std::string known;
-  for (const PreTokenizerKind& kind : kKinds) {
-    if (std::find(kind.names.begin(), kind.names.end(), name) != kind.names.end()) return kind;
-    known += (known.empty() ? "" : ", ") + std::string(kind.names.front());
-  }
-  fail({where, "one of " + known, std::string(name), "choose a model with one of these tokenizers"});
-}
 
 struct PreTokenizer::Pattern {
   struct Free {

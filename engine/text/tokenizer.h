@@ -1,4 +1,4 @@
-// Text to token ids and back: the byte-level BPE that a GGUF file carries.
+// Text to token ids and back, by the tokenizer that a GGUF file carries: byte-level BPE or SentencePiece.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -7,27 +7,23 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/text/chat_template.h"
+#include "engine/text/marked_text.h"
+
 namespace reattend {
 
 class Gguf;
 
-/// A text some of which is a template's: only there do names of special tokens stand for the tokens. Elsewhere, in what
-/// a user wrote, they are text like any other.
-struct MarkedText {
-  struct Range {
-    size_t begin, end;  ///< bytes
-  };
-  std::string text;
-  std::vector<Range> marks;  ///< in order, not touching
-
-  void add_marks(std::string_view more);
-  void add_plain(std::string_view more) { text += more; }
+/// What takes the place of the file's own; empty: nothing.
+struct TokenizerOptions {
+  std::string pre_tokenizer;  ///< a name of tokenizer.ggml.pre
+  std::string chat_template;  ///< Jinja
 };
 
 class Tokenizer {
  public:
   /// Throws Error for a tokenizer this program does not know, or one whose tables are inconsistent.
-  explicit Tokenizer(const Gguf& file);
+  explicit Tokenizer(const Gguf& file, const TokenizerOptions& options = {});
   ~Tokenizer();
   Tokenizer(Tokenizer&&) noexcept;
 
@@ -40,20 +36,23 @@ class Tokenizer {
   std::vector<int32_t> encode(std::string_view text, bool parse_special) const;
   /// The same with special tokens in the marks only. Words may reach across the edges of a mark.
   std::vector<int32_t> encode(const MarkedText& text) const;
+  /// The ids of a text that goes on behind another one: no space is put in front, where the vocabulary wants one.
+  std::vector<int32_t> encode_on(std::string_view text, bool parse_special) const;
   /// Where the file asks for a BOS token at the beginning of a prompt: puts it there, unless the ids begin with it.
   /// False: they do, so that nothing was added.
   bool add_bos(std::vector<int32_t>& ids) const;
   /// Raw bytes of one token; control tokens give their name with `special`, nothing otherwise.
   std::string piece(int32_t id, bool special = false) const;
+  /// The text of ids that begin a text: one space that encode() put in front is taken off again.
   std::string decode(std::span<const int32_t> ids, bool special = false) const;
   bool is_end(int32_t id) const;  ///< end of sequence or of turn
-  struct Message {
-    std::string role, content;
-  };
-  /// Whether chat() knows the file's template.
+  /// Whether the vocabulary has tokens for all bytes, so that no part of any text is lost.
+  bool knows_every_byte() const;
+  using Message = ChatMessage;
+  /// Whether there is a chat template: the file's own, or the one of the options.
   bool has_chat() const;
-  /// "<|im_start|>user\n...": the model's chat template for known templates, in which roles and contents are plain;
-  /// Error names what is not known.
+  /// "<|im_start|>user\n...": the messages in the chat template, in which roles and contents are plain; Error where
+  /// there is none, or where it does not render them.
   MarkedText chat(std::span<const Message> messages, bool add_generation_prompt) const;
 
  private:

@@ -104,11 +104,22 @@ TEST_F(Prompt, InfoTellsHowTextBecomesTokens) {
   const json facts = json::parse(reattend({"info", kTiny, "--json"}).out)["tokenizer"];
   EXPECT_EQ(facts["pre-tokenizer"], "smollm");
   EXPECT_EQ(facts["put before prompts"], "nothing");
-  EXPECT_EQ(facts["chat template"], "none: use --raw");
-  EXPECT_EQ(json::parse(reattend({"info", chat_model(), "--json"}).out)["tokenizer"]["chat template"], "known");
-  const std::string other = model([](GgufWriter& w) { w.put_string("tokenizer.ggml.pre", "tekken"); });
+  EXPECT_EQ(facts["chat template"], "none: use --raw or --chat-template FILE|NAME");
+  EXPECT_EQ(json::parse(reattend({"info", chat_model(), "--json"}).out)["tokenizer"]["chat template"],
+            "the file's own");
+  const std::string other = model([](GgufWriter& w) { w.put_string("tokenizer.ggml.pre", "of-next-year"); });
   EXPECT_SAYS(json::parse(reattend({"info", other, "--json"}).out)["tokenizer"]["refused"].get<std::string>(),
-              "tekken");
+              "of-next-year");
+}
+
+TEST_F(Prompt, AnUnknownPreTokenizerIsRefusedUnlessOneIsNamed) {
+  const std::string other = model([](GgufWriter& w) { w.put_string("tokenizer.ggml.pre", "of-next-year"); });
+  const Read refused = read(other, {"--raw", "--prompt", "the"});
+  EXPECT_EQ(refused.code, 1);
+  EXPECT_SAYS(refused.err, "tokenizer.ggml.pre: expected one of smollm");
+  EXPECT_SAYS(refused.err, "--pre-tokenizer");
+  EXPECT_EQ(read(other, {"--raw", "--prompt", "the", "--pre-tokenizer", "smollm"}).ids,
+            read(kTiny, {"--raw", "--prompt", "the"}).ids);
 }
 
 TEST_F(Prompt, ABeginTokenIsNotDoubled) {
@@ -169,6 +180,30 @@ TEST_F(Prompt, AModelWithoutATemplateNamesTheWayAroundIt) {
   const ProgramResult demo = reattend({"demo", "--model", kTiny, "--text", "assets/prose.txt", "--out", file("demo")});
   EXPECT_EQ(demo.code, 1);
   EXPECT_SAYS(demo.err, "--model: expected one with a chat template");
+}
+
+TEST_F(Prompt, ATemplateIsNamedOrComesFromAFile) {
+  const std::string chatml = "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n";
+  EXPECT_EQ(read(kTiny, {"--prompt", "hi", "--chat-template", "chatml"}).text, chatml);
+  EXPECT_EQ(read(chat_model(), {"--prompt", "hi", "--chat-template", "chatml"}).text, chatml) << "not the file's own";
+  const std::string path = write("own.jinja", "<|im_start|>{{ messages[0].content | upper }}");
+  const Read own = read(kTiny, {"--prompt", "hi<|im_end|>", "--chat-template", path});
+  EXPECT_EQ(own.text, "<|im_start|>HI<|IM_END|>");
+  EXPECT_EQ(std::count(own.special.begin(), own.special.end(), true), 1);
+}
+
+TEST_F(Prompt, ATemplateThatCannotBeIsRefused) {
+  const auto refused = [&](std::vector<std::string> more, int code, const std::string& says) {
+    more.insert(more.begin(), {"--prompt", "hi"});
+    const Read chat = read(kTiny, more);
+    EXPECT_EQ(chat.code, code) << chat.err;
+    EXPECT_SAYS(chat.err, says);
+    EXPECT_EQ(n_line(chat.err), 1U) << chat.err;
+  };
+  refused({"--chat-template", "no-such-format"}, 2, "or one of chatml, gemma");
+  refused({"--chat-template", write("empty.jinja", "")}, 1, "an empty file");
+  refused({"--chat-template", write("bad.jinja", "{{ messages | x }}")}, 1, "--chat-template: expected a template");
+  refused({"--chat-template", write("deep.jinja", "{{" + std::string(1 << 20, '('))}, 1, "nests too deeply");
 }
 
 // ---- bytes

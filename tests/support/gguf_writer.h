@@ -65,6 +65,11 @@ class GgufWriter {
     for (const int32_t x : list) payload += raw(x);
     put(name, GgufType::array, payload);
   }
+  void put_f32s(const std::string& name, const std::vector<float>& list) {
+    std::string payload = raw(static_cast<uint32_t>(GgufType::f32)) + raw(uint64_t{list.size()});
+    for (const float x : list) payload += raw(x);
+    put(name, GgufType::array, payload);
+  }
   void erase(const std::string& name) {
     std::erase_if(keys, [&](const Key& key) { return key.name == name; });
   }
@@ -141,6 +146,37 @@ inline void put_tokenizer(GgufWriter& writer, const std::string& pre, const std:
   writer.put_strings("tokenizer.ggml.tokens", tokens);
   writer.put_i32s("tokenizer.ggml.token_type", types);
   writer.put_strings("tokenizer.ggml.merges", merges);
+}
+
+struct Piece {
+  std::string text;
+  float score = 0;
+  int32_t kind = 1;
+};
+
+/// Metadata of a SentencePiece tokenizer: <unk>, <s> and </s> (ids 0 to 2), the 256 bytes (from id 3), then `more`.
+inline void put_sentencepiece(GgufWriter& writer, const std::vector<Piece>& more) {
+  std::vector<Piece> pieces = {{"<unk>", 0, 2}, {"<s>", 0, 3}, {"</s>", 0, 3}};
+  constexpr std::string_view kDigits = "0123456789ABCDEF";
+  for (size_t b = 0; b < 256; ++b) {
+    pieces.push_back({std::string("<0x") + kDigits[b >> 4] + kDigits[b & 15] + ">", 0, 6});
+  }
+  pieces.insert(pieces.end(), more.begin(), more.end());
+  std::vector<std::string> texts;
+  std::vector<float> scores;
+  std::vector<int32_t> kinds;
+  for (const Piece& piece : pieces) {
+    texts.push_back(piece.text);
+    scores.push_back(piece.score);
+    kinds.push_back(piece.kind);
+  }
+  writer.put_string("tokenizer.ggml.model", "llama");
+  writer.put_strings("tokenizer.ggml.tokens", texts);
+  writer.put_f32s("tokenizer.ggml.scores", scores);
+  writer.put_i32s("tokenizer.ggml.token_type", kinds);
+  writer.put_u32("tokenizer.ggml.bos_token_id", 1);
+  writer.put_u32("tokenizer.ggml.eos_token_id", 2);
+  writer.put_u32("tokenizer.ggml.unknown_token_id", 0);
 }
 
 /// The smallest model that opens: 1 layer, 2 query heads on 1 KV head of width 4, d_model 8, d_ffn 12, 5 tokens, tied.

@@ -266,12 +266,12 @@ TEST_P(GarbledTables, AreRefusedInOneLineThatNamesThePlace) {
 
 const std::vector<Garbled> kGarbled = {
     {"OtherModel",
-     [](GgufWriter& w) { w.put_string("tokenizer.ggml.model", "llama"); },
-     {"tokenizer.ggml.model", "gpt2", "llama"}},
+     [](GgufWriter& w) { w.put_string("tokenizer.ggml.model", "bert"); },
+     {"tokenizer.ggml.model", "gpt2", "llama", "bert"}},
     {"NoModel", [](GgufWriter& w) { w.erase("tokenizer.ggml.model"); }, {"tokenizer.ggml.model", "no such key"}},
     {"UnknownPreTokenizer",
-     [](GgufWriter& w) { w.put_string("tokenizer.ggml.pre", "tekken"); },
-     {"tokenizer.ggml.pre", "smollm", "gpt-2", "llama-bpe", "qwen2", "tekken"}},
+     [](GgufWriter& w) { w.put_string("tokenizer.ggml.pre", "chameleon"); },
+     {"tokenizer.ggml.pre", "smollm", "gpt-2", "llama-bpe", "qwen2", "tekken", "got chameleon", "--pre-tokenizer"}},
     {"NoTokens", [](GgufWriter& w) { w.put_strings("tokenizer.ggml.tokens", {}); }, {"tokenizer.ggml.tokens", "0"}},
     {"TypesOfOtherTokens",
      [](GgufWriter& w) { w.put_i32s("tokenizer.ggml.token_type", {1}); },
@@ -338,48 +338,60 @@ TEST(PreTokenizer, SpacesOfOtherScriptsAreSpacesAndTheVowelSeparatorIsNone) {
   EXPECT_EQ(words("gpt-2", "!\u180E!"), (std::vector<std::string>{"!\u180E!"}));
 }
 
-// ---- chat
-
-constexpr const char* kLoop =
-    "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + "
-    "'\\n'}}"
-    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
-
-std::string chat_with(const std::string& jinja) {
-  GgufWriter w = small_vocabulary();
-  if (!jinja.empty()) w.put_string("tokenizer.chat_template", jinja);
-  const std::vector<Tokenizer::Message> messages = {{"user", "Hi"}};
-  return make(w).chat(messages, true).text;
+TEST(PreTokenizer, CapitalsAndDigitsAreCutAsTheLaterModelsWereTrained) {
+  using List = std::vector<std::string>;
+  const std::string text = "HTTPServer's 1234/\u4E2D\u6587abc\t x;";
+  EXPECT_EQ(words("tekken", text),
+            (List{"HTTPServer", "'s", " ", "1", "2", "3", "4", "/\u4E2D\u6587abc", "\t", " x", ";"}));
+  EXPECT_EQ(words("gpt-4o", text), (List{"HTTPServer's", " ", "123", "4", "/\u4E2D\u6587abc", "\t", " x", ";"}));
+  EXPECT_EQ(words("deepseek-llm", text),
+            (List{"HTTPServer", "'", "s", " ", "1234", "/", "\u4E2D\u6587", "abc", "\t", " x", ";"}));
+  EXPECT_EQ(words("deepseek-coder", text),
+            (List{"HTTPServer", "'", "s", " ", "1", "2", "3", "4", "/", "\u4E2D\u6587", "abc", "\t", " x", ";"}));
+  EXPECT_EQ(words("deepseek-v3", text),
+            (List{"HTTPServer", "'s", " ", "123", "4", "/", "\u4E2D\u6587", "abc", "\t", " x", ";"}));
 }
 
-TEST(Chat, ChatMlIsRecognisedWithAndWithoutADefaultSystemMessage) {
-  EXPECT_EQ(chat_with(kLoop), "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n");
-  std::string jinja = kLoop;
-  jinja.insert(std::string_view("{% for message in messages %}").size(),
-               "{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nBe kind.<|im_end|>\n' "
-               "}}{% endif %}");
-  EXPECT_EQ(chat_with(jinja),
-            "<|im_start|>system\nBe kind.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n");
-}
-
-TEST(Chat, OnlyTheTemplateHasMarks) {
-  GgufWriter w = small_vocabulary();
-  w.put_string("tokenizer.chat_template", kLoop);
-  const std::vector<Tokenizer::Message> messages = {{"system", ""}, {"user", "a<|im_end|>b"}};
-  const MarkedText text = make(w).chat(messages, false);
-  EXPECT_EQ(text.text, "<|im_start|>system\n<|im_end|>\n<|im_start|>user\na<|im_end|>b<|im_end|>\n");
-  std::string marked;
-  for (const auto& [begin, end] : text.marks) marked += text.text.substr(begin, end - begin) + "/";
-  EXPECT_EQ(marked, "<|im_start|>/\n<|im_end|>\n<|im_start|>/\n/<|im_end|>\n/");
-}
-
-TEST(Chat, OtherTemplatesAreNamedWithTheRemedyRatherThanGuessed) {
-  for (const std::string& jinja : {std::string(), std::string("{{ messages }}"), std::string(kLoop) + " ",
-                                   std::string("{% for message in messages %}")}) {
-    const std::string message = message_of([&] { chat_with(jinja); });
-    EXPECT_NE(message.find("tokenizer.chat_template"), std::string::npos) << message;
-    EXPECT_NE(message.find("--raw"), std::string::npos) << message;
+TEST(PreTokenizer, FilesOfOneFamilyAreCutAlike) {
+  const std::string text = "It's 2026,\n  SO?";
+  for (const auto& [name, same_as] : std::vector<std::pair<const char*, const char*>>{{"deepseek-r1-qwen", "qwen2"},
+                                                                                      {"falcon3", "llama-bpe"},
+                                                                                      {"dbrx", "llama-bpe"},
+                                                                                      {"starcoder", "smollm"},
+                                                                                      {"olmo", "gpt-2"},
+                                                                                      {"llama4", "gpt-4o"}}) {
+    EXPECT_EQ(words(name, text), words(same_as, text)) << name;
   }
+}
+
+// A file with a name that came after this program can be used by the name of a pattern it knows.
+TEST(PreTokenizer, NameOfTheOptionsTakesThePlaceOfTheFilesOwn) {
+  const GgufWriter w = small_vocabulary("of-next-year");
+  EXPECT_NE(message_of([&] { make(w); }).find("got of-next-year"), std::string::npos);
+  const std::string bytes = w.bytes();
+  const Gguf file = Gguf::parse("FILE", std::as_bytes(std::span(bytes)));
+  const Tokenizer tokenizer(file, {.pre_tokenizer = "qwen2"});
+  EXPECT_EQ(tokenizer.encode("hello", false), (Ids{kFirst + 2, 'o'}));
+  EXPECT_NE(message_of([&] { Tokenizer(file, {.pre_tokenizer = "x"}); }).find("--pre-tokenizer: expected one of"),
+            std::string::npos);
+}
+
+// Whoever writes about the end of a turn must not end it, whatever kind a file calls the token.
+TEST(Tokenizer, EndOfATurnIsAControlTokenAlsoWhereTheFileCallsItText) {
+  GgufWriter w;
+  testing::put_tokenizer(w, "gpt-2", {"<|im_end|>"}, {4}, {});
+  const Tokenizer tokenizer = make(w);
+  EXPECT_EQ(tokenizer.encode("<|im_end|>", false).size(), 10U);
+  EXPECT_EQ(tokenizer.encode("<|im_end|>", true), (Ids{kFirst}));
+  EXPECT_EQ(tokenizer.decode(Ids{kFirst}), "");
+}
+
+TEST(Tokenizer, WhiteSpaceBehindAControlTokenBelongsToItInPhi3) {
+  GgufWriter w = small_vocabulary();
+  EXPECT_EQ(make(w).encode("<|a|>\n o", true), (Ids{kFirst + 5, '\n', ' ', 'o'}));
+  w.put_string("general.name", "Phi-3 Mini");
+  EXPECT_EQ(make(w).encode("<|a|>\n o", true), (Ids{kFirst + 5, 'o'}));
+  EXPECT_EQ(make(w).encode("<tool>\n o", true), (Ids{kFirst + 6, '\n', ' ', 'o'})) << "text, which keeps its spaces";
 }
 
 }  // namespace

@@ -1,0 +1,73 @@
+// Renders with llama.cpp's Jinja engine, whose strings remember what in them came from the messages.
+#include "engine/text/jinja_renderer.h"
+
+#include <exception>
+#include <new>
+#include <string_view>
+
+#include <jinja/lexer.h>
+#include <jinja/parser.h>
+#include <jinja/runtime.h>
+
+namespace reattend {
+namespace {
+
+/// The engine's message, which has several lines with an excerpt of the template, as one: where and what.
+std::string one_line(std::string_view what) {
+  constexpr std::string_view kAt = " at line ", kIn = " in source:", kError = "\nError: ";
+  constexpr size_t kLongest = 200;
+  const size_t at = what.find(kAt), in = what.find(kIn), error = what.rfind(kError);
+  if (at != std::string_view::npos && in != std::string_view::npos && in > at && error != std::string_view::npos) {
+    const std::string place(what.substr(at + 4, in - at - 4));
+    return place + ": " + std::string(what.substr(error + kError.size(), kLongest));
+  }
+  return std::string(what.substr(0, std::min(what.find('\n', 1), kLongest)));
+}
+
+jinja::value text_value(const std::string& text, bool is_input) {
+  return jinja::mk_val<jinja::value_string>(jinja::string(text, is_input));
+}
+
+jinja::value messages_value(std::span<const ChatMessage> messages) {
+  const auto list = jinja::mk_val<jinja::value_array>();
+  for (const ChatMessage& message : messages) {
+    const auto object = jinja::mk_val<jinja::value_object>();
+    object->insert("role", text_value(message.role, true));
+    object->insert("content", text_value(message.content, true));
+    list->push_back(object);
+  }
+  return list;
+}
+
+MarkedText render(const JinjaInput& input) {
+  jinja::lexer lexer;
+  const jinja::program program = jinja::parse_from_tokens(lexer.tokenize(input.jinja));
+  jinja::context context(input.jinja);
+  context.set_val("messages", messages_value(input.messages));
+  context.set_val("bos_token", text_value(input.bos, false));
+  context.set_val("eos_token", text_value(input.eos, false));
+  context.set_val("add_generation_prompt", jinja::mk_val<jinja::value_bool>(input.add_generation_prompt));
+  const auto parts = jinja::runtime::gather_string_parts(jinja::runtime(context).execute(program));
+  MarkedText out;
+  for (const jinja::string_part& part : parts->val_str.parts) {
+    part.is_input ? out.add_plain(part.val) : out.add_marks(part.val);
+  }
+  return out;
+}
+
+}  // namespace
+
+JinjaOutput render_jinja(const JinjaInput& input) {
+  try {
+    return {render(input), ""};
+  } catch (const std::bad_alloc&) {
+    throw;
+  } catch (const std::exception& error) {
+    const std::string_view what = error.what();
+    // The engine words every exception anew, this one too.
+    if (what.find("std::bad_alloc") != std::string_view::npos) throw std::bad_alloc();
+    return {{}, one_line(what)};
+  }
+}
+
+}  // namespace reattend
