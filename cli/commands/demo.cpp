@@ -17,7 +17,7 @@
 #include "cli/reports/demo.h"
 #include "engine/record/nvtx.h"
 #include "engine/record/recording.h"
-#include "evals/setting_meter.h"
+#include "evals/setting_scorer.h"
 #include "report/json.h"
 #include "tune/settings_file.h"
 #include "tune/tune.h"
@@ -176,9 +176,9 @@ void run(const Options& options, const Globals& globals) {
                     follow(recording.run.tokens), progress, globals.cancel);
   std::shared_ptr<TraceReader> trace = TraceReader::open(files.trace);
   Replayer replayer(trace, pool);
-  SettingMeter meter(backend, model, recording.prefilled, full);
+  SettingScorer scorer(backend, model, recording.prefilled, full);
   const auto measure = [&](const Settings& settings, size_t) {
-    return meter.measure(settings, progress, globals.cancel);
+    return scorer.measure(settings, progress, globals.cancel);
   };
   Replayer* const traces[] = {&replayer};
   report.tuned = tune(traces, {.bounds = options.bounds}, measure, progress, globals.cancel);
