@@ -15,6 +15,7 @@
 #include "cli/options/next_token.h"
 #include "cli/options/prompt_text.h"
 #include "cli/reports/demo.h"
+#include "cli/reports/tune_words.h"
 #include "engine/record/nvtx.h"
 #include "engine/record/recording.h"
 #include "evals/setting_scorer.h"
@@ -183,7 +184,9 @@ void run(const Options& options, const Globals& globals) {
   Replayer* const traces[] = {&replayer};
   report.tuned = tune(traces, {.bounds = options.bounds}, measure, progress, globals.cancel);
   report.full_ms = report.tuned.best().measured->full_ms;  // in the settings' rounds
-  write_text_file(files.settings, settings_file(report.tuned), options.force);
+  write_text_file(files.settings,
+                  settings_file(report.tuned, {.reason = reason_in_words(report.tuned), .times_from = {}}),
+                  options.force);
 
   say(globals, fmt::format("3. run: {} steps under {}", options.steps, report.tuned.best().settings.summary()));
   NextToken again(tokenizer, options.sampler);

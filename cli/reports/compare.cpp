@@ -271,7 +271,7 @@ Chart to_chart(const CompareReport& report) {
                                budget.empty() ? "" : ", K = " + budget),
           .subtitle = fmt::format("{} steps along {}; {} on {} threads{}", report.n_step, report.along, report.device,
                                   report.threads,
-                                  timed ? fmt::format(", timed in turns, {}", plural(report.repeats, "round")) : ""),
+                                  timed ? fmt::format(", timed interleaved, {}", plural(report.repeats, "round")) : ""),
           .panels = {along, cost}};
 }
 

@@ -99,12 +99,12 @@ TEST_F(Evidence, VerifyPutsPredictedBesideMeasuredAndATunerTakesIt) {
   const ProgramResult tuned =
       run({"tune",           a,   "--model",    kTiny,       "--budgets",  "16,30", "--strides", "4",
            "--gate-strides", "2", "--policies", "tova:K=16", "--verified", found,   "--measure", "2",
-           "--validate",     b,   "--out",      toml,        "--json"});
+           "--held-out",     b,   "--out",      toml,        "--json"});
   ASSERT_EQ(tuned.code, 0) << tuned.err;
   const json result = json::parse(tuned.out);
   EXPECT_NE(result["estimate_evidence"].get<std::string>().find("1 verified setting"), std::string::npos);
-  EXPECT_EQ(result["validation"].size(), 1U);
-  EXPECT_TRUE(result["validation"][0]["measured"]["kl"].is_number());
+  EXPECT_EQ(result["held_out"].size(), 1U);
+  EXPECT_TRUE(result["held_out"][0]["measured"]["kl"].is_number());
   expect_refused(run({"tune", a, "--verified", a, "--out", file("x.toml")}), 1, "reattend verify");
   expect_refused(run({"tune", a, "--estimate", "magic", "--out", file("x.toml")}), 2, "magic");
   expect_refused(run({"tune", a, "--min-agreement", "0.9", "--out", file("x.toml")}), 2, "--min-agreement");

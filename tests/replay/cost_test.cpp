@@ -240,7 +240,7 @@ TEST(KnownGpus, AreFoundAsPeopleCallThem) {
 TEST(KnownGpus, AnUnknownNameIsAnsweredWithThoseMostLikeIt) {
   const auto message = [](const char* name) -> std::string {
     try {
-      known_gpu(name, "--on-paper");
+      known_gpu(name, "--datasheet");
     } catch (const Error& error) {
       EXPECT_EQ(error.code(), ExitCode::usage);
       return error.what();
