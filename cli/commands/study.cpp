@@ -9,6 +9,7 @@
 #include "base/files.h"
 #include "base/standard_streams.h"
 #include "cli/command.h"
+#include "cli/options/chart_format.h"
 #include "cli/options/engine_options.h"
 #include "cli/options/memory_option.h"
 #include "cli/reports/study.h"
@@ -17,7 +18,6 @@
 #include "policies/policy_list.h"
 #include "replay/estimates.h"
 #include "replay/summary.h"
-#include "report/chart_file.h"
 #include "report/json.h"
 #include "tune/settings_file.h"
 
@@ -29,11 +29,15 @@ namespace fs = std::filesystem;
 struct Options {
   std::vector<std::string> traces, estimates;
   std::string out = "study", policies;
+  ChartFormat chart_format;
   EngineOptions engine;
   MemoryOption memory;
   int32_t repeats = 2;
   bool no_mass = false, settings = false;
 };
+
+/// Names of the charts.
+constexpr const char *kScatter = "scatter", *kPredicted = "predicted";
 
 /// Every policy at budgets from careful to reckless; recycled over strides, pools, gates and ways to refresh.
 constexpr const char* kDefaultSettings =
@@ -252,16 +256,21 @@ void report(const Options& options, const Globals& globals) {
   for (const StudyPrompt& each : prompts) all.push_back(&each);
   const std::vector<size_t> shown = shown_estimates(options, all);
   const fs::path folder = options.out;
-  const Document document = study_document(
-      all, options.settings,
-      {{"scatter.svg", "KL against estimates"}, {"predicted.svg", "Predicted against measured mass and time"}});
+  const auto beside_text = [&](const char* chart) { return options.chart_format.files({}, chart).front().string(); };
+  const Document document = study_document(all, options.settings,
+                                           {{beside_text(kScatter), "KL against estimates"},
+                                            {beside_text(kPredicted), "Predicted against measured mass and time"}});
   write_document(document, folder / "study.md", true);
-  write_chart(scatter(all, shown), folder / "scatter.svg", true);
-  write_chart(predicted_chart(all), folder / "predicted.svg", true);
+  options.chart_format.write(scatter(all, shown), folder, kScatter, true, globals.cancel);
+  options.chart_format.write(predicted_chart(all), folder, kPredicted, true, globals.cancel);
   if (globals.json) {
     print_out("{}\n", json_text(study_to_json(all), 1));
   } else {
-    print_out("{}\nwritten to {}: study.md, scatter.svg, predicted.svg\n", to_text(document), options.out);
+    std::string written = "study.md";
+    for (const char* const chart : {kScatter, kPredicted}) {
+      for (const fs::path& file : options.chart_format.files({}, chart)) written += ", " + file.string();
+    }
+    print_out("{}\nwritten to {}: {}\n", to_text(document), options.out, written);
   }
 }
 
@@ -287,6 +296,7 @@ void study(const Options& options, const Globals& globals) {
           .got = made ? made.message() : "a file",
           .remedy = ""});
   }
+  options.chart_format.check(options.out, {kScatter, kPredicted}, true);
   for (const std::string& path : options.traces) {
     refuse_to_replace_by_text(file_of(options, fs::path(path).stem().string()), true);
   }
@@ -319,6 +329,7 @@ void add_options(CLI::App* command, const std::shared_ptr<Options>& options) {
       ->capture_default_str();
   command->add_flag("--no-mass", options->no_mass, "Do not measure recovered mass in the engine (most of the work)");
   command->add_flag("--settings", options->settings, "Also print every setting of every prompt");
+  options->chart_format.add_to(*command);
   options->engine.add_to(*command);
   options->memory.add_to(*command);
   options->engine.prompt_cache.add_to(*command);

@@ -71,6 +71,14 @@ TEST_F(Evidence, AStudyMeasuresCorrelatesAndGoesOnWhereItWas) {
   const ProgramResult again = run({"study", "--out", out, "--json"});
   ASSERT_EQ(again.code, 0) << again.err;
   EXPECT_EQ(json::parse(again.out)["prompts"].size(), 2U);
+  const ProgramResult drawn = run({"study", "--out", out, "--chart-format", "png"});
+  if (drawn.err.find("rsvg-convert") == std::string::npos) {
+    ASSERT_EQ(drawn.code, 0) << drawn.err;
+    std::ifstream picture(out + "/scatter.png", std::ios::binary), page(out + "/study.md");
+    EXPECT_EQ(picture.get(), 0x89);
+    const std::string text{std::istreambuf_iterator<char>(page), {}};
+    EXPECT_NE(text.find("(predicted.png)"), std::string::npos) << text;
+  }
   // Another trace under a name that the folder knows would mix two studies.
   std::filesystem::rename(b, a);
   expect_refused(run({"study", a, "--model", kTiny, "--out", out, "--repeats", "0"}), 1, "prompt-a.json");
