@@ -1,4 +1,4 @@
-// One entry for each setting that was asked for.
+// Scores a setting when it is first asked for, and times it at every call.
 #include "evals/setting_scorer.h"
 
 #include <algorithm>

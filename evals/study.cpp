@@ -1,4 +1,4 @@
-// Scores of estimates, and the file of one prompt.
+// Scores estimates against measured KL, and writes and reads the file of one prompt.
 #include "evals/study.h"
 
 #include <algorithm>

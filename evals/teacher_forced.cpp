@@ -1,5 +1,5 @@
-// Runs over forks of one prefill with the tokens given; whatever is measured is computed between steps, outside their
-// time.
+// Runs policies along given tokens from forks of one prefill; whatever is measured is computed between steps, outside
+// their time.
 #include "evals/teacher_forced.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// The engine is watched head by head: what it attended to, what that was worth, and whether the replay had said so.
+// Watches the engine head by head: what it attended to, what that was worth, whether the replay had said so.
 #include "evals/verify.h"
 
 #include <algorithm>

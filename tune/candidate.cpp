@@ -1,4 +1,4 @@
-// Makes one set of metrics of several traces', and lists of candidates.
+// Sums metrics up over traces, and merges lists of candidates.
 #include "tune/candidate.h"
 
 #include <algorithm>

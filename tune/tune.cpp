@@ -1,5 +1,5 @@
-// The stages of tuning: the grid, a sweep on some layers, one of the best on all of them, schedules by layer, the
-// front, the choice.
+// Runs the stages of tuning: the grid, a sweep on some layers, one of the best on all of them, schedules by layer, the
+// front, the recommendation.
 #include "tune/tune.h"
 
 #include <fmt/format.h>

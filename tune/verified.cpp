@@ -1,4 +1,4 @@
-// Ratios of measured to predicted, and the file they come from.
+// Reads verified settings, and takes a correction from their ratios of measured to predicted.
 #include "tune/verified.h"
 
 #include <algorithm>

@@ -117,7 +117,7 @@ void add_options(CLI::App* command, const std::shared_ptr<Options>& options) {
       "  reattend calibrate --list\n\n"
       "Some three seconds of short runs that differ in a part each, interleaved. On a machine that does other things "
       "the\n"
-      "figures are theirs too.");
+      "numbers are theirs too.");
 }
 
 }  // namespace

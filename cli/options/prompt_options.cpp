@@ -1,4 +1,4 @@
-// From the options to token ids, and the ids as a person or a program can read them.
+// Makes token ids of the prompt options, and shows the ids as a person or a program can read them.
 #include "cli/options/prompt_options.h"
 
 #include <fmt/format.h>

@@ -1,4 +1,4 @@
-// What a benchmark of a model found: rates come from medians, shares of stream from the bytes that were counted.
+// Shows what a benchmark of a model found: rates are of medians, shares of stream of the counted bytes.
 #include "cli/reports/bench.h"
 
 #include <algorithm>

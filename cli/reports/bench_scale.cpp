@@ -1,4 +1,4 @@
-// What `reattend bench --shape` found: time of a token against context, measured and by the bytes that were counted.
+// Shows what `reattend bench --shape` found: time of a token against context, measured and by counted bytes.
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 

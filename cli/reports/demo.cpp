@@ -1,4 +1,4 @@
-// The demo's report: what was chosen and why, predicted beside measured, and what both models wrote.
+// Writes the demo's report: what was chosen and why, predicted beside measured, and what both models wrote.
 #include "cli/reports/demo.h"
 
 #include <fmt/format.h>

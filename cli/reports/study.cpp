@@ -1,4 +1,4 @@
-// A study's report: its tables, its words and its charts, from the scores in evals/study.h.
+// Shows a study: its tables, its words and its charts, from the scores in evals/study.h.
 #include "cli/reports/study.h"
 
 #include <algorithm>

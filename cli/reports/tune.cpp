@@ -1,4 +1,4 @@
-// A tuner's result as lines for a terminal and as JSON.
+// Shows a tuner's result as lines for a terminal and as JSON.
 #include "cli/reports/tune.h"
 
 #include <fmt/format.h>

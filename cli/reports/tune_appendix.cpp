@@ -1,4 +1,4 @@
-// The end of a tuner's report: where its numbers come from, what they mean, how it was made.
+// Writes the end of a tuner's report: where its numbers come from, what they mean, how it was made.
 #include <algorithm>
 
 #include <fmt/format.h>

@@ -1,4 +1,4 @@
-// Charts of the tuner's candidates: hollow marks are predicted, filled ones measured.
+// Draws a tuner's candidates: hollow marks are predicted, filled ones measured.
 #include <algorithm>
 #include <cmath>
 #include <functional>

@@ -1,4 +1,4 @@
-// A tuner's report for a colleague: what to use, why, how, and on what evidence.
+// Writes a tuner's report for a colleague: what to use, why, how, and on what evidence.
 #include "cli/reports/tune.h"
 
 #include <fmt/format.h>

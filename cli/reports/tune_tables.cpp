@@ -1,4 +1,4 @@
-// Every number of a setting is declared here once: its key in JSON, its heading, its digits, and where it is kept.
+// Declares every number of a setting once: its key in JSON, its heading, its digits, and where it is kept.
 #include "cli/reports/tune_tables.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// Words for a tuner's result: the reason, the evidence, the bounds, the held-out traces, the setting.
+// Makes the sentences of a tuner's result: the reason, the evidence, the bounds, held-out traces, the setting.
 #include "cli/reports/tune_words.h"
 
 #include <algorithm>

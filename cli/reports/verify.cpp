@@ -1,4 +1,4 @@
-// A verification's report: the engine beside the replay, in numbers and in sentences.
+// Shows a verification: the engine beside the replay, in numbers and in sentences.
 #include "cli/reports/verify.h"
 
 #include <algorithm>
