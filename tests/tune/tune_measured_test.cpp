@@ -24,6 +24,8 @@ TEST_F(Tune, TheFastestMeasuredSettingThatPassesIsChosen) {
   for (size_t i = 0; i < asked.calls.size(); ++i) EXPECT_EQ(asked.calls[i], int(i % 4) + 1) << "they are interleaved";
   EXPECT_EQ(result.best().settings, asked.different[3]);
   EXPECT_EQ(result.best().measured->full_ms, 2);
+  EXPECT_EQ(result.reason.rule, Reason::Rule::fastest);
+  EXPECT_EQ(result.reason.n_measured, 3U);
   EXPECT_NE(cli::reason_in_words(result).find("fastest with mean KL"), std::string::npos)
       << cli::reason_in_words(result);
   std::vector<double> costs;
@@ -51,6 +53,7 @@ TEST_F(Tune, IfNoneOfTheFastestPassesMoreCarefulOnesAreTriedAndThenTheLowestKlWi
   }));
   EXPECT_GT(all.different.size(), 1U);
   EXPECT_EQ(none.best().measured->kl, 1.0 / static_cast<double>(all.different.size()));
+  EXPECT_EQ(none.reason.rule, Reason::Rule::lowest_kl);
   EXPECT_NE(cli::reason_in_words(none).find("None of the"), std::string::npos) << cli::reason_in_words(none);
 }
 
@@ -76,6 +79,7 @@ TEST_F(Tune, FullAttentionStaysWhereNothingIsFaster) {
   const TuneResult result = tuned(beside_full([](const Settings&, size_t) { return Score{}; }));
   EXPECT_EQ(result.best().settings, Settings("full"));
   EXPECT_EQ(result.best().speed_up, 1);
+  EXPECT_EQ(result.reason.rule, Reason::Rule::full_attention);
   ASSERT_TRUE(result.best().measured) << "whoever measures looks at it";
   EXPECT_EQ(result.best().measured->ms, 5);
   EXPECT_EQ(Settings::from_toml(settings_file(result, {}), "x"), Settings("full"));
@@ -99,6 +103,8 @@ TEST_F(Tune, TimesThatAClockCannotTellApartLeaveTheChoiceToKl) {
   const TuneResult result = tuned(beside_full(measure));
   ASSERT_EQ(asked.different.size(), 3U);
   EXPECT_EQ(result.best().settings, asked.different[1]) << cli::reason_in_words(result);
+  EXPECT_EQ(result.reason.rule, Reason::Rule::lowest_kl_alike);
+  EXPECT_EQ(result.reason.n_alike, 2U);
   EXPECT_NE(cli::reason_in_words(result).find("2 with mean KL <= 0.1 are within 3 % of the fastest"), std::string::npos)
       << cli::reason_in_words(result);
 }
@@ -112,6 +118,8 @@ TEST_F(Tune, BeyondTheBoundsWhatIsFartherIsNotTried) {
     return Score{.kl = 1, .agreement = 1, .ms = 1};
   }));
   EXPECT_EQ(asked.different.size(), 1U) << cli::reason_in_words(result);
+  EXPECT_TRUE(result.reason.beyond_bounds);
+  EXPECT_GT(result.reason.nearest.most, 1) << "how far the nearest is";
 }
 
 TEST_F(Tune, ATimeBoundNeedsACalibrationOrMeasuredTimes) {
