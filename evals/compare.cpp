@@ -1,4 +1,4 @@
-// Measuring first, timing afterwards.
+// Measures every policy along one continuation, then times all of them in rounds.
 #include "evals/compare.h"
 
 #include <utility>

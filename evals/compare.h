@@ -31,7 +31,7 @@ struct Compared {
 Compared compare(Backend& backend, const Model& model, const Prefilled& prefilled, const ReferenceRun& full,
                  const std::vector<Settings>& policies, const CompareOptions& options);
 
-/// Steps that one figure stands for in a table by generated position: a power of two that makes at most eight.
+/// Steps that one number stands for in a table by generated position: a power of two that makes at most eight.
 int32_t bucket_width(int32_t n_step);
 
 }  // namespace reattend

@@ -1,4 +1,4 @@
-// A few dozen settings at a time: plain loops.
+// Computes rank correlations by plain loops, for a few dozen settings at a time.
 #include "evals/correlation.h"
 
 #include <algorithm>

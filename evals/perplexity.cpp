@@ -1,4 +1,4 @@
-// Chunk by chunk through the layers; each token's logits are looked at while its chunk is in the backend.
+// Computes a text's perplexity chunk by chunk, looking at each token's logits while its chunk is in the backend.
 #include "evals/perplexity.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// How well a model predicts a text, token by token: the figure that a cache's type or quantised weights must not spoil.
+// How well a model predicts a text, token by token: the number that a cache's type or quantised weights must not spoil.
 #pragma once
 #include <cstdint>
 #include <span>

@@ -1,4 +1,4 @@
-// A clock for each setting.
+// Times settings in rounds, each by a clock of its own.
 #include "evals/setting_rounds.h"
 
 namespace reattend {

@@ -1,4 +1,4 @@
-// Scores of estimates, and the file of one prompt.
+// Scores estimates against measured KL, and writes and reads the file of one prompt.
 #include "evals/study.h"
 
 #include <algorithm>
@@ -32,43 +32,48 @@ double number_of(const nlohmann::json& json, const char* key) {
   return value.is_null() ? kNan : value.get<double>();
 }
 
+/// A number under its key, or under the one that it had a version ago; 0 where a file has neither.
+double read_renamed(const nlohmann::json& json, const char* key, const char* old_key) {
+  return json.value(key, json.value(old_key, 0.0));
+}
+
 nlohmann::json work_to_json(const CountedWork& work) {
   nlohmann::json out = nlohmann::json::object();
   for (const CountedWorkPart& part : kCountedWork) out[part.name] = work.*part.value;
   return out;
 }
 
-/// Estimates and KL of the measured points of a prompt.
+/// Estimates and KL of the measured settings of a prompt.
 struct Lists {
   std::vector<double> estimate, kl;
 };
 void append(const StudyPrompt& prompt, size_t estimate, Lists& lists) {
-  for (const StudyPoint& point : prompt.points) {
-    if (!point.measured) continue;
-    lists.estimate.push_back(point.estimates[estimate]), lists.kl.push_back(point.measured->kl);
+  for (const StudiedSetting& studied : prompt.settings) {
+    if (!studied.measured) continue;
+    lists.estimate.push_back(studied.estimates[estimate]), lists.kl.push_back(studied.measured->kl);
   }
 }
 
 /// What a setting costs beside full attention: predicted time where there is one, otherwise what is read.
-double cost(const StudyPoint& point, const StudyPrompt& prompt) {
-  return prompt.predicted_full_ms > 0 && point.predicted_ms > 0 ? point.predicted_ms / prompt.predicted_full_ms
-                                                                : point.read;
+double cost(const StudiedSetting& studied, const StudyPrompt& prompt) {
+  return prompt.predicted_full_ms > 0 && studied.predicted_ms > 0 ? studied.predicted_ms / prompt.predicted_full_ms
+                                                                  : studied.read;
 }
 
 double regret_of(const StudyPrompt& prompt, size_t estimate) {
   double cheapest = 1, sum = 0;
   int n = 0;
-  for (const StudyPoint& point : prompt.points) {
-    if (point.measured) cheapest = std::min(cheapest, cost(point, prompt));
+  for (const StudiedSetting& studied : prompt.settings) {
+    if (studied.measured) cheapest = std::min(cheapest, cost(studied, prompt));
   }
   for (const double share : kRegretShares) {
     const double budget = cheapest + share * (1 - cheapest);
-    const StudyPoint* picked = nullptr;
+    const StudiedSetting* picked = nullptr;
     double best = std::numeric_limits<double>::infinity();
-    for (const StudyPoint& point : prompt.points) {
-      if (!point.measured || !(cost(point, prompt) <= budget) || std::isnan(point.estimates[estimate])) continue;
-      best = std::min(best, point.measured->kl);
-      if (picked == nullptr || point.estimates[estimate] < picked->estimates[estimate]) picked = &point;
+    for (const StudiedSetting& studied : prompt.settings) {
+      if (!studied.measured || !(cost(studied, prompt) <= budget) || std::isnan(studied.estimates[estimate])) continue;
+      best = std::min(best, studied.measured->kl);
+      if (picked == nullptr || studied.estimates[estimate] < picked->estimates[estimate]) picked = &studied;
     }
     if (picked == nullptr) continue;
     sum += std::log(std::max(picked->measured->kl, kLeastKl) / std::max(best, kLeastKl)), ++n;
@@ -88,26 +93,30 @@ HalfJudged judge(const std::vector<const StudyPrompt*>& choose, const std::vecto
 
 }  // namespace
 
-StudyPoint* StudyPrompt::find(const Settings& settings) {
-  for (StudyPoint& point : points) {
-    if (point.settings == settings) return &point;
+StudiedSetting* StudyPrompt::find(const Settings& wanted) {
+  for (StudiedSetting& studied : settings) {
+    if (studied.settings == wanted) return &studied;
   }
   return nullptr;
 }
 
 nlohmann::json to_json(const StudyPrompt& prompt) {
   nlohmann::json points = nlohmann::json::array();
-  for (const StudyPoint& point : prompt.points) {
+  for (const StudiedSetting& studied : prompt.settings) {
     nlohmann::json values = nlohmann::json::object();
-    for (size_t i = 0; i < point.estimates.size(); ++i) {
-      values[std::string(estimates()[i].name)] = json_number(point.estimates[i]);
+    for (size_t i = 0; i < studied.estimates.size(); ++i) {
+      values[std::string(estimates()[i].name)] = json_number(studied.estimates[i]);
     }
-    nlohmann::json json = {
-        {"settings", point.settings.to_json()},      {"summary", point.settings.summary()}, {"estimates", values},
-        {"recovered", json_number(point.recovered)}, {"predicted_ms", point.predicted_ms},  {"here_ms", point.here_ms},
-        {"work", work_to_json(point.work)},          {"read", json_number(point.read)}};
-    if (point.measured) {
-      const Score& m = *point.measured;
+    nlohmann::json json = {{"settings", studied.settings.to_json()},
+                           {"summary", studied.settings.summary()},
+                           {"estimates", values},
+                           {"recovered", json_number(studied.recovered)},
+                           {"predicted_ms", studied.predicted_ms},
+                           {"recalibrated_ms", studied.recalibrated_ms},
+                           {"work", work_to_json(studied.work)},
+                           {"read", json_number(studied.read)}};
+    if (studied.measured) {
+      const Score& m = *studied.measured;
       json["measured"] = {{"kl", json_number(m.kl)},
                           {"kl_p95", json_number(m.kl_p95)},
                           {"agreement", json_number(m.agreement)},
@@ -122,10 +131,10 @@ nlohmann::json to_json(const StudyPrompt& prompt) {
                         {"n_step", prompt.n_step},
                         {"full_ms", prompt.full_ms},
                         {"predicted_full_ms", prompt.predicted_full_ms},
-                        {"here_full_ms", prompt.here_full_ms},
+                        {"recalibrated_full_ms", prompt.recalibrated_full_ms},
                         {"points", points},
                         {"fingerprint", prompt.fingerprint}};
-  if (prompt.here) out["calibration"] = to_json(*prompt.here);
+  if (prompt.recalibrated) out["calibration"] = to_json(*prompt.recalibrated);
   return out;
 }
 
@@ -137,34 +146,34 @@ StudyPrompt study_prompt_from_json(const nlohmann::json& json, const std::string
                        .n_prompt = json.at("n_prompt"),
                        .n_step = json.at("n_step"),
                        .predicted_full_ms = json.at("predicted_full_ms"),
-                       .here_full_ms = json.value("here_full_ms", 0.0),
+                       .recalibrated_full_ms = read_renamed(json, "recalibrated_full_ms", "here_full_ms"),
                        .full_ms = json.at("full_ms")};
-    if (json.contains("calibration")) out.here = calibration_from_json(json["calibration"], where);
+    if (json.contains("calibration")) out.recalibrated = calibration_from_json(json["calibration"], where);
     for (const nlohmann::json& each : json.at("points")) {
-      StudyPoint point = {.settings = Settings::from_json(each.at("settings"), where),
-                          .recovered = number_of(each, "recovered"),
-                          .predicted_ms = each.at("predicted_ms"),
-                          .here_ms = each.value("here_ms", 0.0),
-                          .read = number_of(each, "read")};
+      StudiedSetting studied = {.settings = Settings::from_json(each.at("settings"), where),
+                                .recovered = number_of(each, "recovered"),
+                                .predicted_ms = each.at("predicted_ms"),
+                                .recalibrated_ms = read_renamed(each, "recalibrated_ms", "here_ms"),
+                                .read = number_of(each, "read")};
       if (each.contains("work")) {
-        for (const CountedWorkPart& part : kCountedWork) point.work.*part.value = each["work"].value(part.name, 0.0);
+        for (const CountedWorkPart& part : kCountedWork) studied.work.*part.value = each["work"].value(part.name, 0.0);
       }
       for (const Estimate& estimate : estimates()) {
         const std::string name(estimate.name);
         if (each.at("estimates").contains(name))
-          point.estimates.push_back(number_of(each.at("estimates"), name.c_str()));
+          studied.estimates.push_back(number_of(each.at("estimates"), name.c_str()));
       }
       // An older program knew others: to be replayed again.
-      if (point.estimates.size() != estimates().size()) point.estimates.clear();
+      if (studied.estimates.size() != estimates().size()) studied.estimates.clear();
       if (each.contains("measured")) {
         const nlohmann::json& m = each.at("measured");
-        point.measured = Score{.kl = number_of(m, "kl"),
-                               .kl_p95 = number_of(m, "kl_p95"),
-                               .agreement = number_of(m, "agreement"),
-                               .recovered = number_of(m, "recovered"),
-                               .ms = from_zero(m.at("ms"))};
+        studied.measured = Score{.kl = number_of(m, "kl"),
+                                 .kl_p95 = number_of(m, "kl_p95"),
+                                 .agreement = number_of(m, "agreement"),
+                                 .recovered = number_of(m, "recovered"),
+                                 .ms = from_zero(m.at("ms"))};
       }
-      out.points.push_back(std::move(point));
+      out.settings.push_back(std::move(studied));
     }
     return out;
   } catch (const nlohmann::json::exception& error) {
@@ -205,15 +214,16 @@ std::vector<TimeResidual> time_residuals(const std::vector<const StudyPrompt*>& 
     add(*of, predicted / measured - 1, prompt, settings.summary());
     add(all, predicted / measured - 1, prompt, settings.summary());
   };
-  const auto predicted = [&](double trace, double here) {
-    return from == TimesFrom::trace || (from == TimesFrom::any && !(here > 0)) ? trace : here;
+  const auto predicted = [&](double trace, double recalibrated) {
+    return from == TimesFrom::trace || (from == TimesFrom::any && !(recalibrated > 0)) ? trace : recalibrated;
   };
   for (const StudyPrompt* prompt : prompts) {
-    for (const StudyPoint& point : prompt->points) {
-      count(*prompt, point.settings, predicted(point.predicted_ms, point.here_ms),
-            point.measured ? point.measured->ms : 0);
+    for (const StudiedSetting& studied : prompt->settings) {
+      count(*prompt, studied.settings, predicted(studied.predicted_ms, studied.recalibrated_ms),
+            studied.measured ? studied.measured->ms : 0);
     }
-    count(*prompt, Settings("full"), predicted(prompt->predicted_full_ms, prompt->here_full_ms), prompt->full_ms);
+    count(*prompt, Settings("full"), predicted(prompt->predicted_full_ms, prompt->recalibrated_full_ms),
+          prompt->full_ms);
   }
   out.push_back(all);
   for (TimeResidual& each : out) {

@@ -1,4 +1,4 @@
-// Which estimate of a replay orders settings as the engine's KL does: points, their file, and the scores.
+// Which estimate of a replay orders settings as the engine's KL does: studied settings, their file, and the scores.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -16,15 +16,15 @@
 namespace reattend {
 
 /// One setting on one prompt.
-struct StudyPoint {
+struct StudiedSetting {
   Settings settings;
   std::vector<double>
       estimates;            ///< parallel to estimates(); nan for what the trace does not give; empty: not replayed yet
   double recovered = 0;     ///< mass, by replay
   double predicted_ms = 0;  ///< 0 where the trace has no calibration
-  double here_ms = 0;       ///< predicted from a calibration in the minutes of the measuring; 0 without one
-  CountedWork work;         ///< what both are made of
-  double read = 0;          ///< bytes of keys and values, selection included, as a share of full attention's
+  double recalibrated_ms = 0;     ///< predicted from a calibration in the minutes of the measuring; 0 without one
+  CountedWork work;               ///< what both are made of
+  double read = 0;                ///< bytes of keys and values, selection included, as a share of full attention's
   std::optional<Score> measured;  ///< by the engine, teacher-forced on the recorded tokens
 };
 
@@ -33,11 +33,11 @@ struct StudyPrompt {
   std::string name, trace;
   std::string fingerprint;  ///< of tokens and model: another trace of that name does not continue this one
   int32_t n_prompt = 0, n_step = 0;
-  double predicted_full_ms = 0, here_full_ms = 0, full_ms = 0;  ///< 0: not known
-  std::optional<Calibration> here;                              ///< found between the rounds of timing
-  std::vector<StudyPoint> points;
+  double predicted_full_ms = 0, recalibrated_full_ms = 0, full_ms = 0;  ///< 0: not known
+  std::optional<Calibration> recalibrated;                              ///< found between the rounds of timing
+  std::vector<StudiedSetting> settings;
 
-  StudyPoint* find(const Settings& settings);
+  StudiedSetting* find(const Settings& wanted);
 };
 
 nlohmann::json to_json(const StudyPrompt& prompt);
@@ -53,7 +53,7 @@ struct TimeResidual {
   double most = 0;    ///< the largest, with its sign
   std::string worst;  ///< setting (and prompt) that has it
 };
-enum class TimesFrom : uint8_t { trace, here, any };  ///< any: here where that is known
+enum class TimesFrom : uint8_t { trace, recalibrated, any };  ///< any: recalibrated where that is known
 /// One for each policy that was timed, in the order of the settings, then one for all, which is there alone where
 /// nothing was.
 std::vector<TimeResidual> time_residuals(const std::vector<const StudyPrompt*>& prompts, TimesFrom from);
@@ -63,7 +63,7 @@ struct EstimateScore {
   size_t estimate = 0;  ///< index into estimates()
   std::vector<double> spearman, kendall;
   std::vector<double> regret;  ///< KL of the settings that it picks over that of the best, geometric mean over budgets
-  double across = 0;           ///< Spearman over all prompts' points at once
+  double across = 0;           ///< Spearman over all prompts' settings at once
   double mean_spearman() const;
   double worst_spearman() const;
   double mean_kendall() const;
@@ -89,7 +89,7 @@ std::vector<HalfJudged> held_out(const std::vector<const StudyPrompt*>& prompts)
 /// The same over every way to cut the prompts in halves (at most 10 prompts), for how stable the choice is.
 std::vector<HalfJudged> held_out_all(const std::vector<const StudyPrompt*>& prompts);
 
-/// Through all measured points above 0, by least squares of the logarithms; spread: e to the residuals' deviation.
+/// Through all measured settings above 0, by least squares of the logarithms; spread: e to the residuals' deviation.
 KlCurve fit_kl(const std::vector<const StudyPrompt*>& prompts, size_t estimate);
 
 }  // namespace reattend

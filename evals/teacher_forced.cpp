@@ -1,5 +1,5 @@
-// Runs over forks of one prefill with the tokens given; whatever is measured is computed between steps, outside their
-// time.
+// Runs policies along given tokens from forks of one prefill; whatever is measured is computed between steps, outside
+// their time.
 #include "evals/teacher_forced.h"
 
 #include <algorithm>
@@ -11,9 +11,9 @@ namespace reattend {
 namespace {
 
 /// Keeps every step's logits.
-class LogitsKeeper final : public Observer {
+class LogitsObserver final : public Observer {
  public:
-  explicit LogitsKeeper(std::vector<float>& logits) : logits_(logits) {}
+  explicit LogitsObserver(std::vector<float>& logits) : logits_(logits) {}
   void begin(SequenceView&, const StepView& step) override { step_end(step); }
   void step_end(const StepView& step) override {
     logits_.insert(logits_.end(), step.logits().begin(), step.logits().end());
@@ -24,9 +24,9 @@ class LogitsKeeper final : public Observer {
 };
 
 /// Compares every step's logits with the reference's.
-class Comparer final : public Observer {
+class ScoreObserver final : public Observer {
  public:
-  Comparer(const ReferenceRun& full, std::vector<StepScore>& steps) : full_(full), steps_(steps) {}
+  ScoreObserver(const ReferenceRun& full, std::vector<StepScore>& steps) : full_(full), steps_(steps) {}
   void step_end(const StepView& step) override {
     const size_t n_vocab = step.logits().size(), t = static_cast<size_t>(step.t);
     const std::span<const float> theirs = std::span(full_.logits).subspan(t * n_vocab, n_vocab);
@@ -47,9 +47,9 @@ class Comparer final : public Observer {
 };
 
 /// What each head's row over everything says of the positions it attended to.
-class MassMeter final : public Observer {
+class MassObserver final : public Observer {
  public:
-  explicit MassMeter(std::vector<StepScore>& steps) : steps_(steps) {}
+  explicit MassObserver(std::vector<StepScore>& steps) : steps_(steps) {}
   bool needs_full_rows() const override { return true; }
   void attended(const LayerView& view) override {
     const ModelShape& shape = view.shape();
@@ -112,8 +112,8 @@ ReferenceRun run_reference(Backend& backend, const Model& model, const Prefilled
                            const NextTokenFn& next_token, const ProgressFn& progress, const Cancel& cancel) {
   ReferenceRun out;
   out.logits.reserve((static_cast<size_t>(n_step) + 1) * static_cast<size_t>(model.shape().n_vocab));
-  LogitsKeeper keeper(out.logits);
-  Observer* observers[] = {&keeper};
+  LogitsObserver logits(out.logits);
+  Observer* observers[] = {&logits};
   const Generated full =
       run(backend, model, prefilled, n_step, next_token, Settings("full"), observers, progress, cancel);
   out.tokens = full.tokens;
@@ -127,10 +127,10 @@ TeacherForced run_teacher_forced(Backend& backend, const Model& model, const Pre
                                  const ReferenceRun& full, const Settings& settings, bool mass,
                                  const ProgressFn& progress, const Cancel& cancel, std::span<Observer* const> more) {
   TeacherForced out{.steps = std::vector<StepScore>(static_cast<size_t>(full.n_step))};
-  Comparer comparer(full, out.steps);
-  std::vector<Observer*> observers = {&comparer};
-  MassMeter meter(out.steps);
-  if (mass) observers.push_back(&meter);
+  ScoreObserver scores(full, out.steps);
+  std::vector<Observer*> observers = {&scores};
+  MassObserver masses(out.steps);
+  if (mass) observers.push_back(&masses);
   observers.insert(observers.end(), more.begin(), more.end());
   out.bytes =
       run(backend, model, prefilled, full.n_step, follow(full.tokens), settings, observers, progress, cancel).bytes;

@@ -32,13 +32,13 @@ TuneEngines::TuneEngines(TracedModel model, const std::vector<std::shared_ptr<Tr
       device_(open_device(model_, traces.front()->info(), pool)) {}
 
 Score TuneEngines::measure(const Settings& settings, size_t trace) {
-  return bench_of(trace).meter.measure(settings, progress_, cancel_);
+  return bench_of(trace).scorer.measure(settings, progress_, cancel_);
 }
 
 TuneEngines::Bench::Bench(const std::shared_ptr<TracedDevice>& device, const TracedModel& of, TraceReader& trace,
                           const std::vector<Settings>& policies, const ProgressFn& progress, const Cancel& cancel)
     : run(device, of, trace, policies, progress, cancel),
-      meter(run.backend(), run.model(), run.prefilled(), run.full()) {}
+      scorer(run.backend(), run.model(), run.prefilled(), run.full()) {}
 
 TuneEngines::Bench& TuneEngines::bench_of(size_t trace) {
   if (benches_[trace]) return *benches_[trace];

@@ -3,7 +3,7 @@
 #include <memory>
 #include <vector>
 
-#include "evals/setting_meter.h"
+#include "evals/setting_scorer.h"
 #include "evals/traced_run.h"
 #include "tune/tune.h"
 
@@ -25,7 +25,7 @@ class TuneEngines {
     Bench(const std::shared_ptr<TracedDevice>& device, const TracedModel& of, TraceReader& trace,
           const std::vector<Settings>& policies, const ProgressFn& progress, const Cancel& cancel);
     TracedRun run;
-    SettingMeter meter;
+    SettingScorer scorer;
   };
   Bench& bench_of(size_t trace);
   TracedModel model_of(size_t trace) const;

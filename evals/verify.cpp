@@ -1,4 +1,4 @@
-// The engine is watched head by head: what it attended to, what that was worth, and whether the replay had said so.
+// Watches the engine head by head: what it attended to, what that was worth, whether the replay had said so.
 #include "evals/verify.h"
 
 #include <algorithm>
@@ -17,9 +17,9 @@ namespace reattend {
 namespace {
 
 /// Watches every head's set and mass; compares them with the replay's where there is one.
-class SetMeter final : public Observer {
+class SetObserver final : public Observer {
  public:
-  SetMeter(const ModelShape& shape, const ReplayResult* replay) : shape_(shape), replay_(replay) {
+  SetObserver(const ModelShape& shape, const ReplayResult* replay) : shape_(shape), replay_(replay) {
     for (int32_t l = 0; l < shape.n_layer; ++l) layers.push_back({.layer = l});
   }
   bool needs_full_rows() const override { return true; }
@@ -118,19 +118,19 @@ Verification verify(Backend& backend, const Model& model, const Prefilled& prefi
   Verification out;
   out.settings = replay.settings, out.predicted = replay.total;
   out.n_prompt = n_prompt, out.n_step = full.n_step;
-  SetMeter meter(shape, &replay);
-  Observer* observers[] = {&meter};
+  SetObserver watched(shape, &replay);
+  Observer* observers[] = {&watched};
   Score score = summarize(run_teacher_forced(backend, model, prefilled, full, replay.settings, false, options.progress,
                                              options.cancel, observers)
                               .steps);
-  meter.finish();
-  score.recovered = meter.mass, score.full = meter.full;
-  out.layers = meter.layers, out.jaccard_of_step = meter.jaccard_of_step;
+  watched.finish();
+  score.recovered = watched.mass, score.full = watched.full;
+  out.layers = watched.layers, out.jaccard_of_step = watched.jaccard_of_step;
   for (size_t l = 0; l < out.layers.size(); ++l) out.layers[l].predicted_mass = replay.per_layer[l].recovered;
-  out.decisions_equal = meter.decisions_equal, out.jaccard = meter.jaccard;
-  out.identical = meter.identical, out.predicted_full = meter.predicted_full;
+  out.decisions_equal = watched.decisions_equal, out.jaccard = watched.jaccard;
+  out.identical = watched.identical, out.predicted_full = watched.predicted_full;
 
-  SetMeter free(shape, nullptr);
+  SetObserver free(shape, nullptr);
   const Generated mine = greedy(backend, model, prefilled, full.n_step, replay.settings, &free, options);
   const Generated theirs = greedy(backend, model, prefilled, full.n_step, Settings("full"), nullptr, options);
   free.finish();
@@ -150,16 +150,17 @@ Verification verify(Backend& backend, const Model& model, const Prefilled& prefi
   rounds.run(options.repeats, "timing", options.progress, options.cancel);
   score.full_ms = rounds.ms(0), score.ms = rounds.ms(1);
   if (options.calibrator != nullptr && options.repeats > 0) {
-    TraceInfo here = *options.info;
-    here.calibration = options.calibrator->result();
-    out.here_ms = predict_ms(here, work_of(here, replay.layers)), out.here_full_ms = predict_ms(here, full_work(here));
+    TraceInfo recalibrated = *options.info;
+    recalibrated.calibration = options.calibrator->result();
+    out.recalibrated_ms = predict_ms(recalibrated, work_of(recalibrated, replay.layers)),
+    out.recalibrated_full_ms = predict_ms(recalibrated, full_work(recalibrated));
   }
-  out.point = {.settings = replay.settings,
-               .measured = score,
-               .predicted_ms = replay.total.ms_per_token,
-               .predicted_full_ms = replay.total.ms_per_token_full};
+  out.verified = {.settings = replay.settings,
+                  .measured = score,
+                  .predicted_ms = replay.total.ms_per_token,
+                  .predicted_full_ms = replay.total.ms_per_token_full};
   const std::vector<double> values = evaluate_estimates({full.n_step, replay.layers});
-  for (size_t i = 0; i < values.size(); ++i) out.point.estimates[std::string(estimates()[i].name)] = values[i];
+  for (size_t i = 0; i < values.size(); ++i) out.verified.estimates[std::string(estimates()[i].name)] = values[i];
   return out;
 }
 

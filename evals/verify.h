@@ -28,9 +28,10 @@ struct Verification {
   Settings settings;
   int32_t n_prompt = 0, n_step = 0;
   ReplaySummary predicted;
-  double here_ms = 0, here_full_ms = 0;  ///< predicted from a calibration between the rounds of timing; 0: none
-  VerifiedPoint point;                   ///< estimates and what was measured, for tuning with
-  double predicted_full = 0;             ///< share of steps and heads that the replay had full
+  double recalibrated_ms = 0,
+         recalibrated_full_ms = 0;  ///< predicted from a calibration between the rounds of timing; 0: none
+  VerifiedSetting verified;         ///< estimates and what was measured, for tuning with
+  double predicted_full = 0;        ///< share of steps and heads that the replay had full
   double decisions_equal = 0, jaccard = 0, identical = 0;  ///< identical: share of sets without a difference
   std::vector<double> jaccard_of_step;                     ///< [T]
   std::vector<LayerCheck> layers;

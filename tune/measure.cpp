@@ -1,4 +1,4 @@
-// Full attention first in each round; the last round's answer is over all of them.
+// Measures settings beside full attention, which comes first in each round; the last answer is over all rounds.
 #include "tune/measure.h"
 
 namespace reattend {

@@ -1,10 +1,8 @@
-// The study's figures (docs/study.md), and when they may be used.
+// Holds what the study found (docs/study.md), and says where it may be used.
 #include "tune/prediction.h"
 
 #include <cmath>
 #include <limits>
-
-#include <fmt/format.h>
 
 #include "base/error.h"
 #include "replay/estimates.h"
@@ -42,25 +40,8 @@ double Prediction::kl(double value) const {
   return curve.exists() && !std::isnan(value) ? curve.at(value) : std::numeric_limits<double>::quiet_NaN();
 }
 
-std::string Prediction::in_words() const {
-  std::string text = fmt::format("Ranked by {}", estimate);
-  if (within > 0) {
-    text += fmt::format(
-        ", whose rank correlation with measured KL was {:.2f} within a prompt and {:.2f} across prompts (four texts, "
-        "one "
-        "model)",
-        within, across);
-  } else {
-    text += ", which no study stands behind";
-  }
-  text += curve.exists() ? fmt::format("; KL follows from it within a factor of {:.1f}.", curve.spread)
-                         : "; no KL is predicted for this model.";
-  if (const std::string more = to_text(correction); !more.empty()) text += fmt::format(" Predictions are {}.", more);
-  return text;
-}
-
 Prediction make_prediction(const TraceInfo& info, const std::string& estimate,
-                           const std::vector<VerifiedPoint>& verified) {
+                           const std::vector<VerifiedSetting>& verified) {
   Prediction out;
   out.estimate = !estimate.empty() ? estimate : std::string(info.has_values ? kStudied[0].estimate : kWithoutValues);
   if (estimate_named(out.estimate, "--estimate").needs_values && !info.has_values) {

@@ -19,13 +19,11 @@ struct Prediction {
 
   /// nan where there is no curve or no estimate.
   double kl(double value) const;
-  /// The evidence in a sentence or two.
-  std::string in_words() const;
 };
 
 /// `estimate` empty: the winner of the study (docs/study.md) among those the trace gives. Throws Error (usage) for an
 /// unknown name, or one that needs values of a trace without.
 Prediction make_prediction(const TraceInfo& info, const std::string& estimate,
-                           const std::vector<VerifiedPoint>& verified);
+                           const std::vector<VerifiedSetting>& verified);
 
 }  // namespace reattend

@@ -1,9 +1,9 @@
-// A path of schedules from the menu's numbers; the points of it that a user would want to see.
+// Walks the path of schedules by layer, and adds those of it that a user would want to see.
 #include "tune/refine.h"
 
 #include <algorithm>
 
-#include "tune/points.h"
+#include "tune/bounds.h"
 #include "tune/schedule.h"
 
 namespace reattend {
@@ -13,10 +13,6 @@ double cost_of(const std::vector<std::vector<LayerNumbers>>& numbers, const Laye
   double cost = 0;
   for (size_t layer = 0; layer < picks.size(); ++layer) cost += numbers[static_cast<size_t>(picks[layer])][layer].cost;
   return cost;
-}
-
-bool within(const TunePoint& point, const TuneResult& result) {
-  return hardest_predicted(point, result).most <= 1;
 }
 
 }  // namespace
@@ -32,24 +28,24 @@ void add_schedules(Sweep& sweep, const TuneOptions& options, TuneResult& result)
     }
   }
   Replayed replayed;
-  std::vector<TunePoint> items = sweep.evaluate(menu, sweep.all_layers(), "sweep for schedules by layer", &replayed);
+  std::vector<Candidate> items = sweep.evaluate(menu, sweep.all_layers(), "sweep for schedules by layer", &replayed);
   std::vector<std::vector<LayerNumbers>> numbers;  // [n_item][n_layer]
-  for (const TunePoint& item : items) numbers.push_back(item.layers);
+  for (const Candidate& item : items) numbers.push_back(item.layers);
   const std::vector<LayerPicks> path = schedule_path(numbers);
   const double fixed = items.front().cost - cost_of(numbers, LayerPicks(numbers.front().size(), 0));
-  merge(result.points, std::move(items));
+  merge(result.candidates, std::move(items));
   size_t last = 0;
   while (last + 1 < path.size() && fixed + cost_of(numbers, path[last + 1]) < result.full_cost) ++last;
 
   std::vector<std::pair<size_t, bool>> tried;  // index into path, whether it is within the bounds; in the path's order
   const auto add = [&](const std::vector<size_t>& indices) {
-    std::vector<TunePoint> points;
+    std::vector<Candidate> schedules;
     for (const size_t i : indices) {
-      points.push_back(sweep.mix(by_layer(menu, path[i]), replayed, path[i]));
-      tried.emplace_back(i, within(points.back(), result));
+      schedules.push_back(sweep.mix(by_layer(menu, path[i]), replayed, path[i]));
+      tried.emplace_back(i, passes(schedules.back(), result, Evidence::predicted));
     }
     std::sort(tried.begin(), tried.end());
-    merge(result.points, std::move(points));
+    merge(result.candidates, std::move(schedules));
   };
   const auto n = static_cast<size_t>(options.n_schedule), n_even = (2 * n + 2) / 3;
   add(spread_over(0, last, n_even));

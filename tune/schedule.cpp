@@ -1,4 +1,4 @@
-// Greedy steps along the layers' convex hulls.
+// Finds the path of schedules by greedy steps along the layers' convex hulls.
 #include "tune/schedule.h"
 
 #include <algorithm>

@@ -39,7 +39,7 @@ std::string trace_lines(const TraceInfo& info) {
                      info.n_step);
 }
 
-std::string predicted_lines(const PointNumbers& of, double full_cost, const TuneResult& result) {
+std::string predicted_lines(const Metrics& of, double full_cost, const TuneResult& result) {
   const char* const unit = result.calibrated ? "ms" : "mb";
   std::string text;
   if (!std::isnan(of.cost)) {
@@ -67,29 +67,29 @@ std::string measured_lines(const Score& measured) {
 }
 
 /// An entry of a list of traces, with the choice's numbers there.
-std::string trace_tables(const std::string& list, const TunedTrace& trace, const PointNumbers& numbers,
+std::string trace_tables(const std::string& list, const TunedTrace& trace, const Metrics& metrics,
                          const TuneResult& result) {
   std::string text = fmt::format("\n[[{}]]\n{}[{}.predicted]\n{}", list, trace_lines(trace.info), list,
-                                 predicted_lines(numbers, trace.full_cost, result));
-  if (numbers.measured) text += fmt::format("[{}.measured]\n{}", list, measured_lines(*numbers.measured));
+                                 predicted_lines(metrics, trace.full_cost, result));
+  if (metrics.measured) text += fmt::format("[{}.measured]\n{}", list, measured_lines(*metrics.measured));
   return text;
 }
 
 }  // namespace
 
-std::string settings_file(const TuneResult& result) {
-  const TunePoint& best = result.best();
+std::string settings_file(const TuneResult& result, const EvidenceWords& words) {
+  const Candidate& best = result.best();
   const TraceInfo& info = result.traces.front().info;
   std::string text = "# Written by `reattend tune`; use it with --settings. Only [policy] is read back.\n";
   text += best.settings.to_toml();
   text += fmt::format("\n[evidence]\n{}n_settings = {}\nreason = {}\n",
-                      result.traces.size() == 1 ? trace_lines(info) : std::string(), result.points.size(),
-                      quoted(result.reason));
+                      result.traces.size() == 1 ? trace_lines(info) : std::string(), result.candidates.size(),
+                      quoted(words.reason));
   if (const std::string sha = info.attribute("model_sha256"); !sha.empty()) {
     text += fmt::format("model_sha256 = {}\n", quoted(sha));
   }
   text += "\n[evidence.predicted]\n" + predicted_lines(best, result.full_cost, result);
-  if (!result.times_from.empty()) text += fmt::format("times_from = {}\n", quoted(result.times_from));
+  if (!words.times_from.empty()) text += fmt::format("times_from = {}\n", quoted(words.times_from));
   if (best.measured) text += "\n[evidence.measured]\n" + measured_lines(*best.measured);
   text += "\n[evidence.bounds]\n";
   const TuneBounds& bounds = result.bounds;
@@ -104,7 +104,7 @@ std::string settings_file(const TuneResult& result) {
   }
   for (const HeldOutTrace& held : result.held_out) {
     const Gap gap = gap_of(held, result);
-    text += trace_tables("evidence.held_out", held, held.numbers, result);
+    text += trace_tables("evidence.held_out", held, held.metrics, result);
     text += fmt::format("[evidence.held_out.gap]\nof = {}\n", quoted(gap.of));
     if (!std::isnan(gap.to_tuned)) text += line("to_worst_tuned_on", gap.to_tuned);
     if (!std::isnan(gap.to_bound)) text += line("to_bound", gap.to_bound);

@@ -1,4 +1,4 @@
-// Layers replayed one at a time; a point from what all of them say.
+// Replays settings layer by layer, and makes a candidate of what all layers say.
 #include "tune/sweep.h"
 
 #include <algorithm>
@@ -8,7 +8,6 @@
 
 #include "replay/estimates.h"
 #include "replay/summary.h"
-#include "tune/points.h"
 
 namespace reattend {
 Sweep::Sweep(std::span<Replayer* const> replayers,       // [n_trace]
@@ -54,9 +53,9 @@ std::vector<int32_t> Sweep::screen_layers(int n_wanted) const {
   return layers;
 }
 
-std::vector<TunePoint> Sweep::evaluate(std::span<const Settings> settings,  // [n_setting]
+std::vector<Candidate> Sweep::evaluate(std::span<const Settings> settings,  // [n_setting]
                                        const std::vector<int32_t>& layers, const std::string& what, Replayed* keep) {
-  std::vector<TunePoint> points(settings.size());
+  std::vector<Candidate> candidates(settings.size());
   const size_t total = settings.size() * layers.size() * traces_.size();
   size_t done = 0;
   const auto report = [&] {
@@ -69,17 +68,17 @@ std::vector<TunePoint> Sweep::evaluate(std::span<const Settings> settings,  // [
     for (size_t first = 0; first < settings.size(); first += n_batch) {
       const Batch batch = settings.subspan(first, std::min(n_batch, settings.size() - first));
       std::vector<std::vector<LayerReplay>> replayed = replay(trace, batch, layers, [&] { report(), ++done; });
-      for (size_t i = 0; i < batch.size(); ++i) points[first + i].traces.push_back(numbers_of(trace, replayed[i]));
+      for (size_t i = 0; i < batch.size(); ++i) candidates[first + i].traces.push_back(metrics_of(trace, replayed[i]));
       if (keeps) keep->push_back(std::move(replayed));
     }
   }
   report();
   for (size_t i = 0; i < settings.size(); ++i) {
-    static_cast<PointNumbers&>(points[i]) = over_traces(points[i].traces, full_cost_);
-    points[i].settings = settings[i];
-    points[i].whole = static_cast<int32_t>(layers.size()) == traces_.front().info.n_layer;
+    static_cast<Metrics&>(candidates[i]) = over_traces(candidates[i].traces, full_cost_);
+    candidates[i].settings = settings[i];
+    candidates[i].whole = static_cast<int32_t>(layers.size()) == traces_.front().info.n_layer;
   }
-  return points;
+  return candidates;
 }
 
 /// [n_setting][n_layer]; `step` is called before each replay.
@@ -105,26 +104,26 @@ int64_t Sweep::result_bytes(size_t n_setting, size_t n_layer) const {
   return longest * static_cast<int64_t>(n_setting * n_layer);
 }
 
-TunePoint Sweep::mix(const Settings& settings, const Replayed& menu, const LayerPicks& picks) {
+Candidate Sweep::mix(const Settings& settings, const Replayed& menu, const LayerPicks& picks) {
   if (menu.empty()) return evaluate({&settings, 1}, all_layers(), "replay a schedule by layer").front();
-  TunePoint point;
+  Candidate candidate;
   for (size_t trace = 0; trace < traces_.size(); ++trace) {
     std::vector<LayerReplay> layers;
     for (size_t l = 0; l < picks.size(); ++l) layers.push_back(menu[trace][static_cast<size_t>(picks[l])][l]);
-    point.traces.push_back(numbers_of(trace, layers));
+    candidate.traces.push_back(metrics_of(trace, layers));
   }
-  static_cast<PointNumbers&>(point) = over_traces(point.traces, full_cost_);
-  point.settings = settings, point.whole = true;
-  return point;
+  static_cast<Metrics&>(candidate) = over_traces(candidate.traces, full_cost_);
+  candidate.settings = settings, candidate.whole = true;
+  return candidate;
 }
 
-PointNumbers Sweep::numbers_of(size_t trace, std::span<const LayerReplay> layers) const {  // [those evaluated]
+Metrics Sweep::metrics_of(size_t trace, std::span<const LayerReplay> layers) const {  // [those evaluated]
   const TraceInfo& info = traces_[trace].info;
   const ReplaySummary summary = summarize(info, layers);
   const double share = static_cast<double>(layers.size()) / info.n_layer;
   CountedWork work = work_of(info, layers);
   work /= share;
-  PointNumbers out;
+  Metrics out;
   out.cost = cost(info, work) * (calibrated_ ? prediction_.correction.ms : 1);
   out.speed_up = traces_[trace].full_cost / out.cost;
   out.estimate = find_estimate(prediction_.estimate)->value({info.n_step, layers});

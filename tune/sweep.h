@@ -1,4 +1,5 @@
-// Replays settings on every trace and says what that means: predicted time, damage, and the rest of a point's numbers.
+// Replays settings on every trace and says what that means: predicted time, damage, and the rest of a candidate's
+// numbers.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -35,14 +36,14 @@ class Sweep {
   std::vector<int32_t> all_layers() const;
   std::vector<int32_t> screen_layers(int n) const;
 
-  /// A point for each setting, in order. Trace after trace and layer by layer in each, so that every layer is prepared
-  /// once for as many settings as memory holds the results of.
-  std::vector<TunePoint> evaluate(std::span<const Settings> settings,  // [n_setting]
+  /// A candidate for each setting, in order. Trace after trace and layer by layer in each, so that every layer is
+  /// prepared once for as many settings as memory holds the results of.
+  std::vector<Candidate> evaluate(std::span<const Settings> settings,  // [n_setting]
                                   const std::vector<int32_t>& layers, const std::string& what,
                                   Replayed* keep = nullptr);
-  /// The point of a setting that gives layer l what item picks[l] gives it: nothing is replayed again, unless the
+  /// The candidate of a setting that gives layer l what item picks[l] gives it: nothing is replayed again, unless the
   /// menu's results were too much for memory.
-  TunePoint mix(const Settings& settings, const Replayed& menu, const LayerPicks& picks);
+  Candidate mix(const Settings& settings, const Replayed& menu, const LayerPicks& picks);
 
  private:
   using Batch = std::span<const Settings>;  // [n]
@@ -50,7 +51,7 @@ class Sweep {
                                                const std::function<void()>& step);
   int64_t result_bytes(size_t n_setting, size_t n_layer) const;
   double cost(const TraceInfo& info, const CountedWork& work) const;
-  PointNumbers numbers_of(size_t trace, std::span<const LayerReplay> layers) const;  // [those evaluated]
+  Metrics metrics_of(size_t trace, std::span<const LayerReplay> layers) const;  // [those evaluated]
 
   std::vector<Replayer*> replayers_;
   std::vector<TunedTrace> traces_;

@@ -14,7 +14,7 @@
 namespace reattend {
 
 /// One verified setting.
-struct VerifiedPoint {
+struct VerifiedSetting {
   Settings settings;
   std::map<std::string, double> estimates;  ///< by name
   Score measured;
@@ -23,20 +23,19 @@ struct VerifiedPoint {
   std::string model_sha256;  ///< likewise
 };
 
-nlohmann::json to_json(const VerifiedPoint& point);
-/// The point in a file that `reattend verify --out` wrote: of its score KL, agreement and times. Throws Error naming
+nlohmann::json to_json(const VerifiedSetting& verified);
+/// The setting in a file that `reattend verify --out` wrote: of its score KL, agreement and times. Throws Error naming
 /// the file.
-VerifiedPoint read_verified(const std::filesystem::path& path);
+VerifiedSetting read_verified(const std::filesystem::path& path);
 
 /// Simple, and said: predicted times are multiplied by the median of measured over predicted, full attention's by its
-/// own; the KL curve is scaled by the geometric mean of measured KL over the curve's. A point that is given twice (the
-/// same settings on the same trace) counts once.
+/// own; the KL curve is scaled by the geometric mean of measured KL over the curve's. A setting that is given twice
+/// (the same settings on the same trace) counts once.
 struct Correction {
   double ms = 1, full_ms = 1, kl = 1;
-  int64_t n = 0, n_timed = 0;  ///< points; points with times
+  int64_t n = 0, n_timed = 0;  ///< settings; settings with times
 };
-Correction correction_from(const std::vector<VerifiedPoint>& points, const std::string& estimate, const KlCurve& curve);
-/// "times x 1.08 (2 settings), KL x 0.7 (2 settings)"; empty where nothing was verified.
-std::string to_text(const Correction& correction);
+Correction correction_from(const std::vector<VerifiedSetting>& settings, const std::string& estimate,
+                           const KlCurve& curve);
 
 }  // namespace reattend

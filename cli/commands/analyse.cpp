@@ -10,6 +10,7 @@
 #include "base/files.h"
 #include "base/standard_streams.h"
 #include "cli/command.h"
+#include "cli/options/chart_format.h"
 #include "cli/options/json_file.h"
 #include "cli/options/lists.h"
 #include "cli/options/memory_option.h"
@@ -17,7 +18,6 @@
 #include "cli/reports/analyse.h"
 #include "policies/shared_parameters.h"
 #include "policies/value_text.h"
-#include "report/chart_file.h"
 #include "report/json.h"
 #include "tune/settings_file.h"
 
@@ -28,6 +28,7 @@ namespace fs = std::filesystem;
 
 struct Options {
   std::string trace, what, layers, budgets, lags, strides, thresholds, json_file, csv, chart;
+  ChartFormat chart_format;
   PolicyOptions policy;
   MemoryOption memory;
   double rho = 0.9, above = 0.01;
@@ -99,23 +100,37 @@ AnalysisRequest request_of(const Options& options, const TraceInfo& info) {
   return out;
 }
 
-/// Files of a folder that would be written; the folder is made. Refuses before any work what could not be written.
-std::vector<fs::path> files_in(const std::string& folder, const char* option, const std::vector<std::string>& names,
-                               bool force) {
-  std::vector<fs::path> out;
-  if (folder.empty()) return out;
-  for (const std::string& name : names) out.push_back(fs::path(folder) / name);
-  for (const fs::path& path : out) refuse_to_replace_by_text(path, force, option);
+/// Throws Error, before any work, for a folder that can't be made; nothing is made where none was asked for.
+void make_folder(const std::string& folder, const char* option) {
+  if (folder.empty()) return;
   std::error_code error;
   fs::create_directories(folder, error);
-  if (error) {
-    fail({.where = folder,
-          .expected = "a folder",
-          .got = error.message(),
-          .remedy = fmt::format("give another {}", option)});
+  if (!error) return;
+  fail({.where = folder,
+        .expected = "a folder",
+        .got = error.message(),
+        .remedy = fmt::format("give another {}", option)});
+}
+
+/// The CSV files that would be written. Refuses before any work what could not be.
+std::vector<fs::path> csv_files(const Options& options, const std::set<Analysis>& what) {
+  std::vector<fs::path> out;
+  if (options.csv.empty()) return out;
+  make_folder(options.csv, "--csv");
+  for (const Analysis each : what) {
+    for (const std::string& name : table_names(each)) out.push_back(fs::path(options.csv) / (name + ".csv"));
   }
-  check_folder_of(out[0], option);
+  for (const fs::path& path : out) refuse_to_replace_by_text(path, options.force, "--csv");
+  check_folder_of(out[0], "--csv");
   return out;
+}
+
+void check_charts(const Options& options, const std::set<Analysis>& what) {
+  if (options.chart.empty()) return;
+  make_folder(options.chart, "--chart");
+  std::vector<std::string> names;
+  for (const Analysis each : what) names.emplace_back(kAnalyses[static_cast<size_t>(each)]);
+  options.chart_format.check(options.chart, names, options.force);
 }
 
 void check_names(const Options& options) {
@@ -151,16 +166,11 @@ void warn(const TraceInfo& info) {
 void run(const Options& options, const Globals& globals) {
   check_names(options);
   const std::set<Analysis> what = parse_what(options.what);
-  std::vector<std::string> csv_names, chart_names;
-  for (const Analysis each : what) {
-    for (const std::string& name : table_names(each)) csv_names.push_back(name + ".csv");
-    chart_names.push_back(fmt::format("{}.svg", kAnalyses[static_cast<size_t>(each)]));
-  }
   const auto trace = TraceReader::open(options.trace);
   const AnalysisRequest request = request_of(options, trace->info());
   options.policy.check_layers(request.settings, trace->info().n_layer);
-  const std::vector<fs::path> csv = files_in(options.csv, "--csv", csv_names, options.force);
-  const std::vector<fs::path> chart = files_in(options.chart, "--chart", chart_names, options.force);
+  const std::vector<fs::path> csv = csv_files(options, what);
+  check_charts(options, what);
 
   ThreadPool pool(globals.threads);
   Replayer replayer(trace, pool, options.memory.bytes());
@@ -177,9 +187,10 @@ void run(const Options& options, const Globals& globals) {
 
   const std::vector<Table> tables = stored_tables(report);
   for (size_t i = 0; i < csv.size(); ++i) write_text_file(csv[i], to_csv(tables[i]), options.force);
-  if (!chart.empty()) {
-    const auto figures = charts(report);
-    for (size_t i = 0; i < chart.size(); ++i) write_chart(figures[i].second, chart[i], options.force);
+  if (!options.chart.empty()) {
+    for (const auto& [name, chart] : charts(report)) {
+      options.chart_format.write(chart, options.chart, name, options.force, globals.cancel);
+    }
   }
   const bool print_json = globals.json || (options.json && options.json_file.empty());
   if (print_json || !options.json_file.empty()) {
@@ -225,8 +236,10 @@ void add_options(CLI::App* command, const std::shared_ptr<Options>& options) {
       ->check(CLI::Range(0, 1000000))
       ->capture_default_str();
   add_json_file(*command, options->json, options->json_file);
-  command->add_option("--csv", options->csv, "Write the figures as CSV files into this folder")->type_name("FOLDER");
-  command->add_option("--chart", options->chart, "Draw each analysis as SVG into this folder")->type_name("FOLDER");
+  command->add_option("--csv", options->csv, "Write the numbers as CSV files into this folder")->type_name("FOLDER");
+  CLI::Option* const chart =
+      command->add_option("--chart", options->chart, "Draw each analysis into this folder")->type_name("FOLDER");
+  options->chart_format.add_to(*command)->needs(chart);
   command->add_flag("--force", options->force, "Replace files that exist");
   options->policy.add_to(*command);
   options->memory.add_to(*command);

@@ -128,7 +128,7 @@ void add_options(CLI::App* command, const std::shared_ptr<Options>& options) {
   command
       ->add_option(
           "--peer", bench.peer,
-          "llama-bench to run in turns with ours (full attention, f16 cache, same threads); the one on PATH if "
+          "llama-bench to run interleaved with ours (full attention, f16 cache, same threads); the one on PATH if "
           "not given")
       ->type_name("PROGRAM");
   command->add_flag("--no-peer", options->no_peer, "Run without llama-bench even if it is on PATH");

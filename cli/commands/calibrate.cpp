@@ -28,7 +28,7 @@ struct Options {
 
 constexpr int32_t kSteps = 7;  // what calibrate() runs at a time
 
-/// Why a trace's figures are not this machine's for other reasons than the machine; empty where there are none.
+/// Why a trace's numbers are not this machine's for other reasons than the machine; empty where there are none.
 std::string unlike(const TraceInfo& info, const Model& model, const std::string& kv) {
   std::vector<std::string> parts;
   const std::string sha256 = info.attribute("model_sha256");
@@ -38,20 +38,22 @@ std::string unlike(const TraceInfo& info, const Model& model, const std::string&
   if (name_of(info.kv_type) != kv)
     parts.push_back(fmt::format("of a cache of {} (here {})", name_of(info.kv_type), kv));
   if (parts.empty()) return {};
-  return fmt::format("its figures are {}: what is off is not the machine alone", fmt::join(parts, " and "));
+  return fmt::format("its numbers are {}: what is off is not the machine alone", fmt::join(parts, " and "));
 }
 
-/// The table behind --on-paper.
+/// The table behind --datasheet.
 void list_gpus(const Globals& globals) {
   const Table gpus = gpus_table();
   if (globals.json) {
-    print_out("{}\n", json_text(nlohmann::json{{"measured", false}, {"share", kPaperShare}, {gpus.name, to_json(gpus)}}, 1));
+    print_out("{}\n",
+              json_text(nlohmann::json{{"measured", false}, {"share", kDatasheetShare}, {gpus.name, to_json(gpus)}}, 1));
     return;
   }
   print_out(
-      "By their data sheets, for `--on-paper`; nothing here was measured.\n\n{}\nTimes on paper are bytes over "
+      "By their data sheets, for `--datasheet`; nothing here was measured.\n\n{}\nTimes from a data sheet are bytes "
+      "over "
       "{:.0f} % of that rate, without launches and choosing.\n",
-      to_text(gpus), 100 * kPaperShare);
+      to_text(gpus), 100 * kDatasheetShare);
 }
 
 void run(const Options& options, const Globals& globals) {
@@ -105,7 +107,7 @@ void add_options(CLI::App* command, const std::shared_ptr<Options>& options) {
       command->add_option("--out,-o", options->out, "Write it, for `--calibration` of tune and replay")
           ->type_name("FILE");
   command->add_flag("--force", options->force, "Replace --out if it exists");
-  command->add_flag("--list", options->list, "Print the GPUs that --on-paper knows, and calibrate nothing")
+  command->add_flag("--list", options->list, "Print the GPUs that --datasheet knows, and calibrate nothing")
       ->excludes(trace)
       ->excludes(out);
   command->footer(
@@ -113,8 +115,9 @@ void add_options(CLI::App* command, const std::shared_ptr<Options>& options) {
       "  reattend calibrate\n"
       "  reattend calibrate --trace trace.h5 --out here.json\n"
       "  reattend calibrate --list\n\n"
-      "Some three seconds of short runs that differ in a part each, in turns. On a machine that does other things the\n"
-      "figures are theirs too.");
+      "Some three seconds of short runs that differ in a part each, interleaved. On a machine that does other things "
+      "the\n"
+      "numbers are theirs too.");
 }
 
 }  // namespace

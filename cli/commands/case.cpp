@@ -39,9 +39,9 @@ struct Arrays : StepData {
 };
 
 /// Measures every KV head of every step.
-class Examiner final : public Observer {
+class ConformanceObserver final : public Observer {
  public:
-  Examiner(const ModelShape& shape, const Settings& settings, int32_t n_prompt)
+  ConformanceObserver(const ModelShape& shape, const Settings& settings, int32_t n_prompt)
       : shape_(shape),
         policy_(make_policy(
             settings,
@@ -119,8 +119,8 @@ class Examiner final : public Observer {
 
 Arrays run_case(Backend& backend, const Model& model, const Case& one, const Prefilled& prefilled,
                 const Settings& settings, bool shadow, const ProgressFn& progress, const Cancel& cancel) {
-  Examiner examiner(model.shape(), settings, static_cast<int32_t>(one.prompt.size()));
-  Observer* observers[] = {&examiner};
+  ConformanceObserver observer(model.shape(), settings, static_cast<int32_t>(one.prompt.size()));
+  Observer* observers[] = {&observer};
   const auto sequence = backend.model->fork(*prefilled.sequence);
   const GenerateOptions options = {.settings = settings,
                                    .n_step = one.n_step(),
@@ -131,7 +131,7 @@ Arrays run_case(Backend& backend, const Model& model, const Case& one, const Pre
                                    .cancel = cancel};
   generate(backend, model, *sequence, prefilled, options);
   cancel.check();
-  return examiner.arrays();
+  return observer.arrays();
 }
 
 /// Adds what needs the full run on the same tokens beside it, and writes the file.

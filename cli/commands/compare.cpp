@@ -203,7 +203,7 @@ void add_options(CLI::App* command, const std::shared_ptr<Options>& options) {
   command->add_option("--settings", options->settings, "Settings file of one more policy; may be repeated")
       ->type_name("FILE")
       ->allow_extra_args(false);
-  command->add_option("--repeats", options->repeats, "Rounds of timing, in which the policies take turns; 0: no times")
+  command->add_option("--repeats", options->repeats, "Rounds of interleaved timing; 0: no times")
       ->type_name("N")
       ->check(CLI::Range(0, 1000))
       ->capture_default_str();

@@ -16,9 +16,10 @@
 #include "cli/options/prompt_text.h"
 #include "cli/options/tokenizer_choice.h"
 #include "cli/reports/demo.h"
+#include "cli/reports/tune_words.h"
 #include "engine/record/nvtx.h"
 #include "engine/record/recording.h"
-#include "evals/setting_meter.h"
+#include "evals/setting_scorer.h"
 #include "report/json.h"
 #include "tune/settings_file.h"
 #include "tune/tune.h"
@@ -177,14 +178,16 @@ void run(const Options& options, const Globals& globals) {
                     follow(recording.run.tokens), progress, globals.cancel);
   std::shared_ptr<TraceReader> trace = TraceReader::open(files.trace);
   Replayer replayer(trace, pool);
-  SettingMeter meter(backend, model, recording.prefilled, full);
+  SettingScorer scorer(backend, model, recording.prefilled, full);
   const auto measure = [&](const Settings& settings, size_t) {
-    return meter.measure(settings, progress, globals.cancel);
+    return scorer.measure(settings, progress, globals.cancel);
   };
   Replayer* const traces[] = {&replayer};
   report.tuned = tune(traces, {.bounds = options.bounds}, measure, progress, globals.cancel);
   report.full_ms = report.tuned.best().measured->full_ms;  // in the settings' rounds
-  write_text_file(files.settings, settings_file(report.tuned), options.force);
+  write_text_file(files.settings,
+                  settings_file(report.tuned, {.reason = reason_in_words(report.tuned), .times_from = {}}),
+                  options.force);
 
   say(globals, fmt::format("3. run: {} steps under {}", options.steps, report.tuned.best().settings.summary()));
   NextToken again(tokenizer, options.sampler);

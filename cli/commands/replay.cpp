@@ -66,7 +66,7 @@ void add_options(CLI::App* command, const std::shared_ptr<ReplayOptions>& option
       "  reattend replay trace.h5 --schedule query --threshold 0.9 --stride 4 --budget L/8 --json\n"
       "  reattend replay trace.h5 --policy quest --budget L/8\n"
       "  reattend replay trace.h5 --settings reattend.toml --layers 0,10-12\n"
-      "  reattend replay trace.h5 --stride 8 --budget L/8 --on-paper 'RTX 4090'\n\n"
+      "  reattend replay trace.h5 --stride 8 --budget L/8 --datasheet 'RTX 4090'\n\n"
       "The policy is `recycled` unless another is given. The replay is teacher-forced: the recorded queries and keys "
       "stay\n"
       "what they were, so against a free run its numbers are an estimate. Every policy runs on a full-attention "

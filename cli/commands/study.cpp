@@ -9,6 +9,7 @@
 #include "base/files.h"
 #include "base/standard_streams.h"
 #include "cli/command.h"
+#include "cli/options/chart_format.h"
 #include "cli/options/engine_options.h"
 #include "cli/options/memory_option.h"
 #include "cli/reports/study.h"
@@ -17,7 +18,6 @@
 #include "policies/policy_list.h"
 #include "replay/estimates.h"
 #include "replay/summary.h"
-#include "report/chart_file.h"
 #include "report/json.h"
 #include "tune/settings_file.h"
 
@@ -29,11 +29,15 @@ namespace fs = std::filesystem;
 struct Options {
   std::vector<std::string> traces, estimates;
   std::string out = "study", policies;
+  ChartFormat chart_format;
   EngineOptions engine;
   MemoryOption memory;
   int32_t repeats = 2;
   bool no_mass = false, settings = false;
 };
+
+/// Names of the charts.
+constexpr const char *kScatter = "scatter", *kPredicted = "predicted";
 
 /// Every policy at budgets from careful to reckless; recycled over strides, pools, gates and ways to refresh.
 constexpr const char* kDefaultSettings =
@@ -95,11 +99,11 @@ void replay_missing(StudyPrompt& prompt, const std::vector<Settings>& settings, 
   const TraceInfo& info = replayer.info();
   std::vector<Settings> missing;
   for (const Settings& each : settings) {
-    if (prompt.find(each) == nullptr) prompt.points.push_back({.settings = each, .estimates = {}, .measured = {}});
+    if (prompt.find(each) == nullptr) prompt.settings.push_back({.settings = each, .estimates = {}, .measured = {}});
   }
-  for (const StudyPoint& point : prompt.points) {
+  for (const StudiedSetting& studied : prompt.settings) {
     // An older program's file may lack the estimates, or the work that times are made of.
-    if (point.estimates.empty() || point.work.run + point.work.kept <= 0) missing.push_back(point.settings);
+    if (studied.estimates.empty() || studied.work.run + studied.work.kept <= 0) missing.push_back(studied.settings);
   }
   std::vector<std::vector<LayerReplay>> replayed(missing.size());
   for (int32_t layer = 0; layer < info.n_layer; ++layer) {
@@ -115,11 +119,11 @@ void replay_missing(StudyPrompt& prompt, const std::vector<Settings>& settings, 
   for (size_t i = 0; i < missing.size(); ++i) {
     const ReplaySummary total = summarize(info, replayed[i]);
     prompt.predicted_full_ms = total.ms_per_token_full;
-    StudyPoint& point = *prompt.find(missing[i]);
-    point.estimates = evaluate_estimates({info.n_step, replayed[i]});
-    point.recovered = total.recovered, point.predicted_ms = total.ms_per_token;
-    point.work = work_of(info, replayed[i]);
-    point.read = (total.bytes_attend + total.bytes_select) / attend_bytes(info, full_work(info));
+    StudiedSetting& studied = *prompt.find(missing[i]);
+    studied.estimates = evaluate_estimates({info.n_step, replayed[i]});
+    studied.recovered = total.recovered, studied.predicted_ms = total.ms_per_token;
+    studied.work = work_of(info, replayed[i]);
+    studied.read = (total.bytes_attend + total.bytes_select) / attend_bytes(info, full_work(info));
   }
 }
 
@@ -130,20 +134,20 @@ void time_all(StudyPrompt& prompt, const Options& options, TracedRun& run, Trace
   const bool calibrates = info.n_step >= Calibrator::kFewestSteps;
   Calibrator calibrator(run.backend(), run.model(), run.prefilled(), pool, info.n_step);
   std::vector<Settings> all = {Settings("full")};
-  for (const StudyPoint& point : prompt.points) all.push_back(point.settings);
+  for (const StudiedSetting& studied : prompt.settings) all.push_back(studied.settings);
   SettingRounds rounds(run.backend(), run.model(), run.prefilled(), run.full());
   for (size_t i = 0; i < all.size(); ++i) {
     if (calibrates && i % kRunsPerCalibration == 0) rounds.add(calibrator);
     rounds.add(all[i]);
   }
   rounds.run(options.repeats, prompt.name + ": timing", progress, cancel);
-  if (calibrates) prompt.here = info.calibration = calibrator.result();
+  if (calibrates) prompt.recalibrated = info.calibration = calibrator.result();
   prompt.full_ms = rounds.ms(0);
-  if (calibrates) prompt.here_full_ms = predict_ms(info, full_work(info));
+  if (calibrates) prompt.recalibrated_full_ms = predict_ms(info, full_work(info));
   for (size_t i = 1; i < all.size(); ++i) {
-    StudyPoint& point = prompt.points[i - 1];
-    point.measured->ms = rounds.ms(i), point.measured->full_ms = prompt.full_ms;
-    if (calibrates) point.here_ms = predict_ms(info, point.work);
+    StudiedSetting& studied = prompt.settings[i - 1];
+    studied.measured->ms = rounds.ms(i), studied.measured->full_ms = prompt.full_ms;
+    if (calibrates) studied.recalibrated_ms = predict_ms(info, studied.work);
   }
 }
 
@@ -151,21 +155,21 @@ void time_all(StudyPrompt& prompt, const Options& options, TracedRun& run, Trace
 void measure_missing(StudyPrompt& prompt, const Options& options, TracedRun& run, const TraceInfo& info,
                      ThreadPool& pool, const ProgressFn& progress, const Cancel& cancel) {
   size_t n_done = 0;
-  for (StudyPoint& point : prompt.points) {
-    const std::string what =
-        fmt::format("{}: setting {} of {}, {}", prompt.name, ++n_done, prompt.points.size(), point.settings.summary());
-    if (point.measured) continue;
+  for (StudiedSetting& studied : prompt.settings) {
+    const std::string what = fmt::format("{}: setting {} of {}, {}", prompt.name, ++n_done, prompt.settings.size(),
+                                         studied.settings.summary());
+    if (studied.measured) continue;
     const ProgressFn named =
         !progress ? ProgressFn() : [&](const std::string&, double done, double total, const std::string& unit) {
           progress(what, done, total, unit);
         };
-    point.measured = summarize(run_teacher_forced(run.backend(), run.model(), run.prefilled(), run.full(),
-                                                  point.settings, !options.no_mass, named, cancel)
-                                   .steps);
+    studied.measured = summarize(run_teacher_forced(run.backend(), run.model(), run.prefilled(), run.full(),
+                                                    studied.settings, !options.no_mass, named, cancel)
+                                     .steps);
     save(options, prompt);
   }
-  const bool timed = prompt.full_ms > 0 && std::all_of(prompt.points.begin(), prompt.points.end(),
-                                                       [](const StudyPoint& p) { return p.measured->ms > 0; });
+  const bool timed = prompt.full_ms > 0 && std::all_of(prompt.settings.begin(), prompt.settings.end(),
+                                                       [](const StudiedSetting& p) { return p.measured->ms > 0; });
   if (options.repeats == 0 || timed) return;
   time_all(prompt, options, run, info, pool, progress, cancel);
   save(options, prompt);
@@ -204,12 +208,12 @@ void study_trace(const std::string& path, const Options& options, const Globals&
     replay_missing(prompt, settings_for(options, info), replayer, progress, globals.cancel);
   }
   save(options, prompt);
-  const auto done = [&](const StudyPoint& point) {
-    return point.measured && (options.repeats == 0 || point.measured->ms > 0);
+  const auto done = [&](const StudiedSetting& studied) {
+    return studied.measured && (options.repeats == 0 || studied.measured->ms > 0);
   };
-  if (std::all_of(prompt.points.begin(), prompt.points.end(), done)) return;
+  if (std::all_of(prompt.settings.begin(), prompt.settings.end(), done)) return;
   std::vector<Settings> all;
-  for (const StudyPoint& point : prompt.points) all.push_back(point.settings);
+  for (const StudiedSetting& studied : prompt.settings) all.push_back(studied.settings);
   TracedRun run(engine_for(options, prompt.name).traced(), *trace, all, pool, progress, globals.cancel);
   measure_missing(prompt, options, run, info, pool, progress, globals.cancel);
 }
@@ -252,16 +256,21 @@ void report(const Options& options, const Globals& globals) {
   for (const StudyPrompt& each : prompts) all.push_back(&each);
   const std::vector<size_t> shown = shown_estimates(options, all);
   const fs::path folder = options.out;
-  const Document document = study_document(
-      all, options.settings,
-      {{"scatter.svg", "KL against estimates"}, {"predicted.svg", "Predicted against measured mass and time"}});
+  const auto beside_text = [&](const char* chart) { return options.chart_format.files({}, chart).front().string(); };
+  const Document document = study_document(all, options.settings,
+                                           {{beside_text(kScatter), "KL against estimates"},
+                                            {beside_text(kPredicted), "Predicted against measured mass and time"}});
   write_document(document, folder / "study.md", true);
-  write_chart(scatter(all, shown), folder / "scatter.svg", true);
-  write_chart(predicted_chart(all), folder / "predicted.svg", true);
+  options.chart_format.write(scatter(all, shown), folder, kScatter, true, globals.cancel);
+  options.chart_format.write(predicted_chart(all), folder, kPredicted, true, globals.cancel);
   if (globals.json) {
     print_out("{}\n", json_text(study_to_json(all), 1));
   } else {
-    print_out("{}\nwritten to {}: study.md, scatter.svg, predicted.svg\n", to_text(document), options.out);
+    std::string written = "study.md";
+    for (const char* const chart : {kScatter, kPredicted}) {
+      for (const fs::path& file : options.chart_format.files({}, chart)) written += ", " + file.string();
+    }
+    print_out("{}\nwritten to {}: {}\n", to_text(document), options.out, written);
   }
 }
 
@@ -287,6 +296,7 @@ void study(const Options& options, const Globals& globals) {
           .got = made ? made.message() : "a file",
           .remedy = ""});
   }
+  options.chart_format.check(options.out, {kScatter, kPredicted}, true);
   for (const std::string& path : options.traces) {
     refuse_to_replace_by_text(file_of(options, fs::path(path).stem().string()), true);
   }
@@ -313,12 +323,13 @@ void add_options(CLI::App* command, const std::shared_ptr<Options>& options) {
   command->add_option("--estimates", options->estimates, "Estimates to plot [the best, lost_mass, output_error_p95]")
       ->delimiter(',')
       ->type_name("NAME,NAME..");
-  command->add_option("--repeats", options->repeats, "Rounds of timing, in which the settings take turns; 0: no times")
+  command->add_option("--repeats", options->repeats, "Rounds of interleaved timing; 0: no times")
       ->type_name("N")
       ->check(CLI::Range(0, 1000))
       ->capture_default_str();
   command->add_flag("--no-mass", options->no_mass, "Do not measure recovered mass in the engine (most of the work)");
   command->add_flag("--settings", options->settings, "Also print every setting of every prompt");
+  options->chart_format.add_to(*command);
   options->engine.add_to(*command);
   options->memory.add_to(*command);
   options->engine.prompt_cache.add_to(*command);

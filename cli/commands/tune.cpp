@@ -13,9 +13,11 @@
 #include "cli/options/engine_options.h"
 #include "cli/options/lists.h"
 #include "cli/options/memory_option.h"
+#include "cli/options/old_names.h"
 #include "cli/options/policy_options.h"
 #include "cli/options/tune_inputs.h"
 #include "cli/reports/tune.h"
+#include "cli/reports/tune_words.h"
 #include "evals/tune_engines.h"
 #include "policies/policy_list.h"
 #include "policies/shared_parameters.h"
@@ -29,7 +31,7 @@ namespace {
 
 struct Options {
   std::string out = "reattend.toml", budgets, strides, gate_strides, thresholds, policies, estimate, report;
-  std::vector<std::string> traces, verified, validate, sweeps;
+  std::vector<std::string> traces, verified, held_out, sweeps;
   bool force = false;
   int measure = 3, schedules = TuneOptions().n_schedule;
   TuneBounds bounds;
@@ -108,18 +110,18 @@ void check(const Options& options) {
   check_folder_of(options.out, "--out");
   if (options.report.empty()) return;
   const auto plain = [](const std::string& path) { return std::filesystem::absolute(path).lexically_normal(); };
-  check_document_path(options.report, tune_figures(), options.force, "--report");
-  for (const std::filesystem::path& file : document_files(options.report, tune_figures())) {
+  check_document_path(options.report, tune_charts(), options.force, "--report");
+  for (const std::filesystem::path& file : document_files(options.report, tune_charts())) {
     if (plain(file) != plain(options.out)) continue;
     fail_usage({"--out", "another file than those of --report", options.out, "name one of them otherwise"});
   }
 }
 
-void write_report(const Options& options, const TuneResult& result, bool on_paper, const Globals& globals) {
+void write_report(const Options& options, const TuneResult& result, const TuneTimes& times, const Globals& globals) {
   const TuneReport report = {.tuned = result,
                              .settings_file = options.out,
-                             .times_from = result.times_from,
-                             .on_paper = on_paper,
+                             .times_from = times.text,
+                             .datasheet = times.datasheet,
                              .verified = options.verified,
                              .version = REATTEND_VERSION,
                              .command_line = globals.command_line};
@@ -184,7 +186,7 @@ void run(const Options& options, const Globals& globals) {
                       .n_measure = options.measure,
                       .n_schedule = options.schedules};
   const size_t n_tuned = options.traces.size();
-  const Traces traces = open_traces(options.traces, options.validate);
+  const Traces traces = open_traces(options.traces, options.held_out);
   const auto tuned_on = std::span(traces).first(n_tuned);
   // `verify` predicts with the trace's own calibration: its ratio says nothing of times by another one.
   what.verified = read_verified(options.verified, tuned_on, !options.calibration.given());
@@ -196,21 +198,22 @@ void run(const Options& options, const Globals& globals) {
   ThreadPool pool(globals.threads);
   const TuneTimes times = tune_times(options.calibration, traces, n_tuned, options.engine.device, pool.n_thread());
   what.calibrations = times.calibrations, what.other_machine = times.other_machine;
-  TuneResult result = tune_traces(options, what, traces, pool, globals);
-  result.times_from = times.text;
+  const TuneResult result = tune_traces(options, what, traces, pool, globals);
   for (const std::string& line : result.left_out) print_note("reattend: left out: {}\n", line);
-  write_text_file(options.out, settings_file(result), options.force);
+  write_text_file(options.out, settings_file(result, {.reason = reason_in_words(result), .times_from = times.text}),
+                  options.force);
   if (globals.json) {
     nlohmann::json json = to_json(result);
+    add_old_key(json, "held_out", "validation");
     json["times"] = times.json;
     json["settings_file"] = options.out;
     if (!options.report.empty()) json["report"] = options.report;
     print_out("{}\n", json_text(json, 2));
   } else {
-    print_out("{}times: {}\nwritten to {}\n", to_text(result), result.times_from, options.out);
+    print_out("{}times: {}\nwritten to {}\n", to_text(result), times.text, options.out);
   }
   if (options.report.empty()) return;
-  write_report(options, result, times.on_paper, globals);  // last: what was found has been printed if this fails
+  write_report(options, result, times, globals);  // last: what was found has been printed if this fails
   if (!globals.json) print_out("report in {}\n", options.report);
 }
 
@@ -225,7 +228,7 @@ void add_options(CLI::App* command, const std::shared_ptr<Options>& options) {
   command->add_flag("--force", options->force, "Replace --out and --report if they exist");
   command
       ->add_option("--report", options->report,
-                   "Also write a report: FILE.html (one page with its figures) or FILE.md (figures beside it)")
+                   "Also write a report: FILE.html (one page with its charts) or FILE.md (charts beside it)")
       ->type_name("FILE");
   const auto bound = [&](const char* name, std::optional<double>& target, const char* help) {
     command->add_option(name, target, help)->type_name("NUMBER")->group("Bounds");
@@ -254,11 +257,13 @@ void add_options(CLI::App* command, const std::shared_ptr<Options>& options) {
           "repeated")
       ->type_name("FILE")
       ->allow_extra_args(false);
-  command
-      ->add_option("--validate", options->validate,
-                   "A trace to try the choice on that it was not tuned on; may be repeated")
-      ->type_name("TRACE")
-      ->allow_extra_args(false);
+  CLI::Option* const held_out =
+      command
+          ->add_option("--held-out", options->held_out,
+                       "A trace to try the choice on that it was not tuned on; may be repeated")
+          ->type_name("TRACE")
+          ->allow_extra_args(false);
+  add_old_name(*command, *held_out, "--validate");
   command->add_option("--measure", options->measure, "Candidates that are measured in the engine, with --model")
       ->type_name("N")
       ->check(CLI::Range(1, 1000))
@@ -297,7 +302,7 @@ void add_options(CLI::App* command, const std::shared_ptr<Options>& options) {
       "Examples:\n"
       "  reattend tune trace.h5\n"
       "  reattend tune trace.h5 --model SmolLM2-135M-Instruct.Q4_1.gguf --max-kl 0.05 --out careful.toml\n"
-      "  reattend tune prose.h5 code.h5 --validate list.h5 --model SmolLM2-135M-Instruct.Q4_1.gguf --report "
+      "  reattend tune prose.h5 code.h5 --held-out list.h5 --model SmolLM2-135M-Instruct.Q4_1.gguf --report "
       "report.html\n"
       "  reattend tune trace.h5 --policies h2o:K=L/4,snapkv:K=L/4 --verified verified.json\n"
       "  reattend tune trace.h5 --budgets 256,512,1024 --strides 8,16 --pool 15 --json\n"

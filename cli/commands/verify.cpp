@@ -9,6 +9,7 @@
 #include "cli/command.h"
 #include "cli/options/engine_options.h"
 #include "cli/options/memory_option.h"
+#include "cli/options/old_names.h"
 #include "cli/options/policy_options.h"
 #include "cli/reports/verify.h"
 #include "evals/verify.h"
@@ -54,8 +55,10 @@ void run(const Options& options, const Globals& globals) {
                                .info = &trace->info(),
                                .progress = progress,
                                .cancel = globals.cancel});
-  found.point.trace = fingerprint(*trace), found.point.model_sha256 = engine.model().sha256();
-  const nlohmann::json json = to_json(found, options.trace);
+  found.verified.trace = fingerprint(*trace), found.verified.model_sha256 = engine.model().sha256();
+  nlohmann::json json = to_json(found, options.trace);
+  add_old_key(json, "recalibrated_ms", "here_ms");
+  add_old_key(json, "recalibrated_full_ms", "here_full_ms");
   if (!options.out.empty()) write_text_file(options.out, json_text(json, 1) + "\n", options.force);
   if (globals.json) {
     print_out("{}\n", json_text(json, 1));

@@ -1,10 +1,11 @@
-// A file is another machine's measurement; a GPU's name is arithmetic, and is called so wherever it shows.
+// Takes times from another machine's measurement, or from a GPU's data sheet, and says so wherever they show.
 #include "cli/options/calibration_option.h"
 
 #include <fmt/format.h>
 
 #include "base/error.h"
 #include "base/statistics.h"
+#include "cli/options/old_names.h"
 #include "replay/cost/calibration_file.h"
 #include "replay/cost/cost.h"
 #include "replay/cost/known_gpus.h"
@@ -18,36 +19,36 @@ double weight_bytes(TraceReader& trace) {
   for (const int64_t each : trace.steps().bytes_weights) bytes.push_back(static_cast<double>(each));
   const double out = median(std::move(bytes));
   if (out > 0) return out;
-  fail({.where = "--on-paper: " + trace.info().path.string(),
+  fail({.where = "--datasheet: " + trace.info().path.string(),
         .expected = "a trace whose steps say how many bytes of weights they read",
         .got = trace.info().n_step > 0 ? "steps that say none" : "no steps",
         .remedy = "record at least one step"});
 }
 
-TimeSource paper_source(const KnownGpu& gpu, TraceReader& trace) {
+TimeSource datasheet_source(const KnownGpu& gpu, TraceReader& trace) {
   const TraceInfo& info = trace.info();
   const double weights = weight_bytes(trace);
   const double positions = static_cast<double>(info.n_prompt) + info.n_step;
   const double cache = attend_bytes(info, {.run = positions * info.n_layer * info.n_kv_head});
   const bool fits = weights + cache <= gpu.memory_gb * 1e9;
   std::string text = fmt::format(
-      "on paper: {}, {:.0f} GB/s by its data sheet, {:.0f} % of it; nothing was measured, launches and "
-      "choosing are left out: real steps take longer",
-      gpu.name, gpu.gbps, 100 * kPaperShare);
+      "from the data sheet of {}: {:.0f} GB/s, {:.0f} % of it; nothing was measured, launches and choosing are left "
+      "out: real steps take longer",
+      gpu.name, gpu.gbps, 100 * kDatasheetShare);
   if (!fits) text += fmt::format("; weights and cache do not fit into its {:.0f} GB", gpu.memory_gb);
-  return {.calibration = on_paper(gpu, info, weights),
+  return {.calibration = from_datasheet(gpu, info, weights),
           .text = text,
-          .json = {{"source", "paper"},
+          .json = {{"source", "datasheet"},
                    {"measured", false},
                    {"gpu", gpu.name},
                    {"gbps", gpu.gbps},
-                   {"share", kPaperShare},
+                   {"share", kDatasheetShare},
                    {"weight_bytes", weights},
                    {"fits", fits},
                    {"text", text}}};
 }
 
-/// Says on what the figures were found where that is not what the trace was recorded on.
+/// Says on what the rates were found where that is not what the trace was recorded on.
 TimeSource file_source(const std::string& path, const TraceInfo& info) {
   const CalibrationFile file = read_calibration(path);
   check_fits(file, info, "--calibration " + path);
@@ -78,19 +79,21 @@ void CalibrationOption::add_to(CLI::App& app) {
       app.add_option("--calibration", file,
                      "What `reattend calibrate --out` found: times are predicted for that machine [the trace's]")
           ->type_name("FILE");
-  app.add_option(
-         "--on-paper", gpu,
-         "Times by a GPU's data sheet (`reattend calibrate --list`): nothing is measured, real steps take longer")
-      ->type_name("GPU")
-      ->excludes(other);
+  CLI::Option* const datasheet =
+      app.add_option(
+             "--datasheet", gpu,
+             "Times by a GPU's data sheet (`reattend calibrate --list`): nothing is measured, real steps take longer")
+          ->type_name("GPU")
+          ->excludes(other);
+  add_old_name(app, *datasheet, "--on-paper");
 }
 
 void CalibrationOption::check() const {
-  if (!gpu.empty()) known_gpu(gpu, "--on-paper");
+  if (!gpu.empty()) known_gpu(gpu, "--datasheet");
 }
 
 TimeSource CalibrationOption::source(TraceReader& trace) const {
-  if (!gpu.empty()) return paper_source(known_gpu(gpu, "--on-paper"), trace);
+  if (!gpu.empty()) return datasheet_source(known_gpu(gpu, "--datasheet"), trace);
   if (!file.empty()) return file_source(file, trace.info());
   const Calibration& own = trace.info().calibration;
   const char* const text = is_calibrated(own) ? "from the calibration in the trace, of the machine that recorded it"

@@ -1,4 +1,4 @@
-// `--calibration FILE` and `--on-paper NAME`: which machine times are predicted for, and the words that say so.
+// `--calibration FILE` and `--datasheet GPU`: which machine times are predicted for, and the words that say so.
 #pragma once
 #include <string>
 
@@ -12,8 +12,8 @@ namespace reattend::cli {
 /// Where predicted times come from; every command that prints such a time prints `text` or `json` with it.
 struct TimeSource {
   Calibration calibration;  ///< may be none at all, where the trace has none
-  std::string text;         ///< "on paper: RTX 4090, ...; nothing was measured", a line without its end
-  nlohmann::json json;      ///< {"source": "trace" | "file" | "paper", "measured": bool, "text": ..., ...}
+  std::string text;         ///< "from the data sheet of RTX 4090: ...; nothing was measured", a line without its end
+  nlohmann::json json;      ///< {"source": "trace" | "file" | "datasheet", "measured": bool, "text": ..., ...}
 };
 
 struct CalibrationOption {

@@ -1,4 +1,4 @@
-// Checks every key before it is used.
+// Reads the file of a conformance case, and checks every key before it is used.
 #include "cli/options/case_file.h"
 
 #include <fmt/format.h>

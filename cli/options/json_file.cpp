@@ -1,4 +1,4 @@
-// A name that ends in .json, or none.
+// Adds `--json [FILE]` to a command, and refuses a FILE that does not end in .json.
 #include "cli/options/json_file.h"
 
 #include <fmt/format.h>

@@ -1,4 +1,4 @@
-// Everything between commas is checked by itself.
+// Parses lists between commas, each entry checked by itself: layers, counts, values of a parameter.
 #include "cli/options/lists.h"
 
 #include <algorithm>

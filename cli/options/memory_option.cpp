@@ -1,4 +1,4 @@
-// One wording of the option for every command that replays.
+// Adds `--memory`, in one wording, to every command that replays.
 #include "cli/options/memory_option.h"
 
 namespace reattend::cli {

@@ -1,4 +1,4 @@
-// Options of model, device and sampler, and their checks.
+// Adds the options of model, device and sampler, and checks them.
 #include "cli/options/model_options.h"
 
 #include <cmath>

@@ -1,4 +1,4 @@
-// How a prompt came about: a line for people, three numbers for programs.
+// Adds `--prompt-cache`, and says how a prompt came about: a line for people, three numbers for programs.
 #include "cli/options/prompt_cache_option.h"
 #include "base/standard_streams.h"
 

@@ -1,4 +1,4 @@
-// From the options to token ids, and the ids as a person or a program can read them.
+// Makes token ids of the prompt options, and shows the ids as a person or a program can read them.
 #include "cli/options/prompt_options.h"
 
 #include <fmt/format.h>
@@ -71,17 +71,17 @@ std::string shown(std::string_view piece) {
 
 /// Every token of the prompt: text in quotes, special tokens by their names without any.
 void print_tokens(const Tokenizer& tokenizer, std::span<const int32_t> prompt) {
-  Table sheet = {.name = "prompt_tokens",
+  Table tokens = {.name = "prompt_tokens",
                  .title = fmt::format("prompt: {} tokens (special tokens stand without quotes)", prompt.size()),
                  .columns = {{.key = "position"}, {.key = "id"}, {.key = "text", .left = true}},
                  .rows = {}};
   for (size_t i = 0; i < prompt.size(); ++i) {
     const std::string text = shown(tokenizer.piece(prompt[i], true));
-    sheet.rows.push_back(
+    tokens.rows.push_back(
         {static_cast<int64_t>(i), int64_t{prompt[i]}, is_special(tokenizer, prompt[i]) ? text : "\"" + text + "\""});
   }
   constexpr size_t kWide = size_t{1} << 20;  // a token is one line, however long
-  print_note("{}\n", to_text(sheet, kWide));
+  print_note("{}\n", to_text(tokens, kWide));
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Byte order marks, stray bytes, and characters counted on bytes that stay what they are.
+// Cleans a text that was read as a prompt, and counts its characters: byte order marks, stray bytes.
 #include "cli/options/prompt_text.h"
 
 #include <algorithm>

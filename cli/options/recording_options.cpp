@@ -1,4 +1,4 @@
-// Each option is a word, some with a number behind a colon.
+// Adds the options that say what a recording keeps: each is a word, some with a number behind a colon.
 #include "cli/options/recording_options.h"
 
 #include <algorithm>

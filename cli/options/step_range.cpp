@@ -1,4 +1,4 @@
-// One or two numbers with a colon; everything else is refused with what would have been right.
+// Parses a range of steps, "8" or "1:64"; everything else is refused with what would have been right.
 #include "cli/options/step_range.h"
 
 #include <charconv>

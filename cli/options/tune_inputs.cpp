@@ -1,4 +1,4 @@
-// Texts are told apart by their tokens, machines by what their calibration says.
+// Opens a tuner's traces and verified settings, and says which machine its times are predicted for.
 #include "cli/options/tune_inputs.h"
 
 #include <algorithm>
@@ -25,11 +25,11 @@ void refuse_parts(std::span<const std::shared_ptr<TraceReader>> tuned_on,    // 
   for (const std::shared_ptr<TraceReader>& held : held_out) {
     for (const std::shared_ptr<TraceReader>& tuned : tuned_on) {
       if (!is_part(*held, *tuned)) continue;
-      fail_usage({.where = "--validate " + held->info().path.string(),
+      fail_usage({.where = "--held-out " + held->info().path.string(),
                   .expected = "a trace of a text that is not tuned on",
                   .got = fmt::format("one that begins as {} and adds nothing, or the other way round",
                                      tuned->info().path.string()),
-                  .remedy = "validate on another text"});
+                  .remedy = "hold out another text"});
     }
   }
 }
@@ -62,38 +62,38 @@ Traces open_traces(const std::vector<std::string>& tuned_on, const std::vector<s
     infos.push_back(&traces.back()->info());
     const auto [at, added] = paths.try_emplace(fingerprint(*traces.back()), all[i]);
     if (added) continue;
-    fail_usage({.where = (held ? "--validate " : "") + all[i],
+    fail_usage({.where = (held ? "--held-out " : "") + all[i],
                 .expected = held ? "a trace of a text that is not tuned on" : "traces of different texts",
                 .got = fmt::format("the same tokens as in {}", at->second),
-                .remedy = held ? "validate on another one" : "give each trace once"});
+                .remedy = held ? "hold out another one" : "give each trace once"});
   }
   check_same_model(infos);
   refuse_parts(std::span(traces).first(tuned_on.size()), std::span(traces).subspan(tuned_on.size()));
   return traces;
 }
 
-std::vector<VerifiedPoint> read_verified(const std::vector<std::string>& files,
-                                         std::span<const std::shared_ptr<TraceReader>> tuned_on,  // [n_tuned]
-                                         bool times) {
-  std::vector<VerifiedPoint> points;
+std::vector<VerifiedSetting> read_verified(const std::vector<std::string>& files,
+                                           std::span<const std::shared_ptr<TraceReader>> tuned_on,  // [n_tuned]
+                                           bool times) {
+  std::vector<VerifiedSetting> all;
   for (const std::string& file : files) {
-    VerifiedPoint& point = points.emplace_back(reattend::read_verified(file));
+    VerifiedSetting& one = all.emplace_back(reattend::read_verified(file));
     const TraceInfo& info = tuned_on.front()->info();
     const std::string model = info.attribute("model_sha256");
-    if (!model.empty() && !point.model_sha256.empty() && model != point.model_sha256) {
+    if (!model.empty() && !one.model_sha256.empty() && model != one.model_sha256) {
       fail_usage({.where = "--verified " + file,
                   .expected = fmt::format("a setting that was verified on the model of {} (SHA-256 {}...)",
                                           info.path.string(), model.substr(0, 12)),
-                  .got = fmt::format("one of another model (SHA-256 {}...)", point.model_sha256.substr(0, 12)),
+                  .got = fmt::format("one of another model (SHA-256 {}...)", one.model_sha256.substr(0, 12)),
                   .remedy = "run `reattend verify` on one of these traces"});
     }
-    const bool here = point.trace.empty() ||
+    const bool here = one.trace.empty() ||
                       std::any_of(tuned_on.begin(), tuned_on.end(), [&](const std::shared_ptr<TraceReader>& trace) {
-                        return fingerprint(*trace) == point.trace;
+                        return fingerprint(*trace) == one.trace;
                       });
-    if (!times || !here) point.predicted_ms = point.predicted_full_ms = 0;
+    if (!times || !here) one.predicted_ms = one.predicted_full_ms = 0;
   }
-  return points;
+  return all;
 }
 
 TuneTimes tune_times(const CalibrationOption& option, const Traces& traces, size_t n_tuned, const std::string& device,
@@ -122,10 +122,10 @@ TuneTimes tune_times(const CalibrationOption& option, const Traces& traces, size
   } else if (n_tuned > 1) {
     out.text = "from the calibration in each trace, of the machine that recorded it";
   }
-  out.on_paper = !option.gpu.empty();
+  out.datasheet = !option.gpu.empty();
   const std::string named = out.json.value("device", device);
   const int threads = out.json.value("threads", 0);
-  out.other_machine = out.on_paper || (!named.empty() && named != device) || (threads > 0 && threads != n_thread);
+  out.other_machine = out.datasheet || (!named.empty() && named != device) || (threads > 0 && threads != n_thread);
   out.json["text"] = out.text;
   if (traces.size() > 1) {
     for (size_t i = 0; i < traces.size(); ++i) {

@@ -21,14 +21,14 @@ Traces open_traces(const std::vector<std::string>& tuned_on, const std::vector<s
 
 /// What `reattend verify` found. KL counts on every trace; times only where they were found on one of `tuned_on` (or
 /// the file does not say on which), and not at all without `times`. Throws Error (usage) for another model's.
-std::vector<VerifiedPoint> read_verified(const std::vector<std::string>& files,
-                                         std::span<const std::shared_ptr<TraceReader>> tuned_on,  // [n_tuned]
-                                         bool times);
+std::vector<VerifiedSetting> read_verified(const std::vector<std::string>& files,
+                                           std::span<const std::shared_ptr<TraceReader>> tuned_on,  // [n_tuned]
+                                           bool times);
 
 /// Which machine times are predicted for.
 struct TuneTimes {
   std::vector<Calibration> calibrations;  ///< of the machine that was asked for, one for each trace; empty: their own
-  bool on_paper = false;                  ///< nothing was measured there
+  bool datasheet = false;                 ///< known by its data sheet alone: nothing was measured there
   bool other_machine = false;             ///< it is not the one that measures
   std::string text;
   nlohmann::json json;  ///< what holds for all traces; where there are several, each one's under "traces"

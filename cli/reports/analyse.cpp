@@ -1,4 +1,4 @@
-// Findings as records: every figure once, with what it belongs to beside it.
+// Makes records of an analysis: every number once, with what it belongs to beside it.
 #include "cli/reports/analyse.h"
 
 #include "base/utf8.h"

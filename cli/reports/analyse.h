@@ -23,7 +23,7 @@ std::vector<Table> printed_tables(const AnalysisReport& report);
 /// Those of lost tokens.
 void lost_tables(const AnalysisReport& report, std::vector<Table>& out);
 
-/// The same figures and more in records: a row for each layer and parameter, `layer` "all" where it is none alone.
+/// The same numbers and more in records: a row for each layer and parameter, `layer` "all" where it is none alone.
 std::vector<Table> stored_tables(const AnalysisReport& report);
 /// Names of the stored tables of an analysis.
 std::vector<std::string> table_names(Analysis what);

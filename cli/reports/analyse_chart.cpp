@@ -1,4 +1,4 @@
-// One figure for each analysis: two panels of the figures that the tables hold.
+// Draws each analysis as a chart: panels of the numbers that its tables hold.
 #include <algorithm>
 #include <cmath>
 
@@ -213,7 +213,8 @@ Chart recorded_chart(const AnalysisReport& report) {
   const std::vector<int32_t>& layers = report.result.request.layers;
   Chart out{.title = fmt::format("What the run under {} measured of itself", report.info.settings.summary())};
   for (const std::string_view unit : {"1", "nat", "positions"}) {
-    Panel panel{.title = unit == "1" ? "shares and cosines" : std::string(unit), .x = {.title = "layer"}};
+    Panel panel{.title = unit == "1" ? "shares and cosines" : std::string(unit),
+                .x = {.title = "layer", .whole = true}};
     panel.y.title = "mean over steps and KV heads";
     for (const Measure& each : measures_of(report.info)) {
       const std::string_view own = each.row->unit;
@@ -231,6 +232,25 @@ Chart recorded_chart(const AnalysisReport& report) {
   return out;
 }
 
+/// Series that hold no number would have names in the legend and nothing in the panel. A panel of no other says so, and
+/// keeps its axis.
+void drop_empty_series(Chart& chart) {
+  const auto is_empty = [](const Series& each) {
+    return std::none_of(each.y.begin(), each.y.end(), [](double y) { return std::isfinite(y); });
+  };
+  for (Panel& panel : chart.panels) {
+    if (std::all_of(panel.series.begin(), panel.series.end(), is_empty)) {
+      panel.title += " (no values)";
+      for (const Series& each : panel.series) {
+        for (const double x : each.x) {
+          panel.x.low = std::min(x, panel.x.low.value_or(x)), panel.x.high = std::max(x, panel.x.high.value_or(x));
+        }
+      }
+    }
+    std::erase_if(panel.series, is_empty);
+  }
+}
+
 }  // namespace
 
 std::vector<std::pair<std::string, Chart>> charts(const AnalysisReport& report) {
@@ -242,6 +262,7 @@ std::vector<std::pair<std::string, Chart>> charts(const AnalysisReport& report) 
     const auto i = static_cast<size_t>(what);
     out.emplace_back(kAnalyses[i], kCharts[i](report));
     out.back().second.subtitle = of_trace(report);
+    drop_empty_series(out.back().second);
   }
   return out;
 }

@@ -1,4 +1,4 @@
-// The tables of lost tokens: how much of a row was left out, and which positions were wanted later, with their text.
+// Makes the tables of lost tokens: how much of a row was left out, and which positions were wanted later.
 #include <algorithm>
 #include <array>
 

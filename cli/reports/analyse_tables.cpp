@@ -1,4 +1,4 @@
-// The tables that `reattend analyse` prints: few enough columns to be read, the rest is in the records.
+// Makes the tables that `reattend analyse` prints: few enough columns to be read, the rest is in the records.
 #include <algorithm>
 #include <cmath>
 

@@ -1,4 +1,4 @@
-// What a benchmark of a model found: rates come from medians, shares of stream from the bytes that were counted.
+// Shows what a benchmark of a model found: rates are of medians, shares of stream of the counted bytes.
 #include "cli/reports/bench.h"
 
 #include <algorithm>
@@ -130,7 +130,7 @@ std::string to_text(const ModelBench& found) {
                        plural(found.repeats, "repeat"),
                        found.peer.empty()
                            ? ""
-                           : " in turns with the peer, which counts with its better of flash attention on and off");
+                           : " interleaved with the peer, which counts with its better of flash attention on and off");
     out += to_text(rows_table(found));
   }
   if (!found.kernels.empty()) out += "\n" + to_text(kernels_table(found));

@@ -1,4 +1,4 @@
-// What `reattend bench replay` found: how long each kind of change took, beside its target.
+// Shows what `reattend bench replay` found: how long each kind of change took, beside its target.
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 

@@ -1,4 +1,4 @@
-// What `reattend bench --shape` found: time of a token against context, measured and by the bytes that were counted.
+// Shows what `reattend bench --shape` found: time of a token against context, measured and by counted bytes.
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -61,7 +61,7 @@ std::string to_text(const ScaleBench& found) {
   std::string out = fmt::format(
       "{} in {} ({:.2f} GB of random weights), {} cache of random keys and values ({:.0f} KB a position)\n{} threads, "
       "{} "
-      "kernels, stream {:.1f} GB/s; medians of {} in turns\n\n",
+      "kernels, stream {:.1f} GB/s; medians of {}, interleaved\n\n",
       found.shape, found.type, static_cast<double>(found.weight_bytes) / 1e9, found.kv,
       static_cast<double>(found.position_bytes) / 1e3, found.threads, found.cpu, median(found.stream),
       plural(found.repeats, "round"));

@@ -1,4 +1,4 @@
-// A machine's calibration beside a trace's, and the GPUs of the data sheets.
+// Shows a machine's calibration beside a trace's, and the GPUs of the data sheets.
 #include "cli/reports/calibrate.h"
 
 #include <limits>

@@ -5,7 +5,7 @@
 
 namespace reattend::cli {
 
-/// A row for each part of a step; `there`: a trace's figures beside this machine's, or none.
+/// A row for each part of a step; `there`: a trace's numbers beside this machine's, or none.
 Table calibration_table(const Calibration& here, const Calibration* there);
 Table gpus_table();
 

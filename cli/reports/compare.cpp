@@ -1,4 +1,4 @@
-// A comparison's figures, derived once for each policy, as tables, JSON, CSV and a chart.
+// Shows a comparison's numbers, derived once for each policy, as tables, JSON, CSV and a chart.
 #include "cli/reports/compare.h"
 
 #include <algorithm>
@@ -14,8 +14,8 @@
 namespace reattend::cli {
 namespace {
 
-/// A policy's figures, derived once.
-struct Figures {
+/// A policy's numbers, derived once.
+struct PolicyMetrics {
   std::string name;
   Score score;
   double nll_over_full = 0;
@@ -41,27 +41,27 @@ std::string common_budget_of(const CompareReport& report) {
   return fmt::format("{} ({})", budget, one->count("K", 0, report.n_prompt));
 }
 
-std::vector<Figures> figures_of(const CompareReport& report) {
+std::vector<PolicyMetrics> metrics_of(const CompareReport& report) {
   const std::vector<ComparedPolicy>& policies = report.compared.policies;
   const std::vector<std::string> names = short_names(settings_of(report));
   const double n_step = report.n_step;
   const double context = report.n_prompt + (n_step + 1) / 2;  // p + 1, mean over the steps
-  std::vector<Figures> out;
+  std::vector<PolicyMetrics> out;
   for (size_t i = 0; i < policies.size(); ++i) {
     const TeacherForced& run = policies[i].run;
-    Figures figures = {.name = names[i],
-                       .score = policies[i].score,
-                       .weights = static_cast<double>(run.bytes.weights) / n_step,
-                       .attend = static_cast<double>(run.bytes.attend) / n_step,
-                       .select = static_cast<double>(run.bytes.select) / n_step};
-    const Score& full = i == 0 ? figures.score : out.front().score;
-    figures.nll_over_full = figures.score.nll - full.nll;
-    figures.share = figures.score.positions / context;
+    PolicyMetrics metrics = {.name = names[i],
+                             .score = policies[i].score,
+                             .weights = static_cast<double>(run.bytes.weights) / n_step,
+                             .attend = static_cast<double>(run.bytes.attend) / n_step,
+                             .select = static_cast<double>(run.bytes.select) / n_step};
+    const Score& full = i == 0 ? metrics.score : out.front().score;
+    metrics.nll_over_full = metrics.score.nll - full.nll;
+    metrics.share = metrics.score.positions / context;
     if (policies[i].score.ms > 0) {
-      figures.ms = policies[i].score.ms;
-      figures.speed_up = policies[i].score.full_ms / figures.ms;
+      metrics.ms = policies[i].score.ms;
+      metrics.speed_up = policies[i].score.full_ms / metrics.ms;
     }
-    out.push_back(figures);
+    out.push_back(metrics);
   }
   return out;
 }
@@ -84,7 +84,7 @@ std::vector<Bucket> buckets_of(const CompareReport& report) {
 }
 
 /// A row for each policy: what is printed, and what CSV and JSON hold beside it.
-Table policies_table(const CompareReport& report, const std::vector<Figures>& all) {
+Table policies_table(const CompareReport& report, const std::vector<PolicyMetrics>& all) {
   const std::string kl = "KL to full attention", read = "MB read a step";
   Table out = {.columns = {{.key = {}, .title = "policy", .left = true},
                            {.key = "policy", .hidden = true},
@@ -109,7 +109,7 @@ Table policies_table(const CompareReport& report, const std::vector<Figures>& al
                            {.key = "tokens_per_s", .title = "tok/s", .digits = 0},
                            {.key = "speed_up", .title = "speed-up", .digits = 2}}};
   for (size_t i = 0; i < all.size(); ++i) {
-    const Figures& f = all[i];
+    const PolicyMetrics& f = all[i];
     const Settings& settings = report.compared.policies[i].settings;
     out.rows.push_back({f.name,
                         settings.policy(),
@@ -138,7 +138,7 @@ Table policies_table(const CompareReport& report, const std::vector<Figures>& al
 }
 
 /// KL of each policy but full attention, whose is 0, by generated position.
-Table buckets_table(const CompareReport& report, const std::vector<Figures>& all) {
+Table buckets_table(const CompareReport& report, const std::vector<PolicyMetrics>& all) {
   const std::vector<Bucket> buckets = buckets_of(report);
   Table out = {.title = "KL by generated position", .columns = {{.key = "policy", .left = true}}};
   for (const Bucket& bucket : buckets) {
@@ -181,7 +181,7 @@ nlohmann::json steps_of(const TeacherForced& run) {
 
 std::string to_text(const CompareReport& report) {
   if (report.compared.policies.empty()) return {};
-  const std::vector<Figures> all = figures_of(report);
+  const std::vector<PolicyMetrics> all = metrics_of(report);
   const std::string budget = common_budget_of(report);
   std::string out = fmt::format("{}, {} threads: {} tokens of prompt, {} steps along {}{}\n{}\n\n", report.model,
                                 report.threads, report.n_prompt, report.n_step, report.along,
@@ -193,7 +193,7 @@ std::string to_text(const CompareReport& report) {
 }
 
 nlohmann::json to_json(const CompareReport& report) {
-  const std::vector<Figures> all = figures_of(report);
+  const std::vector<PolicyMetrics> all = metrics_of(report);
   nlohmann::json policies = to_json(policies_table(report, all));
   for (size_t i = 0; i < all.size(); ++i) {
     const ComparedPolicy& policy = report.compared.policies[i];
@@ -211,7 +211,7 @@ nlohmann::json to_json(const CompareReport& report) {
 }
 
 std::string to_csv(const CompareReport& report) {
-  return to_csv(policies_table(report, figures_of(report)));
+  return to_csv(policies_table(report, metrics_of(report)));
 }
 
 std::string steps_to_csv(const CompareReport& report) {
@@ -238,7 +238,7 @@ std::string steps_to_csv(const CompareReport& report) {
 }
 
 Chart to_chart(const CompareReport& report) {
-  const std::vector<Figures> all = figures_of(report);
+  const std::vector<PolicyMetrics> all = metrics_of(report);
   const int32_t width = bucket_width(report.n_step);
   const bool timed = !all.empty() && !std::isnan(all.front().ms);
   Panel along = {.title = fmt::format("by generated position, running mean over {} steps", width),
@@ -271,7 +271,7 @@ Chart to_chart(const CompareReport& report) {
                                budget.empty() ? "" : ", K = " + budget),
           .subtitle = fmt::format("{} steps along {}; {} on {} threads{}", report.n_step, report.along, report.device,
                                   report.threads,
-                                  timed ? fmt::format(", timed in turns, {}", plural(report.repeats, "round")) : ""),
+                                  timed ? fmt::format(", timed interleaved, {}", plural(report.repeats, "round")) : ""),
           .panels = {along, cost}};
 }
 

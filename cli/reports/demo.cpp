@@ -1,4 +1,4 @@
-// The demo's report: what was chosen and why, predicted beside measured, and what both models wrote.
+// Writes the demo's report: what was chosen and why, predicted beside measured, and what both models wrote.
 #include "cli/reports/demo.h"
 
 #include <fmt/format.h>
@@ -6,6 +6,7 @@
 
 #include "cli/reports/tune.h"
 #include "cli/reports/tune_tables.h"
+#include "cli/reports/tune_words.h"
 
 namespace reattend::cli {
 namespace {
@@ -16,7 +17,7 @@ const Score& measured(const DemoReport& report) {
 
 /// Predicted beside measured, a row each for full attention and the choice.
 Table times_table(const DemoReport& report) {
-  const TunePoint& best = report.tuned.best();
+  const Candidate& best = report.tuned.best();
   const char* const unit = report.tuned.calibrated ? "ms/token" : "MB/token";
   Table out = {.columns = {{.key = {}, .title = " ", .left = true},
                            {.key = "predicted", .digits = 2},
@@ -42,7 +43,7 @@ Table files_table(const DemoReport& report) {
 }  // namespace
 
 Document demo_document(const DemoReport& report, bool sweep) {
-  const TunePoint& best = report.tuned.best();
+  const Candidate& best = report.tuned.best();
   Document out = {.title = "Recycled attention on one prompt", .blocks = {}};
   out.add(
       Text{{fmt::format("{}, {} threads: a prompt of {} tokens from ", report.model, report.threads, report.n_prompt)},
@@ -51,7 +52,7 @@ Document demo_document(const DemoReport& report, bool sweep) {
                         report.n_step, report.prefill_seconds, report.seconds)}});
   out.head("Chosen");
   out.add(Text{{name_of(best), Style::code}});
-  out.say(report.tuned.reason);
+  out.say(reason_in_words(report.tuned));
   out.say(fmt::format(
       "Teacher-forced on the recorded tokens: top-1 agreement {:.3f}, mean KL {:.4f} nats. Running free: {:.2f} "
       "ms/token.",
@@ -75,15 +76,15 @@ Document demo_document(const DemoReport& report, bool sweep) {
 
 nlohmann::json to_json(const DemoReport& report) {
   nlohmann::json trials = nlohmann::json::array();
-  for (const TunePoint& point : report.tuned.points) {
-    if (point.measured) trials.push_back(cli::to_json(point));
+  for (const Candidate& candidate : report.tuned.candidates) {
+    if (candidate.measured) trials.push_back(cli::to_json(candidate));
   }
   return {{"model", report.model},
           {"threads", report.threads},
           {"prompt_tokens", report.n_prompt},
           {"steps", report.n_step},
           {"chosen", cli::to_json(report.tuned.best())},
-          {"reason", report.tuned.reason},
+          {"reason", reason_in_words(report.tuned)},
           {"predicted_full_ms", report.tuned.full_cost},
           {"measured_full_ms", report.full_ms},
           {"free_ms", report.free_ms},

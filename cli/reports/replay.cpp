@@ -1,4 +1,4 @@
-// A replay's report: a row for each layer and the total, predicted times, and what of both is not known.
+// Shows a replay: a row for each layer and the total, predicted times, and what of both is not known.
 #include "cli/reports/replay.h"
 
 #include <fmt/format.h>

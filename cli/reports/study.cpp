@@ -1,4 +1,4 @@
-// A study's report: its tables, its words and its charts, from the scores in evals/study.h.
+// Shows a study: its tables, its words and its charts, from the scores in evals/study.h.
 #include "cli/reports/study.h"
 
 #include <algorithm>
@@ -18,11 +18,11 @@ namespace {
 using Prompts = std::vector<const StudyPrompt*>;
 
 size_t n_measured(const StudyPrompt& prompt) {
-  return static_cast<size_t>(std::count_if(prompt.points.begin(), prompt.points.end(),
-                                           [](const StudyPoint& p) { return p.measured.has_value(); }));
+  return static_cast<size_t>(std::count_if(prompt.settings.begin(), prompt.settings.end(),
+                                           [](const StudiedSetting& p) { return p.measured.has_value(); }));
 }
 
-/// |predicted - measured| over all measured points that have both; and how far the largest is.
+/// |predicted - measured| over all measured settings that have both; and how far the largest is.
 struct Gap {
   double mean = Score::kNone, most = Score::kNone;
   int64_t n = 0;
@@ -31,9 +31,9 @@ template <class Difference>
 Gap gap_of(const StudyPrompt& prompt, Difference difference) {
   Gap out;
   double sum = 0;
-  for (const StudyPoint& point : prompt.points) {
-    if (!point.measured) continue;
-    const double x = std::abs(difference(point, *point.measured));
+  for (const StudiedSetting& studied : prompt.settings) {
+    if (!studied.measured) continue;
+    const double x = std::abs(difference(studied, *studied.measured));
     if (!std::isfinite(x)) continue;
     sum += x, out.most = out.n == 0 ? x : std::max(out.most, x), ++out.n;
   }
@@ -42,7 +42,7 @@ Gap gap_of(const StudyPrompt& prompt, Difference difference) {
 }
 
 Gap mass_gap(const StudyPrompt& prompt) {
-  return gap_of(prompt, [](const StudyPoint& p, const Score& m) { return p.recovered - m.recovered; });
+  return gap_of(prompt, [](const StudiedSetting& p, const Score& m) { return p.recovered - m.recovered; });
 }
 
 TimeResidual residual(const StudyPrompt* prompt, TimesFrom from) {
@@ -50,31 +50,33 @@ TimeResidual residual(const StudyPrompt* prompt, TimesFrom from) {
 }
 
 Table prompts_table(const Prompts& prompts) {
-  const std::string kl = "KL", mass = "mass, replay against engine", here = "ms/token, predicted here and now",
-                    trace = "from the trace's calibration";
+  const std::string kl = "KL", mass = "mass, replay against engine",
+                    recalibrated = "ms/token, predicted after recalibrating", trace = "from the trace's calibration";
   Table out = {
-      .columns = {{.key = "prompt", .left = true},
-                  {.key = "L"},
-                  {.key = "steps"},
-                  {.key = "settings"},
-                  {.key = {}, .title = "least", .digits = 4, .group = kl},
-                  {.key = {}, .title = "most", .group = kl},
-                  {.key = {}, .title = "mean", .digits = 4, .group = mass},
-                  {.key = {}, .title = "most", .digits = 4, .group = mass},
-                  {.key = {}, .title = "mean", .digits = 1, .group = here, .scale = 100, .unit = " %"},
-                  {.key = {}, .title = "most", .digits = 0, .group = here, .scale = 100, .unit = " %", .sign = true},
-                  {.key = {}, .title = "mean", .digits = 1, .group = trace, .scale = 100, .unit = " %"},
-                  {.key = {}, .title = "most", .digits = 0, .group = trace, .scale = 100, .unit = " %", .sign = true}}};
+      .columns = {
+          {.key = "prompt", .left = true},
+          {.key = "L"},
+          {.key = "steps"},
+          {.key = "settings"},
+          {.key = {}, .title = "least", .digits = 4, .group = kl},
+          {.key = {}, .title = "most", .group = kl},
+          {.key = {}, .title = "mean", .digits = 4, .group = mass},
+          {.key = {}, .title = "most", .digits = 4, .group = mass},
+          {.key = {}, .title = "mean", .digits = 1, .group = recalibrated, .scale = 100, .unit = " %"},
+          {.key = {}, .title = "most", .digits = 0, .group = recalibrated, .scale = 100, .unit = " %", .sign = true},
+          {.key = {}, .title = "mean", .digits = 1, .group = trace, .scale = 100, .unit = " %"},
+          {.key = {}, .title = "most", .digits = 0, .group = trace, .scale = 100, .unit = " %", .sign = true}}};
   for (const StudyPrompt* prompt : prompts) {
     double least = Score::kNone, most = least;
-    for (const StudyPoint& point : prompt->points) {
-      if (point.measured) least = std::fmin(least, point.measured->kl), most = std::fmax(most, point.measured->kl);
+    for (const StudiedSetting& studied : prompt->settings) {
+      if (studied.measured)
+        least = std::fmin(least, studied.measured->kl), most = std::fmax(most, studied.measured->kl);
     }
     const Gap gap = mass_gap(*prompt);
     std::vector<Cell>& row = out.rows.emplace_back(
         std::vector<Cell>{prompt->name, int64_t{prompt->n_prompt}, int64_t{prompt->n_step},
                           static_cast<int64_t>(n_measured(*prompt)), least, most, gap.mean, gap.most});
-    for (const TimesFrom from : {TimesFrom::here, TimesFrom::trace}) {
+    for (const TimesFrom from : {TimesFrom::recalibrated, TimesFrom::trace}) {
       const TimeResidual all = residual(prompt, from);
       row.push_back(all.n > 0 ? Cell(all.mean) : Cell()), row.push_back(all.n > 0 ? Cell(all.most) : Cell());
     }
@@ -84,10 +86,10 @@ Table prompts_table(const Prompts& prompts) {
 
 /// No rows where nothing was timed.
 Table times_table(const Prompts& prompts) {
-  const std::vector<TimeResidual> here = time_residuals(prompts, TimesFrom::here),
+  const std::vector<TimeResidual> recalibrated = time_residuals(prompts, TimesFrom::recalibrated),
                                   trace = time_residuals(prompts, TimesFrom::trace);
   Table out = {.columns = {{.key = "policy", .left = true}, {.key = "timed"}}};
-  for (const char* const group : {"here and now", "from the trace"}) {
+  for (const char* const group : {"recalibrated", "from the trace"}) {
     out.columns.push_back(
         {.key = {}, .title = "mean of sizes", .digits = 1, .group = group, .scale = 100, .unit = " %"});
     for (const char* const title : {"mean", "worst"}) {
@@ -96,14 +98,14 @@ Table times_table(const Prompts& prompts) {
     }
     if (out.columns.size() == 5) out.columns.push_back({.key = {}, .title = "at", .left = true, .group = group});
   }
-  if (here.back().n + trace.back().n == 0) return out;
+  if (recalibrated.back().n + trace.back().n == 0) return out;
   // Some prompts may have one of the two alone.
   for (const TimeResidual& row : time_residuals(prompts, TimesFrom::any)) {
     const auto in = [&](const std::vector<TimeResidual>& all) {
       const auto at = std::find_if(all.begin(), all.end(), [&](const auto& each) { return each.policy == row.policy; });
       return at == all.end() || at->n == 0 ? nullptr : &*at;
     };
-    const TimeResidual* const now = in(here);
+    const TimeResidual* const now = in(recalibrated);
     const TimeResidual* const then = in(trace);
     const auto of = [](const TimeResidual* from, double TimeResidual::*field) {
       return from == nullptr ? Cell() : Cell(from->*field);
@@ -147,12 +149,12 @@ Table settings_table(const Prompts& prompts, size_t estimate) {
                            {.key = {}, .title = "measured", .digits = 2, .group = "ms/token"}}};
   const auto time = [](double ms) { return ms > 0 ? Cell(ms) : Cell(); };
   for (const StudyPrompt* prompt : prompts) {
-    for (const StudyPoint& point : prompt->points) {
-      if (!point.measured) continue;
-      const Score& m = *point.measured;
-      out.rows.push_back({prompt->name, point.settings.summary(), point.estimates[estimate], 1 - point.recovered,
-                          m.recovered, m.kl, m.agreement, point.read, time(point.here_ms), time(point.predicted_ms),
-                          time(m.ms)});
+    for (const StudiedSetting& studied : prompt->settings) {
+      if (!studied.measured) continue;
+      const Score& m = *studied.measured;
+      out.rows.push_back({prompt->name, studied.settings.summary(), studied.estimates[estimate], 1 - studied.recovered,
+                          m.recovered, m.kl, m.agreement, studied.read, time(studied.recalibrated_ms),
+                          time(studied.predicted_ms), time(m.ms)});
     }
   }
   return out;
@@ -228,7 +230,7 @@ Document study_document(const Prompts& prompts, bool settings, const std::vector
   if (Table times = times_table(prompts); !times.rows.empty()) {
     out.head("Times");
     out.say(
-        "Predicted over measured ms/token, less 1. Here and now: from a calibration whose rounds ran between the "
+        "Predicted over measured ms/token, less 1. Recalibrated: from a calibration whose rounds ran between the "
         "timed ones; from the trace: from what was found when it was recorded, so the machine's drift since then "
         "is in it.");
     out.add(std::move(times));
@@ -292,9 +294,9 @@ Chart scatter(const Prompts& prompts, const std::vector<size_t>& which) {
                    .y = {.title = "mean KL to full attention, nats", .log = true}};
     for (const StudyPrompt* prompt : prompts) {
       Series series = {.name = prompt->name, .x = {}, .y = {}, .line = false, .points = true};
-      for (const StudyPoint& point : prompt->points) {
-        if (!point.measured || !(point.estimates[estimate] > 0) || !(point.measured->kl > 0)) continue;
-        series.x.push_back(point.estimates[estimate]), series.y.push_back(point.measured->kl);
+      for (const StudiedSetting& studied : prompt->settings) {
+        if (!studied.measured || !(studied.estimates[estimate] > 0) || !(studied.measured->kl > 0)) continue;
+        series.x.push_back(studied.estimates[estimate]), series.y.push_back(studied.measured->kl);
       }
       panel.series.push_back(std::move(series));
     }
@@ -310,12 +312,12 @@ Chart predicted_chart(const Prompts& prompts) {
   bool timed = false;
   for (const StudyPrompt* prompt : prompts) {
     Series of_mass = {.name = prompt->name, .x = {}, .y = {}, .line = false, .points = true}, of_time = of_mass;
-    for (const StudyPoint& point : prompt->points) {
-      if (!point.measured) continue;
-      of_mass.x.push_back(point.recovered), of_mass.y.push_back(point.measured->recovered);
-      const double predicted = point.here_ms > 0 ? point.here_ms : point.predicted_ms;
-      if (predicted <= 0 || point.measured->ms <= 0) continue;
-      of_time.x.push_back(predicted), of_time.y.push_back(point.measured->ms), timed = true;
+    for (const StudiedSetting& studied : prompt->settings) {
+      if (!studied.measured) continue;
+      of_mass.x.push_back(studied.recovered), of_mass.y.push_back(studied.measured->recovered);
+      const double predicted = studied.recalibrated_ms > 0 ? studied.recalibrated_ms : studied.predicted_ms;
+      if (predicted <= 0 || studied.measured->ms <= 0) continue;
+      of_time.x.push_back(predicted), of_time.y.push_back(studied.measured->ms), timed = true;
     }
     mass.series.push_back(std::move(of_mass)), time.series.push_back(std::move(of_time));
   }

@@ -1,4 +1,4 @@
-// Tables whose columns are the measures of the trace format, whichever those are.
+// Makes tables whose columns are the measures of the trace format, whichever those are.
 #include "cli/reports/trace_tables.h"
 
 #include <algorithm>

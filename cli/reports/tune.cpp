@@ -1,4 +1,4 @@
-// A tuner's result as lines for a terminal and as JSON.
+// Shows a tuner's result as lines for a terminal and as JSON.
 #include "cli/reports/tune.h"
 
 #include <fmt/format.h>
@@ -6,9 +6,9 @@
 
 #include "cli/reports/replay.h"
 #include "cli/reports/tune_tables.h"
+#include "cli/reports/tune_words.h"
 #include "replay/estimates.h"
 #include "report/json.h"
-#include "tune/points.h"
 
 namespace reattend::cli {
 namespace {
@@ -22,36 +22,36 @@ nlohmann::json to_json(const TunedTrace& trace) {
 
 nlohmann::json to_json(const HeldOutTrace& held, const TuneResult& tuned) {
   nlohmann::json json = to_json(static_cast<const TunedTrace&>(held));
-  json.update(cli::to_json(held.numbers));
+  json.update(cli::to_json(held.metrics));
   const Gap gap = gap_of(held, tuned);
   json["gap"] = {
       {"of", gap.of}, {"to_worst_tuned_on", json_number(gap.to_tuned)}, {"to_bound", json_number(gap.to_bound)}};
   const std::optional<bool> keeps = keeps_bounds(held, tuned);
   json["keeps_bounds"] = keeps ? nlohmann::json(*keeps) : nlohmann::json(nullptr);
-  if (held.numbers.measured) json["keeps_max_kl"] = held.numbers.measured->kl <= tuned.bounds.max_kl;
+  if (held.metrics.measured) json["keeps_max_kl"] = held.metrics.measured->kl <= tuned.bounds.max_kl;
   return json;
 }
 
 }  // namespace
 
-nlohmann::json to_json(const TunePoint& point) {
-  nlohmann::json json = to_json(static_cast<const PointNumbers&>(point));
-  json["settings"] = point.settings.to_json();
-  json["summary"] = point.settings.summary();
-  if (point.schedule > 0) json["schedule"] = point.schedule;
-  json["all_layers"] = point.whole;
-  json["within_bounds"] = point.within_bounds;
-  json["on_front"] = point.on_front;
-  if (point.traces.size() < 2) return json;
-  for (const PointNumbers& each : point.traces) json["traces"].push_back(to_json(each));
+nlohmann::json to_json(const Candidate& candidate) {
+  nlohmann::json json = to_json(static_cast<const Metrics&>(candidate));
+  json["settings"] = candidate.settings.to_json();
+  json["summary"] = candidate.settings.summary();
+  if (candidate.schedule > 0) json["schedule"] = candidate.schedule;
+  json["all_layers"] = candidate.whole;
+  json["within_bounds"] = candidate.within_bounds;
+  json["on_front"] = candidate.on_front;
+  if (candidate.traces.size() < 2) return json;
+  for (const Metrics& each : candidate.traces) json["traces"].push_back(to_json(each));
   return json;
 }
 
 nlohmann::json to_json(const TuneResult& tuned) {
-  nlohmann::json points = nlohmann::json::array(), traces = points, validation = points;
-  for (const TunePoint& point : tuned.points) points.push_back(to_json(point));
+  nlohmann::json points = nlohmann::json::array(), traces = points, held_out = points;
+  for (const Candidate& candidate : tuned.candidates) points.push_back(to_json(candidate));
   for (const TunedTrace& trace : tuned.traces) traces.push_back(to_json(trace));
-  for (const HeldOutTrace& held : tuned.held_out) validation.push_back(to_json(held, tuned));
+  for (const HeldOutTrace& held : tuned.held_out) held_out.push_back(to_json(held, tuned));
   nlohmann::json json = traces.front();
   json.update({{"traces", traces},
                {"cost_unit", tuned.calibrated ? "ms per token" : "MB per token"},
@@ -63,11 +63,11 @@ nlohmann::json to_json(const TuneResult& tuned) {
                  {"min_agreement", json_number(tuned.bounds.min_agreement)},
                  {"max_ms", json_number(tuned.bounds.max_ms)}}},
                {"estimate", tuned.prediction.estimate},
-               {"estimate_evidence", tuned.prediction.in_words()},
+               {"estimate_evidence", prediction_in_words(tuned.prediction)},
                {"chosen", to_json(tuned.best())},
-               {"reason", tuned.reason},
+               {"reason", reason_in_words(tuned)},
                {"points", points},
-               {"validation", validation}});
+               {"held_out", held_out}});
   return json;
 }
 
@@ -82,7 +82,7 @@ std::string to_text(const TuneResult& tuned) {
   text += fmt::format(
       "\nestimate: {} ({}); {}\n", tuned.prediction.estimate, find_estimate(tuned.prediction.estimate)->description,
       tuned.prediction.curve.exists() ? "KL is predicted from it" : "no KL is predicted for this model");
-  text += fmt::format("\n* {}\n{}\n", name_of(tuned.best()), tuned.reason);
+  text += fmt::format("\n* {}\n{}\n", name_of(tuned.best()), reason_in_words(tuned));
   const Table schedule = schedule_table(tuned.best().settings);
   if (!schedule.rows.empty()) text += "\n" + to_text(schedule) + "\n";
   if (!tuned.has_values)
@@ -90,7 +90,7 @@ std::string to_text(const TuneResult& tuned) {
                         several ? "A trace has" : "The trace has");
   if (const std::string warning = time_warning(tuned); !warning.empty()) text += warning + "\n";
   if (several || !tuned.held_out.empty()) text += "\n" + to_text(traces_table(tuned));
-  for (const std::string& line : validation_in_words(tuned)) text += line + "\n";
+  for (const std::string& line : held_out_in_words(tuned)) text += line + "\n";
   return text;
 }
 

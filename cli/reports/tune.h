@@ -13,20 +13,20 @@ namespace reattend::cli {
 /// The Pareto front, fastest first, the choice with its reason, and where there are several traces or held-out ones the
 /// choice on each.
 std::string to_text(const TuneResult& tuned);
-nlohmann::json to_json(const TunePoint& point);
+nlohmann::json to_json(const Candidate& candidate);
 nlohmann::json to_json(const TuneResult& tuned);
 
 struct TuneReport {
   const TuneResult& tuned;
   std::string settings_file;
   std::string times_from;             ///< which machine times are predicted for, in words
-  bool on_paper = false;              ///< it was not measured
+  bool datasheet = false;             ///< it is known by its data sheet alone, nothing was measured
   std::vector<std::string> verified;  ///< files of `reattend verify` that predictions are corrected by
   std::string version, command_line;
 };
 
-/// Names of the figures that it may have.
-std::vector<std::string> tune_figures();
+/// Names of the charts that it may have.
+std::vector<std::string> tune_charts();
 Document tune_document(const TuneReport& report);
 /// Its end: where numbers come from, what they mean, how it was made.
 void add_appendix(Document& document, const TuneReport& report);

@@ -1,11 +1,11 @@
-// The end of a tuner's report: where its numbers come from, what they mean, how it was made.
+// Writes the end of a tuner's report: where its numbers come from, what they mean, how it was made.
 #include <algorithm>
 
 #include <fmt/format.h>
 
 #include "cli/reports/tune.h"
+#include "cli/reports/tune_words.h"
 #include "replay/estimates.h"
-#include "tune/points.h"
 
 namespace reattend::cli {
 namespace {
@@ -27,8 +27,8 @@ class Appendix {
     out_.say("Times: " + report_.times_from + ".");
     if (const std::string warning = time_warning(tuned_); !warning.empty()) out_.add(Text{{warning, Style::strong}});
     if (tuned_.calibrated) calibration_table();
-    out_.say(tuned_.prediction.in_words());
-    std::string corrected = to_text(tuned_.prediction.correction);
+    out_.say(prediction_in_words(tuned_.prediction));
+    const std::string corrected = correction_in_words(tuned_.prediction.correction);
     if (corrected.empty()) {
       out_.add(rich("No prediction was corrected: no `reattend verify` result was given (--verified)."));
     } else {
@@ -44,8 +44,8 @@ class Appendix {
   /// One column where all traces have the same.
   void calibration_table() {
     Table table = {.name = "calibration",
-                   .title = report_.on_paper ? "What the data sheet says, and follows from it; nothing was measured"
-                                             : "What the machine was measured at",
+                   .title = report_.datasheet ? "What the data sheet says, and follows from it; nothing was measured"
+                                              : "What the machine was measured at",
                    .columns = {{.key = "part", .left = true}},
                    .rows = {}};
     std::vector<const Calibration*> columns;

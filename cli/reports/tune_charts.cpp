@@ -1,4 +1,4 @@
-// Figures of the tuner's points: hollow marks are predicted, filled ones measured.
+// Draws a tuner's candidates: hollow marks are predicted, filled ones measured.
 #include <algorithm>
 #include <cmath>
 #include <functional>
@@ -13,21 +13,20 @@
 #include "policies/layer_schedule.h"
 #include "policies/policy.h"
 #include "replay/estimates.h"
-#include "tune/points.h"
 
 namespace reattend::cli {
 namespace {
 
 using reattend::to_text;  // of a parameter's value
 
-constexpr double kFigureWidth = 960;
+constexpr double kChartWidth = 960;
 constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 
 /// Predicted KL where there is one; otherwise what settings are ranked by.
 struct Damage {
   bool is_kl;
   std::string title;
-  double of(const PointNumbers& point) const { return is_kl ? point.predicted_kl : point.estimate; }
+  double of(const Metrics& candidate) const { return is_kl ? candidate.predicted_kl : candidate.estimate; }
 };
 Damage damage_of(const TuneResult& tuned) {
   if (tuned.prediction.curve.exists()) return {true, "mean KL to full attention, nats"};
@@ -44,17 +43,17 @@ void add(Series& series, double x, double y, const std::string& name = {}) {
 }
 
 /// A setting of the sweep with one budget for all layers, in which a threshold decides or none does.
-bool is_swept(const TunePoint& point, const TuneResult& tuned, bool gated) {
-  const LayerSchedule schedule(point.settings);
-  return &point.settings.info() == tuned.policy && point.settings.takes("K") && !schedule.by_layer() &&
+bool is_swept(const Candidate& candidate, const TuneResult& tuned, bool gated) {
+  const LayerSchedule schedule(candidate.settings);
+  return &candidate.settings.info() == tuned.policy && candidate.settings.takes("K") && !schedule.by_layer() &&
          schedule.gate(0).has_value() == gated;
 }
 
 /// Whether the sweep has settings that differ in that.
 bool rest_differs(const TuneResult& tuned) {
   std::set<std::string> rests;
-  for (const TunePoint& point : tuned.points) {
-    if (&point.settings.info() == tuned.policy) rests.insert(rest_of(point.settings));
+  for (const Candidate& candidate : tuned.candidates) {
+    if (&candidate.settings.info() == tuned.policy) rests.insert(rest_of(candidate.settings));
   }
   return rests.size() > 1;
 }
@@ -97,8 +96,9 @@ double stride_of(const Settings& settings) {
 /// none.
 double usual_stride(const TuneResult& tuned) {
   std::map<double, int> n;
-  for (const TunePoint& point : tuned.points) {
-    if (is_swept(point, tuned, true) && point.whole && point.settings.takes("S")) ++n[stride_of(point.settings)];
+  for (const Candidate& candidate : tuned.candidates) {
+    if (is_swept(candidate, tuned, true) && candidate.whole && candidate.settings.takes("S"))
+      ++n[stride_of(candidate.settings)];
   }
   const auto most = std::max_element(n.begin(), n.end(), [](auto& a, auto& b) { return a.second < b.second; });
   return most == n.end() ? 0 : most->first;
@@ -137,22 +137,23 @@ Chart front_chart(const TuneResult& tuned) {
   Series chosen = hollow("chosen");
   chosen.style = PointStyle::ring;
   double least = HUGE_VAL;
-  for (size_t i = 0; i < tuned.points.size(); ++i) {
-    const TunePoint& point = tuned.points[i];
-    const double y = damage.of(point);
-    if (!point.whole || std::isnan(y)) continue;
-    const bool is_chosen = i == tuned.chosen, best_so_far = y < least;  // points are in the order of their cost
+  for (size_t i = 0; i < tuned.candidates.size(); ++i) {
+    const Candidate& candidate = tuned.candidates[i];
+    const double y = damage.of(candidate);
+    if (!candidate.whole || std::isnan(y)) continue;
+    const bool is_chosen = i == tuned.chosen, best_so_far = y < least;  // in the order of their cost
     least = std::min(least, y);
-    if (best_so_far) add(front, point.cost, y);
-    const bool named = (best_so_far || is_chosen) && point.schedule == 0;
-    add(point.schedule > 0 ? by_layer : uniform, point.cost, y, named ? short_name(point, tuned) : "");
-    if (is_chosen) add(chosen, point.cost, y, point.schedule > 0 ? fmt::format("chosen, #{}", point.schedule) : "");
-    if (!point.measured || !damage.is_kl || !tuned.calibrated) continue;
+    if (best_so_far) add(front, candidate.cost, y);
+    const bool named = (best_so_far || is_chosen) && candidate.schedule == 0;
+    add(candidate.schedule > 0 ? by_layer : uniform, candidate.cost, y, named ? short_name(candidate, tuned) : "");
+    if (is_chosen)
+      add(chosen, candidate.cost, y, candidate.schedule > 0 ? fmt::format("chosen, #{}", candidate.schedule) : "");
+    if (!candidate.measured || !damage.is_kl || !tuned.calibrated) continue;
     // Another machine's predicted times and this one's measured ones have no axis in common.
-    const double ms = tuned.other_machine ? point.cost : point.measured->ms;
-    add(measured, ms, point.measured->kl);
-    if (is_chosen) add(chosen, ms, point.measured->kl);
-    add(moved, point.cost, y), add(moved, ms, point.measured->kl), add(moved, kNone, kNone);
+    const double ms = tuned.other_machine ? candidate.cost : candidate.measured->ms;
+    add(measured, ms, candidate.measured->kl);
+    if (is_chosen) add(chosen, ms, candidate.measured->kl);
+    add(moved, candidate.cost, y), add(moved, ms, candidate.measured->kl), add(moved, kNone, kNone);
   }
   Panel panel = {.title = tuned.traces.size() > 1 ? "every setting on its worst trace"
                                                   : "every setting that was replayed on all layers",
@@ -172,7 +173,7 @@ Chart front_chart(const TuneResult& tuned) {
               "Left is faster, low is closer to full attention. S: stride, K: positions kept; behind > the "
               "threshold of the query schedule.",
           .panels = {std::move(panel)},
-          .width = kFigureWidth};
+          .width = kChartWidth};
 }
 
 Chart sweep_chart(const TuneResult& tuned, bool gated) {
@@ -180,9 +181,9 @@ Chart sweep_chart(const TuneResult& tuned, bool gated) {
   const double stride = usual_stride(tuned);
   const bool strides = tuned.policy->takes("S"), named = rest_differs(tuned);
   Lines by_budget, by_step;
-  for (const TunePoint& point : tuned.points) {
-    if (!is_swept(point, tuned, gated)) continue;
-    const Settings& settings = point.settings;
+  for (const Candidate& candidate : tuned.candidates) {
+    if (!is_swept(candidate, tuned, gated)) continue;
+    const Settings& settings = candidate.settings;
     const double s = strides ? stride_of(settings) : 0;
     if (strides && (s == 0 || (gated && s != stride))) continue;
     const double step = gated ? *LayerSchedule(settings).gate(0) : s, budget = budget_of(settings, tuned);
@@ -190,11 +191,11 @@ Chart sweep_chart(const TuneResult& tuned, bool gated) {
     const std::string name = gated     ? fmt::format("threshold {}", to_text(step))
                              : strides ? fmt::format("S = {}", to_text(settings.get("S")))
                                        : settings.policy();
-    if (point.whole) by_budget.add(step, name + rest, budget, damage.of(point));
+    if (candidate.whole) by_budget.add(step, name + rest, budget, damage.of(candidate));
     if (gated || strides) {
-      by_step.add(budget, fmt::format("K = {}", to_text(settings.get("K"))) + rest, step, point.cost);
+      by_step.add(budget, fmt::format("K = {}", to_text(settings.get("K"))) + rest, step, candidate.cost);
     } else {
-      by_step.add(0, name + rest, budget, point.cost);
+      by_step.add(0, name + rest, budget, candidate.cost);
     }
   }
   const bool scheduled = tuned.policy->takes("schedule");
@@ -203,7 +204,7 @@ Chart sweep_chart(const TuneResult& tuned, bool gated) {
                                      : "The sweep: fixed schedule",
                  .subtitle = sweep_subtitle(gated, strides, stride),
                  .panels = {},
-                 .width = kFigureWidth};
+                 .width = kChartWidth};
   if (by_budget.size() > 0) {
     Panel panel = {.title = "damage against budget",
                    .x = {.title = "K, positions kept", .log = true},

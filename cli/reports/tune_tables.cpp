@@ -1,4 +1,4 @@
-// Every number of a setting is declared here once: its key in JSON, its heading, its digits, and where it is kept.
+// Declares every number of a setting once: its key in JSON, its heading, its digits, and where it is kept.
 #include "cli/reports/tune_tables.h"
 
 #include <algorithm>
@@ -12,14 +12,13 @@
 #include "policies/value_text.h"
 #include "report/json.h"
 #include "report/words.h"
-#include "tune/points.h"
 
 namespace reattend::cli {
 namespace {
 
 struct Predicted {
   Column column;
-  double PointNumbers::*of;
+  double Metrics::*of;
 };
 struct Found {
   Column column;
@@ -32,18 +31,17 @@ const char* unit(const TuneResult& tuned) {
 
 std::vector<Predicted> predicted_numbers(const std::string& cost) {
   const std::string group = "predicted";
-  return {
-      {{.key = "cost", .title = cost, .digits = 2, .group = group}, &PointNumbers::cost},
-      {{.key = "speed_up", .title = "speed-up", .digits = 2, .group = group}, &PointNumbers::speed_up},
-      {{.key = "predicted_kl", .title = "KL", .digits = 4, .group = group}, &PointNumbers::predicted_kl},
-      {{.key = "estimate", .group = group}, &PointNumbers::estimate},
-      {{.key = "lost", .title = "lost mass", .digits = 4, .group = group}, &PointNumbers::lost},
-      {{.key = "output_error_mean", .digits = 4, .group = group, .hidden = true}, &PointNumbers::output_error_mean},
-      {{.key = "output_error_p95", .digits = 4, .group = group, .hidden = true}, &PointNumbers::output_error_p95},
-      {{.key = "recovered", .digits = 4, .group = group, .hidden = true}, &PointNumbers::recovered},
-      {{.key = "normalised", .digits = 4, .group = group, .hidden = true}, &PointNumbers::normalised},
-      {{.key = "effective_stride", .title = "stride", .digits = 1, .group = group}, &PointNumbers::effective_stride},
-      {{.key = "positions", .digits = 0, .group = group}, &PointNumbers::positions}};
+  return {{{.key = "cost", .title = cost, .digits = 2, .group = group}, &Metrics::cost},
+          {{.key = "speed_up", .title = "speed-up", .digits = 2, .group = group}, &Metrics::speed_up},
+          {{.key = "predicted_kl", .title = "KL", .digits = 4, .group = group}, &Metrics::predicted_kl},
+          {{.key = "estimate", .group = group}, &Metrics::estimate},
+          {{.key = "lost", .title = "lost mass", .digits = 4, .group = group}, &Metrics::lost},
+          {{.key = "output_error_mean", .digits = 4, .group = group, .hidden = true}, &Metrics::output_error_mean},
+          {{.key = "output_error_p95", .digits = 4, .group = group, .hidden = true}, &Metrics::output_error_p95},
+          {{.key = "recovered", .digits = 4, .group = group, .hidden = true}, &Metrics::recovered},
+          {{.key = "normalised", .digits = 4, .group = group, .hidden = true}, &Metrics::normalised},
+          {{.key = "effective_stride", .title = "stride", .digits = 1, .group = group}, &Metrics::effective_stride},
+          {{.key = "positions", .digits = 0, .group = group}, &Metrics::positions}};
 }
 
 std::vector<Found> measured_numbers() {
@@ -61,8 +59,8 @@ class Numbers {
   Numbers(const TuneResult& tuned, bool with_measured, Choose choose = Choose::all)
       : with_measured_(with_measured && any_measured(tuned)) {
     for (Predicted& each : predicted_numbers(unit(tuned))) {
-      const bool unknown = each.of == &PointNumbers::predicted_kl && !tuned.prediction.curve.exists();
-      const bool is_work = each.of == &PointNumbers::effective_stride || each.of == &PointNumbers::positions;
+      const bool unknown = each.of == &Metrics::predicted_kl && !tuned.prediction.curve.exists();
+      const bool is_work = each.of == &Metrics::effective_stride || each.of == &Metrics::positions;
       if (unknown || each.column.hidden || (is_work && choose == Choose::costs_and_damage)) continue;
       predicted_.push_back(std::move(each));
     }
@@ -76,7 +74,7 @@ class Numbers {
       if (with_measured_) to.columns.push_back(each.column);
     }
   }
-  void add_cells(std::vector<Cell>& row, const PointNumbers& on) const {
+  void add_cells(std::vector<Cell>& row, const Metrics& on) const {
     for (const Predicted& each : predicted_) row.emplace_back(on.*each.of);
     if (!with_measured_) return;
     for (const Found& each : found_) row.push_back(on.measured ? Cell((*on.measured).*each.of) : Cell());
@@ -89,9 +87,9 @@ class Numbers {
 };
 
 std::string name_in(const TuneResult& tuned, size_t i, Names names) {
-  const TunePoint& point = tuned.points[i];
-  if (names == Names::brief) return short_name(point, tuned);
-  return name_of(point) + (i == tuned.chosen ? " (chosen)" : "");
+  const Candidate& candidate = tuned.candidates[i];
+  if (names == Names::brief) return short_name(candidate, tuned);
+  return name_of(candidate) + (i == tuned.chosen ? " (chosen)" : "");
 }
 
 std::string over_traces_in_words(const TuneResult& tuned) {
@@ -100,21 +98,21 @@ std::string over_traces_in_words(const TuneResult& tuned) {
 
 }  // namespace
 
-std::string short_name(const TunePoint& point, const TuneResult& tuned) {
-  const Settings& settings = point.settings;
-  if (&settings.info() != tuned.policy) return name_of(point);
+std::string short_name(const Candidate& candidate, const TuneResult& tuned) {
+  const Settings& settings = candidate.settings;
+  if (&settings.info() != tuned.policy) return name_of(candidate);
   std::string text;
   const auto add = [&](const std::string& part) { text += (text.empty() || part.empty() ? "" : " ") + part; };
   for (const char* const key : {"S", "K"}) {
     if (settings.takes(key) && !settings.is_auto(key)) add(fmt::format("{}={}", key, ends_text(settings.get(key))));
   }
-  if (point.schedule > 0) {
-    add(fmt::format("by layer #{}", point.schedule));
+  if (candidate.schedule > 0) {
+    add(fmt::format("by layer #{}", candidate.schedule));
   } else if (const std::optional<double> gate = LayerSchedule(settings).gate(0)) {
     add("> " + to_text(*gate));
   }
   add(rest_of(settings));
-  return text.empty() ? name_of(point) : text;
+  return text.empty() ? name_of(candidate) : text;
 }
 
 std::string rest_of(const Settings& settings) {
@@ -123,29 +121,31 @@ std::string rest_of(const Settings& settings) {
 }
 
 bool any_measured(const TuneResult& tuned) {
-  return std::any_of(tuned.points.begin(), tuned.points.end(),
-                     [](const TunePoint& point) { return point.measured.has_value(); });
+  return std::any_of(tuned.candidates.begin(), tuned.candidates.end(),
+                     [](const Candidate& candidate) { return candidate.measured.has_value(); });
 }
 
 Table front_table(const TuneResult& tuned, Names names, bool with_measured) {
-  const auto n_whole = std::count_if(tuned.points.begin(), tuned.points.end(), [](auto& each) { return each.whole; });
-  Table out = {.name = "front",
-               .title = fmt::format(
-                   "Pareto front: of {} ({} replayed on all layers) those that no other beats in cost, estimate and "
-                   "lost mass, and those that were measured; the fastest first{}",
-                   plural(static_cast<int64_t>(tuned.points.size()), "setting"), n_whole, over_traces_in_words(tuned)),
-               .columns = {{.key = "setting", .left = true}}};
+  const auto n_whole =
+      std::count_if(tuned.candidates.begin(), tuned.candidates.end(), [](auto& each) { return each.whole; });
+  Table out = {
+      .name = "front",
+      .title = fmt::format(
+          "Pareto front: of {} ({} replayed on all layers) those that no other beats in cost, estimate and "
+          "lost mass, and those that were measured; the fastest first{}",
+          plural(static_cast<int64_t>(tuned.candidates.size()), "setting"), n_whole, over_traces_in_words(tuned)),
+      .columns = {{.key = "setting", .left = true}}};
   const Numbers numbers(tuned, with_measured);
   numbers.add_columns(out);
   out.columns.push_back(
       {.key = "within_bounds", .title = names == Names::brief ? "in bounds" : "within the bounds, predicted"});
-  for (size_t i = 0; i < tuned.points.size(); ++i) {
-    const TunePoint& point = tuned.points[i];
-    if (!point.on_front && !point.measured && i != tuned.chosen) continue;
+  for (size_t i = 0; i < tuned.candidates.size(); ++i) {
+    const Candidate& candidate = tuned.candidates[i];
+    if (!candidate.on_front && !candidate.measured && i != tuned.chosen) continue;
     if (i == tuned.chosen) out.marked.insert(out.rows.size());
     std::vector<Cell>& row = out.rows.emplace_back(std::vector<Cell>{name_in(tuned, i, names)});
-    numbers.add_cells(row, point);
-    row.emplace_back(std::string(point.within_bounds ? "yes" : "no"));
+    numbers.add_cells(row, candidate);
+    row.emplace_back(std::string(candidate.within_bounds ? "yes" : "no"));
   }
   return out;
 }
@@ -159,13 +159,13 @@ Table measured_table(const TuneResult& tuned, Names names) {
                            {.key = {}, .title = "KL", .digits = 4, .group = "predicted"},
                            {.key = {}, .title = unit(tuned), .digits = 2, .group = "predicted"}}};
   for (const Found& each : measured_numbers()) out.columns.push_back(each.column);
-  for (size_t i = 0; i < tuned.points.size(); ++i) {
-    const TunePoint& point = tuned.points[i];
-    if (!point.measured) continue;
+  for (size_t i = 0; i < tuned.candidates.size(); ++i) {
+    const Candidate& candidate = tuned.candidates[i];
+    if (!candidate.measured) continue;
     if (i == tuned.chosen) out.marked.insert(out.rows.size());
-    std::vector<Cell>& row = out.rows.emplace_back(std::vector<Cell>{name_in(tuned, i, names), point.output_error_p95,
-                                                                     point.lost, point.predicted_kl, point.cost});
-    for (const Found& each : measured_numbers()) row.emplace_back((*point.measured).*each.of);
+    std::vector<Cell>& row = out.rows.emplace_back(std::vector<Cell>{
+        name_in(tuned, i, names), candidate.output_error_p95, candidate.lost, candidate.predicted_kl, candidate.cost});
+    for (const Found& each : measured_numbers()) row.emplace_back((*candidate.measured).*each.of);
   }
   return out;
 }
@@ -180,7 +180,7 @@ Table traces_table(const TuneResult& tuned) {
   const Numbers numbers(tuned, true, Numbers::Choose::costs_and_damage);
   numbers.add_columns(out);
   const std::vector<std::string> names = trace_names(tuned);
-  const auto add = [&](const std::string& name, const TunedTrace& trace, const PointNumbers& on, const char* role) {
+  const auto add = [&](const std::string& name, const TunedTrace& trace, const Metrics& on, const char* role) {
     std::vector<Cell>& row = out.rows.emplace_back(
         std::vector<Cell>{name, std::string(role), int64_t{trace.info.n_prompt}, trace.full_cost});
     numbers.add_cells(row, on);
@@ -188,13 +188,13 @@ Table traces_table(const TuneResult& tuned) {
   const size_t n = tuned.traces.size();
   for (size_t i = 0; i < n; ++i) add(names[i], tuned.traces[i], tuned.best().traces[i], "tuned on");
   for (size_t i = 0; i < tuned.held_out.size(); ++i) {
-    add(names[n + i], tuned.held_out[i], tuned.held_out[i].numbers, "held out");
+    add(names[n + i], tuned.held_out[i], tuned.held_out[i].metrics, "held out");
   }
   return out;
 }
 
 Table choice_table(const TuneResult& tuned) {
-  const TunePoint& best = tuned.best();
+  const Candidate& best = tuned.best();
   const std::optional<Score>& m = best.measured;
   const TuneBounds& bounds = tuned.bounds;
   const auto found = [&](double Score::*of) { return m ? Cell((*m).*of) : Cell(); };
@@ -281,14 +281,14 @@ Table schedule_table(const Settings& settings) {
   return out;
 }
 
-nlohmann::json to_json(const PointNumbers& numbers) {
+nlohmann::json to_json(const Metrics& metrics) {
   nlohmann::json json;
-  for (const Predicted& each : predicted_numbers({})) json[each.column.key] = json_number(numbers.*each.of);
-  if (!numbers.measured) return json;
+  for (const Predicted& each : predicted_numbers({})) json[each.column.key] = json_number(metrics.*each.of);
+  if (!metrics.measured) return json;
   for (const Found& each : measured_numbers()) {
-    json["measured"][each.column.key] = json_number((*numbers.measured).*each.of);
+    json["measured"][each.column.key] = json_number((*metrics.measured).*each.of);
   }
-  if (numbers.measured->full_ms > 0) json["measured"]["ms_per_token_full"] = numbers.measured->full_ms;
+  if (metrics.measured->full_ms > 0) json["measured"]["ms_per_token_full"] = metrics.measured->full_ms;
   return json;
 }
 

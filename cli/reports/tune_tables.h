@@ -9,9 +9,9 @@
 
 namespace reattend::cli {
 
-/// Short enough for a line of a table and for a place beside a point: "S=4 K=L/8 > 0.8", "S=4..64 K=L/8 by layer #2".
-/// Of a policy that was tried beside the sweep its name, too.
-std::string short_name(const TunePoint& point, const TuneResult& tuned);
+/// Short enough for a line of a table and for a place beside a candidate: "S=4 K=L/8 > 0.8", "S=4..64 K=L/8 by layer
+/// #2". Of a policy that was tried beside the sweep its name, too.
+std::string short_name(const Candidate& candidate, const TuneResult& tuned);
 /// What tells settings apart beside stride, budget and threshold: "window=16".
 std::string rest_of(const Settings& settings);
 bool any_measured(const TuneResult& tuned);
@@ -29,6 +29,6 @@ Table choice_table(const TuneResult& tuned);
 Table schedule_table(const Settings& settings);
 
 /// What was found for a setting, on one trace or over all.
-nlohmann::json to_json(const PointNumbers& numbers);
+nlohmann::json to_json(const Metrics& metrics);
 
 }  // namespace reattend::cli

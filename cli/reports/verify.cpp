@@ -1,4 +1,4 @@
-// A verification's report: the engine beside the replay, in numbers and in sentences.
+// Shows a verification: the engine beside the replay, in numbers and in sentences.
 #include "cli/reports/verify.h"
 
 #include <algorithm>
@@ -15,7 +15,7 @@ namespace reattend::cli {
 namespace {
 
 const Score& measured(const Verification& v) {
-  return v.point.measured;
+  return v.verified.measured;
 }
 
 /// What was predicted, measured and seen running free, downwards.
@@ -36,8 +36,8 @@ Table numbers_table(const Verification& v) {
                  v.predicted.recovered,
                  {},
                  {},
-                 time(v.point.predicted_ms),
-                 time(v.point.predicted_full_ms)},
+                 time(v.verified.predicted_ms),
+                 time(v.verified.predicted_full_ms)},
                 {std::string("measured"), measured(v).full, measured(v).positions, measured(v).recovered,
                  measured(v).kl, measured(v).agreement, time(measured(v).ms), time(measured(v).full_ms)},
                 {std::string("running free"), v.free.full, v.free.positions, v.free.mass, {}, {}, {}, {}}}});
@@ -52,12 +52,11 @@ const LayerCheck& least(const Verification& v, double LayerCheck::*field) {
 constexpr double kAll = 1 - 1e-9;  // means of ones
 
 std::string decisions_in_words(const Verification& v) {
-  if (v.decisions_equal > kAll) return "Decisions: right, every step and head was full or partial as foreseen.";
+  if (v.decisions_equal > kAll) return "Decisions: right, every step and head was full or partial as predicted.";
   const LayerCheck& bad = least(v, &LayerCheck::decisions_equal);
   return fmt::format(
-      "Decisions: {:.1f} % as foreseen; {:.1f} % of steps and heads were full where the replay had said {:.1f} %. "
-      "Least "
-      "in layer {} ({:.1f} %).",
+      "Decisions: {:.1f} % as predicted; {:.1f} % of steps and heads were full where the replay had said {:.1f} %. "
+      "Least in layer {} ({:.1f} %).",
       100 * v.decisions_equal, 100 * measured(v).full, 100 * v.predicted_full, bad.layer, 100 * bad.decisions_equal);
 }
 
@@ -79,7 +78,7 @@ std::string sets_in_words(const Verification& v) {
 
 std::string mass_in_words(const Verification& v) {
   const double off = v.predicted.recovered - measured(v).recovered;
-  return fmt::format("Recovered mass: {:.4f} foreseen, {:.4f} measured: {}.", v.predicted.recovered,
+  return fmt::format("Recovered mass: {:.4f} predicted, {:.4f} measured: {}.", v.predicted.recovered,
                      measured(v).recovered,
                      std::abs(off) <= 1e-3 ? "right within 0.001"
                      : off > 0             ? fmt::format("{:.4f} too hopeful", off)
@@ -88,23 +87,23 @@ std::string mass_in_words(const Verification& v) {
 
 std::string time_in_words(const Verification& v) {
   if (!(measured(v).ms > 0)) return "Time: not measured.";
-  if (v.point.predicted_ms <= 0) {
+  if (v.verified.predicted_ms <= 0) {
     return fmt::format("Time: {:.2f} ms/token (full attention {:.2f}); the trace has no calibration to predict it.",
                        measured(v).ms, measured(v).full_ms);
   }
-  const double wrong = v.point.predicted_ms / measured(v).ms - 1,
-               full_wrong = v.point.predicted_full_ms / measured(v).full_ms - 1;
+  const double wrong = v.verified.predicted_ms / measured(v).ms - 1,
+               full_wrong = v.verified.predicted_full_ms / measured(v).full_ms - 1;
   return fmt::format(
-      "Time: {:.2f} ms/token foreseen, {:.2f} measured ({:+.0f} %); full attention {:.2f} and {:.2f} ({:+.0f} %). {}",
-      v.point.predicted_ms, measured(v).ms, 100 * wrong, v.point.predicted_full_ms, measured(v).full_ms,
+      "Time: {:.2f} ms/token predicted, {:.2f} measured ({:+.0f} %); full attention {:.2f} and {:.2f} ({:+.0f} %). {}",
+      v.verified.predicted_ms, measured(v).ms, 100 * wrong, v.verified.predicted_full_ms, measured(v).full_ms,
       100 * full_wrong, std::abs(wrong) <= 0.1 ? "Right within 10 %." : "Wrong by more than 10 %.");
 }
 
-std::string time_here_in_words(const Verification& v) {
+std::string recalibrated_time_in_words(const Verification& v) {
   return fmt::format(
-      "Time by a calibration here and now: {:.2f} ms/token ({:+.0f} %); full attention {:.2f} ({:+.0f} %). {}",
-      v.here_ms, 100 * (v.here_ms / measured(v).ms - 1), v.here_full_ms,
-      100 * (v.here_full_ms / measured(v).full_ms - 1),
+      "Time, recalibrated between the timed runs: {:.2f} ms/token ({:+.0f} %); full attention {:.2f} ({:+.0f} %). {}",
+      v.recalibrated_ms, 100 * (v.recalibrated_ms / measured(v).ms - 1), v.recalibrated_full_ms,
+      100 * (v.recalibrated_full_ms / measured(v).full_ms - 1),
       v.n_prompt < Calibrator::kFewestTokens
           ? fmt::format("Of a prompt below {} tokens it knows weights and plain reading alone.",
                         Calibrator::kFewestTokens)
@@ -121,7 +120,7 @@ std::vector<std::string> findings(const Verification& v) {
       "Quality on the recorded tokens: KL {:.4f}, top-1 agreement {:.3f}; the replay knows neither, only estimates.",
       measured(v).kl, measured(v).agreement));
   out.push_back(time_in_words(v));
-  if (v.here_ms > 0 && measured(v).ms > 0) out.push_back(time_here_in_words(v));
+  if (v.recalibrated_ms > 0 && measured(v).ms > 0) out.push_back(recalibrated_time_in_words(v));
   out.push_back(
       fmt::format("Running free (greedy): the first {} of {} tokens are full attention's own; mass {:.4f}, "
                   "{:.1f} % full.",
@@ -169,10 +168,10 @@ nlohmann::json to_json(const Verification& v, const std::string& trace) {
             {"mass", json_number(v.free.mass)},
             {"full_share", v.free.full},
             {"positions", v.free.positions}}},
-          {"here_ms", v.here_ms},
-          {"here_full_ms", v.here_full_ms},
+          {"recalibrated_ms", v.recalibrated_ms},
+          {"recalibrated_full_ms", v.recalibrated_full_ms},
           {"findings", findings(v)},
-          {"verified", reattend::to_json(v.point)}};
+          {"verified", reattend::to_json(v.verified)}};
 }
 
 }  // namespace reattend::cli

@@ -9,7 +9,7 @@
 namespace reattend {
 
 /// Short continuations of a prompt under policies that differ in one part each (no attention to speak of, little, full,
-/// copied sets, ranking, copying, scoring, adding up, pages, sets in place). All take a turn in each round, so a slow
+/// copied sets, ranking, copying, scoring, adding up, pages, sets in place). All are run in each round, so a slow
 /// moment of a shared machine falls on all of them; what a part costs is the median over rounds of differences within
 /// a round. Rounds may be run between other measurements, which then see the same machine.
 class Calibrator {

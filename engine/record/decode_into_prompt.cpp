@@ -10,9 +10,9 @@ namespace reattend {
 namespace {
 
 /// Queries of the steps, and their rows over everything added up where the prompt's sums are held.
-class StepKeeper final : public Observer {
+class PromptObserver final : public Observer {
  public:
-  StepKeeper(const ModelShape& shape, const Sequence& prompt, int32_t n_step)
+  PromptObserver(const ModelShape& shape, const Sequence& prompt, int32_t n_step)
       : shape_(shape),
         holds_(prompt.holds()),
         n_prompt_(prompt.size()),
@@ -76,8 +76,8 @@ class StepKeeper final : public Observer {
 
 void decode_into_prompt(Backend& backend, const Model& model, Prefilled& prefilled, const GenerateOptions& options) {
   auto sequence = backend.model->fork(*prefilled.sequence);
-  StepKeeper keeper(model.shape(), *sequence, options.n_step);
-  Observer* const observers[] = {&keeper};
+  PromptObserver observer(model.shape(), *sequence, options.n_step);
+  Observer* const observers[] = {&observer};
   GenerateOptions all = options;
   all.observers = observers;
   Generated run = generate(backend, model, *sequence, prefilled, all);
@@ -88,7 +88,7 @@ void decode_into_prompt(Backend& backend, const Model& model, Prefilled& prefill
                 .got = "one that ended after " + std::to_string(run.tokens.size()),
                 .remedy = "begin earlier, or go on after the end of the text with --ignore-end"});
   }
-  keeper.restore(*backend.model, *sequence);
+  observer.restore(*backend.model, *sequence);
   prefilled.sequence = std::move(sequence);
   prefilled.prompt.insert(prefilled.prompt.end(), run.tokens.begin(), run.tokens.end());
   prefilled.logits = std::move(run.logits);

@@ -72,8 +72,8 @@ const KnownGpu& known_gpu(std::string_view name, const std::string& option) {
               .remedy = "`reattend calibrate --list` prints them all"});
 }
 
-Calibration on_paper(const KnownGpu& gpu, const TraceInfo& info, double weight_bytes) {
-  const double gbps = gpu.gbps * kPaperShare;
+Calibration from_datasheet(const KnownGpu& gpu, const TraceInfo& info, double weight_bytes) {
+  const double gbps = gpu.gbps * kDatasheetShare;
   const auto row = static_cast<double>(row_bytes(info.kv_type, info.d_head));
   const double bounds = 2.0 * info.d_head * static_cast<double>(sizeof(float));
   return {.weights_ms = weight_bytes / gbps * 1e-6,

@@ -1,4 +1,4 @@
-// GPUs by their data sheets, for what-if on paper: nothing in here was measured.
+// GPUs by their data sheets, for what-if: nothing in here was measured.
 #pragma once
 #include <span>
 #include <string>
@@ -21,10 +21,10 @@ std::span<const KnownGpu> known_gpus();
 const KnownGpu& known_gpu(std::string_view name, const std::string& option);
 
 /// Of the data sheet's bandwidth, about what plain reading reaches.
-inline constexpr double kPaperShare = 0.9;
+inline constexpr double kDatasheetShare = 0.9;
 
 /// A calibration that was not measured: all bytes at that share, choosing free, launches left out. Real steps take
 /// longer. weight_bytes: of one step.
-Calibration on_paper(const KnownGpu& gpu, const TraceInfo& info, double weight_bytes);
+Calibration from_datasheet(const KnownGpu& gpu, const TraceInfo& info, double weight_bytes);
 
 }  // namespace reattend

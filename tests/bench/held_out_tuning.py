@@ -30,7 +30,7 @@ def tune(options, pair, held, way, extra):
     command = [options.program, "tune", *(options.traces / f"{p}.h5" for p in pair), "--model", options.model, "--max-kl",
                str(options.max_kl), "--out", options.out / f"{name}.toml", "--force", "--json", *extra]
     for trace in held:
-        command += ["--validate", options.traces / f"{trace}.h5"]
+        command += ["--held-out", options.traces / f"{trace}.h5"]
     print(f"tuning on {' and '.join(pair)}, {way}", flush=True)
     result = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
     out.write_text(json.dumps(result))
@@ -60,14 +60,14 @@ def main():
         for pair, held, result in results:
             print(row_of(options, pair, held, way, result))
     for way, results in rows.items():
-        over = sorted(v["measured"]["kl"] / options.max_kl for _, _, r in results for v in r["validation"])
+        over = sorted(v["measured"]["kl"] / options.max_kl for _, _, r in results for v in r["held_out"])
         print(f"\n{way}: {sum(x <= 1 for x in over)} of {len(over)} keep KL <= {options.max_kl}; over the bound: median "
               f"{statistics.median(over):.2f}, worst {over[-1]:.2f}; speed-up, geometric mean "
               f"{statistics.geometric_mean(r['chosen']['speed_up'] for _, _, r in results):.2f}; positions, geometric mean "
-              f"{statistics.geometric_mean(r['chosen']['positions'] for _, _, r in results):.0f}; {foreseen(results)}")
+              f"{statistics.geometric_mean(r['chosen']['positions'] for _, _, r in results):.0f}; {predicted_in_words(results)}")
 
 
-def foreseen(results):
+def predicted_in_words(results):
     """Measured KL over the predicted one, of everything that was measured on the traces tuned on."""
     ratios = [t["measured"]["kl"] / t["predicted_kl"] for _, _, r in results for p in r["points"] if p.get("measured")
               for t in p["traces"]]
@@ -78,7 +78,7 @@ def foreseen(results):
 
 def row_of(options, pair, held, way, result):
     chosen = result["chosen"]
-    kl = [v["measured"]["kl"] for v in result["validation"]]
+    kl = [v["measured"]["kl"] for v in result["held_out"]]
     return (f"| {', '.join(pair)} | {', '.join(held)} | {way} | {chosen['positions']:.0f} | {chosen['speed_up']:.2f} | "
             f"{chosen['measured']['kl']:.4f} | {', '.join(f'{x:.4f}' for x in kl)} | "
             f"{', '.join(f'{x / options.max_kl:.2f}' for x in kl)} |")

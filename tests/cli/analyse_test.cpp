@@ -95,7 +95,19 @@ TEST_F(AnalyseCommand, WritesTheSameFiguresAsJsonAndCsvAndDrawsThem) {
   expect_refused(run({trace(), "--csv", file("csv")}), 2, "--force");
   expect_refused(run({trace(), "--chart", file("svg")}), 2, "--force");
   expect_refused(run({trace(), "--json", json_file}), 2, "--force");
+  expect_refused(run({trace(), "--chart", file("gif"), "--chart-format", "gif"}), 2, "--chart-format");
   EXPECT_EQ(run({trace(), "--what", "cosine", "--csv", file("csv"), "--force"}).code, 0);
+}
+
+TEST_F(AnalyseCommand, DrawsPixelsWhereTheyAreAskedFor) {
+  const std::vector<std::string> command = {trace(),      "--what",         "coverage", "--chart",
+                                            file("both"), "--chart-format", "both"};
+  const ProgramResult result = run(command);
+  if (result.err.find("rsvg-convert") != std::string::npos) GTEST_SKIP() << result.err;
+  ASSERT_EQ(result.code, 0) << result.err;
+  EXPECT_TRUE(test::read_all(file("both/coverage.png")).starts_with("\x89PNG"));
+  EXPECT_TRUE(test::read_all(file("both/coverage.svg")).starts_with("<?xml"));
+  expect_refused(run(command), 2, "--force");
 }
 
 TEST_F(AnalyseCommand, TakesLayersPoliciesAndParts) {

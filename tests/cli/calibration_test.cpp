@@ -69,37 +69,52 @@ TEST_F(CalibrationCommand, AReplaySaysWhoseTimesItPredicts) {
   expect_refused(replay(a, {"--calibration", a}), 1, "reattend calibrate");
 }
 
-TEST_F(CalibrationCommand, ATimeOnPaperIsCalledThatInTextAndJson) {
+TEST_F(CalibrationCommand, ATimeFromADataSheetIsCalledThatInTextAndJson) {
   const std::string a = record("a.h5", "90", false);
-  const ProgramResult text = replay(a, {"--on-paper", "4090"});
+  const ProgramResult text = replay(a, {"--datasheet", "4090"});
   ASSERT_EQ(text.code, 0) << text.err;
-  EXPECT_NE(text.out.find("on paper: RTX 4090, 1008 GB/s"), std::string::npos) << text.out;
+  EXPECT_NE(text.out.find("from the data sheet of RTX 4090: 1008 GB/s"), std::string::npos) << text.out;
   EXPECT_NE(text.out.find("nothing was measured"), std::string::npos);
-  const json slow = json::parse(replay(a, {"--on-paper", "RTX 4090", "--json"}).out),
-             quick = json::parse(replay(a, {"--on-paper", "H200", "--json"}).out);
-  EXPECT_EQ(slow["times"]["source"], "paper");
+  const json slow = json::parse(replay(a, {"--datasheet", "RTX 4090", "--json"}).out),
+             quick = json::parse(replay(a, {"--datasheet", "H200", "--json"}).out);
+  EXPECT_EQ(slow["times"]["source"], "datasheet");
   EXPECT_EQ(slow["times"]["measured"], false);
   EXPECT_EQ(slow["times"]["gbps"], 1008);
   EXPECT_GT(slow["times"]["weight_bytes"], 0);
   const double ratio = slow["total"]["ms_per_token"].get<double>() / quick["total"]["ms_per_token"].get<double>();
   EXPECT_NEAR(ratio, 4800.0 / 1008, 1e-6);
-  expect_refused(replay(a, {"--on-paper", "RTX 4099"}), 2, "RTX 4090");
-  expect_refused(replay(file("none.h5"), {"--on-paper", "abacus"}), 2, "--list");
-  EXPECT_EQ(replay(a, {"--on-paper", "H200", "--calibration", a}).code, 2);
+  expect_refused(replay(a, {"--datasheet", "RTX 4099"}), 2, "RTX 4090");
+  expect_refused(replay(file("none.h5"), {"--datasheet", "abacus"}), 2, "--list");
+  EXPECT_EQ(replay(a, {"--datasheet", "H200", "--calibration", a}).code, 2);
+}
+
+/// Scripts of a version ago go on working, and hear of it.
+TEST_F(CalibrationCommand, AnOldNameOfAnOptionIsTakenAndNamesTheNewOne) {
+  const std::string a = record("a.h5", "90", false);
+  const ProgramResult now = replay(a, {"--datasheet", "H200", "--json"}),
+                      old = replay(a, {"--on-paper", "H200", "--json"});
+  ASSERT_EQ(old.code, 0) << old.err;
+  EXPECT_EQ(old.out, now.out);
+  EXPECT_EQ(now.err, "");
+  EXPECT_NE(old.err.find("--on-paper is now called --datasheet"), std::string::npos) << old.err;
+  EXPECT_EQ(std::count(old.err.begin(), old.err.end(), '\n'), 1) << old.err;
+  EXPECT_EQ(run({"tune", "--help"}).out.find("--on-paper"), std::string::npos) << "only the new name is offered";
+  EXPECT_EQ(replay(a, {"--on-paper", "H200", "--calibration", a}).code, 2) << "it excludes what the new name excludes";
+  EXPECT_NE(replay(a, {"--on-paper", "abacus"}).err.find("--list"), std::string::npos);
 }
 
 /// A settings file outlives the command that wrote it: whoever reads it later must see that nothing was measured.
-TEST_F(CalibrationCommand, WhatIsTunedOnPaperSaysSoInTextJsonAndSettings) {
+TEST_F(CalibrationCommand, WhatIsTunedByADataSheetSaysSoInTextJsonAndSettings) {
   const std::string a = record("a.h5", "90", false), toml = file("tuned.toml");
-  const std::vector<std::string> command = {"tune",  a,           "--on-paper", "H200",           "--budgets",
-                                            "16",    "--strides", "4",          "--gate-strides", "2",
+  const std::vector<std::string> command = {"tune",  a,           "--datasheet", "H200",           "--budgets",
+                                            "16",    "--strides", "4",           "--gate-strides", "2",
                                             "--out", toml,        "--force"};
   const ProgramResult text = run(command);
   ASSERT_EQ(text.code, 0) << text.err;
-  EXPECT_NE(text.out.find("times: on paper: H200, 4800 GB/s"), std::string::npos) << text.out;
+  EXPECT_NE(text.out.find("times: from the data sheet of H200: 4800 GB/s"), std::string::npos) << text.out;
   std::ifstream in(toml);
   const std::string written{std::istreambuf_iterator<char>(in), {}};
-  EXPECT_NE(written.find("times_from = \"on paper: H200"), std::string::npos) << written;
+  EXPECT_NE(written.find("times_from = \"from the data sheet of H200"), std::string::npos) << written;
   std::vector<std::string> as_json = command;
   as_json.push_back("--json");
   const json result = json::parse(run(as_json).out);
@@ -144,9 +159,9 @@ TEST_F(CalibrationCommand, AComparisonSaysWhatIsNotTheMachines) {
     command.insert(command.end(), more.begin(), more.end());
     return run(command);
   };
-  EXPECT_EQ(compared(a, {}).out.find("its figures are"), std::string::npos);
+  EXPECT_EQ(compared(a, {}).out.find("its numbers are"), std::string::npos);
   const std::string cache = compared(a, {"--kv", "f32"}).out;
-  EXPECT_NE(cache.find("in trace: its figures are of a cache of f16 (here f32)"), std::string::npos) << cache;
+  EXPECT_NE(cache.find("in trace: its numbers are of a cache of f16 (here f32)"), std::string::npos) << cache;
   const ProgramResult other = run({"calibrate", "--model", "tests/golden/models/tiny_quant.Q8_0.gguf", "--tokens",
                                    "512", "--trace", a, "--ctx", "600"});
   ASSERT_EQ(other.code, 0) << other.err;
@@ -178,7 +193,7 @@ TEST_F(CalibrationCommand, AShortRecordingStoresWeightsAndPlainReadingAndSaysSo)
 
 TEST_F(CalibrationCommand, AnOptionThatWouldDoNothingIsRefused) {
   const std::string none = file("none.h5");
-  expect_refused(replay(none, {"--on-paper", ""}), 2, "--on-paper: expected a value");
+  expect_refused(replay(none, {"--datasheet", ""}), 2, "--datasheet: expected a value");
   expect_refused(replay(none, {"--calibration", ""}), 2, "--calibration: expected a value");
   expect_refused(run({"calibrate", "--list", "--out", file("x.json")}), 2, "--list");
   expect_refused(run({"calibrate", "--list", "--trace", none}), 2, "--list");
@@ -220,27 +235,27 @@ TEST_F(CalibrationCommand, AStudyHoldsTimesAgainstACalibrationOfTheSameMinutes) 
   const auto expect_rows = [&] {
     std::ifstream in(out + "/study.md");
     const std::string report(std::istreambuf_iterator<char>(in), {});
-    for (const char* part : {"here and now", "| tova | 2 |", "| full | 2 |", "| **all** | **6** |"}) {
+    for (const char* part : {"recalibrated", "| tova | 2 |", "| full | 2 |", "| **all** | **6** |"}) {
       EXPECT_NE(report.find(part), std::string::npos) << part << "\n" << report;
     }
   };
   expect_rows();
-  for (const char* part : {"here and now", "\n* all", "across prompts", "scatter.svg"}) {
+  for (const char* part : {"recalibrated", "\n* all", "across prompts", "scatter.svg"}) {
     EXPECT_NE(studied.out.find(part), std::string::npos) << part << "\n" << studied.out;
   }
   const json kept = json::parse(std::ifstream(out + "/prompt-a.json"));
   EXPECT_GT(kept["calibration"]["weights_ms"], 0);
-  EXPECT_GT(kept["here_full_ms"], 0);
+  EXPECT_GT(kept["recalibrated_full_ms"], 0);
   // A prompt of an older study, and of policies that the other has not, still has its rows.
   json old = json::parse(std::ifstream(out + "/prompt-b.json"));
-  old["here_full_ms"] = 0.0, old.erase("calibration");
-  for (json& point : old["points"]) point["here_ms"] = 0.0;
+  old["recalibrated_full_ms"] = 0.0, old.erase("calibration");
+  for (json& point : old["points"]) point["recalibrated_ms"] = 0.0;
   std::ofstream(out + "/prompt-b.json") << old.dump();
   const ProgramResult reported = run({"study", "--out", out});
   ASSERT_EQ(reported.code, 0) << reported.err;
   expect_rows();
   for (const json& point : kept["points"]) {
-    EXPECT_GT(point["here_ms"], 0);
+    EXPECT_GT(point["recalibrated_ms"], 0);
     EXPECT_GT(point["work"]["kept"], 0);
   }
   EXPECT_TRUE(std::filesystem::exists(prompts + "/a.prompt"));
@@ -253,10 +268,10 @@ TEST_F(CalibrationCommand, VerifySaysWhatIsTheMachinesFault) {
                                       "--budget", "16", "--repeats", "2", "--json"});
   ASSERT_EQ(verified.code, 0) << verified.err;
   const json found = json::parse(verified.out);
-  EXPECT_GT(found["here_ms"], 0);
+  EXPECT_GT(found["recalibrated_ms"], 0);
   const json& lines = found["findings"];
   EXPECT_TRUE(std::any_of(lines.begin(), lines.end(), [](const json& line) {
-    return line.get<std::string>().find("calibration here and now") != std::string::npos &&
+    return line.get<std::string>().find("recalibrated between the timed runs") != std::string::npos &&
            line.get<std::string>().find("Of a prompt below 512 tokens") != std::string::npos;
   })) << lines;
 }

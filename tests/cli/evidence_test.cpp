@@ -71,6 +71,14 @@ TEST_F(Evidence, AStudyMeasuresCorrelatesAndGoesOnWhereItWas) {
   const ProgramResult again = run({"study", "--out", out, "--json"});
   ASSERT_EQ(again.code, 0) << again.err;
   EXPECT_EQ(json::parse(again.out)["prompts"].size(), 2U);
+  const ProgramResult drawn = run({"study", "--out", out, "--chart-format", "png"});
+  if (drawn.err.find("rsvg-convert") == std::string::npos) {
+    ASSERT_EQ(drawn.code, 0) << drawn.err;
+    std::ifstream picture(out + "/scatter.png", std::ios::binary), page(out + "/study.md");
+    EXPECT_EQ(picture.get(), 0x89);
+    const std::string text{std::istreambuf_iterator<char>(page), {}};
+    EXPECT_NE(text.find("(predicted.png)"), std::string::npos) << text;
+  }
   // Another trace under a name that the folder knows would mix two studies.
   std::filesystem::rename(b, a);
   expect_refused(run({"study", a, "--model", kTiny, "--out", out, "--repeats", "0"}), 1, "prompt-a.json");
@@ -99,12 +107,12 @@ TEST_F(Evidence, VerifyPutsPredictedBesideMeasuredAndATunerTakesIt) {
   const ProgramResult tuned =
       run({"tune",           a,   "--model",    kTiny,       "--budgets",  "16,30", "--strides", "4",
            "--gate-strides", "2", "--policies", "tova:K=16", "--verified", found,   "--measure", "2",
-           "--validate",     b,   "--out",      toml,        "--json"});
+           "--held-out",     b,   "--out",      toml,        "--json"});
   ASSERT_EQ(tuned.code, 0) << tuned.err;
   const json result = json::parse(tuned.out);
   EXPECT_NE(result["estimate_evidence"].get<std::string>().find("1 verified setting"), std::string::npos);
-  EXPECT_EQ(result["validation"].size(), 1U);
-  EXPECT_TRUE(result["validation"][0]["measured"]["kl"].is_number());
+  EXPECT_EQ(result["held_out"].size(), 1U);
+  EXPECT_TRUE(result["held_out"][0]["measured"]["kl"].is_number());
   expect_refused(run({"tune", a, "--verified", a, "--out", file("x.toml")}), 1, "reattend verify");
   expect_refused(run({"tune", a, "--estimate", "magic", "--out", file("x.toml")}), 2, "magic");
   expect_refused(run({"tune", a, "--min-agreement", "0.9", "--out", file("x.toml")}), 2, "--min-agreement");

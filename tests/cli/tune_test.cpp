@@ -63,10 +63,10 @@ class TuneCommand : public ::testing::Test {
   ScratchFolder folder_;
 };
 
-TEST_F(TuneCommand, SeveralTracesAreTunedMeasuredValidatedAndReported) {
+TEST_F(TuneCommand, SeveralTracesAreTunedMeasuredHeldOutAndReported) {
   const std::string a = record("a.h5", "90"), b = record("a <b>& b.h5", "70"), c = record("c.h5", "50");
   const std::string report = file("report.html");
-  const std::vector<std::string> command = tune({a, b, "--validate", c, "--model", kTiny, "--measure", "2", "--max-kl",
+  const std::vector<std::string> command = tune({a, b, "--held-out", c, "--model", kTiny, "--measure", "2", "--max-kl",
                                                  "5", "--calibration", machine(), "--report", report, "--json"});
   const ProgramResult tuned = run(command);
   ASSERT_EQ(tuned.code, 0) << tuned.err;
@@ -76,7 +76,7 @@ TEST_F(TuneCommand, SeveralTracesAreTunedMeasuredValidatedAndReported) {
   double worst = 0;
   for (const json& each : result["chosen"]["traces"]) worst = std::max(worst, each["measured"]["kl"].get<double>());
   EXPECT_EQ(result["chosen"]["measured"]["kl"], worst);
-  const json& held = result["validation"][0];
+  const json& held = result["held_out"][0];
   EXPECT_NEAR(held["gap"]["to_worst_tuned_on"], held["measured"]["kl"].get<double>() / worst, 1e-9);
 
   const std::string html = read_all(report);
@@ -123,11 +123,11 @@ TEST_F(TuneCommand, WhatCannotBeTunedTogetherIsSaidInALine) {
   const std::string other = record("other.h5", "90", "tests/golden/models/tiny_quant.Q8_0.gguf");
   expect_refused({a, a}, 2, "a.h5: expected traces of different texts");
   expect_refused({a, same}, 2, "same.h5: expected traces of different texts");
-  expect_refused({a, "--validate", a}, 2, "--validate");
-  expect_refused({a, "--validate", file("none.h5")}, 1, "none.h5");
+  expect_refused({a, "--held-out", a}, 2, "--held-out");
+  expect_refused({a, "--held-out", file("none.h5")}, 1, "none.h5");
   expect_refused({a, file("none.h5")}, 1, "none.h5");
   expect_refused({a, other}, 2, "other.h5: expected a trace of the same model");
-  expect_refused({a, "--validate", other}, 2, "other.h5: expected a trace of the same model");
+  expect_refused({a, "--held-out", other}, 2, "other.h5: expected a trace of the same model");
   expect_refused({file("none.h5"), "--report", file("report.pdf")}, 2, ".html or .md");
   expect_refused({file("none.h5"), "--report", file("html")}, 2, ".html or .md");
   expect_refused({file("none.h5"), "--report", file("none/report.html")}, 1, "none");
@@ -140,9 +140,17 @@ TEST_F(TuneCommand, AHeldOutTraceIsRefusedWhereItSaysNothingNew) {
   const std::string a = record("a.h5", "90"), bare = record("bare.h5", "70", kTiny, "--no-values");
   const ProgramResult sliced = run({"trace", "slice", a, "--steps", "1:6", "--out", file("slice.h5")});
   ASSERT_EQ(sliced.code, 0) << sliced.err;
-  expect_refused({a, "--validate", file("slice.h5")}, 2, "one that begins as " + a);
-  expect_refused({file("slice.h5"), "--validate", a}, 2, "--validate " + a);
-  expect_refused({a, "--validate", bare}, 2, "--validate " + bare + ": expected a trace with values");
+  expect_refused({a, "--held-out", file("slice.h5")}, 2, "one that begins as " + a);
+  expect_refused({file("slice.h5"), "--held-out", a}, 2, "--held-out " + a);
+  expect_refused({a, "--held-out", bare}, 2, "--held-out " + bare + ": expected a trace with values");
+  // As it was called a version ago: both names in one command add up, and the JSON has its list under both.
+  const std::string b = record("b.h5", "60"), c = record("c.h5", "80");
+  const ProgramResult old = run(tune({a, "--validate", b, "--held-out", c, "--json"}));
+  ASSERT_EQ(old.code, 0) << old.err;
+  EXPECT_NE(old.err.find("--validate is now called --held-out"), std::string::npos) << old.err;
+  const json result = json::parse(old.out);
+  EXPECT_EQ(result["held_out"].size(), 2U);
+  EXPECT_EQ(result["validation"], result["held_out"]);
 }
 
 TEST_F(TuneCommand, ABoundOnTimeNeedsTimes) {
@@ -164,25 +172,25 @@ TEST_F(TuneCommand, TimesOfTracesWithAndWithoutCalibrationAreToldApart) {
   EXPECT_EQ(times["traces"][1]["measured"], false);
   EXPECT_EQ(times["traces"][1]["trace"], bare);
   // Held out it has no time in milliseconds; held out from it the other one has none either.
-  const json held = json::parse(run(tune({a, "--validate", bare, "--force", "--json"})).out);
+  const json held = json::parse(run(tune({a, "--held-out", bare, "--force", "--json"})).out);
   EXPECT_EQ(held["cost_unit"], "ms per token");
-  EXPECT_TRUE(held["validation"][0]["cost"].is_null());
-  const json other = json::parse(run(tune({bare, "--validate", a, "--force", "--json"})).out);
+  EXPECT_TRUE(held["held_out"][0]["cost"].is_null());
+  const json other = json::parse(run(tune({bare, "--held-out", a, "--force", "--json"})).out);
   EXPECT_EQ(other["cost_unit"], "MB per token");
-  EXPECT_GT(other["validation"][0]["cost"].get<double>() / other["full_cost"].get<double>(), 0.1);
+  EXPECT_GT(other["held_out"][0]["cost"].get<double>() / other["full_cost"].get<double>(), 0.1);
 }
 
 TEST_F(TuneCommand, AnotherMachinesTimesStandAlone) {
   const std::string a = record("a.h5", "90"), b = record("b.h5", "70");
-  const ProgramResult tuned = run(tune({a, "--validate", b, "--on-paper", "H200", "--model", kTiny, "--max-kl", "9",
+  const ProgramResult tuned = run(tune({a, "--held-out", b, "--datasheet", "H200", "--model", kTiny, "--max-kl", "9",
                                         "--report", file("r.md"), "--json"}));
   ASSERT_EQ(tuned.code, 0) << tuned.err;
   const json result = json::parse(tuned.out);
   EXPECT_EQ(result["times"]["measured"], false);
   EXPECT_EQ(result["times"]["traces"].size(), 2U);
   EXPECT_TRUE(result["times"]["traces"][1]["fits"]);
-  EXPECT_TRUE(result["validation"][0]["measured"]["kl"].is_number());
-  EXPECT_TRUE(result["validation"][0]["measured"]["ms_per_token"].is_null());
+  EXPECT_TRUE(result["held_out"][0]["measured"]["kl"].is_number());
+  EXPECT_TRUE(result["held_out"][0]["measured"]["ms_per_token"].is_null());
   const std::string text = read_all(file("r.md"));
   EXPECT_NE(text.find("What the data sheet says"), std::string::npos);
   EXPECT_EQ(text.find("What the machine was measured at"), std::string::npos);

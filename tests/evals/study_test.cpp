@@ -1,4 +1,4 @@
-// Rank correlations against values worked out by hand, and what a study makes of points whose order is known.
+// Rank correlations against values worked out by hand, and what a study makes of settings whose order is known.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -53,11 +53,11 @@ StudyPrompt prompt(const std::string& name, const Values& kl) {
   for (size_t i = 0; i < kl.size(); ++i) {
     Settings settings("recycled");
     settings.set("K", static_cast<int64_t>(i + 1));
-    StudyPoint point = {.settings = settings, .estimates = Values(estimates().size(), kNan), .recovered = 0.9};
-    point.estimates[0] = kl[i] * 2, point.estimates[1] = -kl[i];
-    point.read = 0.1 + 0.1 * static_cast<double>(i);
-    point.measured = Score{.kl = kl[i], .agreement = 0.9};
-    out.points.push_back(point);
+    StudiedSetting studied = {.settings = settings, .estimates = Values(estimates().size(), kNan), .recovered = 0.9};
+    studied.estimates[0] = kl[i] * 2, studied.estimates[1] = -kl[i];
+    studied.read = 0.1 + 0.1 * static_cast<double>(i);
+    studied.measured = Score{.kl = kl[i], .agreement = 0.9};
+    out.settings.push_back(studied);
   }
   return out;
 }
@@ -91,7 +91,7 @@ TEST(Study, AnEstimateIsJudgedOnPromptsThatDidNotChooseIt) {
 
 TEST(Study, APowerLawIsFoundAgain) {
   StudyPrompt a = prompt("a", {0.001, 0.01, 0.1, 1});
-  for (StudyPoint& point : a.points) point.estimates[0] = std::sqrt(point.measured->kl / 3);  // KL = 3 x^2
+  for (StudiedSetting& studied : a.settings) studied.estimates[0] = std::sqrt(studied.measured->kl / 3);  // KL = 3 x^2
   const KlCurve curve = fit_kl({&a}, 0);
   EXPECT_NEAR(curve.power, 2, 1e-9);
   EXPECT_NEAR(curve.scale, 3, 1e-9);
@@ -104,14 +104,14 @@ TEST(Study, APromptsFileIsReadBackAndAnOlderProgramsIsReplayedAgain) {
   const StudyPrompt a = prompt("a", {0.5, 0.1});
   nlohmann::json json = nlohmann::json::parse(to_json(a).dump());
   const StudyPrompt b = study_prompt_from_json(json, "x");
-  ASSERT_EQ(b.points.size(), 2U);
-  EXPECT_EQ(b.points[1].settings, a.points[1].settings);
-  EXPECT_EQ(b.points[1].estimates[0], a.points[1].estimates[0]);
-  EXPECT_TRUE(std::isnan(b.points[1].estimates[2]));
-  EXPECT_EQ(b.points[1].measured->kl, 0.1);
-  EXPECT_TRUE(std::isnan(b.points[1].measured->recovered));
+  ASSERT_EQ(b.settings.size(), 2U);
+  EXPECT_EQ(b.settings[1].settings, a.settings[1].settings);
+  EXPECT_EQ(b.settings[1].estimates[0], a.settings[1].estimates[0]);
+  EXPECT_TRUE(std::isnan(b.settings[1].estimates[2]));
+  EXPECT_EQ(b.settings[1].measured->kl, 0.1);
+  EXPECT_TRUE(std::isnan(b.settings[1].measured->recovered));
   json["points"][0]["estimates"].erase(std::string(estimates()[3].name));
-  EXPECT_TRUE(study_prompt_from_json(json, "x").points[0].estimates.empty());
+  EXPECT_TRUE(study_prompt_from_json(json, "x").settings[0].estimates.empty());
   for (const char* text :
        {"null", "[]", "{}", R"({"name": 3})", R"({"name": "a", "trace": "t", "fingerprint": "f"})"}) {
     EXPECT_THROW(study_prompt_from_json(nlohmann::json::parse(text), "x"), Error) << text;
@@ -121,12 +121,13 @@ TEST(Study, APromptsFileIsReadBackAndAnOlderProgramsIsReplayedAgain) {
 /// Times: 10 % too long, 20 % too short, and one setting that nobody timed.
 TEST(Study, ResidualsOfTimesAreCountedByPolicyAndNameTheWorst) {
   StudyPrompt a = prompt("a", {0.5, 0.1, 0.3});
-  a.points[1].settings = Settings("tova");
+  a.settings[1].settings = Settings("tova");
   const double here[] = {11, 8, 5}, trace[] = {20, 10, 5}, measured[] = {10, 10, 0};
   for (size_t i = 0; i < 3; ++i) {
-    a.points[i].here_ms = here[i], a.points[i].predicted_ms = trace[i], a.points[i].measured->ms = measured[i];
+    a.settings[i].recalibrated_ms = here[i], a.settings[i].predicted_ms = trace[i],
+    a.settings[i].measured->ms = measured[i];
   }
-  const std::vector<TimeResidual> found = time_residuals({&a}, TimesFrom::here);
+  const std::vector<TimeResidual> found = time_residuals({&a}, TimesFrom::recalibrated);
   ASSERT_EQ(found.size(), 3U);
   EXPECT_EQ(found[0].policy, "recycled");
   EXPECT_EQ(found[0].n, 1);
@@ -137,19 +138,19 @@ TEST(Study, ResidualsOfTimesAreCountedByPolicyAndNameTheWorst) {
   EXPECT_NEAR(found[2].mean, 0.15, 1e-12);
   EXPECT_NEAR(found[2].bias, -0.05, 1e-12);
   EXPECT_NEAR(found[2].most, -0.2, 1e-12);
-  EXPECT_EQ(found[2].worst, a.points[1].settings.summary() + ", a");
+  EXPECT_EQ(found[2].worst, a.settings[1].settings.summary() + ", a");
   EXPECT_NEAR(time_residuals({&a}, TimesFrom::trace).back().most, 1, 1e-12);
-  a.here_full_ms = 3, a.full_ms = 2;
-  EXPECT_EQ(time_residuals({&a}, TimesFrom::here)[2].policy, "full");
-  EXPECT_EQ(time_residuals({}, TimesFrom::here).back().n, 0);
+  a.recalibrated_full_ms = 3, a.full_ms = 2;
+  EXPECT_EQ(time_residuals({&a}, TimesFrom::recalibrated)[2].policy, "full");
+  EXPECT_EQ(time_residuals({}, TimesFrom::recalibrated).back().n, 0);
 }
 
-/// A prompt that was studied before there were calibrations here and now has the trace's times alone.
+/// A prompt that was studied before there was recalibrating has the trace's times alone.
 TEST(Study, PromptsWithTheTracesTimesAloneAreCountedBesideThoseWithBoth) {
   StudyPrompt both = prompt("both", {0.5}), old = prompt("old", {0.5, 0.1});
-  both.points[0].here_ms = 11, both.points[0].predicted_ms = 20, both.points[0].measured->ms = 10;
-  old.points[1].settings = Settings("tova");
-  for (StudyPoint& point : old.points) point.predicted_ms = 30, point.measured->ms = 10;
+  both.settings[0].recalibrated_ms = 11, both.settings[0].predicted_ms = 20, both.settings[0].measured->ms = 10;
+  old.settings[1].settings = Settings("tova");
+  for (StudiedSetting& studied : old.settings) studied.predicted_ms = 30, studied.measured->ms = 10;
   const std::vector<TimeResidual> found = time_residuals({&both, &old}, TimesFrom::any);
   ASSERT_EQ(found.size(), 3U);
   EXPECT_EQ(found[0].policy, "recycled");
@@ -161,25 +162,30 @@ TEST(Study, PromptsWithTheTracesTimesAloneAreCountedBesideThoseWithBoth) {
 
 TEST(Study, TheFileKeepsWhatTimesAreMadeOf) {
   StudyPrompt a = prompt("a", {0.5});
-  a.points[0].work = {.run = 1, .kept = 2, .in_place = 3, .ranked = 4, .bounds = 9};
-  a.points[0].here_ms = 7, a.here_full_ms = 8;
-  a.here = Calibration{.weights_ms = 1, .stream_gbps = 2, .rank_ns = 0.25};
+  a.settings[0].work = {.run = 1, .kept = 2, .in_place = 3, .ranked = 4, .bounds = 9};
+  a.settings[0].recalibrated_ms = 7, a.recalibrated_full_ms = 8;
+  a.recalibrated = Calibration{.weights_ms = 1, .stream_gbps = 2, .rank_ns = 0.25};
   const StudyPrompt again = study_prompt_from_json(to_json(a), "x");
   for (const CountedWorkPart& part : kCountedWork) {
-    EXPECT_EQ(again.points[0].work.*part.value, a.points[0].work.*part.value) << part.name;
+    EXPECT_EQ(again.settings[0].work.*part.value, a.settings[0].work.*part.value) << part.name;
   }
-  EXPECT_EQ(again.points[0].here_ms, 7);
-  EXPECT_EQ(again.here_full_ms, 8);
-  ASSERT_TRUE(again.here);
-  EXPECT_EQ(again.here->rank_ns, 0.25);
-  EXPECT_EQ(again.here->pack_ns, Calibration::kNone);
-  // Studies from before there were any.
+  EXPECT_EQ(again.settings[0].recalibrated_ms, 7);
+  EXPECT_EQ(again.recalibrated_full_ms, 8);
+  ASSERT_TRUE(again.recalibrated);
+  EXPECT_EQ(again.recalibrated->rank_ns, 0.25);
+  EXPECT_EQ(again.recalibrated->pack_ns, Calibration::kNone);
+  // Studies of a version ago have these numbers under other names, older ones not at all.
+  nlohmann::json renamed = to_json(a);
+  renamed["here_full_ms"] = renamed["recalibrated_full_ms"], renamed.erase("recalibrated_full_ms");
+  renamed["points"][0]["here_ms"] = 7, renamed["points"][0].erase("recalibrated_ms");
+  EXPECT_EQ(study_prompt_from_json(renamed, "x").recalibrated_full_ms, 8);
+  EXPECT_EQ(study_prompt_from_json(renamed, "x").settings[0].recalibrated_ms, 7);
   nlohmann::json old = to_json(a);
-  for (const char* key : {"here_full_ms", "calibration"}) old.erase(key);
-  for (const char* key : {"here_ms", "work"}) old["points"][0].erase(key);
+  for (const char* key : {"recalibrated_full_ms", "calibration"}) old.erase(key);
+  for (const char* key : {"recalibrated_ms", "work"}) old["points"][0].erase(key);
   const StudyPrompt before = study_prompt_from_json(old, "x");
-  EXPECT_FALSE(before.here);
-  EXPECT_EQ(before.points[0].work.run, 0);
+  EXPECT_FALSE(before.recalibrated);
+  EXPECT_EQ(before.settings[0].work.run, 0);
 }
 
 }  // namespace

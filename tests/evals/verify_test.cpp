@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "cli/reports/tune_words.h"
 #include "cli/reports/verify.h"
 #include "engine/record/recorder.h"
 #include "evals/verify.h"
@@ -58,10 +59,10 @@ TEST_F(Verify, AReplayOfTheEnginesOwnRunIsRightInEverything) {
   EXPECT_NEAR(v.decisions_equal, 1, 1e-12);
   EXPECT_NEAR(v.identical, 1, 1e-12);
   EXPECT_NEAR(v.jaccard, 1, 1e-12);
-  EXPECT_NEAR(v.predicted.recovered, v.point.measured.recovered, 1e-3);
-  EXPECT_NEAR(v.point.measured.full, 1.0 / 5, 1e-12);
-  EXPECT_GT(v.point.measured.kl, 0);
-  EXPECT_GT(v.point.measured.ms, 0);
+  EXPECT_NEAR(v.predicted.recovered, v.verified.measured.recovered, 1e-3);
+  EXPECT_NEAR(v.verified.measured.full, 1.0 / 5, 1e-12);
+  EXPECT_GT(v.verified.measured.kl, 0);
+  EXPECT_GT(v.verified.measured.ms, 0);
   EXPECT_TRUE(says(v, "Decisions: right")) << cli::findings(v).front();
   EXPECT_TRUE(says(v, "Attended sets: right"));
   EXPECT_TRUE(says(v, "right within 0.001"));
@@ -78,32 +79,33 @@ TEST_F(Verify, AFullTracesReplayIsAnEstimateAndSaysWhereItErred) {
   ASSERT_EQ(v.layers.size(), static_cast<size_t>(model_.shape().n_layer));
   double mass = 0;
   for (const LayerCheck& layer : v.layers) mass += layer.measured_mass / model_.shape().n_layer;
-  EXPECT_NEAR(mass, v.point.measured.recovered, 1e-9);
+  EXPECT_NEAR(mass, v.verified.measured.recovered, 1e-9);
 }
 
 TEST_F(Verify, FullAttentionHasNothingToCorrect) {
   const Verification v = verified(Settings("full"), Settings("full"));
-  EXPECT_EQ(v.point.measured.kl, 0);
+  EXPECT_EQ(v.verified.measured.kl, 0);
   EXPECT_EQ(v.free.n_common, kSteps) << "its own text";
-  EXPECT_NEAR(v.point.measured.recovered, 1, 1e-5);
+  EXPECT_NEAR(v.verified.measured.recovered, 1, 1e-5);
 }
 
 TEST_F(Verify, WhatIsWrittenCorrectsATuner) {
   Verification v = verified(Settings("full"), make("recycled", {{"K", int64_t{24}}, {"S", int64_t{8}}}));
-  v.point.predicted_ms = 2, v.point.measured.ms = 3, v.point.predicted_full_ms = 4, v.point.measured.full_ms = 4;
+  v.verified.predicted_ms = 2, v.verified.measured.ms = 3, v.verified.predicted_full_ms = 4,
+  v.verified.measured.full_ms = 4;
   const test::ScratchFolder folder;
-  std::ofstream(folder / "v.json") << nlohmann::json({{"verified", to_json(v.point)}}).dump();
-  const VerifiedPoint read = read_verified(folder / "v.json");
+  std::ofstream(folder / "v.json") << nlohmann::json({{"verified", to_json(v.verified)}}).dump();
+  const VerifiedSetting read = read_verified(folder / "v.json");
   EXPECT_EQ(read.settings, v.settings);
-  EXPECT_EQ(read.estimates.at("lost_mass"), v.point.estimates.at("lost_mass"));
+  EXPECT_EQ(read.estimates.at("lost_mass"), v.verified.estimates.at("lost_mass"));
   const KlCurve curve = {.scale = 1, .power = 1, .n = 9};
   const Correction correction = correction_from({read}, "lost_mass", curve);
   EXPECT_NEAR(correction.ms, 1.5, 1e-12);
   EXPECT_NEAR(correction.full_ms, 1, 1e-12);
   EXPECT_NEAR(correction.kl * curve.at(read.estimates.at("lost_mass")), read.measured.kl, 1e-9)
-      << "the point itself is met";
-  EXPECT_EQ(to_text(Correction{}), "");
-  EXPECT_NE(to_text(correction).find("x 1.50"), std::string::npos);
+      << "the setting itself is met";
+  EXPECT_EQ(cli::correction_in_words(Correction{}), "");
+  EXPECT_NE(cli::correction_in_words(correction).find("x 1.50"), std::string::npos);
   for (const char* text : {"", "[]", "{}", R"({"verified": 3})", "not json"}) {
     std::ofstream(folder / "bad.json") << text;
     EXPECT_THROW(read_verified(folder / "bad.json"), Error) << text;

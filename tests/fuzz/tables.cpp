@@ -17,6 +17,7 @@ void tables(std::span<const uint8_t> data) {
   std::vector<std::string> tokens, merges;
   std::vector<int32_t> kinds;
   testing::GgufWriter writer;
+  bool own_template = false;
   writer.put_string("tokenizer.ggml.model", "gpt2");
   while (!rest.empty()) {
     const char meaning = rest.front();
@@ -49,6 +50,7 @@ void tables(std::span<const uint8_t> data) {
         break;
       case 'j':
         writer.put_string("tokenizer.chat_template", line);
+        own_template = true;  // which may say what it likes
         break;
       default:
         break;
@@ -72,7 +74,7 @@ void tables(std::span<const uint8_t> data) {
     }
     const std::vector<Tokenizer::Message> messages = {{"user", input}};
     const MarkedText chat = tokenizer.chat(messages, true);
-    promise(chat.text.find(input) != std::string::npos, "a chat holds its messages");
+    promise(own_template || chat.text.find(input) != std::string::npos, "a chat holds its messages");
     for (const int32_t id : tokenizer.encode(chat)) {
       promise(id >= 0 && id < tokenizer.n_vocab(), "a chat's ids lie in the vocabulary");
     }

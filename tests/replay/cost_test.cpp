@@ -240,7 +240,7 @@ TEST(KnownGpus, AreFoundAsPeopleCallThem) {
 TEST(KnownGpus, AnUnknownNameIsAnsweredWithThoseMostLikeIt) {
   const auto message = [](const char* name) -> std::string {
     try {
-      known_gpu(name, "--on-paper");
+      known_gpu(name, "--datasheet");
     } catch (const Error& error) {
       EXPECT_EQ(error.code(), ExitCode::usage);
       return error.what();
@@ -255,10 +255,10 @@ TEST(KnownGpus, AnUnknownNameIsAnsweredWithThoseMostLikeIt) {
 TEST(KnownGpus, OnPaperATimeIsBytesOverAShareOfTheDataSheet) {
   const KnownGpu gpu = {"none", 1000, 24};
   TraceInfo info = info_with({});
-  info.calibration = on_paper(gpu, info, 9e8);
+  info.calibration = from_datasheet(gpu, info, 9e8);
   const double bytes =
       9e8 + attend_bytes(info, kWork) + select_bytes(info, kWork) + 2 * 250 * 32;  // copies are written
-  EXPECT_NEAR(predict_ms(info, kWork), bytes / (1000e9 * kPaperShare) * 1e3, 1e-9);
+  EXPECT_NEAR(predict_ms(info, kWork), bytes / (1000e9 * kDatasheetShare) * 1e3, 1e-9);
 }
 
 }  // namespace

@@ -82,9 +82,9 @@ class TuneTwo : public Tune {
     Replayer* const traces[] = {&a, &b};
     return tune(traces, options_, measure, {}, Cancel());
   }
-  static const TunePoint& find(const TuneResult& result, const Settings& settings) {
-    return *std::find_if(result.points.begin(), result.points.end(),
-                         [&](const TunePoint& point) { return point.settings == settings; });
+  static const Candidate& find(const TuneResult& result, const Settings& settings) {
+    return *std::find_if(result.candidates.begin(), result.candidates.end(),
+                         [&](const Candidate& candidate) { return candidate.settings == settings; });
   }
 
   std::shared_ptr<HandMade> longer_;

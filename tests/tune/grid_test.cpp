@@ -106,13 +106,13 @@ TEST_F(Tune, EveryPolicysNumbersAreTheReplaysInSchedulesByLayerToo) {
     options_.n_schedule = 4;
     const TuneResult result = tuned();
     Replayer replayer(run_, pool_);
-    for (const TunePoint& point : result.points) {
-      if (!point.whole || point.settings.is_full()) continue;
-      n_by_layer += LayerSchedule(point.settings).by_layer();
-      const ReplaySummary total = replayer.run({.settings = point.settings}, {}, Cancel()).total;
-      EXPECT_NEAR(point.lost, total.lost, 1e-12) << name_of(point);
-      EXPECT_NEAR(point.cost, total.ms_per_token, 1e-9) << name_of(point);
-      EXPECT_EQ(&point.settings.info(), &info);
+    for (const Candidate& candidate : result.candidates) {
+      if (!candidate.whole || candidate.settings.is_full()) continue;
+      n_by_layer += LayerSchedule(candidate.settings).by_layer();
+      const ReplaySummary total = replayer.run({.settings = candidate.settings}, {}, Cancel()).total;
+      EXPECT_NEAR(candidate.lost, total.lost, 1e-12) << name_of(candidate);
+      EXPECT_NEAR(candidate.cost, total.ms_per_token, 1e-9) << name_of(candidate);
+      EXPECT_EQ(&candidate.settings.info(), &info);
     }
   }
   EXPECT_GT(n_by_layer, 0);

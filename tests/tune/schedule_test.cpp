@@ -56,7 +56,7 @@ TEST(Schedule, NoOtherChoiceIsAsCheapAndSpoilsLess) {
       before = at;
       for (const LayerPicks& other : all_picks(5, 4)) {
         const LayerNumbers rival = sum_of(menu, other);
-        EXPECT_FALSE(rival.cost <= at.cost && rival.error < at.error) << "round " << round << ", point " << i;
+        EXPECT_FALSE(rival.cost <= at.cost && rival.error < at.error) << "round " << round << ", candidate " << i;
       }
     }
   }
@@ -129,10 +129,10 @@ class TunedSchedules : public ::testing::Test {
     if (!values) options_.estimate = "lost_mass", options_.bounds.max_output_error.reset();
     return tune(one, options_, {}, {}, Cancel());
   }
-  static bool is_schedule(const TunePoint& point) { return list_size(point.settings.get("K")).has_value(); }
-  static double errors_of(const TunePoint& point) {
+  static bool is_schedule(const Candidate& candidate) { return list_size(candidate.settings.get("K")).has_value(); }
+  static double errors_of(const Candidate& candidate) {
     double sum = 0;
-    for (const LayerNumbers& each : point.layers) sum += each.error;
+    for (const LayerNumbers& each : candidate.layers) sum += each.error;
     return sum;
   }
 
@@ -143,16 +143,16 @@ class TunedSchedules : public ::testing::Test {
 TEST_F(TunedSchedules, NoSettingThatIsTheSameForAllLayersIsAsCheapAndSpoilsLess) {
   const TuneResult result = tuned(9);
   int n_schedule = 0, n_better = 0;
-  for (const TunePoint& point : result.points) {
-    if (!is_schedule(point)) continue;
+  for (const Candidate& candidate : result.candidates) {
+    if (!is_schedule(candidate)) continue;
     ++n_schedule;
-    ASSERT_TRUE(point.whole);
-    EXPECT_NEAR(point.estimate, errors_of(point), 1e-6 * point.estimate)
+    ASSERT_TRUE(candidate.whole);
+    EXPECT_NEAR(candidate.estimate, errors_of(candidate), 1e-6 * candidate.estimate)
         << "a layer's numbers do not depend on others'";
-    for (const TunePoint& other : result.points) {
+    for (const Candidate& other : result.candidates) {
       if (is_schedule(other)) continue;
-      EXPECT_FALSE(other.cost <= point.cost && other.estimate < point.estimate * (1 - 1e-6));
-      n_better += point.cost <= other.cost && point.estimate < 0.99 * other.estimate;
+      EXPECT_FALSE(other.cost <= candidate.cost && other.estimate < candidate.estimate * (1 - 1e-6));
+      n_better += candidate.cost <= other.cost && candidate.estimate < 0.99 * other.estimate;
     }
   }
   EXPECT_GT(n_schedule, 3);
@@ -167,8 +167,8 @@ TEST_F(TunedSchedules, SomeLieWhereThePathEntersTheBounds) {
   std::vector<double> broken, kept;
   const auto sort_out = [&](const TuneResult& result) {
     broken.clear(), kept.clear();
-    for (const TunePoint& point : result.points) {
-      if (is_schedule(point)) (point.within_bounds ? kept : broken).push_back(point.cost);
+    for (const Candidate& candidate : result.candidates) {
+      if (is_schedule(candidate)) (candidate.within_bounds ? kept : broken).push_back(candidate.cost);
     }
   };
   sort_out(more);
@@ -177,23 +177,23 @@ TEST_F(TunedSchedules, SomeLieWhereThePathEntersTheBounds) {
   const double gap = *std::min_element(kept.begin(), kept.end()) - *std::max_element(broken.begin(), broken.end());
   const double whole = *std::max_element(kept.begin(), kept.end()) - *std::min_element(broken.begin(), broken.end());
   EXPECT_LT(gap, whole / 8) << "six even ones alone would leave a fifth of the way";
-  EXPECT_GT(more.points.size(), even.points.size());
+  EXPECT_GT(more.candidates.size(), even.candidates.size());
 }
 
 TEST_F(TunedSchedules, OneKindOfScheduleCanBeAskedFor) {
   const TuneGrid both = options_.grid;
   options_.grid.tried["schedule"] = {std::string("fixed")};
   options_.grid.tried.erase("threshold"), options_.grid.gate_strides.clear();
-  for (const TunePoint& point : tuned(9).points) EXPECT_EQ(point.settings.choice("schedule"), "fixed");
+  for (const Candidate& candidate : tuned(9).candidates) EXPECT_EQ(candidate.settings.choice("schedule"), "fixed");
   options_.grid = both;
   options_.grid.tried["schedule"] = {std::string("query")};
   options_.grid.tried.erase("S");
-  for (const TunePoint& point : tuned(9).points) EXPECT_EQ(point.settings.choice("schedule"), "query");
+  for (const Candidate& candidate : tuned(9).candidates) EXPECT_EQ(candidate.settings.choice("schedule"), "query");
 }
 
 TEST_F(TunedSchedules, NoneAreTriedWhereNobodyWantsThemOrTheTraceHasNoValues) {
-  for (const TunePoint& point : tuned(0).points) EXPECT_FALSE(is_schedule(point));
-  for (const TunePoint& point : tuned(9, false).points) EXPECT_FALSE(is_schedule(point));
+  for (const Candidate& candidate : tuned(0).candidates) EXPECT_FALSE(is_schedule(candidate));
+  for (const Candidate& candidate : tuned(9, false).candidates) EXPECT_FALSE(is_schedule(candidate));
 }
 
 }  // namespace

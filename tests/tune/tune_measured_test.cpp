@@ -1,9 +1,10 @@
-// What the tuner makes of measurements: rounds, bounds, noise, another machine's times.
+// What the tuner makes of measurements: interleaved rounds, bounds, noise, another machine's times.
 #include <cmath>
 
 #include <nlohmann/json.hpp>
 
 #include "cli/reports/tune.h"
+#include "cli/reports/tune_words.h"
 #include "tests/replay/tuned.h"
 #include "tune/settings_file.h"
 
@@ -20,18 +21,21 @@ TEST_F(Tune, TheFastestMeasuredSettingThatPassesIsChosen) {
   ASSERT_EQ(asked.different.size(), 4U);
   EXPECT_EQ(asked.different[0], Settings("full")) << "timed in the same rounds";
   ASSERT_EQ(asked.calls.size(), 4U * kMeasureRounds);
-  for (size_t i = 0; i < asked.calls.size(); ++i) EXPECT_EQ(asked.calls[i], int(i % 4) + 1) << "rounds are interleaved";
+  for (size_t i = 0; i < asked.calls.size(); ++i) EXPECT_EQ(asked.calls[i], int(i % 4) + 1) << "they are interleaved";
   EXPECT_EQ(result.best().settings, asked.different[3]);
   EXPECT_EQ(result.best().measured->full_ms, 2);
-  EXPECT_NE(result.reason.find("fastest with mean KL"), std::string::npos) << result.reason;
+  EXPECT_EQ(result.reason.rule, Reason::Rule::fastest);
+  EXPECT_EQ(result.reason.n_measured, 3U);
+  EXPECT_NE(cli::reason_in_words(result).find("fastest with mean KL"), std::string::npos)
+      << cli::reason_in_words(result);
   std::vector<double> costs;
-  for (const TunePoint& point : result.points) {
-    if (point.measured) costs.push_back(point.cost);
+  for (const Candidate& candidate : result.candidates) {
+    if (candidate.measured) costs.push_back(candidate.cost);
   }
   EXPECT_EQ(costs.size(), 3U);
-  for (const TunePoint& point : result.points) {
-    if (point.on_front && !point.measured) {
-      EXPECT_GE(point.cost, costs.back()) << "the three fastest are measured";
+  for (const Candidate& candidate : result.candidates) {
+    if (candidate.on_front && !candidate.measured) {
+      EXPECT_GE(candidate.cost, costs.back()) << "the three fastest are measured";
     }
   }
 }
@@ -49,7 +53,8 @@ TEST_F(Tune, IfNoneOfTheFastestPassesMoreCarefulOnesAreTriedAndThenTheLowestKlWi
   }));
   EXPECT_GT(all.different.size(), 1U);
   EXPECT_EQ(none.best().measured->kl, 1.0 / static_cast<double>(all.different.size()));
-  EXPECT_NE(none.reason.find("None of the"), std::string::npos) << none.reason;
+  EXPECT_EQ(none.reason.rule, Reason::Rule::lowest_kl);
+  EXPECT_NE(cli::reason_in_words(none).find("None of the"), std::string::npos) << cli::reason_in_words(none);
 }
 
 TEST_F(Tune, ConstraintsInTheUsersWordsHoldForWhatIsMeasured) {
@@ -63,9 +68,10 @@ TEST_F(Tune, ConstraintsInTheUsersWordsHoldForWhatIsMeasured) {
   options_.bounds.min_agreement = 0.9, options_.bounds.max_ms = 8;
   const TuneResult result = tuned(beside_full(measure));
   ASSERT_TRUE(result.best().measured);
-  EXPECT_EQ(result.best().measured->ms, 4) << result.reason;
-  EXPECT_NE(result.reason.find("top-1 agreement >= 0.9"), std::string::npos) << result.reason;
-  EXPECT_NE(result.reason.find("ms/token <= 8"), std::string::npos) << result.reason;
+  EXPECT_EQ(result.best().measured->ms, 4) << cli::reason_in_words(result);
+  EXPECT_NE(cli::reason_in_words(result).find("top-1 agreement >= 0.9"), std::string::npos)
+      << cli::reason_in_words(result);
+  EXPECT_NE(cli::reason_in_words(result).find("ms/token <= 8"), std::string::npos) << cli::reason_in_words(result);
 }
 
 TEST_F(Tune, FullAttentionStaysWhereNothingIsFaster) {
@@ -73,16 +79,18 @@ TEST_F(Tune, FullAttentionStaysWhereNothingIsFaster) {
   const TuneResult result = tuned(beside_full([](const Settings&, size_t) { return Score{}; }));
   EXPECT_EQ(result.best().settings, Settings("full"));
   EXPECT_EQ(result.best().speed_up, 1);
+  EXPECT_EQ(result.reason.rule, Reason::Rule::full_attention);
   ASSERT_TRUE(result.best().measured) << "whoever measures looks at it";
   EXPECT_EQ(result.best().measured->ms, 5);
-  EXPECT_EQ(Settings::from_toml(settings_file(result), "x"), Settings("full"));
-  for (size_t i = 1; i < result.points.size(); ++i) EXPECT_LE(result.points[i - 1].cost, result.points[i].cost);
-  EXPECT_GT(result.points.back().cost, result.full_cost);
+  EXPECT_EQ(Settings::from_toml(settings_file(result, {}), "x"), Settings("full"));
+  for (size_t i = 1; i < result.candidates.size(); ++i)
+    EXPECT_LE(result.candidates[i - 1].cost, result.candidates[i].cost);
+  EXPECT_GT(result.candidates.back().cost, result.full_cost);
   // One that was tried anyway is not tried twice.
   options_.grid.more = {Settings("full")};
   const TuneResult again = tuned();
   EXPECT_EQ(again.best().settings, Settings("full"));
-  EXPECT_EQ(again.points.size(), result.points.size());
+  EXPECT_EQ(again.candidates.size(), result.candidates.size());
 }
 
 TEST_F(Tune, TimesThatAClockCannotTellApartLeaveTheChoiceToKl) {
@@ -94,9 +102,11 @@ TEST_F(Tune, TimesThatAClockCannotTellApartLeaveTheChoiceToKl) {
   };
   const TuneResult result = tuned(beside_full(measure));
   ASSERT_EQ(asked.different.size(), 3U);
-  EXPECT_EQ(result.best().settings, asked.different[1]) << result.reason;
-  EXPECT_NE(result.reason.find("2 with mean KL <= 0.1 are within 3 % of the fastest"), std::string::npos)
-      << result.reason;
+  EXPECT_EQ(result.best().settings, asked.different[1]) << cli::reason_in_words(result);
+  EXPECT_EQ(result.reason.rule, Reason::Rule::lowest_kl_alike);
+  EXPECT_EQ(result.reason.n_alike, 2U);
+  EXPECT_NE(cli::reason_in_words(result).find("2 with mean KL <= 0.1 are within 3 % of the fastest"), std::string::npos)
+      << cli::reason_in_words(result);
 }
 
 TEST_F(Tune, BeyondTheBoundsWhatIsFartherIsNotTried) {
@@ -107,7 +117,9 @@ TEST_F(Tune, BeyondTheBoundsWhatIsFartherIsNotTried) {
     asked.place(settings);
     return Score{.kl = 1, .agreement = 1, .ms = 1};
   }));
-  EXPECT_EQ(asked.different.size(), 1U) << result.reason;
+  EXPECT_EQ(asked.different.size(), 1U) << cli::reason_in_words(result);
+  EXPECT_TRUE(result.reason.beyond_bounds);
+  EXPECT_GT(result.reason.nearest.most, 1) << "how far the nearest is";
 }
 
 TEST_F(Tune, ATimeBoundNeedsACalibrationOrMeasuredTimes) {
@@ -115,14 +127,15 @@ TEST_F(Tune, ATimeBoundNeedsACalibrationOrMeasuredTimes) {
   options_.bounds.max_ms = 8;
   const std::string line = refusal([&] { tuned(); });
   EXPECT_EQ(line.find("--max-ms: "), 0U) << line;
-  EXPECT_NE(line.find("--on-paper"), std::string::npos) << line;
+  EXPECT_NE(line.find("--datasheet"), std::string::npos) << line;
   const TuneResult result =
       tuned(beside_full([](const Settings&, size_t) { return Score{.kl = 0.01, .agreement = 1, .ms = 7}; }));
-  EXPECT_EQ(result.reason.find("within the bounds (95th percentile of output error <= 10, lost mass <= 0.9)") ==
-                std::string::npos,
+  EXPECT_EQ(cli::reason_in_words(result).find(
+                "within the bounds (95th percentile of output error <= 10, lost mass <= 0.9)") == std::string::npos,
             false)
-      << result.reason;
-  EXPECT_NE(result.reason.find("held against measured times alone"), std::string::npos) << result.reason;
+      << cli::reason_in_words(result);
+  EXPECT_NE(cli::reason_in_words(result).find("held against measured times alone"), std::string::npos)
+      << cli::reason_in_words(result);
 }
 
 TEST_F(Tune, ABoundOnOutputErrorNeedsValues) {
@@ -141,13 +154,14 @@ TEST_F(Tune, AnotherMachinesTimesAreNotMixedWithMeasuredOnes) {
   });
   EXPECT_EQ(asked.calls, (std::vector<int>{1, 2, 3})) << "nothing is timed, so once is enough";
   EXPECT_EQ(result.best().settings, asked.different[1]) << "of those that pass the fastest as predicted";
-  EXPECT_NE(result.reason.find("this is the fastest with"), std::string::npos) << result.reason;
-  EXPECT_NE(result.reason.find("ms/token <= "), std::string::npos) << result.reason;
-  EXPECT_NE(result.reason.find("another machine"), std::string::npos) << result.reason;
+  EXPECT_NE(cli::reason_in_words(result).find("this is the fastest with"), std::string::npos)
+      << cli::reason_in_words(result);
+  EXPECT_NE(cli::reason_in_words(result).find("ms/token <= "), std::string::npos) << cli::reason_in_words(result);
+  EXPECT_NE(cli::reason_in_words(result).find("another machine"), std::string::npos) << cli::reason_in_words(result);
   EXPECT_TRUE(std::isnan(result.best().measured->ms));
-  EXPECT_EQ(time_warning(result), "");
+  EXPECT_EQ(cli::time_warning(result), "");
   EXPECT_TRUE(cli::to_json(result)["chosen"]["measured"]["ms_per_token"].is_null());
-  const std::string file = settings_file(result);
+  const std::string file = settings_file(result, {});
   EXPECT_EQ(file.find("ms_per_token = nan"), std::string::npos) << file;
   EXPECT_EQ(Settings::from_toml(file, "x"), result.best().settings);
 }

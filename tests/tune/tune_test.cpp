@@ -11,56 +11,59 @@
 #include "base/files.h"
 #include "cli/reports/replay.h"
 #include "cli/reports/tune.h"
+#include "cli/reports/tune_words.h"
 #include "tests/replay/tuned.h"
 #include "tune/settings_file.h"
 
 namespace reattend {
 namespace {
 
-bool no_worse(const TunePoint& a, const TunePoint& b) {
+bool no_worse(const Candidate& a, const Candidate& b) {
   return a.cost <= b.cost && a.estimate <= b.estimate && a.lost <= b.lost;
 }
 
 TEST_F(Tune, SweepsTheWholeGridAndItsNumbersAreTheReplays) {
   const TuneResult result = tuned();
-  ASSERT_EQ(result.points.size(), 8U);  // 2 budgets x (2 strides + 1 gate stride x 2 thresholds)
+  ASSERT_EQ(result.candidates.size(), 8U);  // 2 budgets x (2 strides + 1 gate stride x 2 thresholds)
   Replayer replayer(run_, pool_);
-  for (const TunePoint& point : result.points) {
-    const ReplaySummary total = replayer.run({.settings = point.settings}, {}, Cancel()).total;
-    EXPECT_TRUE(point.whole);
-    EXPECT_NEAR(point.cost, total.ms_per_token, 1e-12);
-    EXPECT_NEAR(point.speed_up, total.ms_per_token_full / total.ms_per_token, 1e-9);
-    EXPECT_NEAR(point.lost, total.lost, 1e-12);
-    EXPECT_NEAR(point.output_error_p95, total.output_error_p95, 1e-12);
-    EXPECT_NEAR(point.effective_stride, total.effective_stride, 1e-12);
+  for (const Candidate& candidate : result.candidates) {
+    const ReplaySummary total = replayer.run({.settings = candidate.settings}, {}, Cancel()).total;
+    EXPECT_TRUE(candidate.whole);
+    EXPECT_NEAR(candidate.cost, total.ms_per_token, 1e-12);
+    EXPECT_NEAR(candidate.speed_up, total.ms_per_token_full / total.ms_per_token, 1e-9);
+    EXPECT_NEAR(candidate.lost, total.lost, 1e-12);
+    EXPECT_NEAR(candidate.output_error_p95, total.output_error_p95, 1e-12);
+    EXPECT_NEAR(candidate.effective_stride, total.effective_stride, 1e-12);
   }
 }
 
 TEST_F(Tune, TheFrontHoldsWhatNothingElseBeats) {
   const TuneResult result = tuned();
   int n_front = 0;
-  for (size_t i = 0; i < result.points.size(); ++i) {
-    const TunePoint& point = result.points[i];
+  for (size_t i = 0; i < result.candidates.size(); ++i) {
+    const Candidate& candidate = result.candidates[i];
     if (i > 0) {
-      EXPECT_LE(result.points[i - 1].cost, point.cost) << "fastest first";
+      EXPECT_LE(result.candidates[i - 1].cost, candidate.cost) << "fastest first";
     }
-    n_front += point.on_front;
+    n_front += candidate.on_front;
     bool beaten = false;
-    for (const TunePoint& other : result.points) beaten = beaten || (no_worse(other, point) && !no_worse(point, other));
-    EXPECT_EQ(point.on_front, !beaten) << point.settings.summary();
+    for (const Candidate& other : result.candidates)
+      beaten = beaten || (no_worse(other, candidate) && !no_worse(candidate, other));
+    EXPECT_EQ(candidate.on_front, !beaten) << candidate.settings.summary();
   }
   EXPECT_GE(n_front, 2);
 }
 
 TEST_F(Tune, WithoutMeasuringTheFastestWithinBoundsIsChosen) {
   const TuneResult all = tuned();
-  options_.bounds.max_lost_mass = all.points[all.points.size() / 2].lost;  // some meet it, some do not
+  options_.bounds.max_lost_mass = all.candidates[all.candidates.size() / 2].lost;  // some meet it, some do not
   const TuneResult result = tuned();
-  ASSERT_TRUE(result.best().within_bounds && result.best().on_front) << result.reason;
-  for (const TunePoint& point : result.points) {
-    EXPECT_EQ(point.within_bounds, point.lost <= options_.bounds.max_lost_mass && point.output_error_p95 <= 10);
-    if (point.within_bounds && point.on_front) {
-      EXPECT_LE(result.best().cost, point.cost);
+  ASSERT_TRUE(result.best().within_bounds && result.best().on_front) << cli::reason_in_words(result);
+  for (const Candidate& candidate : result.candidates) {
+    EXPECT_EQ(candidate.within_bounds,
+              candidate.lost <= options_.bounds.max_lost_mass && candidate.output_error_p95 <= 10);
+    if (candidate.within_bounds && candidate.on_front) {
+      EXPECT_LE(result.best().cost, candidate.cost);
     }
   }
 }
@@ -68,47 +71,50 @@ TEST_F(Tune, WithoutMeasuringTheFastestWithinBoundsIsChosen) {
 TEST_F(Tune, BoundsThatNothingMeetsAreSaidAndTheNearestIsChosen) {
   options_.bounds = {.max_output_error = 1e-3, .max_lost_mass = 1e-3};
   const TuneResult result = tuned();
-  EXPECT_NE(result.reason.find("No setting"), std::string::npos) << result.reason;
-  const auto excess = [](const TunePoint& p) { return std::max(p.output_error_p95, p.lost) / 1e-3; };
-  for (const TunePoint& point : result.points) {
-    if (point.on_front && point.cost < result.full_cost) {
-      EXPECT_LE(excess(result.best()), excess(point));
+  EXPECT_NE(cli::reason_in_words(result).find("No setting"), std::string::npos) << cli::reason_in_words(result);
+  const auto excess = [](const Candidate& p) { return std::max(p.output_error_p95, p.lost) / 1e-3; };
+  for (const Candidate& candidate : result.candidates) {
+    if (candidate.on_front && candidate.cost < result.full_cost) {
+      EXPECT_LE(excess(result.best()), excess(candidate));
     }
   }
 }
 
 TEST_F(Tune, ATimeBoundKeepsOutWhatIsPredictedSlower) {
   const TuneResult all = tuned();
-  options_.bounds.max_ms = all.points[all.points.size() / 2].cost;
+  options_.bounds.max_ms = all.candidates[all.candidates.size() / 2].cost;
   const TuneResult result = tuned();
-  for (const TunePoint& point : result.points) EXPECT_EQ(point.within_bounds, point.cost <= *options_.bounds.max_ms);
+  for (const Candidate& candidate : result.candidates)
+    EXPECT_EQ(candidate.within_bounds, candidate.cost <= *options_.bounds.max_ms);
 }
 
 TEST_F(Tune, KlIsPredictedOnlyForTheModelThatWasStudiedOrVerified) {
   EXPECT_TRUE(std::isnan(tuned().best().predicted_kl));
-  VerifiedPoint seen = {.settings = Settings("recycled"),
-                        .estimates = {{"step_error_half_rms", 0.5}},
-                        .measured = {.kl = 0.25, .agreement = 0.9}};
+  VerifiedSetting seen = {.settings = Settings("recycled"),
+                          .estimates = {{"step_error_half_rms", 0.5}},
+                          .measured = {.kl = 0.25, .agreement = 0.9}};
   seen.predicted_ms = 1, seen.measured.ms = 2, seen.predicted_full_ms = 1, seen.measured.full_ms = 3;
   const TuneResult before = tuned();
   options_.verified = {seen};
   const TuneResult result = tuned();
-  EXPECT_NEAR(result.prediction.kl(0.5), 0.25, 1e-9) << "the verified point itself is met";
+  EXPECT_NEAR(result.prediction.kl(0.5), 0.25, 1e-9) << "the verified setting itself is met";
   EXPECT_NEAR(result.full_cost, 3 * before.full_cost, 1e-9);
-  EXPECT_NEAR(result.points.front().cost, 2 * before.points.front().cost, 1e-9);
-  EXPECT_NE(result.reason.find("times x 2.00 (full attention's x 3.00), KL x"), std::string::npos) << result.reason;
+  EXPECT_NEAR(result.candidates.front().cost, 2 * before.candidates.front().cost, 1e-9);
+  EXPECT_NE(cli::reason_in_words(result).find("times x 2.00 (full attention's x 3.00), KL x"), std::string::npos)
+      << cli::reason_in_words(result);
   options_.verified.front().predicted_ms = options_.verified.front().predicted_full_ms = 0;  // of another machine
   const TuneResult untimed = tuned();
   EXPECT_NEAR(untimed.full_cost, before.full_cost, 1e-9);
-  EXPECT_NE(untimed.reason.find("verified setting: KL x"), std::string::npos) << untimed.reason;
+  EXPECT_NE(cli::reason_in_words(untimed).find("verified setting: KL x"), std::string::npos)
+      << cli::reason_in_words(untimed);
 }
 
-TEST_F(Tune, AVerifiedPointCountsOnceAndAbsurdOnesAreRefused) {
-  VerifiedPoint seen = {.settings = Settings("recycled"),
-                        .estimates = {{"step_error_half_rms", 0.5}},
-                        .measured = {.kl = 0.25, .agreement = 0.9}};
+TEST_F(Tune, AVerifiedSettingCountsOnceAndAbsurdOnesAreRefused) {
+  VerifiedSetting seen = {.settings = Settings("recycled"),
+                          .estimates = {{"step_error_half_rms", 0.5}},
+                          .measured = {.kl = 0.25, .agreement = 0.9}};
   seen.predicted_ms = 1, seen.measured.ms = 2, seen.trace = "a", seen.model_sha256 = "b";
-  VerifiedPoint other = seen;
+  VerifiedSetting other = seen;
   other.measured.ms = 1, other.trace = "c";
   const KlCurve curve = {.scale = 1, .power = 1, .n = 9};
   const Correction once = correction_from({seen, other}, "step_error_half_rms", curve),
@@ -117,7 +123,7 @@ TEST_F(Tune, AVerifiedPointCountsOnceAndAbsurdOnesAreRefused) {
   EXPECT_EQ(often.ms, once.ms);
   EXPECT_EQ(often.n, 2);
   seen.trace.clear();
-  VerifiedPoint elsewhere = seen;
+  VerifiedSetting elsewhere = seen;
   elsewhere.measured.kl = 0.3;
   EXPECT_EQ(correction_from({seen, elsewhere, seen}, "step_error_half_rms", curve).n, 2) << "older files do not say";
 
@@ -146,8 +152,8 @@ TEST_F(Tune, OtherPoliciesJoinTheSweepAndAnUnknownEstimateIsRefused) {
   options_.grid.more = {h2o};
   options_.estimate = "lost_mass";
   const TuneResult result = tuned();
-  EXPECT_EQ(result.points.size(), 9U);
-  for (const TunePoint& point : result.points) EXPECT_NEAR(point.estimate, point.lost, 1e-6);
+  EXPECT_EQ(result.candidates.size(), 9U);
+  for (const Candidate& candidate : result.candidates) EXPECT_NEAR(candidate.estimate, candidate.lost, 1e-6);
   options_.estimate = "magic";
   EXPECT_THROW(tuned(), Error);
 }
@@ -155,14 +161,14 @@ TEST_F(Tune, OtherPoliciesJoinTheSweepAndAnUnknownEstimateIsRefused) {
 TEST_F(Tune, AScreenedSweepReportsOnlyWholeNumbersOnItsFront) {
   options_.n_whole = 3, options_.n_screen_layer = 1;
   const TuneResult result = tuned();
-  EXPECT_EQ(result.points.size(), 8U);
+  EXPECT_EQ(result.candidates.size(), 8U);
   int n_whole = 0;
   Replayer replayer(run_, pool_);
-  for (const TunePoint& point : result.points) {
-    n_whole += point.whole;
-    if (point.on_front) {
-      ASSERT_TRUE(point.whole);
-      EXPECT_NEAR(point.lost, replayer.run({.settings = point.settings}, {}, Cancel()).total.lost, 1e-12);
+  for (const Candidate& candidate : result.candidates) {
+    n_whole += candidate.whole;
+    if (candidate.on_front) {
+      ASSERT_TRUE(candidate.whole);
+      EXPECT_NEAR(candidate.lost, replayer.run({.settings = candidate.settings}, {}, Cancel()).total.lost, 1e-12);
     }
   }
   EXPECT_GE(n_whole, 3);
@@ -209,7 +215,7 @@ TEST_F(Tune, TheSettingsFileIsReadBackAndHoldsItsEvidence) {
   run_->info().path = "a \"strange\"\npath\\x.h5";
   const TuneResult result =
       tuned([](const Settings&, size_t) { return Score{.kl = 0.01, .agreement = 0.97, .ms = 3}; });
-  const std::string text = settings_file(result);
+  const std::string text = settings_file(result, {});
   EXPECT_EQ(Settings::from_toml(text, "x"), result.best().settings) << text;
   for (const char* part :
        {"[evidence.predicted]", "output_error_p95", "mean_kl = 0.01", "max_mean_kl = 0.1", "n_prompt = 128"}) {
@@ -226,14 +232,14 @@ TEST_F(Tune, SchedulesByLayerWhoseNamesLookAlikeHaveNumbers) {
   const nlohmann::json json = cli::to_json(result);
   const std::string table = cli::to_text(result);
   int n = 0;
-  for (size_t i = 0; i < result.points.size(); ++i) {
-    const TunePoint& point = result.points[i];
-    EXPECT_EQ(json["points"][i].contains("schedule"), point.schedule > 0);
-    if (point.schedule == 0) continue;
-    EXPECT_EQ(point.schedule, ++n) << "cheapest first";
+  for (size_t i = 0; i < result.candidates.size(); ++i) {
+    const Candidate& candidate = result.candidates[i];
+    EXPECT_EQ(json["points"][i].contains("schedule"), candidate.schedule > 0);
+    if (candidate.schedule == 0) continue;
+    EXPECT_EQ(candidate.schedule, ++n) << "cheapest first";
     const std::string number = " #" + std::to_string(n);
-    EXPECT_EQ(name_of(point), point.settings.summary() + number);
-    if (point.on_front) {
+    EXPECT_EQ(name_of(candidate), candidate.settings.summary() + number);
+    if (candidate.on_front) {
       EXPECT_NE(table.find("by layer" + number), std::string::npos) << table;
     }
   }

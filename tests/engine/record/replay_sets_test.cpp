@@ -16,8 +16,8 @@ namespace reattend::testing {
 namespace {
 
 /// Every set that the policy chose, sorted, and every decision: [t - 1][layer][kv head].
-struct SetKeeper final : Observer {
-  explicit SetKeeper(const ModelShape& s) : shape(s) {}
+struct SetObserver final : Observer {
+  explicit SetObserver(const ModelShape& s) : shape(s) {}
   void attended(const LayerView& view) override {
     for (int32_t g = 0; g < shape.n_kv_head; ++g) {
       const std::span<const int32_t> set = view.attended(g);
@@ -61,7 +61,7 @@ class Bench {
   }
 
   /// Runs and records; what the policy chose comes back.
-  SetKeeper run(const std::filesystem::path& path, const Settings& settings, bool shadow) {
+  SetObserver run(const std::filesystem::path& path, const Settings& settings, bool shadow) {
     const ModelShape& shape = model_.shape();
     TraceWriter writer(path, true);
     TraceHeader header = header_for(shape, prompt_);
@@ -72,8 +72,8 @@ class Bench {
     header.has_prompt_row_sums = true;
     header.vocab.resize(shape.n_vocab, "x");
     Recorder recorder(writer, header, shape, pool_);
-    SetKeeper keeper(shape);
-    Observer* observers[] = {&recorder, &keeper};
+    SetObserver observer(shape);
+    Observer* observers[] = {&recorder, &observer};
     if (!prefilled_.sequence) {
       prefilled_ = prefill(backend_, model_, prompt_,
                            {.n_ctx = static_cast<int32_t>(prompt_.size()) + n_step_, .needs = {.row_sums = true}});
@@ -85,7 +85,7 @@ class Bench {
               .shadow = shadow,
               .next_token = [&](int32_t t, StepLogits&) { return (t * 29) % shape.n_vocab; },
               .observers = observers});
-    return keeper;
+    return observer;
   }
 
   ReplayResult replay(const std::filesystem::path& trace, const Settings& settings) {
@@ -93,7 +93,7 @@ class Bench {
     return replayer.run({.settings = settings, .output_error = false, .keep_sets = true}, {}, Cancel());
   }
 
-  void expect_same(const ReplayResult& replay, const SetKeeper& engine) const {
+  void expect_same(const ReplayResult& replay, const SetObserver& engine) const {
     const ModelShape& shape = model_.shape();
     ASSERT_EQ(replay.layers.size(), static_cast<size_t>(shape.n_layer));
     for (const LayerReplay& layer : replay.layers) {
@@ -106,7 +106,7 @@ class Bench {
       }
     }
   }
-  /// Where a replayed layer's entry i = (t - 1) * n_kv_head + g stands in a SetKeeper.
+  /// Where a replayed layer's entry i = (t - 1) * n_kv_head + g stands in a SetObserver.
   size_t unit_at(int32_t layer, int32_t i) const {
     const ModelShape& shape = model_.shape();
     return static_cast<size_t>(i / shape.n_kv_head * shape.n_layer + layer) * shape.n_kv_head + i % shape.n_kv_head;
@@ -132,7 +132,7 @@ class ReplaySets : public ::testing::TestWithParam<Case> {
 
 TEST_P(ReplaySets, OfTheEnginesOwnTraceAreTheEngines) {
   const ScratchFolder folder;
-  const SetKeeper engine = bench_.run(folder / "own.h5", settings(), false);
+  const SetObserver engine = bench_.run(folder / "own.h5", settings(), false);
   const ReplayResult replay = bench_.replay(folder / "own.h5", settings());
   bench_.expect_same(replay, engine);
   EXPECT_EQ(std::llround(replay.total.bytes_attend * kSteps), engine.attend);
@@ -143,7 +143,7 @@ TEST_P(ReplaySets, OfTheEnginesOwnTraceAreTheEngines) {
 TEST_P(ReplaySets, OfAFullTraceEstimateTheFreeRun) {
   const ScratchFolder folder;
   bench_.run(folder / "full.h5", Settings("full"), false);
-  const SetKeeper free = bench_.run(folder / "free.h5", settings(), false);
+  const SetObserver free = bench_.run(folder / "free.h5", settings(), false);
   double sum = 0;
   size_t n = 0;
   for (const LayerReplay& layer : bench_.replay(folder / "full.h5", settings()).layers) {
@@ -165,7 +165,7 @@ TEST_P(ReplaySets, OfAFullTraceEstimateTheFreeRun) {
 TEST_P(ReplaySets, OfAFullTraceAreTheShadowRuns) {
   const ScratchFolder folder;
   bench_.run(folder / "full.h5", Settings("full"), false);
-  const SetKeeper shadow = bench_.run(folder / "shadow.h5", settings(), true);
+  const SetObserver shadow = bench_.run(folder / "shadow.h5", settings(), true);
   bench_.expect_same(bench_.replay(folder / "full.h5", settings()), shadow);
   bench_.expect_same(bench_.replay(folder / "shadow.h5", settings()), shadow);
 }
@@ -262,7 +262,7 @@ TEST(ReplaySetsOfAll, EveryCacheTypeIsReplayed) {
                                                        "tova",  "snapkv",        "quest",           "tokenselect"};
       if (!kSome.contains(each.name)) continue;
       SCOPED_TRACE(std::string(name_of(type)) + " " + each.name);
-      const SetKeeper engine = bench.run(folder / "own.h5", each.settings(), false);
+      const SetObserver engine = bench.run(folder / "own.h5", each.settings(), false);
       EXPECT_EQ(TraceReader::open(folder / "own.h5")->info().kv_type, type);
       const ReplayResult replay = bench.replay(folder / "own.h5", each.settings());
       bench.expect_same(replay, engine);
@@ -277,7 +277,7 @@ TEST(ReplaySetsOfAll, AWindowAsLongAsThePromptIsReplayed) {
   const ScratchFolder folder;
   Bench bench("tests/golden/models/tiny_llama.gguf", 32, 12);
   const Settings settings = Case{"", "snapkv", {{"K", int64_t{40}}, {"window", int64_t{40}}}}.settings();
-  const SetKeeper engine = bench.run(folder / "own.h5", settings, false);
+  const SetObserver engine = bench.run(folder / "own.h5", settings, false);
   bench.expect_same(bench.replay(folder / "own.h5", settings), engine);
 }
 
@@ -293,9 +293,9 @@ TEST(ReplaySetsModel, TheRealModelsRunsAreReplayedExactly) {
         Case{"tokenselect", "tokenselect", {{"K", int64_t{88}}, {"threshold", 0.7}}},
         Case{"pyramidkv", "pyramidkv", {{"K", int64_t{88}}}}, Case{"oracle", "oracle", {{"K", int64_t{88}}}}}) {
     SCOPED_TRACE(each.name);
-    const SetKeeper engine = bench.run(folder / "own.h5", each.settings(), false);
+    const SetObserver engine = bench.run(folder / "own.h5", each.settings(), false);
     bench.expect_same(bench.replay(folder / "own.h5", each.settings()), engine);
-    const SetKeeper shadow = bench.run(folder / "shadow.h5", each.settings(), true);
+    const SetObserver shadow = bench.run(folder / "shadow.h5", each.settings(), true);
     bench.expect_same(bench.replay(folder / "full.h5", each.settings()), shadow);
   }
 }

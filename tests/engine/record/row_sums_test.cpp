@@ -14,8 +14,8 @@ namespace {
 constexpr int32_t kPrompt = 261;
 
 /// Post-RoPE queries of the whole prompt, [n_layer] of [L][n_head][d_head].
-struct QueryKeeper final : Observer {
-  explicit QueryKeeper(const ModelShape& s) : shape(s), queries(s.n_layer) {}
+struct QueryObserver final : Observer {
+  explicit QueryObserver(const ModelShape& s) : shape(s), queries(s.n_layer) {}
   void prompt_layer(const LayerView& view) override {
     const std::span<const float> chunk = view.queries(QueryStage::post_rope);
     queries[view.layer()].insert(queries[view.layer()].end(), chunk.begin(), chunk.end());
@@ -39,8 +39,8 @@ TEST(PromptRowSums, AreTheSumsOfEveryPromptQuerysRowHoweverThePromptIsCut) {
     header.has_prompt_row_sums = true;
     header.vocab.resize(shape.n_vocab, "x");
     Recorder recorder(writer, header, shape, pool);
-    QueryKeeper keeper(shape);
-    Observer* observers[] = {&recorder, &keeper};
+    QueryObserver observer(shape);
+    Observer* observers[] = {&recorder, &observer};
     Prefilled prefilled =
         prefill(backend, model, prompt,
                 {.n_ctx = kPrompt + 1, .chunk = chunk, .needs = {.row_sums = true}, .observers = observers});
@@ -68,7 +68,7 @@ TEST(PromptRowSums, AreTheSumsOfEveryPromptQuerysRowHoweverThePromptIsCut) {
             double dot = 0;
             for (int32_t c = 0; c < shape.d_head; ++c) {
               dot += static_cast<double>(
-                         keeper.queries[layer][(static_cast<size_t>(p) * shape.n_head + h) * shape.d_head + c]) *
+                         observer.queries[layer][(static_cast<size_t>(p) * shape.n_head + h) * shape.d_head + c]) *
                      to_float(static_cast<Half>(keys[static_cast<size_t>(j) * shape.d_head + c]));
             }
             total += weight[j] = std::exp(dot / std::sqrt(static_cast<double>(shape.d_head)));

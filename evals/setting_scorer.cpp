@@ -1,11 +1,11 @@
-// One entry for each setting that was asked for.
-#include "evals/setting_meter.h"
+// Scores a setting when it is first asked for, and times it at every call.
+#include "evals/setting_scorer.h"
 
 #include <algorithm>
 
 namespace reattend {
 
-Score SettingMeter::measure(const Settings& settings, const ProgressFn& progress, const Cancel& cancel) {
+Score SettingScorer::measure(const Settings& settings, const ProgressFn& progress, const Cancel& cancel) {
   auto entry =
       std::find_if(entries_.begin(), entries_.end(), [&](const Entry& each) { return each.settings == settings; });
   if (entry == entries_.end()) {

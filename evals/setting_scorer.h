@@ -7,9 +7,9 @@
 namespace reattend {
 
 /// Teacher-forced runs on one prompt. What is passed by reference must outlive this.
-class SettingMeter {
+class SettingScorer {
  public:
-  SettingMeter(Backend& backend, const Model& model, const Prefilled& prefilled, const ReferenceRun& full)
+  SettingScorer(Backend& backend, const Model& model, const Prefilled& prefilled, const ReferenceRun& full)
       : backend_(backend), model_(model), prefilled_(prefilled), full_(full) {}
 
   /// Scores a setting when it is first asked for, without mass, and times it; later calls add a round of timing, and
