@@ -27,12 +27,14 @@ bool takes_q8(const Cpu::Product& product, Activations how) {
 
 /// The tile of tokens from `first` on, as it lies in the scratch memory. Widths are powers of two: a kernel for every
 /// width would double the code, and only a prompt's last few tokens would use the others.
-TokenTile token_tile(const Cpu::Scratch::Data& scratch, int64_t first, int tokens, int64_t n_token, int64_t n_col) {
+TokenTile token_tile(const Cpu::Scratch::Data& scratch, int64_t first, int tokens, int64_t n_token, int64_t n_col,
+                     bool halves) {
   const int64_t n_block = n_col / kBlockCols;
   return {.width = static_cast<int>(std::bit_floor(static_cast<uint64_t>(std::min<int64_t>(tokens, n_token - first)))),
           .quants = scratch.quants.get() + first * n_col,
           .scales = scratch.scales.get() + first * n_block,
-          .minus_sum = scratch.minus_sum.get() + 2 * first * n_block,
+          .minus_sum = scratch.minus_sum.get() + first * n_block,
+          .minus_half = halves ? scratch.minus_half.get() + first * n_block : nullptr,
           .x = scratch.x.get() + first * n_col};
 }
 
@@ -70,7 +72,7 @@ void Cpu::matmul(ThreadPool& pool, Scratch& space, Activations how, const float*
   Scratch::Data& scratch = *space.data;
   const KernelTable& kernels = table();
   const int64_t n_col = products[0].w->n_col(), n_block = n_col / kBlockCols;
-  bool any_q8 = false, any_f32 = false;
+  bool any_q8 = false, any_f32 = false, halves = false;  // halves: of blocks have scales of their own
   for (const Product& product : products) {
     if (product.w->n_col() != n_col) {
       fail({.where = "matmul",
@@ -79,18 +81,20 @@ void Cpu::matmul(ThreadPool& pool, Scratch& space, Activations how, const float*
             .remedy = ""});
     }
     (takes_q8(product, how) ? any_q8 : any_f32) = true;
+    halves = halves || product.w->data->layout.scale_cols == kBlockCols / 2;
   }
   if (any_q8) {
     scratch.quants.reserve(n_token * n_col);
     scratch.scales.reserve(n_token * n_block);
-    scratch.minus_sum.reserve(2 * n_token * n_block);
+    scratch.minus_sum.reserve(n_token * n_block);
+    if (halves) scratch.minus_half.reserve(n_token * n_block);
   }
   if (any_f32) scratch.x.reserve(n_token * n_col);
 
   const auto prepare = [&](int64_t i, int) {
     const int64_t end = std::min(n_token, (i + 1) * kernels.tokens);
     for (int64_t first = i * kernels.tokens; first < end;) {
-      const TokenTile tile = token_tile(scratch, first, kernels.tokens, n_token, n_col);
+      const TokenTile tile = token_tile(scratch, first, kernels.tokens, n_token, n_col, halves);
       if (any_q8) kernels.quantize(x + first * n_col, n_col, tile);
       if (any_f32) interleave(x + first * n_col, n_col, tile);
       first += tile.width;
@@ -111,7 +115,7 @@ void Cpu::matmul(ThreadPool& pool, Scratch& space, Activations how, const float*
     const auto run = takes_q8(product, how) ? kernels.product_q8 : kernels.product_f32;
     const int64_t row = task.tile * kTileRows;
     for (int64_t token = task.token; token < task.token + task.n_token;) {
-      const TokenTile tokens = token_tile(scratch, token, kernels.tokens, n_token, n_col);
+      const TokenTile tokens = token_tile(scratch, token, kernels.tokens, n_token, n_col, halves);
       run(w.layout, w.tiles.get() + task.tile * w.layout.tile_bytes, task.n_tile, tokens,
           product.y + token * product.y_stride + row, product.y_stride, w.n_row - row);
       token += tokens.width;

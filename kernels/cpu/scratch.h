@@ -14,7 +14,7 @@ struct Cpu::Scratch::Data {
   // ---- products
   cpu::Aligned<int8_t> quants;
   cpu::Aligned<float> scales, x;
-  cpu::Aligned<int32_t> minus_sum;
+  cpu::Aligned<int32_t> minus_sum, minus_half;
   /// Tiles [tile, tile + n_tile) of a product's weights times tokens [token, token + n_token).
   struct ProductShare {
     const Product* product;

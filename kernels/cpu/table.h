@@ -43,10 +43,11 @@ struct TileLayout {
 /// Activations of `width` tokens (a power of two), interleaved so that an inner loop walks one pointer.
 struct TokenTile {
   int width;
-  int8_t* quants;      ///< [n_col / 4][width][4]
-  float* scales;       ///< [n_block][width]
-  int32_t* minus_sum;  ///< [n_block][2][width] minus the sum of each half block's quants
-  float* x;            ///< [n_col][width], the unquantised path
+  int8_t* quants;       ///< [n_col / 4][width][4]
+  float* scales;        ///< [n_block][width]
+  int32_t* minus_sum;   ///< [n_block][width] minus the sum of the block's quants
+  int32_t* minus_half;  ///< [n_block][width] minus the sum of its first 16; null where no scale is for 16 columns
+  float* x;             ///< [n_col][width], the unquantised path
 };
 
 /// A tile of prompt queries of one KV head's group, at positions first ... first + n_token - 1. All of them have their

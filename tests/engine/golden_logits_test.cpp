@@ -174,11 +174,12 @@ Prompt read_prompt(const std::string& name) {
   return {object["ids"], object["greedy"], object["greedy_margin"]};
 }
 
-class SmolLM2 : public ::testing::Test {
+class RealModel : public ::testing::Test {
  protected:
+  explicit RealModel(fs::path path) : path_(std::move(path)) {}
   void SetUp() override {
-    if (!fs::exists(default_model())) GTEST_SKIP() << "no " << default_model() << ": run `reattend get-model`";
-    model_ = std::make_unique<Model>(Model::open(default_model()));
+    if (!fs::exists(path_)) GTEST_SKIP() << "no " << path_ << " in the model store";
+    model_ = std::make_unique<Model>(Model::open(path_));
   }
   void expect_golden(const std::string& name, const std::string& device) {
     const Prompt prompt = read_prompt(name);
@@ -212,6 +213,12 @@ class SmolLM2 : public ::testing::Test {
 
   std::unique_ptr<Model> model_;
   ThreadPool pool_{0};
+  const fs::path path_;
+};
+
+class SmolLM2 : public RealModel {
+ protected:
+  SmolLM2() : RealModel(default_model()) {}
 };
 
 TEST_F(SmolLM2, ShortPromptOnReference) {
@@ -231,6 +238,24 @@ TEST_F(SmolLM2, GreedyTextOfTheShortPrompt) {
 }
 TEST_F(SmolLM2, GreedyTextOfTheLongPrompt) {
   expect_greedy("smollm2_long");
+}
+
+/// Q4_K, Q5_0, Q6_K and Q8_0 in one file, biases, seven query heads to a KV head.
+class Qwen : public RealModel {
+ protected:
+  Qwen() : RealModel(qwen_model()) {}
+};
+TEST_F(Qwen, ShortPromptOnReference) {
+  expect_golden("qwen_short", "reference");
+}
+TEST_F(Qwen, ShortPromptOnCpu) {
+  expect_golden("qwen_short", "cpu");
+}
+TEST_F(Qwen, LongPromptOnCpu) {
+  expect_golden("qwen_long", "cpu");
+}
+TEST_F(Qwen, GreedyTextOfTheShortPrompt) {
+  expect_greedy("qwen_short");
 }
 
 TEST_F(SmolLM2, ThreadsAndChunksChangeNoBit) {

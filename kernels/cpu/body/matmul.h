@@ -18,8 +18,8 @@ void quantize(const float* x, int64_t n_col, const TokenTile& tile) {
         std::memcpy(tile.quants + ((b * (kBlockCols / 4) + k) * tile.width + t) * 4, quants + 4 * k, 4);
       }
       tile.scales[b * tile.width + t] = top * (1.0F / 127.0F);
-      tile.minus_sum[2 * b * tile.width + t] = -static_cast<int32_t>(sum(low_quants));
-      tile.minus_sum[(2 * b + 1) * tile.width + t] = -static_cast<int32_t>(sum(high_quants));
+      tile.minus_sum[b * tile.width + t] = -static_cast<int32_t>(sum(add(low_quants, high_quants)));
+      if (tile.minus_half != nullptr) tile.minus_half[b * tile.width + t] = -static_cast<int32_t>(sum(low_quants));
     }
   }
 }
@@ -46,11 +46,6 @@ REATTEND_INLINE void dot_block(const std::byte* quants, const int8_t* x, IVec (&
       add_columns(high_nibbles(both), k + 4, high);
     }
   }
-}
-
-/// Minus the sum of a block's quants.
-REATTEND_INLINE int32_t minus_sum_of(const TokenTile& tokens, int64_t b, int width, int t) {
-  return tokens.minus_sum[2 * b * width + t] + tokens.minus_sum[(2 * b + 1) * width + t];
 }
 
 template <int kWidth>
@@ -88,7 +83,13 @@ void product_q8_of(const TileLayout& layout, const std::byte* tiles, int64_t n_t
       }
       IVec dot[kWidth];
       REATTEND_UNROLL
-      for (int t = 0; t < kWidth; ++t) dot[t] = set_int(minus_sum_of(tokens, b, kWidth, t) * layout.offset);
+      for (int t = 0; t < kWidth; ++t) {
+        if constexpr (kMinima) {  // which stand for an offset
+          dot[t] = set_int(0);
+        } else {
+          dot[t] = set_int(tokens.minus_sum[b * kWidth + t] * layout.offset);
+        }
+      }
       dot_block<kBits, kWidth>(tile + b * kBlockBytes, tokens.quants + b * kBlockCols * kWidth, dot, dot);
       const Vec d = load_half(scales + b * kTileRows);
       REATTEND_UNROLL
@@ -99,7 +100,7 @@ void product_q8_of(const TileLayout& layout, const std::byte* tiles, int64_t n_t
         const Vec m = load_half(minima + b * kTileRows);
         REATTEND_UNROLL
         for (int t = 0; t < kWidth; ++t) {
-          const float total = -tokens.scales[b * kWidth + t] * static_cast<float>(minus_sum_of(tokens, b, kWidth, t));
+          const float total = -tokens.scales[b * kWidth + t] * static_cast<float>(tokens.minus_sum[b * kWidth + t]);
           acc[t] = fma(m, set(total), acc[t]);
         }
       }
@@ -164,26 +165,22 @@ void product_q8_super(const TileLayout& layout, const std::byte* tiles, int64_t 
               for (int line = 0; line < kBlockBytes + 64; line += 64) prefetch(next + line);
             }
             IVec low[kWidth], high[kWidth];
+            int32_t low_sum[kWidth], high_sum[kWidth];  // minus the sums of what the scales are for
             REATTEND_UNROLL
             for (int t = 0; t < kWidth; ++t) {
-              const int32_t* const sums = tokens.minus_sum + 2 * b * kWidth + t;
-              low[t] = set_int((kHalves ? sums[0] : sums[0] + sums[kWidth]) * layout.offset);
-              if constexpr (kHalves) high[t] = set_int(sums[kWidth] * layout.offset);
+              const int32_t all = tokens.minus_sum[b * kWidth + t];
+              low_sum[t] = kHalves ? tokens.minus_half[b * kWidth + t] : all, high_sum[t] = all - low_sum[t];
+              low[t] = set_int(low_sum[t] * layout.offset), high[t] = set_int(high_sum[t] * layout.offset);
             }
             dot_block<kBits, kWidth>(tile + b * kBlockBytes, tokens.quants + b * kBlockCols * kWidth, low,
                                      kHalves ? high : low);
             REATTEND_UNROLL
             for (int t = 0; t < kWidth; ++t) {
               const float by = tokens.scales[b * kWidth + t];
-              const int32_t* const sums = tokens.minus_sum + 2 * b * kWidth + t;
               acc[t] = fma(mul(s0, set(by)), to_float(low[t]), acc[t]);
               if constexpr (kHalves) acc[t] = fma(mul(s1, set(by)), to_float(high[t]), acc[t]);
-              if constexpr (kMinima && kHalves) {
-                acc[t] = fma(m0, set(by * static_cast<float>(sums[0])), acc[t]);
-                acc[t] = fma(m1, set(by * static_cast<float>(sums[kWidth])), acc[t]);
-              } else if constexpr (kMinima) {
-                acc[t] = fma(m0, set(by * static_cast<float>(sums[0] + sums[kWidth])), acc[t]);
-              }
+              if constexpr (kMinima) acc[t] = fma(m0, set(by * static_cast<float>(low_sum[t])), acc[t]);
+              if constexpr (kMinima && kHalves) acc[t] = fma(m1, set(by * static_cast<float>(high_sum[t])), acc[t]);
             }
           });
     }
