@@ -41,13 +41,14 @@ struct ThreadPool::State {
   int n_worker = 0;
   int n_at_once = 1;     ///< threads that find a processor
   int n_awake_most = 0;  ///< workers that are kept awake: one for each processor but the caller's, at least one
-  const std::function<void(int64_t, int)>* task = nullptr;
+  // Lines of their own: a spinning worker reads the numbers above, and each region writes the task.
+  alignas(64) const std::function<void(int64_t, int)>* task = nullptr;
   int64_t n_task = 0;
-  alignas(64) std::atomic<int64_t> next{0};
+  std::atomic<int64_t> next{0};
   alignas(64) std::atomic<uint64_t> gate{0};
   std::atomic<int> sleepers{0};  ///< written under the mutex; who wakes a worker takes it off
   int called = 0;                ///< sleepers that were called and have not woken up yet
-  std::atomic<bool> stop{false};
+  std::atomic<bool> stop{false}, caller_sleeps{false};
   std::mutex mutex;
   std::condition_variable wake;
   std::exception_ptr error;
@@ -100,8 +101,10 @@ struct ThreadPool::State {
         if (!gate.compare_exchange_weak(now, now + 1, std::memory_order_acquire, std::memory_order_relaxed)) continue;
         seen = now >> kNumberShift;
         work(thread);
-        // The caller sleeps on the gate when the last one inside takes long.
-        if (((gate.fetch_sub(1, std::memory_order_release) - 1) & (kInside | kOpen)) == 0) gate.notify_one();
+        // The caller sleeps on the gate when the last one inside takes long. Either it sees the gate's new value or
+        // this sees that it sleeps.
+        const bool last = ((gate.fetch_sub(1, std::memory_order_seq_cst) - 1) & (kInside | kOpen)) == 0;
+        if (last && caller_sleeps.load(std::memory_order_seq_cst)) gate.notify_one();
         break;
       }
     }
@@ -128,7 +131,9 @@ struct ThreadPool::State {
       if (spin < 4 * kSpins) {
         relax();
       } else {
-        gate.wait(now, std::memory_order_acquire);
+        caller_sleeps.store(true, std::memory_order_seq_cst);
+        gate.wait(now, std::memory_order_seq_cst);
+        caller_sleeps.store(false, std::memory_order_relaxed);
       }
       now = gate.load(std::memory_order_acquire);
     }
