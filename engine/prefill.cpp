@@ -1,4 +1,4 @@
-// For every chunk and layer: project, attend to all that came before, remember, finish.
+// The prefill loop: for every chunk and layer project, attend to all that came before, remember, finish.
 #include "engine/prefill.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// Load, prove with one token that this engine computes the same bits, compute the rest, save.
+// Loads a prompt from a file, proves with one token that this engine computes the same bits, computes the rest, saves.
 #include "engine/prompt_cache.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// Each kind of step by its median, weighed by how often it occurred.
+// Keeps the times of each kind of step and weighs the medians by how often the kind occurred.
 #include "engine/step_clock.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// What the two tables of a host backend share: shapes, working space, and the step under branch.
+// What the two tables of a host backend share: shapes, working space, and the step under way.
 #pragma once
 #include <algorithm>
 #include <cmath>
@@ -13,7 +13,7 @@
 
 namespace reattend {
 
-/// One row per query head over some positions, of the layer under branch.
+/// One row per query head over some positions, of the layer under way.
 template <class Real>
 struct HeadRows {
   enum class State : uint8_t { none, raw, softmax };

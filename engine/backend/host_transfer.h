@@ -162,7 +162,7 @@ class HostTransfer {
     }
   }
 
-  /// One query comes from the sequence, which keeps the newest of every layer; more from the chunk under branch.
+  /// One query comes from the sequence, which keeps the newest of every layer; more from the chunk under way.
   void copy_queries(Seq& seq, Item item, int32_t layer, int32_t count, const HostChunk<Real>& chunk,
                     std::span<std::byte> out) {
     const Real* from = count == 1 ? c_.query(seq, layer) : chunk.queries + (chunk.n_token - count) * c_.q_size();

@@ -1,4 +1,4 @@
-// Every read of an item, with the shape and type that the backend gives it.
+// Fetches each item of a layer once, with the shape and type that the backend gives it.
 #include "engine/backend/layer_view.h"
 
 #include <algorithm>

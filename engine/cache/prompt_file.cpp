@@ -1,4 +1,4 @@
-// Sections, digests, and the checks that a file of unknown origin has to pass.
+// Writes and reads the sections of a prompt cache and their digests, with the checks that a hostile file needs.
 #include "engine/cache/prompt_file.h"
 
 #include <bit>

@@ -1,4 +1,4 @@
-// Checks of counts, types, strings, dimensions and offsets: hostile until proved otherwise.
+// Parses a GGUF header and checks counts, types, strings, dimensions and offsets: hostile until proved otherwise.
 #include "engine/model/gguf_parser.h"
 
 #include <algorithm>

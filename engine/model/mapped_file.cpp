@@ -1,4 +1,4 @@
-// mmap with errors in words.
+// Maps a file into memory, with errors in words.
 #include "engine/model/mapped_file.h"
 
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-// What a file lacks, has otherwise, or has too much.
+// Takes tensors by name, and says what a file lacks, has otherwise, or has too much.
 #include "engine/model/tensor_taker.h"
 
 #include <array>

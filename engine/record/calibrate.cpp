@@ -1,4 +1,4 @@
-// The engine itself is timed, not its kernels: barriers, copies and logits are in the numbers, as they are in a run.
+// Times the engine itself, not its kernels: barriers, copies and logits are in the numbers, as they are in a run.
 #include "engine/record/calibrate.h"
 
 #include <algorithm>

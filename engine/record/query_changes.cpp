@@ -1,4 +1,4 @@
-// The mean over all query heads is compared, on both sides of RoPE.
+// Compares the mean over all query heads with that of the step before, on both sides of RoPE.
 #include "engine/record/query_changes.h"
 
 #include <limits>

@@ -1,4 +1,4 @@
-// Two sides with a short queue between them: the decode loop copies and analyses, the other thread writes.
+// Records with a short queue between two threads: the decode loop copies and analyses, the other one writes.
 #include "engine/record/recorder.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// Two tasks a KV head: overlap needs scores, the map and the masses need the mean; they share no more than the rows.
+// Analyses rows in two tasks a KV head: overlap needs scores, the map and the masses the mean; they share the rows.
 #include "engine/record/row_analysis.h"
 
 #include <algorithm>

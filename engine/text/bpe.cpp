@@ -1,4 +1,4 @@
-// The rules of a byte-level BPE by their pairs, applied to one word.
+// Applies the rules of a byte-level BPE, by their pairs, to one word.
 #include "engine/text/bpe.h"
 
 #include <optional>

@@ -1,5 +1,5 @@
-// fork() and a pipe. glibc keeps malloc usable in the child of a process with threads; nothing else of the parent's
-// state is used there.
+// Runs code in a child process by fork() and a pipe. glibc keeps malloc usable in the child of a process with threads;
+// nothing else of the parent's state is used there.
 #include "engine/text/contained.h"
 
 #include <fcntl.h>

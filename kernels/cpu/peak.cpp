@@ -1,4 +1,4 @@
-// Chains of multiply-adds that never leave the registers, one loop per instruction set and kind.
+// Measures peak arithmetic by chains of multiply-adds that stay in registers, a loop per instruction set and kind.
 #include "kernels/cpu/peak.h"
 
 #if defined(__x86_64__)

@@ -1,4 +1,4 @@
-// Sums a buffer of 256 MB, pass after pass.
+// Measures the read bandwidth by sums over a buffer of 256 MB, pass after pass.
 #include "kernels/cpu/stream.h"
 
 #include <algorithm>

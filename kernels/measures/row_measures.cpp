@@ -1,4 +1,4 @@
-// Plain double loops: these are measurements, made once per step and KV head.
+// Computes the measures in plain double loops: they are made once per step and KV head.
 #include "kernels/measures/row_measures.h"
 
 #include <algorithm>

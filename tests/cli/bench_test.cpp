@@ -1,4 +1,4 @@
-// What `reattend bench` promises: rows that programs can read, bytes that are counted and not assumed, a peer interleaved.
+// What `reattend bench` promises: rows that programs can read, bytes that are counted, a peer interleaved with ours.
 #include <gtest/gtest.h>
 
 #include <algorithm>
