@@ -10,10 +10,10 @@ BlockPool::~BlockPool() {
 int32_t BlockPool::take() {
   if (free_.empty()) {
     const size_t n = holders_.size();
-    holders_.resize(n + slab_);
-    free_.reserve(n + slab_);  // drop() never allocates
-    slabs_.reserve(slabs_.size() + 1);
+    // Room first: where memory runs out, nothing has changed. drop() never allocates.
+    holders_.reserve(n + slab_), free_.reserve(n + slab_), slabs_.reserve(slabs_.size() + 1);
     slabs_.push_back(static_cast<std::byte*>(memory_->allocate(slab_ * block_bytes_, kAlign)));
+    holders_.resize(n + slab_);
     for (size_t i = n + slab_; i > n; --i) free_.push_back(static_cast<int32_t>(i - 1));
   }
   const int32_t block = free_.back();

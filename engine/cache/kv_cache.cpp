@@ -8,51 +8,40 @@
 
 namespace reattend {
 
-void KvCache::make_tables() {
-  n_block_max_ = static_cast<size_t>(n_piece(shape_.n_ctx));
-  if (n_entry() == 0) return;
-  keys_ = static_cast<const void**>(memory_->allocate(n_entry() * sizeof(void*), alignof(void*)));
-  values_ = static_cast<const void**>(memory_->allocate(n_entry() * sizeof(void*), alignof(void*)));
-  blocks_ = static_cast<int32_t*>(memory_->allocate(n_entry() * sizeof(int32_t), alignof(int32_t)));
-}
-
 KvCache::KvCache(const CacheShape& shape, BlockPool& pool, std::pmr::memory_resource* memory)
-    : shape_(shape), pool_(pool), memory_(memory) {
-  make_tables();
+    : shape_(shape), pool_(pool), memory_(memory), n_block_max_(static_cast<size_t>(n_piece(shape.n_ctx))) {
+  if (n_entry() == 0) return;
+  keys_ = static_cast<const void**>(memory_->allocate(table_bytes(), alignof(void*)));
+  values_ = keys_ + n_entry();
+  blocks_ = reinterpret_cast<int32_t*>(values_ + n_entry());
 }
 
-KvCache::KvCache(const KvCache& other)
-    : shape_(other.shape_), pool_(other.pool_), memory_(other.memory_), complete_(other.complete_) {
-  make_tables();
+// From here on the cache is one that can be destroyed, whatever memory runs out of.
+KvCache::KvCache(const KvCache& other) : KvCache(other.shape_, other.pool_, other.memory_) {
+  complete_ = other.complete_;
   const int32_t n_shared = other.size_ / kPiece;
   const auto partial = static_cast<size_t>(other.size_ % kPiece * bytes_per_position() / 2);
   const size_t half = pool_.block_bytes() / 2;
-  for (int32_t column = 0; column < shape_.n_column(); ++column) {
-    for (int32_t b = 0; b < n_shared; ++b) {
-      const int32_t block = other.blocks_[entry(column, b)];
-      if (block >= 0) pool_.share(block);
-      put(entry(column, b), block);
-    }
-    if (partial == 0) continue;
-    const std::byte* const from = pool_.data(other.blocks_[entry(column, n_shared)]);
-    const int32_t block = pool_.take();
-    put(entry(column, n_shared), block);
-    std::memcpy(pool_.data(block), from, partial);
-    std::memcpy(pool_.data(block) + half, from + half, partial);
+  for (; n_held_ < int64_t{n_shared} * shape_.n_column(); ++n_held_) {
+    const int32_t block = other.blocks_[entry_of(n_held_)];
+    if (block >= 0) pool_.share(block);
+    put(entry_of(n_held_), block);
+  }
+  for (; partial > 0 && n_held_ < int64_t{n_shared + 1} * shape_.n_column(); ++n_held_) {
+    const size_t at = entry_of(n_held_);
+    put(at, pool_.take());
+    const std::byte* const from = pool_.data(other.blocks_[at]);
+    std::memcpy(pool_.data(blocks_[at]), from, partial);
+    std::memcpy(pool_.data(blocks_[at]) + half, from + half, partial);
   }
   size_ = other.size_;
 }
 
 KvCache::~KvCache() {
-  for (int32_t column = 0; column < shape_.n_column(); ++column) {
-    for (int32_t b = 0; b < n_piece(size_); ++b) {
-      if (const int32_t block = blocks_[entry(column, b)]; block >= 0) pool_.drop(block);
-    }
+  for (int64_t i = 0; i < n_held_; ++i) {
+    if (const int32_t block = blocks_[entry_of(i)]; block >= 0) pool_.drop(block);
   }
-  if (n_entry() == 0) return;
-  memory_->deallocate(keys_, n_entry() * sizeof(void*), alignof(void*));
-  memory_->deallocate(values_, n_entry() * sizeof(void*), alignof(void*));
-  memory_->deallocate(blocks_, n_entry() * sizeof(int32_t), alignof(int32_t));
+  if (n_entry() > 0) memory_->deallocate(keys_, table_bytes(), alignof(void*));
 }
 
 void KvCache::put(size_t at, int32_t block) {
@@ -69,10 +58,7 @@ void KvCache::grow(int32_t n) {
           .got = std::to_string(size_) + " held and " + std::to_string(n) + " more",
           .remedy = "give a larger --ctx or generate fewer tokens"});
   }
-  // Block by block, so that memory that runs out on the way leaves whole blocks behind.
-  for (int32_t b = n_piece(size_); b < n_piece(size_ + n); ++b) {
-    for (int32_t column = 0; column < shape_.n_column(); ++column) put(entry(column, b), pool_.take());
-  }
+  for (; n_held_ < int64_t{n_piece(size_ + n)} * shape_.n_column(); ++n_held_) put(entry_of(n_held_), pool_.take());
   size_ += n;
 }
 

@@ -53,9 +53,13 @@ class KvCache {
   int64_t bytes_per_position() const { return 2 * row_bytes(shape_.type, shape_.d_head); }
 
  private:
-  void make_tables();
   size_t n_entry() const { return static_cast<size_t>(shape_.n_column()) * n_block_max_; }
+  size_t table_bytes() const { return n_entry() * (2 * sizeof(void*) + sizeof(int32_t)); }
   size_t entry(int32_t column, int32_t block) const { return column * n_block_max_ + static_cast<size_t>(block); }
+  /// The i-th entry to be filled: blocks in order, and for each of them all columns.
+  size_t entry_of(int64_t i) const {
+    return entry(static_cast<int32_t>(i % shape_.n_column()), static_cast<int32_t>(i / shape_.n_column()));
+  }
   void put(size_t at, int32_t block);
   void* row(int32_t layer, int32_t kv_head, int32_t position, size_t half) {
     const size_t at = entry(layer * shape_.n_kv_head + kv_head, position / kPiece);
@@ -68,7 +72,8 @@ class KvCache {
   int32_t size_ = 0;
   bool complete_ = true;
   size_t n_block_max_ = 0;  ///< blocks of a column at n_ctx
-  // Where blocks are, as far as n_piece(size()); those behind it are undefined, and untouched pages cost nothing.
+  int64_t n_held_ = 0;      ///< entries that were filled, in the order of entry_of()
+  // Where blocks are, in one allocation; entries that were not filled are undefined, and untouched pages cost nothing.
   const void **keys_ = nullptr, **values_ = nullptr;  ///< [n_column][n_block_max], null where released
   int32_t* blocks_ = nullptr;                         ///< the same in the pool, -1 where released
 };

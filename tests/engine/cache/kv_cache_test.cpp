@@ -5,6 +5,7 @@
 
 #include <cstring>
 #include <memory>
+#include <new>
 #include <optional>
 
 #include "base/error.h"
@@ -141,6 +142,46 @@ TEST(KvCache, BlocksAreUsedAgain) {
     if (i == 0) most = memory.bytes;
     EXPECT_EQ(memory.bytes, most) << "the first sequence's blocks serve the next";
   }
+}
+
+/// Gives out so many bytes, then throws.
+class Limited final : public std::pmr::memory_resource {
+ public:
+  explicit Limited(size_t most) : left_(most) {}
+
+ private:
+  void* do_allocate(size_t n, size_t align) override {
+    if (n > left_) throw std::bad_alloc();
+    left_ -= n;
+    return std::pmr::new_delete_resource()->allocate(n, align);
+  }
+  void do_deallocate(void* p, size_t n, size_t align) override {
+    left_ += n;
+    std::pmr::new_delete_resource()->deallocate(p, n, align);
+  }
+  bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
+  size_t left_;
+};
+
+TEST(KvCache, MemoryThatRunsOutLeavesNothingHeld) {
+  Counting tables;
+  Limited slabs(7 * kShape.block_bytes());  // slabs of one block: a row of six fits, a second or a fork doesn't
+  BlockPool blocks(kShape.block_bytes(), 1, &slabs);
+  {
+    KvCache cache(kShape, blocks, &tables);
+    cache.grow(3);
+    fill(cache, 0, 9);
+    EXPECT_THROW(cache.grow(kPiece), std::bad_alloc);
+    EXPECT_EQ(cache.size(), 3);
+    EXPECT_TRUE(holds(cache, 0, 3, 9));
+    EXPECT_THROW(KvCache{cache}, std::bad_alloc);
+  }
+  EXPECT_EQ(blocks.n_held(), 0);
+  EXPECT_EQ(tables.bytes, 0);
+  KvCache again(kShape, blocks, &tables);
+  again.grow(kPiece);
+  fill(again, 0, 4);
+  EXPECT_TRUE(holds(again, 0, kPiece, 4)) << "the pool goes on";
 }
 
 TEST(KvCache, TablesStayWhereTheyAre) {
