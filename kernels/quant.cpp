@@ -3,6 +3,7 @@
 
 #include <cstring>
 #include <limits>
+#include <type_traits>
 
 #include "base/error.h"
 #include "base/half.h"
@@ -172,42 +173,26 @@ constexpr TensorFormat element(TensorType type, std::string_view name, uint32_t 
   return {.type = type, .name = name, .gguf_id = id, .block_size = 1, .block_bytes = bytes, .elements = elements};
 }
 
-/// How 32 columns that share a scale are kept in tiles: bits of a quant, what stands for 0, whether there is a minimum.
+/// How quants are kept in tiles: their bits, what stands for 0, whether there are minima; where scales share a scale,
+/// the columns of each and what stands for a scale of 0.
 struct Quants {
   int32_t bits, offset;
   bool has_minima;
+  int32_t scale_cols, scale_offset;
 };
+/// `unpack` takes a block of 32 columns apart, or one of 256 whose scales share a scale.
+template <class Unpacked>
 constexpr TensorFormat quantised(TensorType type, std::string_view name, uint32_t id, int32_t block_bytes,
-                                 void (*unpack)(const std::byte*, UnpackedBlock&), Quants quants) {
-  return {.type = type,
-          .name = name,
-          .gguf_id = id,
-          .block_size = kBlock,
-          .block_bytes = block_bytes,
-          .unpack = unpack,
-          .bits = quants.bits,
-          .offset = quants.offset,
-          .has_minima = quants.has_minima};
-}
-
-/// The same for 256 columns whose scales share a scale.
-struct SuperQuants {
-  int32_t bits, offset, scale_cols, scale_offset;
-  bool has_minima;
-};
-constexpr TensorFormat super(TensorType type, std::string_view name, uint32_t id, int32_t block_bytes,
-                             void (*unpack)(const std::byte*, UnpackedSuper&), SuperQuants quants) {
-  return {.type = type,
-          .name = name,
-          .gguf_id = id,
-          .block_size = kSuper,
-          .block_bytes = block_bytes,
-          .unpack_super = unpack,
-          .bits = quants.bits,
-          .offset = quants.offset,
-          .has_minima = quants.has_minima,
-          .scale_cols = quants.scale_cols,
-          .scale_offset = quants.scale_offset};
+                                 void (*unpack)(const std::byte*, Unpacked&), Quants quants) {
+  TensorFormat format{.type = type, .name = name, .gguf_id = id, .block_size = kBlock, .block_bytes = block_bytes};
+  if constexpr (std::is_same_v<Unpacked, UnpackedSuper>) {
+    format.block_size = kSuper, format.unpack_super = unpack;
+  } else {
+    format.unpack = unpack;
+  }
+  format.bits = quants.bits, format.offset = quants.offset, format.has_minima = quants.has_minima;
+  format.scale_cols = quants.scale_cols, format.scale_offset = quants.scale_offset;
+  return format;
 }
 
 constexpr TensorFormat kFormats[] = {
@@ -220,15 +205,15 @@ constexpr TensorFormat kFormats[] = {
     quantised(TensorType::q5_0, "Q5_0", 6, 22, unpack_q5_0, {.bits = 8, .offset = 16}),
     quantised(TensorType::q5_1, "Q5_1", 7, 24, unpack_q5_1, {.bits = 8, .offset = 0, .has_minima = true}),
     quantised(TensorType::iq4_nl, "IQ4_NL", 20, 18, unpack_iq4_nl, {.bits = 8, .offset = 128}),
-    super(TensorType::q2_k, "Q2_K", 10, 84, unpack_q2_k, {.bits = 4, .scale_cols = 16, .has_minima = true}),
-    super(TensorType::q3_k, "Q3_K", 11, 110, unpack_q3_k,
-          {.bits = 4, .offset = 4, .scale_cols = 16, .scale_offset = 32}),
-    super(TensorType::q4_k, "Q4_K", 12, 144, unpack_q4_k, {.bits = 4, .scale_cols = 32, .has_minima = true}),
-    super(TensorType::q5_k, "Q5_K", 13, 176, unpack_q5_k, {.bits = 8, .scale_cols = 32, .has_minima = true}),
-    super(TensorType::q6_k, "Q6_K", 14, 210, unpack_q6_k,
-          {.bits = 8, .offset = 32, .scale_cols = 16, .scale_offset = 128}),
-    super(TensorType::iq4_xs, "IQ4_XS", 23, 136, unpack_iq4_xs,
-          {.bits = 8, .offset = 128, .scale_cols = 32, .scale_offset = 32}),
+    quantised(TensorType::q2_k, "Q2_K", 10, 84, unpack_q2_k, {.bits = 4, .has_minima = true, .scale_cols = 16}),
+    quantised(TensorType::q3_k, "Q3_K", 11, 110, unpack_q3_k,
+              {.bits = 4, .offset = 4, .scale_cols = 16, .scale_offset = 32}),
+    quantised(TensorType::q4_k, "Q4_K", 12, 144, unpack_q4_k, {.bits = 4, .has_minima = true, .scale_cols = 32}),
+    quantised(TensorType::q5_k, "Q5_K", 13, 176, unpack_q5_k, {.bits = 8, .has_minima = true, .scale_cols = 32}),
+    quantised(TensorType::q6_k, "Q6_K", 14, 210, unpack_q6_k,
+              {.bits = 8, .offset = 32, .scale_cols = 16, .scale_offset = 128}),
+    quantised(TensorType::iq4_xs, "IQ4_XS", 23, 136, unpack_iq4_xs,
+              {.bits = 8, .offset = 128, .scale_cols = 32, .scale_offset = 32}),
 };
 
 constexpr bool table_is_in_order() {
