@@ -182,7 +182,7 @@ class Attention {
     const double macs = 2.0 * n_kv_ * group_ * d_head_ * n * (depth_ + (n + 1) / 2.0);
     const double bytes = 2.0 * n_kv_ * (depth_ + n) * static_cast<double>(row_);
     timer_.add(what + "attention of a layer", bytes, macs, [&] {
-      Cpu::attend_prompt(pool_, scratch_, q_.data(), n, depth_, group_, layers_[0], scale_, out_.data());
+      Cpu::attend_prompt(pool_, scratch_, q_.data(), n, depth_, group_, layers_[0], scale_, 0, out_.data());
     });
     std::vector<float> sums(static_cast<size_t>(n_kv_ * group_) * static_cast<size_t>(depth_ + n));
     timer_.add(what + "rows of a layer, summed", bytes / 2, macs / 2, [&] {

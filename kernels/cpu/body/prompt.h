@@ -113,16 +113,21 @@ void unpack_values(const void* block, int n, int n_key, int d_head, int64_t widt
   }
 }
 
-/// Scores [n] of one row -> weights relative to the running maximum, zeros up to n_key; the row's state so far is
-/// scaled to that maximum.
-void weigh_row(float* row, int n, int n_key, float* m, float* d, float* o, int64_t width) {
-  float top = highest(row, n);
+/// Scores [first, n) of one row -> weights relative to the running maximum, zeros before them and up to n_key; the
+/// row's state so far is scaled to that maximum.
+void weigh_row(float* row, int first, int n, int n_key, float* m, float* d, float* o, int64_t width) {
+  if (first >= n) {  // a piece before its window
+    for (int i = 0; i < n_key; ++i) row[i] = 0;
+    return;
+  }
+  float top = highest(row + first, n - first);
   if (*m > top) top = *m;
   float shrink[16];
   store(shrink, exp(set(*m - top)));
   if (shrink[0] != 1.0F) {
     for (int64_t c = 0; c < width; c += 16) store(o + c, mul(load(o + c), set(shrink[0])));
   }
+  for (int i = 0; i < first; ++i) row[i] = -__builtin_inff();
   for (int i = n; i < n_key; ++i) row[i] = -__builtin_inff();
   Vec total = zero();
   for (int i = 0; i < n_key; i += 16) {
@@ -146,8 +151,11 @@ void prompt_strip(const PromptTile& tile, const PromptParts& parts, int piece, i
   }
   for (int64_t r = first; r < least(end, n_row); ++r) {
     const int seen = tile.first + static_cast<int>(r / tile.group) + 1 - piece * kPiece;
-    weigh_row(parts.weights + (r - first) * kPiece, static_cast<int>(least(seen, n_key)), n_key, parts.m + r,
-              parts.d + r, parts.o + r * parts.width, parts.width);
+    const int hidden = tile.window > 0 && seen > tile.window ? seen - tile.window : 0;
+    float* const row = parts.weights + (r - first) * kPiece;
+    if (tile.scale.cap > 0) cap_scores(row, least(seen, n_key), tile.scale.cap);
+    weigh_row(row, hidden, static_cast<int>(least(seen, n_key)), n_key, parts.m + r, parts.d + r,
+              parts.o + r * parts.width, parts.width);
   }
   for (int key = 0; key < n_key; key += kPanelKeys) {
     for (int64_t r = first; r < end; r += kGemmRows) {
@@ -164,13 +172,14 @@ void prompt(const PromptTile& tile) {
   for (int64_t r = 0; r < parts.rows; ++r) {
     parts.m[r] = -__builtin_inff(), parts.d[r] = 0;
     for (int c = 0; c < d_head; ++c) {
-      parts.queries[r * d_head + c] = r < n_row ? tile.q[row_at(r) + c] * tile.scale : 0.0F;
+      parts.queries[r * d_head + c] = r < n_row ? tile.q[row_at(r) + c] * tile.scale.by : 0.0F;
     }
   }
   for (int64_t i = 0; i < parts.rows * parts.width; ++i) parts.o[i] = 0;
   for (int i = 0; i < kStripRows * kPiece; ++i) parts.weights[i] = 0;
   const int end = tile.first + tile.n_token;
-  for (int piece = 0; piece * kPiece < end; ++piece) {
+  const int hidden = tile.window > 0 ? tile.first + 1 - tile.window : 0;  // positions that no query sees
+  for (int piece = hidden > 0 ? hidden / kPiece : 0; piece * kPiece < end; ++piece) {
     const int begin = piece * kPiece;
     const int n_key = static_cast<int>(least(kPiece, round_up(tile.aligned_end - begin, kPanelKeys)));
     const int n = static_cast<int>(least(kPiece, end - begin));
