@@ -58,7 +58,8 @@ struct Reference {
   static void score_run(const double* q, int32_t group, const KvBlocks& kv, int32_t n, double scale, double* scores,
                         int64_t score_stride);
   static void attend_prompt(ThreadPool& pool, const Scratch& scratch, const double* q, int32_t n_token, int32_t first,
-                            int32_t group, std::span<const KvBlocks> kv, double scale, double* out);
+                            int32_t group, std::span<const KvBlocks> kv, double scale, PromptProducts products,
+                            double* out);
   static void sum_prompt_rows(ThreadPool& pool, const Scratch& scratch, const double* q, int32_t n_token, int32_t first,
                               int32_t group, std::span<const KvBlocks> kv, double scale, double* sums,
                               int64_t sum_stride);

@@ -221,16 +221,29 @@ TEST_P(Attend, LargeScoresNeitherOverflowNorVanish) {
 
 class AttendPrompt : public OnTarget {};
 
-std::vector<float> attend_prompt(ThreadPool& pool, const std::vector<float>& q, int32_t first, int32_t n_token,
-                                 int32_t chunk, int32_t group, std::span<const KvBlocks> kv) {
+/// What the instruction set in use has.
+std::vector<PromptProducts> all_products() {
+  if (Cpu::has_bf16_prompt()) return {PromptProducts::f32, PromptProducts::bf16};
+  return {PromptProducts::f32};
+}
+
+std::vector<float> attend_prompt(ThreadPool& pool, PromptProducts products, const std::vector<float>& q, int32_t first,
+                                 int32_t n_token, int32_t chunk, int32_t group, std::span<const KvBlocks> kv) {
   std::vector<float> out(q.size());
   const int32_t width = static_cast<int32_t>(kv.size()) * group * kv[0].d_head;
   Cpu::Scratch scratch;
   for (int32_t t = 0; t < n_token; t += chunk) {
     Cpu::attend_prompt(pool, scratch, q.data() + int64_t{t} * width, std::min(chunk, n_token - t), first + t, group, kv,
-                       scale_of(kv[0].d_head), out.data() + int64_t{t} * width);
+                       scale_of(kv[0].d_head), products, out.data() + int64_t{t} * width);
   }
   return out;
+}
+
+/// Of an output, given its head's largest score in size. A product of bf16 takes two roundings of 2^-9 each, so a score
+/// of d_head of them, errors of either sign, is off by some 2^-9 of its own size and of sqrt(d_head) terms of size 1
+/// times the scale, which makes 1; weights and values take 2^-9 once more.
+double prompt_bound(PromptProducts products, int32_t d_head) {
+  return products == PromptProducts::f32 ? output_bound(d_head) : 0x1p-9 * 16;
 }
 
 TEST_P(AttendPrompt, AgreesWithReference) {
@@ -247,7 +260,14 @@ TEST_P(AttendPrompt, AgreesWithReference) {
                              {8, 4, KvType::q8},
                              {64, 3, KvType::q8},
                              {100, 3, KvType::q8},
-                             {128, 4, KvType::q8}}) {
+                             {128, 4, KvType::q8},
+                             {20, 5, KvType::f16},
+                             {24, 2, KvType::f16},
+                             {80, 7, KvType::f16},
+                             {96, 1, KvType::bf16},
+                             {160, 2, KvType::f16},
+                             {256, 4, KvType::f16},
+                             {256, 1, KvType::q8}}) {
     for (const auto& [first, n_token] : {std::pair{0, 1}, {0, 5}, {0, 70}, {250, 12}, {500, 33}}) {
       std::vector<Cache> caches;
       std::vector<KvBlocks> kv;
@@ -256,11 +276,14 @@ TEST_P(AttendPrompt, AgreesWithReference) {
       const std::vector<float> q = Random(41).normals(int64_t{n_token} * 2 * shape.group * shape.d_head);
       std::vector<double> want(q.size());
       Reference::attend_prompt(pool, {}, widen(q).data(), n_token, first, shape.group, kv,
-                               double{scale_of(shape.d_head)}, want.data());
-      const std::vector<float> got = attend_prompt(pool, q, first, n_token, n_token, shape.group, kv);
-      for (size_t i = 0; i < q.size(); ++i) {
-        ASSERT_NEAR(double{got[i]}, want[i], output_bound(shape.d_head))
-            << "d_head " << shape.d_head << " group " << shape.group << " first " << first << " at " << i;
+                               double{scale_of(shape.d_head)}, PromptProducts::f32, want.data());
+      for (const PromptProducts products : all_products()) {
+        const std::vector<float> got = attend_prompt(pool, products, q, first, n_token, n_token, shape.group, kv);
+        for (size_t i = 0; i < q.size(); ++i) {
+          ASSERT_NEAR(double{got[i]}, want[i], prompt_bound(products, shape.d_head))
+              << name_of(products) << " d_head " << shape.d_head << " group " << shape.group << " first " << first
+              << " at " << i;
+        }
       }
     }
   }
@@ -284,12 +307,14 @@ TEST_P(AttendPrompt, BitsDependNeitherOnTheCutNorOnThreads) {
     const KvBlocks kv = cache.blocks(), kv_other = other.blocks();
     const std::vector<float> q = Random(51).normals(int64_t{n_token} * shape.group * shape.d_head);
     ThreadPool alone(1);
-    const std::vector<float> want = attend_prompt(alone, q, first, n_token, n_token, shape.group, {&kv, 1});
-    for (const int threads : {1, 2, 3}) {
-      ThreadPool pool(threads);
-      for (const int32_t chunk : {1, 7, 64, 150}) {
-        EXPECT_TRUE(same_bits(attend_prompt(pool, q, first, n_token, chunk, shape.group, {&kv_other, 1}), want))
-            << "threads " << threads << " chunk " << chunk;
+    for (const PromptProducts products : all_products()) {
+      const auto want = attend_prompt(alone, products, q, first, n_token, n_token, shape.group, {&kv, 1});
+      for (const int threads : {1, 2, 3}) {
+        ThreadPool pool(threads);
+        for (const int32_t chunk : {1, 7, 64, 150}) {
+          const auto got = attend_prompt(pool, products, q, first, n_token, chunk, shape.group, {&kv_other, 1});
+          EXPECT_TRUE(same_bits(got, want)) << name_of(products) << " threads " << threads << " chunk " << chunk;
+        }
       }
     }
   }
