@@ -132,8 +132,8 @@ class HostBackend final : public ModelOps {
   void attend_prompt(Sequence& sequence, int32_t layer) override {
     const BackendMemory::Access access(memory_);
     const std::vector<KvBlocks> kv = c_.blocks(c_.cast(sequence), layer);
-    Ops::attend_prompt(pool_, c_.scratch, buffers_.q.data(), n_token_, first_, shape_.group(), kv, c_.scale,
-                       c_.prefill, c_.heads.data());
+    Ops::attend_prompt(pool_, c_.scratch, buffers_.q.data(), n_token_, first_, shape_.group(), kv, c_.scale, c_.prefill,
+                       c_.heads.data());
   }
 
   void finish_layer(Sequence&, int32_t layer) override {

@@ -122,8 +122,8 @@ constexpr int64_t kShareBytes = 64 << 10;
 constexpr int64_t kAloneBytes = 32 << 10;
 
 /// Tokens of a prompt tile: enough rows to make up for unpacking the keys (32 are 4 % slower), and a divisor of a
-/// piece.
-constexpr int32_t kTileTokens = 64;
+/// piece. Tiles are cut where threads would have none, down to this many rows.
+constexpr int32_t kTileTokens = 64, kLeastTileRows = 48;
 static_assert(kPiece % kTileTokens == 0);
 /// Prompt tokens whose rows are held at once: enough to make up for unpacking the keys (8 take a fifth longer), and few
 /// enough that their weights stay in the last-level cache.
@@ -245,12 +245,18 @@ void Cpu::attend_prompt(ThreadPool& pool, Scratch& space, const float* q, int32_
   if (n_token <= 0 || kv.empty()) return;
   Scratch::Data& scratch = *space.data;
   const PromptKernel& kernel = prompt_kernel(products);
-  const int32_t step = kTileTokens, d_head = kv[0].d_head, end = first + n_token;
+  const int32_t d_head = kv[0].d_head, end = first + n_token;
+  const auto n_kv_head = static_cast<int64_t>(kv.size());
+  // A short prompt, or one KV head, is few tiles: two a thread are an even end.
+  int32_t step = kTileTokens;
+  while (step / 2 * group >= kLeastTileRows && step % 2 == 0 &&
+         ((n_token - 1) / step + 1) * n_kv_head < 2 * int64_t{pool.n_at_once()}) {
+    step /= 2;
+  }
   const int64_t stride = static_cast<int64_t>(kv.size()) * group * d_head;
   const int64_t tile_floats = kernel.scratch(step * group, d_head);
   scratch.tiles.reserve(pool.n_thread() * tile_floats);
   const int32_t first_tile = first / step, n_tile = (end - 1) / step + 1 - first_tile;
-  const auto n_kv_head = static_cast<int64_t>(kv.size());
   pool.run(n_tile * n_kv_head, [&](int64_t i, int thread) {
     // The longest tiles first: what is left at the end is short.
     const int32_t aligned = (first_tile + n_tile - 1 - static_cast<int32_t>(i / n_kv_head)) * step;
@@ -258,18 +264,18 @@ void Cpu::attend_prompt(ThreadPool& pool, Scratch& space, const float* q, int32_
     const int64_t g = i % n_kv_head, at = (from - first) * stride + g * group * d_head;
     const KvBlocks& blocks = kv[static_cast<size_t>(g)];
     kernel.run({.q = q + at,
-                    .out = out + at,
-                    .token_stride = stride,
-                    .n_token = to - from,
-                    .first = from,
-                    .group = group,
-                    .d_head = d_head,
-                    .scale = scale,
-                    .keys = blocks.keys,
-                    .values = blocks.values,
-                    .type = blocks.type,
-                    .aligned_end = aligned + step,
-                    .scratch = scratch.tiles.get() + thread * tile_floats});
+                .out = out + at,
+                .token_stride = stride,
+                .n_token = to - from,
+                .first = from,
+                .group = group,
+                .d_head = d_head,
+                .scale = scale,
+                .keys = blocks.keys,
+                .values = blocks.values,
+                .type = blocks.type,
+                .aligned_end = (aligned / kTileTokens + 1) * kTileTokens,
+                .scratch = scratch.tiles.get() + thread * tile_floats});
   });
 }
 

@@ -14,10 +14,11 @@ struct Shape {
 std::vector<Shape> shapes() {
   std::vector<Shape> all;
   for (const KvType type : kKvTypes) {
-    for (const int32_t d_head : {8, 32, 33, 64, 80, 100, 128, 192}) {
-      for (const int32_t group : {1, 2, 3, 4, 5, 8, 9}) {
+    for (const int32_t d_head : {8, 20, 24, 32, 33, 64, 80, 96, 100, 128, 160, 192, 256}) {
+      for (const int32_t group : {1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 16}) {
         const bool compact = type == KvType::bf16 || type == KvType::q8;  // they differ from the others in one load
-        if (compact ? d_head == 64 || group == 3 : d_head == 64 || d_head == 128 || group == 4 || group == 3) {
+        const bool usual = d_head == 64 || d_head == 128;
+        if (compact ? (d_head == 64 && group < 10) || group == 3 : usual || group == 4 || group == 3) {
           all.push_back({d_head, group, type});
         }
       }
@@ -248,26 +249,12 @@ double prompt_bound(PromptProducts products, int32_t d_head) {
 
 TEST_P(AttendPrompt, AgreesWithReference) {
   ThreadPool pool(2);
-  for (const Shape& shape : {Shape{8, 4, KvType::f32},
-                             {64, 1, KvType::f16},
-                             {64, 3, KvType::f16},
-                             {64, 9, KvType::f32},
-                             {100, 3, KvType::f16},
-                             {128, 4, KvType::f16},
-                             {192, 2, KvType::f32},
-                             {64, 3, KvType::bf16},
-                             {33, 2, KvType::bf16},
-                             {8, 4, KvType::q8},
-                             {64, 3, KvType::q8},
-                             {100, 3, KvType::q8},
-                             {128, 4, KvType::q8},
-                             {20, 5, KvType::f16},
-                             {24, 2, KvType::f16},
-                             {80, 7, KvType::f16},
-                             {96, 1, KvType::bf16},
-                             {160, 2, KvType::f16},
-                             {256, 4, KvType::f16},
-                             {256, 1, KvType::q8}}) {
+  for (const Shape& shape :
+       {Shape{8, 4, KvType::f32}, {64, 1, KvType::f16},  {64, 3, KvType::f16},  {64, 9, KvType::f32},
+        {100, 3, KvType::f16},    {128, 4, KvType::f16}, {192, 2, KvType::f32}, {64, 3, KvType::bf16},
+        {33, 2, KvType::bf16},    {8, 4, KvType::q8},    {64, 3, KvType::q8},   {100, 3, KvType::q8},
+        {128, 4, KvType::q8},     {20, 5, KvType::f16},  {24, 2, KvType::f16},  {80, 7, KvType::f16},
+        {96, 1, KvType::bf16},    {160, 2, KvType::f16}, {256, 4, KvType::f16}, {256, 1, KvType::q8}}) {
     for (const auto& [first, n_token] : {std::pair{0, 1}, {0, 5}, {0, 70}, {250, 12}, {500, 33}}) {
       std::vector<Cache> caches;
       std::vector<KvBlocks> kv;

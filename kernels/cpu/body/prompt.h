@@ -153,7 +153,8 @@ void unpack_query(const float* q, float scale, int d_head, float* out) {
   }
 }
 
-/// Scores [n] of one row -> units of weights relative to the running maximum `top`, zeros up to n_key. Returns their sum.
+/// Scores [n] of one row -> units of weights relative to the running maximum `top`, zeros up to n_key. Returns their
+/// sum.
 template <class Units>
 REATTEND_INLINE float weigh_row(float* row, int n, int n_key, float top) {
   for (int i = n; i < n_key; ++i) row[i] = -__builtin_inff();
