@@ -29,7 +29,8 @@ int64_t row_bytes(const Backend& backend, const Model& model) {
 
 std::string made_by(const Backend& backend) {
   return "reattend " REATTEND_VERSION " on " + backend.name + " (" + std::string(Cpu::target_name()) + ", cache " +
-         std::string(name_of(backend.kv)) + ", activations " + std::string(name_of(backend.activations)) + ")";
+         std::string(name_of(backend.kv)) + ", activations " + std::string(name_of(backend.activations)) +
+         ", prefill " + std::string(name_of(backend.prefill)) + ")";
 }
 
 PromptHeader header_of(const Backend& backend, const Model& model) {

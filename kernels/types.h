@@ -55,6 +55,13 @@ struct ScoreScale {
   }
 };
 
+/// What the products of a prompt's attention are made of, queries with keys and weights with values: floats, or numbers
+/// rounded to bfloat16. Sums and the softmax are in float either way.
+enum class PromptProducts : uint8_t { f32, bf16 };
+constexpr std::string_view name_of(PromptProducts products) {
+  return products == PromptProducts::bf16 ? "bf16" : "f32";
+}
+
 /// Gigabytes (10^9) a second that a device reads from its memory, pass after pass over a buffer far larger than its
 /// caches. On a shared machine the best pass is what the memory can do, the median what it did.
 struct ReadRate {

@@ -184,6 +184,7 @@ void run(const Options& options, const Globals& globals) {
 
 void add_options(CLI::App* command, const std::shared_ptr<Options>& options) {
   options->model.add_to(*command);
+  options->model.add_prefill_to(*command);
   options->prompt.add_to(*command);
   options->prompt_cache.add_to(*command);
   command

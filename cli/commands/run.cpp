@@ -199,6 +199,7 @@ void run(const RunOptions& options, const Globals& globals) {
 
 void add_options(CLI::App* command, const std::shared_ptr<RunOptions>& options) {
   options->model.add_to(*command);
+  options->model.add_prefill_to(*command);
   options->prompt.add_to(*command);
   options->prompt_cache.add_to(*command);
   add_sampler_options(*command, options->sampler);

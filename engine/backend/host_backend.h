@@ -27,8 +27,8 @@ class HostBackend final : public ModelOps {
   using Product = typename Ops::Product;
   using Seq = HostSequence<Real>;
 
-  HostBackend(const Model& model, ThreadPool& pool, KvType kv, Activations activations, BackendMemory::Kind memory)
-      : c_(model, pool, kv, activations, memory),
+  HostBackend(const Model& model, ThreadPool& pool, const BackendOptions& options, BackendMemory::Kind memory)
+      : c_(model, pool, options, memory),
         selection_(c_),
         transfer_(c_),
         buffers_(c_.memory.resource()),
@@ -134,7 +134,7 @@ class HostBackend final : public ModelOps {
     const BackendMemory::Access access(memory_);
     const std::vector<KvBlocks> kv = c_.blocks(c_.cast(sequence), layer);
     Ops::attend_prompt(pool_, c_.scratch, buffers_.q.data(), n_token_, first_, shape_.group(), kv, c_.scale,
-                       c_.window(layer), c_.heads.data());
+                       c_.window(layer), c_.prefill, c_.heads.data());
   }
 
   void finish_layer(Sequence&, int32_t layer) override {

@@ -50,6 +50,7 @@ struct HostCore {
   ThreadPool& pool;
   KvType kv;
   Activations activations;
+  PromptProducts prefill;
   BackendMemory memory;
   BlockPool blocks_of_caches;  ///< of all sequences; a slab is 256 positions of all layers and KV heads
   typename Ops::Scratch scratch;
@@ -62,12 +63,13 @@ struct HostCore {
   Rows set_rows;                                     ///< over what was attended to, in the set's order; same stride
   BytesRead bytes;
 
-  HostCore(const Model& m, ThreadPool& p, KvType type, Activations a, BackendMemory::Kind kind)
+  HostCore(const Model& m, ThreadPool& p, const BackendOptions& options, BackendMemory::Kind kind)
       : model(m),
         shape(m.shape()),
         pool(p),
-        kv(type),
-        activations(a),
+        kv(options.kv),
+        activations(options.activations),
+        prefill(options.prefill),
         memory(kind),
         blocks_of_caches(cache_shape(0).block_bytes(), static_cast<size_t>(cache_shape(0).n_column()), memory.maps()),
         scale(shape.score_scale().template as<Real>()),

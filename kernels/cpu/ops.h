@@ -112,10 +112,12 @@ struct Cpu {
   /// Causal attention of n_token prompt tokens at positions first ... first + n_token - 1, whose keys and values are in
   /// the cache already. q and out [n_token][n_kv_head * group][d_head]. A token's result does not depend on n_token.
   /// window > 0: each attends to that many positions at most, the last ones, its own among them; blocks before the
-  /// first token's are not read.
+  /// first token's are not read. Throws Error for products that has_bf16_prompt() says are not there.
   static void attend_prompt(ThreadPool& pool, Scratch& scratch, const float* q, int32_t n_token, int32_t first,
                             int32_t group, std::span<const KvBlocks> kv, ScoreScale<float> scale, int32_t window,
-                            float* out);
+                            PromptProducts products, float* out);
+  /// bf16 products (AVX512-BF16) are there for the instruction set in use.
+  static bool has_bf16_prompt();
 
   /// Adds the softmax rows of n_token prompt tokens at positions first ... first + n_token - 1 to sums [n_kv_head *
   /// group][sum_stride]: token by token, the row of the token at p to sums[h][0 .. p]. Their keys are in the cache

@@ -64,7 +64,13 @@ struct PromptTile {
   const void* const* values;  ///< [n_piece]
   KvType type;
   int32_t aligned_end;  ///< end of the tile's place among tiles, whatever part of it this chunk has
-  float* scratch;       ///< [prompt_scratch(n_token * group, d_head)]
+  float* scratch;       ///< [PromptKernel::scratch(n_token * group, d_head)]
+};
+
+/// Prompt attention with products of one kind.
+struct PromptKernel {
+  int64_t (*scratch)(int n_row, int d_head);  ///< floats
+  void (*run)(const PromptTile& tile);
 };
 
 /// Prompt queries of one KV head's group, at positions first ... first + n_token - 1, and one piece of keys, the first
@@ -121,8 +127,7 @@ struct KernelTable {
   void (*merge_states)(const float* m, const float* d, const float* o, int64_t n, int64_t stride, int d_head,
                        float* out);
 
-  int64_t (*prompt_scratch)(int n_row, int d_head);
-  void (*prompt)(const PromptTile& tile);
+  PromptKernel prompt;
 
   int64_t (*row_scratch)(int d_head);
   /// Of the tile's rows over this piece: m, the highest score; weights, exp(score - m); d, their sum.
@@ -152,6 +157,8 @@ struct KernelTable {
 
 /// The table in use.
 const KernelTable& table();
+/// Prompt attention by bf16 products; null where the machine, or the target in use, has none.
+const PromptKernel* bf16_prompt();
 /// Puts another target's table in use, for tests and benchmarks; throws Error (usage) when this machine lacks it. Not
 /// while a kernel runs.
 void use_target(std::string_view name);
@@ -162,6 +169,7 @@ const KernelTable& scalar_table();
 #if defined(__x86_64__)
 const KernelTable& avx2_table();
 const KernelTable& avx512_table();
+const PromptKernel& avx512_bf16_prompt();
 #endif
 
 }  // namespace reattend::cpu

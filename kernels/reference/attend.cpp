@@ -79,7 +79,7 @@ void Reference::score_run(const double* q, int32_t group, const KvBlocks& kv, in
 
 void Reference::attend_prompt(ThreadPool& pool, const Scratch&, const double* q, int32_t n_token, int32_t first,
                               int32_t group, std::span<const KvBlocks> kv, ScoreScale<double> scale, int32_t window,
-                              double* out) {
+                              PromptProducts, double* out) {
   const int64_t n_head = static_cast<int64_t>(kv.size()) * group;
   pool.run(n_token * n_head, [&](int64_t task, int) {
     const auto n = static_cast<int32_t>(first + task / n_head + 1);

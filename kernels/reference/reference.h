@@ -59,7 +59,7 @@ struct Reference {
                         double* scores, int64_t score_stride);
   static void attend_prompt(ThreadPool& pool, const Scratch& scratch, const double* q, int32_t n_token, int32_t first,
                             int32_t group, std::span<const KvBlocks> kv, ScoreScale<double> scale, int32_t window,
-                            double* out);
+                            PromptProducts products, double* out);
   static void sum_prompt_rows(ThreadPool& pool, const Scratch& scratch, const double* q, int32_t n_token, int32_t first,
                               int32_t group, std::span<const KvBlocks> kv, ScoreScale<double> scale, double* sums,
                               int64_t sum_stride);

@@ -20,7 +20,7 @@ void row_states(const RowTile& tile) {
   float* const queries = keys + round_up(d_head, 16) * kPiece;  // [kStripRows][d_head]
   const int n_key = static_cast<int>(least(kPiece, end - tile.begin));
   with_row(tile.type, [&]<class Row>() {
-    unpack_keys<Row>(tile.keys, n_key, static_cast<int>(round_up(n_key, kPanelKeys)), d_head, keys);
+    unpack_keys<FloatUnits, Row>(tile.keys, n_key, static_cast<int>(round_up(n_key, kPanelKeys)), d_head, keys);
   });
   const int64_t n_row = int64_t{tile.n_token} * tile.group;
   for (int64_t first = 0; first < n_row; first += kStripRows) {
@@ -33,8 +33,8 @@ void row_states(const RowTile& tile) {
     }
     for (int key = 0; key < seen_keys(tile, first + n - 1); key += kPanelKeys) {
       for (int r = 0; r < n_padded; r += kGemmRows) {
-        multiply_columns(queries + r * d_head, d_head, keys + key, kPiece, d_head,
-                         tile.weights + (first + r) * kPiece + key, kPiece, kPanelKeys / 16, false);
+        multiply_columns<FloatUnits>(queries + r * d_head, d_head, keys + key, kPiece, d_head,
+                                     tile.weights + (first + r) * kPiece + key, kPiece, kPanelKeys / 16, false);
       }
     }
     for (int64_t row = first; row < first + n; ++row) {

@@ -23,10 +23,11 @@ struct Bytes {
 };
 
 /// Tile sizes that keep all accumulators of an inner loop in 32 registers.
-inline constexpr int kTokens = 8;    // of a quantised product
-inline constexpr int kHeads = 4;     // query heads per pass over a piece
-inline constexpr int kGemmRows = 6;  // rows and
-inline constexpr int kGemmVecs = 4;  // vectors of prompt attention's tiles
+inline constexpr int kTokens = 8;      // of a quantised product
+inline constexpr int kHeads = 4;       // query heads per pass over a piece
+inline constexpr int kUnpackFrom = 9;  // query heads from which rows of q8 are unpacked once, not in each pass
+inline constexpr int kGemmRows = 6;    // rows and
+inline constexpr int kGemmVecs = 4;    // vectors of prompt attention's tiles
 
 REATTEND_INLINE __mmask16 first_lanes(int n) {
   return static_cast<__mmask16>(_cvtu32_mask16((1U << n) - 1U));

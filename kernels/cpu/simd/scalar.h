@@ -23,10 +23,11 @@ struct Bytes {
   uint8_t v[64];
 };
 
-inline constexpr int kTokens = 2;    // of a quantised product
-inline constexpr int kHeads = 1;     // query heads per pass over a piece
-inline constexpr int kGemmRows = 2;  // rows and
-inline constexpr int kGemmVecs = 1;  // vectors of prompt attention's tiles
+inline constexpr int kTokens = 2;      // of a quantised product
+inline constexpr int kHeads = 1;       // query heads per pass over a piece
+inline constexpr int kUnpackFrom = 2;  // query heads from which rows of q8 are unpacked once, not in each pass
+inline constexpr int kGemmRows = 2;    // rows and
+inline constexpr int kGemmVecs = 1;    // vectors of prompt attention's tiles
 
 template <class F>
 REATTEND_INLINE Vec lanes(F of_lane) {
