@@ -73,7 +73,7 @@ std::string how(const ContainedResult& result, const ContainedLimits& limits) {
 MarkedText ChatTemplate::render(std::span<const ChatMessage> messages, bool add_generation_prompt) const {
   const ContainedLimits limits = limits_for(messages, jinja_.size());
   const ContainedResult result = run_contained(limits, [&] {
-    return packed(render_jinja({jinja_, bos_, eos_, messages, add_generation_prompt}));
+    return packed(render_jinja({jinja_, bos_, eos_, messages, names_, add_generation_prompt}));
   });
   constexpr const char* kExpected = "a template that renders these messages";
   if (result.ended != ContainedResult::Ended::well) fail({where_, kExpected, how(result, limits), kRemedy});

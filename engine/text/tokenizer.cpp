@@ -100,7 +100,7 @@ void Tokenizer::State::read_template(const Gguf& gguf, const TokenizerOptions& o
   if (!given && !gguf.has("tokenizer.chat_template")) return;
   chat.emplace(given ? options.chat_template : std::string(gguf.string("tokenizer.chat_template")),
                given ? "--chat-template" : vocabulary.file + ": tokenizer.chat_template",
-               name("tokenizer.ggml.bos_token_id"), name("tokenizer.ggml.eos_token_id"));
+               name("tokenizer.ggml.bos_token_id"), name("tokenizer.ggml.eos_token_id"), vocabulary.protocol_names());
 }
 
 std::vector<int32_t> Tokenizer::State::encode(std::string_view text, std::span<const MarkedText::Range> marks,
