@@ -55,8 +55,8 @@ struct Tokenizer::State {
   std::optional<ChatTemplate> chat;
 
   State(const Gguf& gguf, const TokenizerOptions& options) : vocabulary(gguf) {
+    read_ends(gguf);  // before what goes by kinds: it changes some
     encoder = make_encoder(gguf, vocabulary, options);
-    read_ends(gguf);
     if (gguf.boolean_or("tokenizer.ggml.add_bos_token", encoder->bos_by_default)) {
       bos = static_cast<int32_t>(gguf.integer("tokenizer.ggml.bos_token_id", 0, vocabulary.size() - 1));
     }
