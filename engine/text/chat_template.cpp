@@ -79,9 +79,14 @@ MarkedText ChatTemplate::render(std::span<const ChatMessage> messages, bool add_
   if (result.ended != ContainedResult::Ended::well) fail({where_, kExpected, how(result, limits), kRemedy});
   const std::string_view output = result.output;
   MarkedText text;
-  if (output.starts_with('T') && unpack(output.substr(1), text)) return text;
   const bool refused = output.starts_with('R');
-  fail({where_, kExpected, refused ? std::string(output.substr(1)) : "an answer that is cut", kRemedy});
+  if (!refused && !(output.starts_with('T') && unpack(output.substr(1), text))) {
+    fail({where_, kExpected, "an answer that is cut", kRemedy});
+  }
+  if (refused || text.text.empty()) {
+    fail({where_, kExpected, refused ? std::string(output.substr(1)) : "one that writes nothing for them", kRemedy});
+  }
+  return text;
 }
 
 }  // namespace reattend

@@ -37,6 +37,8 @@ class ChatTemplate {
 /// A template of this program, by the name of the format.
 struct NamedTemplate {
   std::string_view name, jinja;
+  std::span<const std::string_view>
+      markers;  ///< [n] tokens that a vocabulary of its models has; for some they are text
 };
 std::span<const NamedTemplate> named_templates();
 

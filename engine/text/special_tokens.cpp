@@ -28,7 +28,7 @@ std::vector<int32_t> named_ids(const Vocabulary& vocabulary) {
   std::set<std::pair<std::string_view, bool>> names;
   for (int32_t id = 0; id < vocabulary.size(); ++id) {
     const Token& token = vocabulary.tokens[id];
-    if (!(is_protocol(token) || stands_everywhere(token)) || token.bytes.empty()) continue;
+    if (!is_named(token)) continue;
     if (token.bytes.size() > NameFinder::kLongestName) {
       fail({vocabulary.file + ": token " + std::to_string(id),
             "a special token's name of at most " + std::to_string(NameFinder::kLongestName) + " bytes",

@@ -22,6 +22,11 @@ inline bool is_protocol(const Token& token) {
   return token.kind == TokenKind::control || token.kind == TokenKind::unknown;
 }
 
+/// Whether the token stands in texts by its name, which is cut out of them before anything is merged.
+inline bool is_named(const Token& token) {
+  return (is_protocol(token) || token.kind == TokenKind::user_defined) && !token.bytes.empty();
+}
+
 struct Vocabulary {
   std::string file;                  ///< for messages
   std::vector<Token> tokens;         ///< [n_vocab]; `bytes` are the texts in the file until an encoder has read them

@@ -182,10 +182,28 @@ TEST_F(Prompt, AModelWithoutATemplateNamesTheWayAroundIt) {
   EXPECT_SAYS(demo.err, "--model: expected one with a chat template");
 }
 
+TEST_F(Prompt, AnEmptyTemplateIsNone) {
+  const std::string empty = model([](GgufWriter& w) { w.put_string("tokenizer.chat_template", ""); });
+  EXPECT_SAYS(read(empty, {"--prompt", "hi"}).err, "tokenizer.chat_template: expected a chat template, got none");
+  EXPECT_EQ(json::parse(reattend({"info", empty, "--json"}).out)["tokenizer"]["chat template"],
+            "none: use --raw or --chat-template FILE|NAME");
+  const std::string silent =
+      model([](GgufWriter& w) { w.put_string("tokenizer.chat_template", "{% if tools %}x{% endif %}"); });
+  const Read refused = read(silent, {"--prompt", "hi"});
+  EXPECT_EQ(refused.code, 1);
+  EXPECT_SAYS(refused.err, silent + ": tokenizer.chat_template: expected a template that renders these messages");
+  EXPECT_SAYS(refused.err, "writes nothing");
+}
+
 TEST_F(Prompt, ATemplateIsNamedOrComesFromAFile) {
   const std::string chatml = "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n";
   EXPECT_EQ(read(kTiny, {"--prompt", "hi", "--chat-template", "chatml"}).text, chatml);
   EXPECT_EQ(read(chat_model(), {"--prompt", "hi", "--chat-template", "chatml"}).text, chatml) << "not the file's own";
+  const Read other = read(kTiny, {"--prompt", "hi", "--chat-template", "llama3"});
+  EXPECT_EQ(other.code, 0);
+  EXPECT_SAYS(other.err, "warning: --chat-template llama3: expected a vocabulary with its special tokens");
+  EXPECT_SAYS(other.err, "which lacks <|start_header_id|>, <|end_header_id|>, <|eot_id|>");
+  EXPECT_EQ(n_line(other.err), 1U) << other.err;
   const std::string path = write("own.jinja", "<|im_start|>{{ messages[0].content | upper }}");
   const Read own = read(kTiny, {"--prompt", "hi<|im_end|>", "--chat-template", path});
   EXPECT_EQ(own.text, "<|im_start|>HI<|IM_END|>");
@@ -202,7 +220,7 @@ TEST_F(Prompt, ATemplateThatCannotBeIsRefused) {
   };
   refused({"--chat-template", "no-such-format"}, 2, "or one of chatml, gemma");
   refused({"--chat-template", write("empty.jinja", "")}, 1, "an empty file");
-  refused({"--chat-template", write("bad.jinja", "{{ messages | x }}")}, 1, "--chat-template: expected a template");
+  refused({"--chat-template", write("bad.jinja", "{{ messages | x }}")}, 1, "bad.jinja: expected a template");
   refused({"--chat-template", write("deep.jinja", "{{" + std::string(1 << 20, '('))}, 1, "nests too deeply");
 }
 

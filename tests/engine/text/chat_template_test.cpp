@@ -210,6 +210,12 @@ TEST(ChatTemplate, VariablesThatAreMissingAreEmpty) {
   EXPECT_EQ(rendered("{% if tools %}x{% endif %}{{ nothing }}{{ eos_token }}", kTalk), "</s>");
 }
 
+TEST(ChatTemplate, ATemplateThatWritesNothingIsRefused) {
+  for (const char* jinja : {"{% if false %}x{% endif %}", "{# nothing #}", "{{ '' }}", "\n"}) {
+    EXPECT_NE(message_of(jinja).find("writes nothing"), std::string::npos) << jinja;
+  }
+}
+
 TEST(ChatTemplate, BlocksTakeTheirLineEndsWithThem) {
   EXPECT_EQ(rendered("{% if true %}\n  {% set x = 1 %}\na{{ x }}\n{% endif %}\n", kTalk), "a1\n");
 }
@@ -260,6 +266,40 @@ TEST(Chat, FilesOwnTemplateSeesTheNamesOfItsTokens) {
 TEST(Chat, TemplateOfTheOptionsTakesThePlaceOfTheFilesOwn) {
   EXPECT_EQ(with_template("a", {.pre_tokenizer = "", .chat_template = "b"}).chat(kTalk, true).text, "b");
   EXPECT_TRUE(with_template("", {.pre_tokenizer = "", .chat_template = "b"}).has_chat());
+}
+
+TEST(Chat, AnEmptyTemplateOfAFileIsNone) {
+  testing::GgufWriter w;
+  testing::put_sentencepiece(w, {});
+  w.put_string("tokenizer.chat_template", "");
+  const std::string bytes = w.bytes();
+  EXPECT_FALSE(Tokenizer(Gguf::parse("FILE", std::as_bytes(std::span(bytes)))).has_chat());
+}
+
+// A format of other models is text that this one has never seen; its answers would be worse for no visible reason.
+TEST(Chat, AFormatWhoseTokensTheVocabularyLacksIsWarnedOf) {
+  const auto guesses = [](std::vector<std::string_view> markers) {
+    return with_template("", {.pre_tokenizer = "",
+                              .chat_template = "b",
+                              .chat_template_where = "--chat-template b",
+                              .chat_template_markers = std::move(markers)})
+        .guesses();
+  };
+  EXPECT_TRUE(guesses({}).empty());
+  EXPECT_TRUE(guesses({"<turn>", "<s>"}).empty());
+  const std::vector<std::string> lines = guesses({"<turn>", "<|user|>", "<|end|>"});
+  ASSERT_EQ(lines.size(), 1U);
+  EXPECT_NE(lines[0].find("--chat-template b: "), std::string::npos) << lines[0];
+  EXPECT_NE(lines[0].find("FILE, which lacks <|user|>, <|end|>"), std::string::npos) << lines[0];
+}
+
+TEST(Chat, MarkersOfANamedFormatStandInItsTemplate) {
+  for (const NamedTemplate& format : named_templates()) {
+    const std::string text = made_of(format.jinja).render(Messages{{"user", "x"}, {"assistant", "y"}}, true).text;
+    for (const std::string_view marker : format.markers) {
+      EXPECT_NE(text.find(marker), std::string::npos) << format.name << ": " << marker;
+    }
+  }
 }
 
 TEST(Chat, FileWithoutATemplateSaysWhatToDo) {
