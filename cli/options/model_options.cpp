@@ -18,8 +18,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Texts beyond this are not prompts: a million tokens of English are 5 MB.
-constexpr uintmax_t kLongestPrompt = uintmax_t{64} << 20;
+/// Texts beyond this are neither prompts nor templates: a million tokens of English are 5 MB.
+constexpr uintmax_t kLongestText = uintmax_t{64} << 20;
 
 template <class T>
 T one_of(const std::string& option, const std::string& value, const std::string& first, T first_value,
@@ -133,8 +133,8 @@ std::string read_text_file(const std::string& option, const std::string& path) {
   std::vector<char> buffer(size_t{1} << 16);
   while (in.read(buffer.data(), static_cast<std::streamsize>(buffer.size())) || in.gcount() > 0) {
     text.append(buffer.data(), static_cast<size_t>(in.gcount()));
-    if (text.size() > kLongestPrompt) {
-      fail({option + " " + path, fmt::format("at most {} bytes", kLongestPrompt), "more", "give a shorter prompt"});
+    if (text.size() > kLongestText) {
+      fail({option + " " + path, fmt::format("at most {} bytes", kLongestText), "more", "give a shorter text"});
     }
   }
   return text;

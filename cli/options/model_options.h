@@ -37,7 +37,7 @@ struct ModelOptions {
   int32_t n_ctx(const ModelShape& shape, int64_t n_prompt, int64_t n_step) const;
 };
 
-/// A whole text file's content. `option` names it in errors: unreadable, a folder, longer than any prompt.
+/// A whole text file's content. `option` names it in errors: unreadable, a folder, longer than any text should be.
 std::string read_text_file(const std::string& option, const std::string& path);
 
 /// --temperature, --top-k, --top-p, --seed, range-checked. Throws Error (usage).

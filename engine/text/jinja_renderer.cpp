@@ -15,6 +15,13 @@
 namespace reattend {
 namespace {
 
+/// What the standard library throws where the engine does not look for it ("stoll") says nothing to a reader.
+std::string in_words(std::string_view what) {
+  std::string text(what);
+  if (text.find(' ') != std::string::npos) return text;
+  return (text.starts_with("sto") ? "a number that is out of range (" : "what the renderer cannot do (") + text + ")";
+}
+
 /// The engine's message, which has several lines with an excerpt of the template, as one: where and what.
 std::string one_line(std::string_view what) {
   constexpr std::string_view kAt = " at line ", kIn = " in source:", kError = "\nError: ";
@@ -22,9 +29,9 @@ std::string one_line(std::string_view what) {
   const size_t at = what.find(kAt), in = what.find(kIn), error = what.rfind(kError);
   if (at != std::string_view::npos && in != std::string_view::npos && in > at && error != std::string_view::npos) {
     const std::string place(what.substr(at + 4, in - at - 4));
-    return place + ": " + std::string(what.substr(error + kError.size(), kLongest));
+    return "template: " + place + ": " + in_words(what.substr(error + kError.size(), kLongest));
   }
-  return std::string(what.substr(0, std::min(what.find('\n', 1), kLongest)));
+  return "template: " + in_words(what.substr(0, std::min(what.find('\n', 1), kLongest)));
 }
 
 jinja::value text_value(const std::string& text) {

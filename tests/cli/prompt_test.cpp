@@ -120,6 +120,9 @@ TEST_F(Prompt, AnUnknownPreTokenizerIsRefusedUnlessOneIsNamed) {
   EXPECT_SAYS(refused.err, "--pre-tokenizer");
   EXPECT_EQ(read(other, {"--raw", "--prompt", "the", "--pre-tokenizer", "smollm"}).ids,
             read(kTiny, {"--raw", "--prompt", "the"}).ids);
+  const Read slip = read(kTiny, {"--raw", "--prompt", "the", "--pre-tokenizer", "smolm"});
+  EXPECT_EQ(slip.code, 2);
+  EXPECT_SAYS(slip.err, "--pre-tokenizer: expected one of smollm");
 }
 
 TEST_F(Prompt, ABeginTokenIsNotDoubled) {
@@ -220,7 +223,9 @@ TEST_F(Prompt, ATemplateThatCannotBeIsRefused) {
   };
   refused({"--chat-template", "no-such-format"}, 2, "or one of chatml, gemma");
   refused({"--chat-template", write("empty.jinja", "")}, 1, "an empty file");
-  refused({"--chat-template", write("bad.jinja", "{{ messages | x }}")}, 1, "bad.jinja: expected a template");
+  refused({"--chat-template", write("bad.jinja", "{{ messages | x }}")}, 1,
+          "bad.jinja: expected a template that renders these messages, got template: line 1");
+  refused({"--chat-template", "/dev/zero"}, 1, "more; give a shorter text");
   refused({"--chat-template", write("deep.jinja", "{{" + std::string(1 << 20, '('))}, 1, "nests too deeply");
 }
 

@@ -226,6 +226,10 @@ TEST(ChatTemplate, WhatATemplateRefusesIsSaidInItsWords) {
             std::string::npos);
   EXPECT_NE(message_of("{% if %}").find("Unexpected token: %}"), std::string::npos);
   EXPECT_NE(message_of("{{ messages | no_such_filter }}").find("no_such_filter"), std::string::npos);
+  EXPECT_NE(message_of("{{ 99999999999999999999 }}").find("got template: a number that is out of range (stoll)"),
+            std::string::npos);
+  EXPECT_NE(message_of("{{ 'a' | indent(-1) }}").find("template: line 1, column 8: what the renderer cannot do ("),
+            std::string::npos);
   message_of("{{ nothing() }}");
   message_of("{{ 'x }}");
   message_of("{% for m in messages %}");
