@@ -19,7 +19,8 @@ inline constexpr std::string_view kDefaultModel = "SmolLM2-135M-Instruct.Q4_1.gg
 
 /// Where `get-model` puts models: $XDG_CACHE_HOME/reattend, or ~/.cache/reattend.
 std::filesystem::path model_store();
-/// A path as it is; a bare file name that is not in the working folder is looked up in the store.
+/// A path as it is; a bare file name that is not in the working folder is looked up in the store, as is the file of a
+/// model that is named as in the catalogue.
 /// Throws Error when there is no such file, with the way to get it.
 std::filesystem::path find_model(const std::string& model);
 
