@@ -4,7 +4,6 @@
 
 #include <utility>
 
-#include "base/sha256.h"
 #include "engine/model/architecture.h"
 #include "engine/model/decoder.h"
 #include "engine/model/gguf.h"
@@ -51,7 +50,7 @@ Model Model::from(Gguf file) {
 
 const std::string& Model::sha256() const {
   if (sha256_.empty()) {
-    sha256_ = reattend::sha256(file_->bytes());
+    sha256_ = file_->sha256();
     file_->forget_pages();
   }
   return sha256_;

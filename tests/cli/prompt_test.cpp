@@ -344,6 +344,13 @@ TEST_F(Prompt, AScaleOfPositionsIsAppliedWhateverKeyHoldsIt) {
   EXPECT_NE(by_factor, hash(kTiny, ids));
 }
 
+TEST_F(Prompt, AModelInPartsIsOneModel) {
+  const json facts =
+      json::parse(reattend({"info", "tests/golden/models/tiny_llama_split-00001-of-00002.gguf", "--json"}).out);
+  EXPECT_EQ(facts["layers"], 3);
+  EXPECT_EQ(facts["parts"], 2);
+}
+
 TEST_F(Prompt, APartOfASplitModelIsCalledThat) {
   const std::string part = model([](GgufWriter& w) {
     w.put("split.no", GgufType::u16, reattend::testing::raw(uint16_t{0}));
@@ -352,7 +359,7 @@ TEST_F(Prompt, APartOfASplitModelIsCalledThat) {
   });
   const ProgramResult result = reattend({"info", part});
   EXPECT_EQ(result.code, 1);
-  EXPECT_SAYS(result.err, "part 1 of 2 of a split model");
+  EXPECT_SAYS(result.err, "expected a name that ends with -00001-of-00002.gguf");
   EXPECT_SAYS(result.err, "llama-gguf-split --merge");
 }
 
