@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "base/sha256.h"
 #include "engine/model/architecture.h"
 #include "engine/model/decoder.h"
 #include "engine/model/gguf.h"
@@ -63,7 +62,7 @@ Model Model::from(Gguf file) {
 
 const std::string& Model::sha256() const {
   if (sha256_.empty()) {
-    sha256_ = reattend::sha256(file_->bytes());
+    sha256_ = file_->sha256();
     file_->forget_pages();
   }
   return sha256_;

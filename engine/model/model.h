@@ -102,7 +102,7 @@ class Model {
   const TensorView& output() const { return output_; }
   const Gguf& file() const { return *file_; }
   const std::filesystem::path& path() const { return path_; }
-  /// Hex SHA-256 of the file (computed on first use).
+  /// Hex SHA-256 of the file, of all parts in their order (computed on first use).
   const std::string& sha256() const;
 
  private:

@@ -153,7 +153,7 @@ void refuse_unless_neutral(const Gguf& file, std::string_view key, const Neutral
 
 void refuse_parts_of_models(const Gguf& file) {
   const int64_t n_part = file.integer_or("split.count", 0, INT64_MAX, 0);
-  if (n_part > 1) {
+  if (n_part > file.n_part()) {
     const int64_t part = file.integer_or("split.no", 0, INT64_MAX - 1, 0);
     fail({file.name(), "a whole model",
           "part " + std::to_string(part + 1) + " of " + std::to_string(n_part) + " of a split model",

@@ -59,7 +59,8 @@ const KnownGpu& known_gpu(std::string_view name, const std::string& option) {
     all.push_back(&gpu);
   }
   if (begins.size() == 1) return *begins.front();
-  if (begins.empty()) {
+  const bool is_several = !begins.empty();
+  if (!is_several) {
     std::stable_sort(all.begin(), all.end(), [&](const KnownGpu* a, const KnownGpu* b) {
       return likeness(wanted, plain(a->name)) > likeness(wanted, plain(b->name));
     });
@@ -67,10 +68,11 @@ const KnownGpu& known_gpu(std::string_view name, const std::string& option) {
   }
   std::vector<std::string_view> names;
   for (const KnownGpu* each : begins) names.push_back(each->name);
-  fail_usage({.where = option,
-              .expected = fmt::format("one of the known GPUs, such as {}", fmt::join(names, ", ")),
-              .got = "'" + std::string(name) + "'",
-              .remedy = "`reattend calibrate --list` prints them all"});
+  fail_usage(
+      {.where = option,
+       .expected = fmt::format("one of {}{}", is_several ? "" : "the known GPUs, such as ", fmt::join(names, ", ")),
+       .got = "'" + std::string(name) + "'",
+       .remedy = "`reattend calibrate --list` prints them all"});
 }
 
 Calibration from_datasheet(const KnownGpu& gpu, const TraceInfo& info, double weight_bytes) {

@@ -108,6 +108,21 @@ INSTANTIATE_TEST_SUITE_P(
       return name;
     });
 
+// Tensors in two files, metadata in the first alone.
+TEST(ModelInParts, AgreesWithTheReference) {
+  const Model model = Model::open(kGolden / "models/tiny_llama_split-00001-of-00002.gguf");
+  const Arrays golden(kGolden / "logits/tiny_llama_split.h5");
+  const std::vector<int32_t> ids = to_ids(golden.read("ids"));
+  const std::vector<double> want = golden.read("logits");
+  ThreadPool pool(2);
+  for (const char* device : {"reference", "cpu"}) {
+    Backend backend = make_backend(exact(device), model, pool);
+    const std::vector<float> got = prompt_logits(backend, model, ids, every_position(ids.size()), 16);
+    ASSERT_EQ(got.size(), want.size());
+    for (size_t i = 0; i < got.size(); ++i) ASSERT_NEAR(got[i], want[i], 2e-5) << device << ", logit " << i;
+  }
+}
+
 // A file with a factor and no type of scaling: the reference divides positions by 4. Left out, logits are 2.5 away.
 TEST(ScaledPositions, AgreeWithTheReference) {
   GgufWriter writer = copy_of(Gguf::open(kGolden / "models/tiny_llama.gguf"));
