@@ -184,7 +184,7 @@ class Attention {
     for (const PromptProducts products : {PromptProducts::f32, PromptProducts::bf16}) {
       if (products == PromptProducts::bf16 && !Cpu::has_bf16_prompt()) continue;
       timer_.add(what + "attention of a layer, " + std::string(name_of(products)), bytes, macs, [&, products] {
-        Cpu::attend_prompt(pool_, scratch_, q_.data(), n, depth_, group_, layers_[0], scale_, products, out_.data());
+        Cpu::attend_prompt(pool_, scratch_, q_.data(), n, depth_, group_, layers_[0], scale_, 0, products, out_.data());
       });
     }
     std::vector<float> sums(static_cast<size_t>(n_kv_ * group_) * static_cast<size_t>(depth_ + n));

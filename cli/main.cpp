@@ -19,6 +19,7 @@
 #include "base/standard_streams.h"
 #include "base/subprocess.h"
 #include "cli/command.h"
+#include "cli/options/old_names.h"
 #include "policies/policy.h"
 
 namespace reattend::cli {
@@ -150,6 +151,7 @@ int run_program(const int argc, char** argv) {
     if (app.get_subcommands().empty()) {
       return complain("expected a command; see `reattend --help`", static_cast<int>(ExitCode::usage));
     }
+    tell_new_names(app);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() != 0) return complain_usage(app, error);
     std::ostringstream text;  // of --help or --version

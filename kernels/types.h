@@ -41,6 +41,20 @@ constexpr std::string_view name_of(Activations activations) {
   return activations == Activations::q8 ? "q8" : "f32";
 }
 
+/// How the product of a query and a key becomes a score: `by` times it and then, where `cap` is above 0,
+/// cap * tanh(that / cap) (Gemma 2, arXiv 2408.00118, section 2, "logit soft-capping").
+template <class Real>
+struct ScoreScale {
+  Real by, cap;
+  // Implicit: most models' scores have no cap.
+  constexpr ScoreScale(Real factor, Real most = 0) : by(factor), cap(most) {}  // NOLINT(google-explicit-constructor)
+  /// As an executor of other numbers takes it.
+  template <class Other>
+  constexpr ScoreScale<Other> as() const {
+    return {static_cast<Other>(by), static_cast<Other>(cap)};
+  }
+};
+
 /// What the products of a prompt's attention are made of, queries with keys and weights with values: floats, or numbers
 /// rounded to bfloat16. Sums and the softmax are in float either way.
 enum class PromptProducts : uint8_t { f32, bf16 };

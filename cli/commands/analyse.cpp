@@ -127,6 +127,7 @@ std::vector<fs::path> csv_files(const Options& options, const std::set<Analysis>
 
 void check_charts(const Options& options, const std::set<Analysis>& what) {
   if (options.chart.empty()) return;
+  ChartFormat::check_folder(options.chart, "--chart");
   make_folder(options.chart, "--chart");
   std::vector<std::string> names;
   for (const Analysis each : what) names.emplace_back(kAnalyses[static_cast<size_t>(each)]);

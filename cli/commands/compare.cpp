@@ -63,8 +63,7 @@ std::vector<Settings> listed_policies(const Options& options) {
 /// Refuses what does not fit the model or the prompt before any work is done; of a list that nobody wrote, such a
 /// policy is left out.
 void check_policies(std::vector<Settings>& policies, bool chosen, const ModelShape& shape, int32_t n_prompt) {
-  const RunShape run = {
-      .n_layer = shape.n_layer, .n_head = shape.n_head, .n_kv_head = shape.n_kv_head, .n_prompt = n_prompt};
+  const RunShape run = run_shape(shape, n_prompt);
   std::erase_if(policies, [&](const Settings& each) {
     try {
       make_policy(each, run);

@@ -114,6 +114,7 @@ Facts about_model(const std::filesystem::path& path) {
         fmt::format("{} bytes", 2 * row_bytes(type, shape.d_head) * shape.n_layer * shape.n_kv_head);
   }
   return {{"model", path.string()},
+          {"parts", model.file().n_part()},
           {"sha256", model.sha256()},
           {"name", shape.name},
           {"architecture", shape.architecture},

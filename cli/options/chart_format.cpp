@@ -1,6 +1,9 @@
 // Names, checks and writes a command's charts in the formats that were asked for.
 #include "cli/options/chart_format.h"
 
+#include <fmt/format.h>
+
+#include "base/error.h"
 #include "report/chart_file.h"
 
 namespace reattend::cli {
@@ -19,6 +22,13 @@ std::vector<std::filesystem::path> ChartFormat::files(const std::filesystem::pat
     if (format == each || format == "both") out.push_back(folder / (chart + "." + each));
   }
   return out;
+}
+
+void ChartFormat::check_folder(const std::filesystem::path& folder, const char* option) {
+  const std::string extension = folder.extension().string();
+  if ((extension != ".svg" && extension != ".png") || std::filesystem::is_directory(folder)) return;
+  fail_usage({fmt::format("{} {}", option, folder.string()), "a folder, for there are several charts", "a file's name",
+              fmt::format("give a folder{}", extension == ".png" ? ", and --chart-format png" : "")});
 }
 
 void ChartFormat::check(const std::filesystem::path& folder, const std::vector<std::string>& charts, bool force) const {

@@ -17,6 +17,8 @@ struct ChartFormat {
   CLI::Option* add_to(CLI::App& app);
   /// A chart's file in each format, the one to show beside text first.
   std::vector<std::filesystem::path> files(const std::filesystem::path& folder, const std::string& chart) const;
+  /// Throws Error (usage) for a folder that is called like one chart's file and is not there.
+  static void check_folder(const std::filesystem::path& folder, const char* option);
   /// As check_chart_path() for all of them; the folder must be there.
   void check(const std::filesystem::path& folder, const std::vector<std::string>& charts, bool force) const;
   void write(const Chart& chart, const std::filesystem::path& folder, const std::string& name, bool force,

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/standard_streams.h"
 #include "base/utf8.h"
+#include "cli/options/model_catalogue.h"
 #include "cli/options/warn.h"
 
 namespace reattend::cli {
@@ -18,8 +19,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Texts beyond this are not prompts: a million tokens of English are 5 MB.
-constexpr uintmax_t kLongestPrompt = uintmax_t{64} << 20;
+/// Texts beyond this are neither prompts nor templates: a million tokens of English are 5 MB.
+constexpr uintmax_t kLongestText = uintmax_t{64} << 20;
 
 template <class T>
 T one_of(const std::string& option, const std::string& value, const std::string& first, T first_value,
@@ -72,15 +73,20 @@ fs::path find_model(const std::string& model) {
   if (fs::is_directory(given, error)) fail_usage({model, "a file", "a folder", ""});
   if (fs::exists(given, error)) return given;
   if (given.has_parent_path()) fail({model, "a file", "no such file", ""});
-  fs::path stored = model_store() / given;
+  const CatalogueModel* const known = find_in_catalogue(model);
+  fs::path stored = model_store() / (known != nullptr ? fs::path(known->file) : given);
   if (fs::exists(stored, error)) return stored;
+  const bool is_default = known == &model_catalogue().front();
   fail({model, "a file here or in " + model_store().string(), "no such file",
-        model == kDefaultModel ? "run `reattend get-model` first" : "check the path"});
+        known == nullptr ? "check the path"
+                         : fmt::format("run `reattend get-model{}` first",
+                                       is_default ? std::string() : " " + std::string(known->name))});
 }
 
 void ModelOptions::add_to(CLI::App& app) {
   const std::string group = "Model";
-  app.add_option("--model", model, "GGUF file: a path, or a name in the model store (~/.cache/reattend)")
+  app.add_option("--model", model,
+                 "GGUF file: a path, or a name in the model store (~/.cache/reattend) or of get-model --list")
       ->type_name("FILE")
       ->capture_default_str()
       ->group(group);
@@ -146,8 +152,8 @@ std::string read_text_file(const std::string& option, const std::string& path) {
   std::vector<char> buffer(size_t{1} << 16);
   while (in.read(buffer.data(), static_cast<std::streamsize>(buffer.size())) || in.gcount() > 0) {
     text.append(buffer.data(), static_cast<size_t>(in.gcount()));
-    if (text.size() > kLongestPrompt) {
-      fail({option + " " + path, fmt::format("at most {} bytes", kLongestPrompt), "more", "give a shorter prompt"});
+    if (text.size() > kLongestText) {
+      fail({option + " " + path, fmt::format("at most {} bytes", kLongestText), "more", "give a shorter text"});
     }
   }
   return text;

@@ -19,7 +19,8 @@ inline constexpr std::string_view kDefaultModel = "SmolLM2-135M-Instruct.Q4_1.gg
 
 /// Where `get-model` puts models: $XDG_CACHE_HOME/reattend, or ~/.cache/reattend.
 std::filesystem::path model_store();
-/// A path as it is; a bare file name that is not in the working folder is looked up in the store.
+/// A path as it is; a bare file name that is not in the working folder is looked up in the store, as is the file of a
+/// model that is named as in the catalogue.
 /// Throws Error when there is no such file, with the way to get it.
 std::filesystem::path find_model(const std::string& model);
 
@@ -28,7 +29,7 @@ struct ModelOptions {
   std::string model{kDefaultModel};
   std::string device = "cpu", kv = "f16", activations = "q8";
   std::string prefill = "f32";  ///< or bf16; empty: what is fastest here
-  int64_t ctx = 0;  ///< positions; 0: what the model was trained for
+  int64_t ctx = 0;              ///< positions; 0: what the model was trained for
 
   void add_to(CLI::App& app);
   /// --prefill, for commands whose prompts need not be those of a trace, bit for bit: what is fastest unless given.
@@ -40,7 +41,7 @@ struct ModelOptions {
   int32_t n_ctx(const ModelShape& shape, int64_t n_prompt, int64_t n_step) const;
 };
 
-/// A whole text file's content. `option` names it in errors: unreadable, a folder, longer than any prompt.
+/// A whole text file's content. `option` names it in errors: unreadable, a folder, longer than any text should be.
 std::string read_text_file(const std::string& option, const std::string& path);
 
 /// --temperature, --top-k, --top-p, --seed, range-checked. Throws Error (usage).

@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/error.h"
 #include "base/standard_streams.h"
 
 namespace reattend::cli {
@@ -10,19 +11,30 @@ namespace reattend::cli {
 void add_old_name(CLI::App& app, CLI::Option& option, const std::string& old_name) {
   CLI::Option* const target = &option;
   const auto pass_on = [target, old_name](const CLI::results_t& given) {
-    print_note("reattend: {} is now called {}; the next version takes the new name alone\n", old_name,
-               target->get_name());
+    if (target->get_items_expected_max() == 1 && target->count() > 0) {
+      fail_usage({old_name, "one of two names for an option", target->get_name() + " beside it", "leave one out"});
+    }
     for (const std::string& each : given) target->add_result(each);
     target->run_callback();
     return true;
   };
   // Without a value it passes on an empty text, which the option refuses under its own name: a hidden one has none.
-  app.add_option(old_name, pass_on)
+  app.add_option(old_name, pass_on,
+                 old_name + " is now called " + target->get_name() + "; the next version takes the new name alone")
       ->expected(0, 1)
       ->type_name(option.get_type_name())
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->allow_extra_args(false)
       ->group("");
+}
+
+void tell_new_names(const CLI::App& app) {
+  for (const CLI::App* const command : app.get_subcommands()) {
+    for (const CLI::Option* const option : command->get_options()) {
+      if (option->get_group().empty() && option->count() > 0) print_note("reattend: {}\n", option->get_description());
+    }
+    tell_new_names(*command);
+  }
 }
 
 void add_old_key(nlohmann::json& json, const std::string& key, const std::string& old_key) {

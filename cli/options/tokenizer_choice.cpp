@@ -10,20 +10,24 @@
 namespace reattend::cli {
 namespace {
 
-/// A format's name before a file's; empty for an empty choice.
-std::string template_text(const std::string& choice) {
-  if (choice.empty()) return {};
+/// A format's name before a file's; nothing for an empty choice.
+void take_template(const std::string& choice, TokenizerOptions& options) {
+  if (choice.empty()) return;
+  options.chat_template_where = "--chat-template " + choice;
   std::string names;
   for (const NamedTemplate& format : named_templates()) {
-    if (format.name == choice) return std::string(format.jinja);
+    if (format.name == choice) {
+      options.chat_template = format.jinja;
+      options.chat_template_markers.assign(format.markers.begin(), format.markers.end());
+      return;
+    }
     names += ", " + std::string(format.name);
   }
   if (!std::filesystem::exists(choice)) {
     fail_usage({"--chat-template", "a file with a Jinja template, or one of" + names.substr(1), choice, ""});
   }
-  std::string text = read_text_file("--chat-template", choice);
-  if (text.empty()) fail({"--chat-template " + choice, "a Jinja template", "an empty file", ""});
-  return text;
+  options.chat_template = read_text_file("--chat-template", choice);
+  if (options.chat_template.empty()) fail({options.chat_template_where, "a Jinja template", "an empty file", ""});
 }
 
 }  // namespace
@@ -42,7 +46,9 @@ CLI::Option* TokenizerChoice::add_to(CLI::App& app, const std::string& group) {
 }
 
 Tokenizer TokenizerChoice::open(const Gguf& file) const {
-  Tokenizer tokenizer(file, {.pre_tokenizer = pre_tokenizer, .chat_template = template_text(chat_template)});
+  TokenizerOptions options = {.pre_tokenizer = pre_tokenizer, .chat_template = ""};
+  take_template(chat_template, options);
+  Tokenizer tokenizer(file, options);
   for (const std::string& guess : tokenizer.guesses()) warn(guess);
   return tokenizer;
 }

@@ -9,7 +9,9 @@
 
 #include <fmt/format.h>
 
+#include "base/sha256.h"
 #include "engine/model/gguf_parser.h"
+#include "engine/model/gguf_parts.h"
 
 namespace reattend {
 namespace {
@@ -30,6 +32,7 @@ bool is_integer(GgufType type) {
 int64_t load_integer(GgufType type, std::span<const std::byte> bytes, uint64_t index) {
   switch (type) {
     case GgufType::u8:
+    case GgufType::boolean:
       return load<uint8_t>(bytes, index);
     case GgufType::i8:
       return load<int8_t>(bytes, index);
@@ -65,17 +68,56 @@ std::string_view to_text(GgufType type) {
   return index < std::size(kNames) ? kNames[index] : "unknown type";
 }
 
-Gguf Gguf::open(const std::filesystem::path& path) {
+Gguf Gguf::open_alone(const std::filesystem::path& path) {
   MappedFile map(path);
   Gguf file = parse(path.string(), map.bytes());
-  file.map_ = std::move(map);
+  file.maps_.push_back(std::move(map));
   return file;
+}
+
+Gguf Gguf::open(const std::filesystem::path& path) {
+  Gguf file = open_alone(path);
+  const int64_t n_part = part_count(file);
+  if (n_part == 1) return file;
+  for (const std::filesystem::path& other : other_parts(file, path)) {
+    Gguf part = open_alone(other);
+    check_part(part, file.n_part() + 1, n_part);
+    file.join(std::move(part));
+  }
+  check_tensor_count(file);
+  return file;
+}
+
+/// Takes over the tensors of the next part; its metadata say only which it is.
+void Gguf::join(Gguf part) {
+  for (const GgufTensor& tensor : part.tensors_) {
+    if (find_tensor(tensor.view.name) != nullptr) {
+      fail({part.name_ + ": tensor " + std::string(tensor.view.name), "one of that name in all parts", "another one",
+            "a part is another model's: copy or download them again"});
+    }
+    add(tensor);
+  }
+  parts_.push_back(part.parts_.front());
+  maps_.push_back(std::move(part.maps_.front()));
+}
+
+void Gguf::add(const GgufTensor& tensor) {
+  tensor_index_.emplace(tensor.view.name, tensors_.size());
+  tensors_.push_back(tensor);
+}
+
+std::string Gguf::sha256() const {
+  return reattend::sha256(parts_);
+}
+
+void Gguf::forget_pages() const {
+  for (const MappedFile& map : maps_) map.forget_pages();
 }
 
 Gguf Gguf::parse(std::string name, std::span<const std::byte> bytes) {
   Gguf file;
   file.name_ = std::move(name);
-  file.bytes_ = bytes;
+  file.parts_ = {bytes};
   GgufParser parser(file.name_, bytes);
   parser.header();
   file.metadata_ = parser.metadata();
@@ -83,8 +125,7 @@ Gguf Gguf::parse(std::string name, std::span<const std::byte> bytes) {
   if (!std::has_single_bit(static_cast<uint64_t>(alignment))) {
     fail({file.name_ + ": general.alignment", "a power of two", std::to_string(alignment), ""});
   }
-  file.tensors_ = parser.tensors(static_cast<uint64_t>(alignment));
-  for (size_t i = 0; i < file.tensors_.size(); ++i) file.tensor_index_.emplace(file.tensors_[i].view.name, i);
+  for (const GgufTensor& tensor : parser.tensors(static_cast<uint64_t>(alignment))) file.add(tensor);
   return file;
 }
 
@@ -182,7 +223,7 @@ std::vector<std::string_view> Gguf::strings(std::string_view key) const {
 
 std::vector<int64_t> Gguf::integers(std::string_view key) const {
   const GgufValue& found = value(key, "an array of integers");
-  if (found.type != GgufType::array || !is_integer(found.element)) {
+  if (found.type != GgufType::array || !(is_integer(found.element) || found.element == GgufType::boolean)) {
     fail({name_ + ": " + std::string(key), "an array of integers", describe(found), ""});
   }
   std::vector<int64_t> out(found.count);

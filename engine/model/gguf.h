@@ -1,4 +1,5 @@
-// A GGUF file (version 2 or 3): typed metadata and tensor views, every number checked against the file's size.
+// A model in GGUF (version 2 or 3), in one file or in parts: typed metadata and tensor views, every number checked
+// against the file's size.
 #pragma once
 #include <array>
 #include <cstddef>
@@ -35,15 +36,18 @@ struct GgufTensor {
 /// Views into the bytes, which live as long as the Gguf (open) or as the caller keeps them (parse).
 class Gguf {
  public:
-  /// Maps the file. Throws Error naming file and what is wrong in it.
+  /// Maps the file, and the other parts of a model in several, of which it is the first: metadata are the first one's.
+  /// Throws Error naming file and what is wrong in it.
   static Gguf open(const std::filesystem::path& path);
   /// The same for bytes in memory; `name` stands for the file in messages.
   static Gguf parse(std::string name, std::span<const std::byte> bytes);
 
   const std::string& name() const { return name_; }
-  std::span<const std::byte> bytes() const { return bytes_; }
+  int64_t n_part() const { return static_cast<int64_t>(parts_.size()); }
+  /// Of the bytes of all parts in their order.
+  std::string sha256() const;
   /// Gives the pages of an open file's map back to the system; what is read again comes from the file.
-  void forget_pages() const { map_.forget_pages(); }
+  void forget_pages() const;
 
   /// All metadata, sorted by key.
   const std::map<std::string_view, GgufValue>& metadata() const { return metadata_; }
@@ -61,11 +65,11 @@ class Gguf {
   std::string text_of(std::string_view key) const;
   std::string_view string(std::string_view key) const;
   std::string_view string_or(std::string_view key, std::string_view missing) const;
-  /// Arrays. Throw Error when the key is missing or the elements are of another type.
+  /// Arrays. Throw Error when the key is missing or the elements are of another type; bools are the integers 0 and 1.
   std::vector<std::string_view> strings(std::string_view key) const;
   std::vector<int64_t> integers(std::string_view key) const;
 
-  /// In the file's order.
+  /// In the order of the file, of part after part.
   const std::vector<GgufTensor>& tensors() const { return tensors_; }
   /// nullptr when there is none of that name.
   const GgufTensor* find_tensor(std::string_view name) const;
@@ -73,10 +77,13 @@ class Gguf {
  private:
   Gguf() = default;
   const GgufValue& value(std::string_view key, std::string_view expected) const;
+  static Gguf open_alone(const std::filesystem::path& path);
+  void join(Gguf part);
+  void add(const GgufTensor& tensor);
 
-  MappedFile map_;
+  std::vector<MappedFile> maps_;  ///< of the parts, where files were opened
   std::string name_;
-  std::span<const std::byte> bytes_;
+  std::vector<std::span<const std::byte>> parts_;  ///< [n_part] each of a file's size
   std::map<std::string_view, GgufValue> metadata_;
   std::vector<GgufTensor> tensors_;
   std::map<std::string_view, size_t> tensor_index_;

@@ -136,8 +136,7 @@ constexpr auto kNeutralGeneral = std::to_array<NeutralKey>({
      [](double x, const ModelShape&) { return x == 2; }},
 });
 
-template <size_t n>
-bool contains(const std::array<std::string_view, n>& keys, std::string_view key) {
+bool contains(std::span<const std::string_view> keys, std::string_view key) {
   return std::find(keys.begin(), keys.end(), key) != keys.end();
 }
 
@@ -154,7 +153,7 @@ void refuse_unless_neutral(const Gguf& file, std::string_view key, const Neutral
 
 void refuse_parts_of_models(const Gguf& file) {
   const int64_t n_part = file.integer_or("split.count", 0, INT64_MAX, 0);
-  if (n_part > 1) {
+  if (n_part > file.n_part()) {
     const int64_t part = file.integer_or("split.no", 0, INT64_MAX - 1, 0);
     fail({file.name(), "a whole model",
           "part " + std::to_string(part + 1) + " of " + std::to_string(n_part) + " of a split model",
@@ -167,7 +166,7 @@ void refuse_parts_of_models(const Gguf& file) {
   }
 }
 
-void refuse_unapplied_keys(const Gguf& file, const ModelShape& shape) {
+void refuse_unapplied_keys(const Gguf& file, const ModelShape& shape, std::span<const std::string_view> applied) {
   for (const NeutralKey& row : kNeutralGeneral) {
     if (file.has(row.key)) refuse_unless_neutral(file, row.key, row, shape);
   }
@@ -175,7 +174,7 @@ void refuse_unapplied_keys(const Gguf& file, const ModelShape& shape) {
   for (const auto& [key, value] : file.metadata()) {
     if (!key.starts_with(prefix)) continue;
     const std::string_view name = key.substr(prefix.size());
-    if (contains(kApplied, name) || contains(kWithoutEffect, name)) continue;
+    if (contains(kApplied, name) || contains(applied, name) || contains(kWithoutEffect, name)) continue;
     const auto* const row =
         std::find_if(kNeutral.begin(), kNeutral.end(), [&](const auto& k) { return k.key == name; });
     if (row == kNeutral.end()) {

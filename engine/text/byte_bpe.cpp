@@ -124,14 +124,22 @@ void ByteBpe::read_merges(const Gguf& gguf, const std::string& file) {
 }  // namespace
 
 std::unique_ptr<TextEncoder> make_byte_bpe(const Gguf& file, Vocabulary& vocabulary, std::string_view pre) {
-  if (!pre.empty()) return std::make_unique<ByteBpe>(file, vocabulary, find_pre_tokenizer(pre, "--pre-tokenizer"));
-  const PreTokenizerKind& kind =
-      find_pre_tokenizer(file.string_or("tokenizer.ggml.pre", "default"), vocabulary.file + ": tokenizer.ggml.pre");
+  if (!pre.empty()) {
+    const PreTokenizerKind* const kind = find_pre_tokenizer(pre);
+    if (kind != nullptr) return std::make_unique<ByteBpe>(file, vocabulary, *kind);
+    fail_usage({"--pre-tokenizer", "one of " + known_pre_tokenizers(), std::string(pre), ""});
+  }
+  const std::string_view name = file.string_or("tokenizer.ggml.pre", "default");
+  const PreTokenizerKind* const kind = find_pre_tokenizer(name);
+  if (kind == nullptr) {
+    fail({vocabulary.file + ": tokenizer.ggml.pre", "one of " + known_pre_tokenizers(), std::string(name),
+          "choose a model with one of these, or name the one that cuts words alike with --pre-tokenizer"});
+  }
   if (!file.has("tokenizer.ggml.pre")) {
     vocabulary.guess("tokenizer.ggml.pre", "the name of a pre-tokenizer", "no such key",
                      "\"default\" is assumed and tokens may be wrong: convert the model with a current converter");
   }
-  return std::make_unique<ByteBpe>(file, vocabulary, kind);
+  return std::make_unique<ByteBpe>(file, vocabulary, *kind);
 }
 
 }  // namespace reattend

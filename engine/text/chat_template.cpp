@@ -73,15 +73,20 @@ std::string how(const ContainedResult& result, const ContainedLimits& limits) {
 MarkedText ChatTemplate::render(std::span<const ChatMessage> messages, bool add_generation_prompt) const {
   const ContainedLimits limits = limits_for(messages, jinja_.size());
   const ContainedResult result = run_contained(limits, [&] {
-    return packed(render_jinja({jinja_, bos_, eos_, messages, add_generation_prompt}));
+    return packed(render_jinja({jinja_, bos_, eos_, messages, names_, add_generation_prompt}));
   });
   constexpr const char* kExpected = "a template that renders these messages";
   if (result.ended != ContainedResult::Ended::well) fail({where_, kExpected, how(result, limits), kRemedy});
   const std::string_view output = result.output;
   MarkedText text;
-  if (output.starts_with('T') && unpack(output.substr(1), text)) return text;
   const bool refused = output.starts_with('R');
-  fail({where_, kExpected, refused ? std::string(output.substr(1)) : "an answer that is cut", kRemedy});
+  if (!refused && !(output.starts_with('T') && unpack(output.substr(1), text))) {
+    fail({where_, kExpected, "an answer that is cut", kRemedy});
+  }
+  if (refused || text.text.empty()) {
+    fail({where_, kExpected, refused ? std::string(output.substr(1)) : "one that writes nothing for them", kRemedy});
+  }
+  return text;
 }
 
 }  // namespace reattend

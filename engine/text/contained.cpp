@@ -80,8 +80,10 @@ bool write_all(int to, const std::string& text) {
   _exit(code);  // nothing of the parent's is to be flushed or destroyed here
 }
 
-/// All that the child writes; false when its time on the clock is over.
-bool read_all(int from, int64_t seconds, std::string& out) {
+/// All that the child writes; how it ended where its time on the clock is over, or where it writes more than it may,
+/// whatever it does there.
+Ended read_all(int from, const ContainedLimits& limits, std::string& out) {
+  const int64_t seconds = limits.cpu_seconds * kClockPerCpu;
   const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
   std::string part(size_t{1} << 16, '\0');
   for (;;) {
@@ -89,16 +91,17 @@ bool read_all(int from, int64_t seconds, std::string& out) {
     pollfd ready = {from, POLLIN, 0};
     const int n_ready = left.count() > 0 ? poll(&ready, 1, static_cast<int>(left.count())) : 0;
     if (n_ready < 0 && errno == EINTR) continue;
-    if (n_ready <= 0) return false;
+    if (n_ready <= 0) return Ended::time;
     const ssize_t n = read(from, part.data(), part.size());
     if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return true;
+    if (n <= 0) return Ended::well;
+    if (n > limits.output_bytes - static_cast<int64_t>(out.size())) return Ended::output;
     out.append(part, 0, static_cast<size_t>(n));
   }
 }
 
-ContainedResult judge(int status, bool in_time, std::string output) {
-  if (!in_time) return {Ended::time, ""};
+ContainedResult judge(int status, Ended reading, std::string output) {
+  if (reading != Ended::well) return {reading, ""};
   if (WIFSIGNALED(status)) {
     const int by = WTERMSIG(status);
     if (by == SIGXCPU || by == SIGKILL) return {Ended::time, ""};
@@ -135,12 +138,12 @@ ContainedResult run_contained(const ContainedLimits& limits, const std::function
     fail({"fork", "another process", std::strerror(error), "close other programs"});
   }
   std::string output;
-  const bool in_time = read_all(ends[0], limits.cpu_seconds * kClockPerCpu, output);
+  const Ended reading = read_all(ends[0], limits, output);
   close(ends[0]);
-  if (!in_time) kill(child, SIGKILL);
+  if (reading != Ended::well) kill(child, SIGKILL);
   int status = 0;
   while (waitpid(child, &status, 0) < 0 && errno == EINTR) continue;
-  return judge(status, in_time, std::move(output));
+  return judge(status, reading, std::move(output));
 }
 
 }  // namespace reattend

@@ -1,4 +1,5 @@
-// Renders with llama.cpp's Jinja engine, whose strings remember what in them came from the messages.
+// Renders with llama.cpp's Jinja engine. Its own record of what came from messages is lost by filters that make new
+// strings (join, tojson, split, ...), so that special tokens are placeholders on their way through it.
 #include "engine/text/jinja_renderer.h"
 
 #include <exception>
@@ -9,8 +10,17 @@
 #include <jinja/parser.h>
 #include <jinja/runtime.h>
 
+#include "engine/text/token_placeholders.h"
+
 namespace reattend {
 namespace {
+
+/// What the standard library throws where the engine does not look for it ("stoll") says nothing to a reader.
+std::string in_words(std::string_view what) {
+  std::string text(what);
+  if (text.find(' ') != std::string::npos) return text;
+  return (text.starts_with("sto") ? "a number that is out of range (" : "what the renderer cannot do (") + text + ")";
+}
 
 /// The engine's message, which has several lines with an excerpt of the template, as one: where and what.
 std::string one_line(std::string_view what) {
@@ -19,40 +29,45 @@ std::string one_line(std::string_view what) {
   const size_t at = what.find(kAt), in = what.find(kIn), error = what.rfind(kError);
   if (at != std::string_view::npos && in != std::string_view::npos && in > at && error != std::string_view::npos) {
     const std::string place(what.substr(at + 4, in - at - 4));
-    return place + ": " + std::string(what.substr(error + kError.size(), kLongest));
+    return "template: " + place + ": " + in_words(what.substr(error + kError.size(), kLongest));
   }
-  return std::string(what.substr(0, std::min(what.find('\n', 1), kLongest)));
+  return "template: " + in_words(what.substr(0, std::min(what.find('\n', 1), kLongest)));
 }
 
-jinja::value text_value(const std::string& text, bool is_input) {
-  return jinja::mk_val<jinja::value_string>(jinja::string(text, is_input));
+jinja::value text_value(const std::string& text) {
+  return jinja::mk_val<jinja::value_string>(jinja::string(text));
 }
 
 jinja::value messages_value(std::span<const ChatMessage> messages) {
   const auto list = jinja::mk_val<jinja::value_array>();
   for (const ChatMessage& message : messages) {
     const auto object = jinja::mk_val<jinja::value_object>();
-    object->insert("role", text_value(message.role, true));
-    object->insert("content", text_value(message.content, true));
+    object->insert("role", text_value(message.role));
+    object->insert("content", text_value(message.content));
     list->push_back(object);
   }
   return list;
 }
 
+TokenPlaceholders placeholders_for(const JinjaInput& input) {
+  std::vector<std::string_view> texts = {input.jinja, input.bos, input.eos};
+  for (const ChatMessage& message : input.messages) texts.insert(texts.end(), {message.role, message.content});
+  return {input.names, unused_byte(texts)};
+}
+
 MarkedText render(const JinjaInput& input) {
+  TokenPlaceholders placeholders = placeholders_for(input);
   jinja::lexer lexer;
-  const jinja::program program = jinja::parse_from_tokens(lexer.tokenize(input.jinja));
+  jinja::lexer_result source = lexer.tokenize(input.jinja);
+  placeholders.put_into(source.tokens);
+  const jinja::program program = jinja::parse_from_tokens(source);
   jinja::context context(input.jinja);
   context.set_val("messages", messages_value(input.messages));
-  context.set_val("bos_token", text_value(input.bos, false));
-  context.set_val("eos_token", text_value(input.eos, false));
+  context.set_val("bos_token", text_value(placeholders.put_into(input.bos)));
+  context.set_val("eos_token", text_value(placeholders.put_into(input.eos)));
   context.set_val("add_generation_prompt", jinja::mk_val<jinja::value_bool>(input.add_generation_prompt));
   const auto parts = jinja::runtime::gather_string_parts(jinja::runtime(context).execute(program));
-  MarkedText out;
-  for (const jinja::string_part& part : parts->val_str.parts) {
-    part.is_input ? out.add_plain(part.val) : out.add_marks(part.val);
-  }
-  return out;
+  return placeholders.taken_from(parts->val_str.str());
 }
 
 }  // namespace

@@ -13,6 +13,7 @@ struct JinjaInput {
   const std::string& bos;  ///< name of the token; empty: none
   const std::string& eos;
   std::span<const ChatMessage> messages;
+  std::span<const std::string> names;  ///< [n] of the special tokens that the template may write
   bool add_generation_prompt;
 };
 

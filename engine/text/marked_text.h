@@ -7,8 +7,8 @@
 
 namespace reattend {
 
-/// A text some of which is a template's: only there do names of special tokens stand for the tokens. Elsewhere, in what
-/// a user wrote, they are text like any other.
+/// A text in which names of special tokens stand for the tokens at marked places only, such as those that a template
+/// wrote. Elsewhere, in what a user wrote, they are text like any other.
 struct MarkedText {
   struct Range {
     size_t begin, end;  ///< bytes

@@ -36,8 +36,15 @@ constexpr std::string_view kLlama2 = SYSTEM_APART
     R"({% endif %}{% endfor %})";
 #undef SYSTEM_APART
 
-constexpr NamedTemplate kTemplates[] = {{"chatml", kChatMl}, {"gemma", kGemma},     {"llama2", kLlama2},
-                                        {"llama3", kLlama3}, {"mistral", kMistral}, {"phi3", kPhi3}};
+// [INST] and <<SYS>> are text in most vocabularies.
+constexpr std::string_view kChatMlMarkers[] = {"<|im_start|>", "<|im_end|>"},
+                           kGemmaMarkers[] = {"<start_of_turn>", "<end_of_turn>"},
+                           kLlama3Markers[] = {"<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"},
+                           kPhi3Markers[] = {"<|user|>", "<|assistant|>", "<|end|>"};
+
+constexpr NamedTemplate kTemplates[] = {
+    {"chatml", kChatMl, kChatMlMarkers}, {"gemma", kGemma, kGemmaMarkers}, {"llama2", kLlama2, {}},
+    {"llama3", kLlama3, kLlama3Markers}, {"mistral", kMistral, {}},        {"phi3", kPhi3, kPhi3Markers}};
 
 }  // namespace
 

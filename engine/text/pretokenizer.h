@@ -18,8 +18,10 @@ struct PreTokenizerKind {
   bool bos;          ///< a BOS token comes first unless the file says otherwise
 };
 
-/// Throws Error naming the known ones.
-const PreTokenizerKind& find_pre_tokenizer(std::string_view name, const std::string& where);
+/// Null where there is none of that name.
+const PreTokenizerKind* find_pre_tokenizer(std::string_view name);
+/// The first name of each kind, with commas.
+std::string known_pre_tokenizers();
 
 /// Compiled patterns. Safe to use from several threads at once.
 class PreTokenizer {

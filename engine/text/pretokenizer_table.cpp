@@ -111,14 +111,17 @@ constexpr PreTokenizerKind kKinds[] = {
 
 }  // namespace
 
-const PreTokenizerKind& find_pre_tokenizer(std::string_view name, const std::string& where) {
-  std::string known;
+const PreTokenizerKind* find_pre_tokenizer(std::string_view name) {
   for (const PreTokenizerKind& kind : kKinds) {
-    if (std::find(kind.names.begin(), kind.names.end(), name) != kind.names.end()) return kind;
-    known += (known.empty() ? "" : ", ") + std::string(kind.names.front());
+    if (std::find(kind.names.begin(), kind.names.end(), name) != kind.names.end()) return &kind;
   }
-  fail({where, "one of " + known, std::string(name),
-        "choose a model with one of these, or name the one that cuts words alike with --pre-tokenizer"});
+  return nullptr;
+}
+
+std::string known_pre_tokenizers() {
+  std::string names;
+  for (const PreTokenizerKind& kind : kKinds) names += (names.empty() ? "" : ", ") + std::string(kind.names.front());
+  return names;
 }
 
 }  // namespace reattend

@@ -65,12 +65,8 @@ class SentencePiece : public TextEncoder {
   SentencePiece(const Gguf& file, Vocabulary& vocabulary) : scores_(read_scores(file, vocabulary)) {
     bos_by_default = true;
     space_in_front = file.boolean_or("tokenizer.ggml.add_space_prefix", true);
-    read_texts(vocabulary);
     byte_ids_.fill(-1);
-    for (const auto& [text, id] : ids_) {
-      const int32_t byte = byte_of_name(text);
-      if (byte >= 0) byte_ids_[static_cast<size_t>(byte)] = id;
-    }
+    read_texts(vocabulary);
     knows_every_byte = std::find(byte_ids_.begin(), byte_ids_.end(), -1) == byte_ids_.end();
     if (file.has("tokenizer.ggml.unknown_token_id")) {
       unknown_ = static_cast<int32_t>(file.integer("tokenizer.ggml.unknown_token_id", 0, vocabulary.size() - 1));
@@ -84,7 +80,7 @@ class SentencePiece : public TextEncoder {
 
   std::vector<float> scores_;                          ///< [n_vocab]
   std::vector<std::string> texts_;                     ///< [n_vocab] with U+2581 for spaces
-  std::unordered_map<std::string_view, int32_t> ids_;  ///< by what is in texts_
+  std::unordered_map<std::string_view, int32_t> ids_;  ///< of the tokens that merges form, by what is in texts_
   int32_t longest_ = 0;                                ///< bytes of the longest text
   std::array<int32_t, 256> byte_ids_;                  ///< -1: none
   int32_t unknown_ = -1;
@@ -98,14 +94,20 @@ void SentencePiece::read_texts(Vocabulary& vocabulary) {
     const std::string where = vocabulary.file + ": token " + std::to_string(i);
     texts_.push_back(token.bytes);
     const std::string& text = texts_.back();
-    if (!text.empty()) {
+    const int32_t byte = byte_of_name(text);
+    if (byte >= 0 && byte_ids_[static_cast<size_t>(byte)] < 0) {
+      byte_ids_[static_cast<size_t>(byte)] = static_cast<int32_t>(i);
+    }
+    // Pieces of any other kind stand for nothing that is written: a text that spells one is not it (llama.cpp, which
+    // merges to every token, differs where a vocabulary happens to have the steps to a name).
+    const bool is_text = token.kind == TokenKind::normal || token.kind == TokenKind::user_defined;
+    if (is_text && byte < 0 && !text.empty()) {
       const auto [other, is_new] = ids_.emplace(text, static_cast<int32_t>(i));
       if (!is_new) fail({where, "a text of its own", "the text of token " + std::to_string(other->second), ""});
       longest_ = std::max(longest_, static_cast<int32_t>(std::min<size_t>(text.size(), INT32_MAX)));
     }
     if (token.kind == TokenKind::normal) token.bytes = replaced(text, kSpace, " ");
     if (token.kind == TokenKind::byte) {
-      const int32_t byte = byte_of_name(text);
       if (byte < 0) fail({where, "the name of a byte, <0x00> to <0xFF>", "\"" + text + "\"", ""});
       token.bytes.assign(1, static_cast<char>(byte));
     }

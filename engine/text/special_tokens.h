@@ -6,13 +6,15 @@
 #include <vector>
 
 #include "engine/text/marked_text.h"
+#include "engine/text/name_finder.h"
 #include "engine/text/vocabulary.h"
 
 namespace reattend {
 
 class SpecialTokens {
  public:
-  /// `vocabulary` must outlive this. trim_after: white space behind a control token belongs to it (Phi 3).
+  /// `vocabulary` must outlive this. trim_after: white space behind a control token belongs to it (Phi 3). Throws Error
+  /// for a name that is longer than any real one.
   SpecialTokens(const Vocabulary& vocabulary, bool trim_after);
 
   /// Text that is still to be encoded, or (id >= 0) a token that was found by its name.
@@ -27,7 +29,8 @@ class SpecialTokens {
   bool trims_after(const Token& token) const;
 
   const Vocabulary& vocabulary_;
-  std::vector<int32_t> ids_;  ///< longest name first
+  std::vector<int32_t> ids_;  ///< [n] of the tokens that have names
+  NameFinder finder_;         ///< of the n names
   bool trim_after_;
 };
 

@@ -55,8 +55,8 @@ struct Tokenizer::State {
   std::optional<ChatTemplate> chat;
 
   State(const Gguf& gguf, const TokenizerOptions& options) : vocabulary(gguf) {
+    read_ends(gguf);  // before what goes by kinds: it changes some
     encoder = make_encoder(gguf, vocabulary, options);
-    read_ends(gguf);
     if (gguf.boolean_or("tokenizer.ggml.add_bos_token", encoder->bos_by_default)) {
       bos = static_cast<int32_t>(gguf.integer("tokenizer.ggml.bos_token_id", 0, vocabulary.size() - 1));
     }
@@ -66,6 +66,7 @@ struct Tokenizer::State {
 
   void read_ends(const Gguf& gguf);
   void read_template(const Gguf& gguf, const TokenizerOptions& options);
+  void warn_of_missing_markers(const TokenizerOptions& options);
   std::vector<int32_t> encode(std::string_view text, std::span<const MarkedText::Range> marks, bool begins) const;
 };
 
@@ -96,11 +97,27 @@ void Tokenizer::State::read_template(const Gguf& gguf, const TokenizerOptions& o
   const auto name = [&](const char* key) {
     return gguf.has(key) ? vocabulary.tokens[gguf.integer(key, 0, vocabulary.size() - 1)].bytes : std::string();
   };
-  const bool given = !options.chat_template.empty();
-  if (!given && !gguf.has("tokenizer.chat_template")) return;
-  chat.emplace(given ? options.chat_template : std::string(gguf.string("tokenizer.chat_template")),
-               given ? "--chat-template" : vocabulary.file + ": tokenizer.chat_template",
-               name("tokenizer.ggml.bos_token_id"), name("tokenizer.ggml.eos_token_id"));
+  const std::string jinja(options.chat_template.empty() ? gguf.string_or("tokenizer.chat_template", "")
+                                                        : std::string_view(options.chat_template));
+  if (jinja.empty()) return;
+  const bool own = options.chat_template.empty();
+  if (!own) warn_of_missing_markers(options);
+  chat.emplace(jinja, own ? vocabulary.file + ": tokenizer.chat_template" : options.chat_template_where,
+               name("tokenizer.ggml.bos_token_id"), name("tokenizer.ggml.eos_token_id"), vocabulary.protocol_names());
+}
+
+/// Without its tokens a format is text that the model has never seen.
+void Tokenizer::State::warn_of_missing_markers(const TokenizerOptions& options) {
+  std::string missing;
+  for (const std::string_view marker : options.chat_template_markers) {
+    const bool there = std::any_of(vocabulary.tokens.begin(), vocabulary.tokens.end(),
+                                   [&](const Token& token) { return is_named(token) && token.bytes == marker; });
+    if (!there) missing += (missing.empty() ? "" : ", ") + std::string(marker);
+  }
+  if (missing.empty()) return;
+  vocabulary.guesses.push_back(to_line({options.chat_template_where, "a vocabulary with its special tokens",
+                                        vocabulary.file + ", which lacks " + missing,
+                                        "they are spelled out, which the model has not been trained on"}));
 }
 
 std::vector<int32_t> Tokenizer::State::encode(std::string_view text, std::span<const MarkedText::Range> marks,

@@ -16,8 +16,10 @@ class Gguf;
 
 /// What takes the place of the file's own; empty: nothing.
 struct TokenizerOptions {
-  std::string pre_tokenizer;  ///< a name of tokenizer.ggml.pre
-  std::string chat_template;  ///< Jinja
+  std::string pre_tokenizer;                              ///< a name of tokenizer.ggml.pre
+  std::string chat_template;                              ///< Jinja
+  std::string chat_template_where = "--chat-template";    ///< its place, for messages
+  std::vector<std::string_view> chat_template_markers{};  ///< [n] tokens that the vocabulary should have for it
 };
 
 class Tokenizer {

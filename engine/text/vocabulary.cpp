@@ -31,6 +31,14 @@ Vocabulary::Vocabulary(const Gguf& gguf) : file(gguf.name()) {
   }
 }
 
+std::vector<std::string> Vocabulary::protocol_names() const {
+  std::vector<std::string> names;
+  for (const Token& token : tokens) {
+    if (is_protocol(token) && !token.bytes.empty()) names.push_back(token.bytes);
+  }
+  return names;
+}
+
 void Vocabulary::guess(const char* key, const char* expected, const char* got, const char* assumed) {
   guesses.push_back(to_line({file + ": " + key, expected, got, assumed}));
 }

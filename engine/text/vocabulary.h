@@ -17,6 +17,16 @@ struct Token {
   std::string bytes;  ///< of normal and byte tokens the text they stand for; the name of the others
 };
 
+/// Whether the token belongs to the protocol around texts: it becomes part of one by a template, not by what it spells.
+inline bool is_protocol(const Token& token) {
+  return token.kind == TokenKind::control || token.kind == TokenKind::unknown;
+}
+
+/// Whether the token stands in texts by its name, which is cut out of them before anything is merged.
+inline bool is_named(const Token& token) {
+  return (is_protocol(token) || token.kind == TokenKind::user_defined) && !token.bytes.empty();
+}
+
 struct Vocabulary {
   std::string file;                  ///< for messages
   std::vector<Token> tokens;         ///< [n_vocab]; `bytes` are the texts in the file until an encoder has read them
@@ -25,6 +35,7 @@ struct Vocabulary {
   /// Throws Error for a table without tokens, with other types than tokens, or with a type that there is not.
   explicit Vocabulary(const Gguf& file);
 
+  std::vector<std::string> protocol_names() const;  ///< [n] of the tokens that is_protocol() and that have names
   int32_t size() const { return static_cast<int32_t>(tokens.size()); }
   void guess(const char* key, const char* expected, const char* got, const char* assumed);
 };

@@ -79,21 +79,24 @@ std::array<Stretch, 3> stretches_of(const KvBlocks& kv, const PositionSet& set, 
   return {{{0, from, kv.type}, {from, to, set.packed_type}, {to, n, kv.type}}};
 }
 
-/// Scores of the stretches of a piece, rows [n + kRowsAhead]: out [group][stride].
+/// Scores of the stretches of a piece, rows [n + kRowsAhead]: out [group][stride], floats behind a row's end too.
 void score_rows(const KernelTable& kernels, const float* q, int32_t group, int32_t d_head, const void* const* rows,
-                const std::array<Stretch, 3>& stretches, float scale, float* out, int64_t stride) {
+                const std::array<Stretch, 3>& stretches, ScoreScale<float> scale, float* out, int64_t stride) {
   for (const Stretch& each : stretches) {
     if (each.begin == each.end) continue;
-    kernels.scores(q, group, d_head, rows + each.begin, each.end - each.begin, each.type, scale, out + each.begin,
-                   stride);
+    const int n = each.end - each.begin;
+    kernels.scores(q, group, d_head, rows + each.begin, n, each.type, scale.by, out + each.begin, stride);
+    for (int32_t h = 0; h < group && scale.cap > 0; ++h) {
+      kernels.cap_scores(out + h * stride + each.begin, n, scale.cap);
+    }
   }
 }
 
 /// attend_piece() with the caller's memory for the weights that nobody wants: [group][kPieceStride]. `goes_on`: the
 /// next piece follows.
 void attend_rows(const KernelTable& kernels, const float* q, int32_t group, const KvBlocks& kv, const PositionSet& set,
-                 int32_t piece, bool goes_on, float scale, float* own, float* m, float* d, float* o, float* wanted,
-                 int64_t wanted_stride) {
+                 int32_t piece, bool goes_on, ScoreScale<float> scale, float* own, float* m, float* d, float* o,
+                 float* wanted, int64_t wanted_stride) {
   const int32_t begin = piece * kPiece;
   const int n = std::min(kPiece, set.size() - begin);
   const PieceRows rows = rows_of(kv, set, begin, n, goes_on);
@@ -148,13 +151,14 @@ bool Cpu::has_bf16_prompt() {
 }
 
 void Cpu::attend_piece(const float* q, int32_t group, const KvBlocks& kv, const PositionSet& set, int32_t piece,
-                       float scale, float* m, float* d, float* o, float* weights, int64_t stride) {
+                       ScoreScale<float> scale, float* m, float* d, float* o, float* weights, int64_t stride) {
   std::vector<float> own(static_cast<size_t>(group) * kPieceStride);
   attend_rows(table(), q, group, kv, set, piece, false, scale, own.data(), m, d, o, weights, stride);
 }
 
 void Cpu::attend(ThreadPool& pool, Scratch& space, const float* q, int32_t group, std::span<const KvBlocks> kv,
-                 std::span<const PositionSet> sets, float scale, float* out, float* const* rows, int64_t stride) {
+                 std::span<const PositionSet> sets, ScoreScale<float> scale, float* out, float* const* rows,
+                 int64_t stride) {
   Scratch::Data& scratch = *space.data;
   const KernelTable& kernels = table();
   const size_t n_kv_head = kv.size();
@@ -218,7 +222,7 @@ void Cpu::attend(ThreadPool& pool, Scratch& space, const float* q, int32_t group
   }
 }
 
-void Cpu::score_set(const float* q, int32_t group, const KvBlocks& kv, const PositionSet& set, float scale,
+void Cpu::score_set(const float* q, int32_t group, const KvBlocks& kv, const PositionSet& set, ScoreScale<float> scale,
                     float* scores, int64_t score_stride) {
   const KernelTable& kernels = table();
   std::array<const void*, kPiece + kRowsAhead> keys;
@@ -235,13 +239,14 @@ void Cpu::score_set(const float* q, int32_t group, const KvBlocks& kv, const Pos
   }
 }
 
-void Cpu::score_run(const float* q, int32_t group, const KvBlocks& kv, int32_t n, float scale, float* scores,
-                    int64_t score_stride) {
+void Cpu::score_run(const float* q, int32_t group, const KvBlocks& kv, int32_t n, ScoreScale<float> scale,
+                    float* scores, int64_t score_stride) {
   score_set(q, group, kv, everything_up_to(n), scale, scores, score_stride);
 }
 
 void Cpu::attend_prompt(ThreadPool& pool, Scratch& space, const float* q, int32_t n_token, int32_t first, int32_t group,
-                        std::span<const KvBlocks> kv, float scale, PromptProducts products, float* out) {
+                        std::span<const KvBlocks> kv, ScoreScale<float> scale, int32_t window, PromptProducts products,
+                        float* out) {
   if (n_token <= 0 || kv.empty()) return;
   Scratch::Data& scratch = *space.data;
   const PromptKernel& kernel = prompt_kernel(products);
@@ -271,6 +276,7 @@ void Cpu::attend_prompt(ThreadPool& pool, Scratch& space, const float* q, int32_
                 .group = group,
                 .d_head = d_head,
                 .scale = scale,
+                .window = window,
                 .keys = blocks.keys,
                 .values = blocks.values,
                 .type = blocks.type,
@@ -280,7 +286,8 @@ void Cpu::attend_prompt(ThreadPool& pool, Scratch& space, const float* q, int32_
 }
 
 void Cpu::sum_prompt_rows(ThreadPool& pool, Scratch& space, const float* q, int32_t n_token, int32_t first,
-                          int32_t group, std::span<const KvBlocks> kv, float scale, float* sums, int64_t sum_stride) {
+                          int32_t group, std::span<const KvBlocks> kv, ScoreScale<float> scale, float* sums,
+                          int64_t sum_stride) {
   if (n_token <= 0 || kv.empty()) return;
   Scratch::Data& scratch = *space.data;
   const KernelTable& kernels = table();

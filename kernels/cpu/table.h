@@ -69,8 +69,9 @@ struct PromptTile {
   int64_t token_stride;
   int32_t n_token, first;
   int32_t group, d_head;
-  float scale;
-  const void* const* keys;    ///< [n_piece] blocks
+  ScoreScale<float> scale;
+  int32_t window;             ///< positions that a query attends to at most, its own the last; 0: all
+  const void* const* keys;    ///< [n_piece] blocks, null where nobody's window reaches
   const void* const* values;  ///< [n_piece]
   KvType type;
   int32_t aligned_end;  ///< end of the tile's place among tiles, whatever part of it this chunk has
@@ -90,7 +91,7 @@ struct RowTile {
   int64_t token_stride;
   int32_t n_token, first;
   int32_t group, d_head;
-  float scale;
+  ScoreScale<float> scale;
   const void* keys;  ///< [kPiece] rows
   KvType type;
   int32_t begin;   ///< position of the first key
@@ -125,6 +126,8 @@ struct KernelTable {
   /// past out[h][n - 1] are overwritten.
   void (*scores)(const float* q, int group, int d_head, const void* const* rows, int n, KvType type, float scale,
                  float* out, int64_t out_stride);
+  /// In place: x [n] -> cap * tanh(x / cap)
+  void (*cap_scores)(float* x, int64_t n, float cap);
   /// In place: scores [n] -> exp(score - m) with m = their maximum; d = the sum of that. n >= 1.
   void (*weigh)(float* scores, int n, float* m, float* d);
   /// o[h] += sum_i weights[h][i] row_i; o [group][d_head]

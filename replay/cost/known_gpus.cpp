@@ -9,6 +9,7 @@
 #include <fmt/ranges.h>
 
 #include "base/error.h"
+#include "replay/cost/cost.h"
 
 namespace reattend {
 namespace {
@@ -58,7 +59,8 @@ const KnownGpu& known_gpu(std::string_view name, const std::string& option) {
     all.push_back(&gpu);
   }
   if (begins.size() == 1) return *begins.front();
-  if (begins.empty()) {
+  const bool is_several = !begins.empty();
+  if (!is_several) {
     std::stable_sort(all.begin(), all.end(), [&](const KnownGpu* a, const KnownGpu* b) {
       return likeness(wanted, plain(a->name)) > likeness(wanted, plain(b->name));
     });
@@ -66,17 +68,18 @@ const KnownGpu& known_gpu(std::string_view name, const std::string& option) {
   }
   std::vector<std::string_view> names;
   for (const KnownGpu* each : begins) names.push_back(each->name);
-  fail_usage({.where = option,
-              .expected = fmt::format("one of the known GPUs, such as {}", fmt::join(names, ", ")),
-              .got = "'" + std::string(name) + "'",
-              .remedy = "`reattend calibrate --list` prints them all"});
+  fail_usage(
+      {.where = option,
+       .expected = fmt::format("one of {}{}", is_several ? "" : "the known GPUs, such as ", fmt::join(names, ", ")),
+       .got = "'" + std::string(name) + "'",
+       .remedy = "`reattend calibrate --list` prints them all"});
 }
 
 Calibration from_datasheet(const KnownGpu& gpu, const TraceInfo& info, double weight_bytes) {
   const double gbps = gpu.gbps * kDatasheetShare;
   const auto row = static_cast<double>(row_bytes(info.kv_type, info.d_head));
   const double bounds = 2.0 * info.d_head * static_cast<double>(sizeof(float));
-  return {.weights_ms = weight_bytes / gbps * 1e-6,
+  return {.weights_ms = (weight_bytes + window_bytes(info)) / gbps * 1e-6,
           .stream_gbps = gbps,
           .attend_stream_gbps = gbps,
           .attend_gather_gbps = gbps,

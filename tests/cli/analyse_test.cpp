@@ -96,6 +96,10 @@ TEST_F(AnalyseCommand, WritesTheSameFiguresAsJsonAndCsvAndDrawsThem) {
   expect_refused(run({trace(), "--chart", file("svg")}), 2, "--force");
   expect_refused(run({trace(), "--json", json_file}), 2, "--force");
   expect_refused(run({trace(), "--chart", file("gif"), "--chart-format", "gif"}), 2, "--chart-format");
+  for (const char* name : {"one.png", "one.svg"}) {
+    expect_refused(run({trace(), "--chart", file(name)}), 2, "there are several charts");
+    EXPECT_FALSE(std::filesystem::exists(file(name)));
+  }
   EXPECT_EQ(run({trace(), "--what", "cosine", "--csv", file("csv"), "--force"}).code, 0);
 }
 

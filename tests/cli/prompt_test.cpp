@@ -120,6 +120,9 @@ TEST_F(Prompt, AnUnknownPreTokenizerIsRefusedUnlessOneIsNamed) {
   EXPECT_SAYS(refused.err, "--pre-tokenizer");
   EXPECT_EQ(read(other, {"--raw", "--prompt", "the", "--pre-tokenizer", "smollm"}).ids,
             read(kTiny, {"--raw", "--prompt", "the"}).ids);
+  const Read slip = read(kTiny, {"--raw", "--prompt", "the", "--pre-tokenizer", "smolm"});
+  EXPECT_EQ(slip.code, 2);
+  EXPECT_SAYS(slip.err, "--pre-tokenizer: expected one of smollm");
 }
 
 TEST_F(Prompt, ABeginTokenIsNotDoubled) {
@@ -182,10 +185,28 @@ TEST_F(Prompt, AModelWithoutATemplateNamesTheWayAroundIt) {
   EXPECT_SAYS(demo.err, "--model: expected one with a chat template");
 }
 
+TEST_F(Prompt, AnEmptyTemplateIsNone) {
+  const std::string empty = model([](GgufWriter& w) { w.put_string("tokenizer.chat_template", ""); });
+  EXPECT_SAYS(read(empty, {"--prompt", "hi"}).err, "tokenizer.chat_template: expected a chat template, got none");
+  EXPECT_EQ(json::parse(reattend({"info", empty, "--json"}).out)["tokenizer"]["chat template"],
+            "none: use --raw or --chat-template FILE|NAME");
+  const std::string silent =
+      model([](GgufWriter& w) { w.put_string("tokenizer.chat_template", "{% if tools %}x{% endif %}"); });
+  const Read refused = read(silent, {"--prompt", "hi"});
+  EXPECT_EQ(refused.code, 1);
+  EXPECT_SAYS(refused.err, silent + ": tokenizer.chat_template: expected a template that renders these messages");
+  EXPECT_SAYS(refused.err, "writes nothing");
+}
+
 TEST_F(Prompt, ATemplateIsNamedOrComesFromAFile) {
   const std::string chatml = "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n";
   EXPECT_EQ(read(kTiny, {"--prompt", "hi", "--chat-template", "chatml"}).text, chatml);
   EXPECT_EQ(read(chat_model(), {"--prompt", "hi", "--chat-template", "chatml"}).text, chatml) << "not the file's own";
+  const Read other = read(kTiny, {"--prompt", "hi", "--chat-template", "llama3"});
+  EXPECT_EQ(other.code, 0);
+  EXPECT_SAYS(other.err, "warning: --chat-template llama3: expected a vocabulary with its special tokens");
+  EXPECT_SAYS(other.err, "which lacks <|start_header_id|>, <|end_header_id|>, <|eot_id|>");
+  EXPECT_EQ(n_line(other.err), 1U) << other.err;
   const std::string path = write("own.jinja", "<|im_start|>{{ messages[0].content | upper }}");
   const Read own = read(kTiny, {"--prompt", "hi<|im_end|>", "--chat-template", path});
   EXPECT_EQ(own.text, "<|im_start|>HI<|IM_END|>");
@@ -202,7 +223,9 @@ TEST_F(Prompt, ATemplateThatCannotBeIsRefused) {
   };
   refused({"--chat-template", "no-such-format"}, 2, "or one of chatml, gemma");
   refused({"--chat-template", write("empty.jinja", "")}, 1, "an empty file");
-  refused({"--chat-template", write("bad.jinja", "{{ messages | x }}")}, 1, "--chat-template: expected a template");
+  refused({"--chat-template", write("bad.jinja", "{{ messages | x }}")}, 1,
+          "bad.jinja: expected a template that renders these messages, got template: line 1");
+  refused({"--chat-template", "/dev/zero"}, 1, "more; give a shorter text");
   refused({"--chat-template", write("deep.jinja", "{{" + std::string(1 << 20, '('))}, 1, "nests too deeply");
 }
 
@@ -321,6 +344,13 @@ TEST_F(Prompt, AScaleOfPositionsIsAppliedWhateverKeyHoldsIt) {
   EXPECT_NE(by_factor, hash(kTiny, ids));
 }
 
+TEST_F(Prompt, AModelInPartsIsOneModel) {
+  const json facts =
+      json::parse(reattend({"info", "tests/golden/models/tiny_llama_split-00001-of-00002.gguf", "--json"}).out);
+  EXPECT_EQ(facts["layers"], 3);
+  EXPECT_EQ(facts["parts"], 2);
+}
+
 TEST_F(Prompt, APartOfASplitModelIsCalledThat) {
   const std::string part = model([](GgufWriter& w) {
     w.put("split.no", GgufType::u16, reattend::testing::raw(uint16_t{0}));
@@ -329,7 +359,7 @@ TEST_F(Prompt, APartOfASplitModelIsCalledThat) {
   });
   const ProgramResult result = reattend({"info", part});
   EXPECT_EQ(result.code, 1);
-  EXPECT_SAYS(result.err, "part 1 of 2 of a split model");
+  EXPECT_SAYS(result.err, "expected a name that ends with -00001-of-00002.gguf");
   EXPECT_SAYS(result.err, "llama-gguf-split --merge");
 }
 

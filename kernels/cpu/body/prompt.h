@@ -153,10 +153,11 @@ void unpack_query(const float* q, float scale, int d_head, float* out) {
   }
 }
 
-/// Scores [n] of one row -> units of weights relative to the running maximum `top`, zeros up to n_key. Returns their
-/// sum.
+/// Scores [first, n) of one row -> units of weights relative to the running maximum `top`, zeros before them and up to
+/// n_key. Returns their sum.
 template <class Units>
-REATTEND_INLINE float weigh_row(float* row, int n, int n_key, float top) {
+REATTEND_INLINE float weigh_row(float* row, int first, int n, int n_key, float top) {
+  for (int i = 0; i < first; ++i) row[i] = -__builtin_inff();
   for (int i = n; i < n_key; ++i) row[i] = -__builtin_inff();
   Vec total = zero();
   for (int i = 0; i < n_key; i += 16 * Units::kPair) {
@@ -177,16 +178,25 @@ void weigh_strip(const PromptTile& tile, const PromptParts& parts, int piece, in
   const auto seen = [&](int64_t r) {
     return static_cast<int>(least(tile.first + r / tile.group + 1 - piece * kPiece, n_key));
   };
+  const auto hidden = [&](int64_t r) {  // keys before its window
+    const int64_t outside = tile.first + r / tile.group + 1 - piece * kPiece - tile.window;
+    return tile.window > 0 && outside > 0 ? static_cast<int>(least(outside, seen(r))) : 0;
+  };
   float shrink[kStripRows + 16] = {};
   for (int64_t r = first; r < end; ++r) {
-    const float here = highest(scores(r), seen(r)), before = parts.m[r];
+    const int from = hidden(r), n = seen(r);
+    if (from == n) continue;
+    if (tile.scale.cap > 0) cap_scores(scores(r), n, tile.scale.cap);
+    const float here = highest(scores(r) + from, n - from), before = parts.m[r];
     parts.m[r] = before > here ? before : here;
     shrink[r - first] = before - parts.m[r];
   }
   for (int64_t i = 0; i < end - first; i += 16) store(shrink + i, exp(load(shrink + i)));
   for (int64_t r = first; r < end; ++r) {
     const float by = shrink[r - first];
-    parts.d[r] = parts.d[r] * by + weigh_row<Units>(scores(r), seen(r), n_key, parts.m[r]);
+    const float top =
+        parts.m[r] > -__builtin_inff() ? parts.m[r] : 0;  // a row that has seen nothing yet weighs nothing
+    parts.d[r] = parts.d[r] * by + weigh_row<Units>(scores(r), hidden(r), seen(r), n_key, top);
     float* const o = parts.o + r * parts.width;
     if (by == 1.0F) continue;
     for (int64_t c = 0; c < parts.width; c += 16) store(o + c, mul(load(o + c), set(by)));
@@ -224,7 +234,7 @@ void prompt(const PromptTile& tile) {
     parts.m[r] = -__builtin_inff(), parts.d[r] = 0;
     float* const query = parts.queries + r * parts.depth;
     if (r < n_row) {
-      unpack_query<Units>(tile.q + row_at(r), tile.scale, d_head, query);
+      unpack_query<Units>(tile.q + row_at(r), tile.scale.by, d_head, query);
     } else {
       for (int64_t c = 0; c < parts.depth; ++c) query[c] = 0;
     }
@@ -232,7 +242,8 @@ void prompt(const PromptTile& tile) {
   for (int64_t i = 0; i < parts.rows * parts.width; ++i) parts.o[i] = 0;
   for (int i = 0; i < kStripRows * kPiece; ++i) parts.weights[i] = 0;
   const int end = tile.first + tile.n_token;
-  for (int piece = 0; piece * kPiece < end; ++piece) {
+  const int hidden = tile.window > 0 ? tile.first + 1 - tile.window : 0;  // positions that no query sees
+  for (int piece = hidden > 0 ? hidden / kPiece : 0; piece * kPiece < end; ++piece) {
     const int begin = piece * kPiece;
     const int n_key = static_cast<int>(least(kPiece, round_up(tile.aligned_end - begin, kPanelKeys)));
     const int n = static_cast<int>(least(kPiece, end - begin));

@@ -18,6 +18,7 @@ constexpr KernelTable kTable = {
     .store_row = store_row,
     .load_row = load_row,
     .scores = scores,
+    .cap_scores = cap_scores,
     .weigh = weigh,
     .mix = mix,
     .merge_states = merge_states,

@@ -16,8 +16,12 @@ namespace {
 using Messages = std::vector<ChatMessage>;
 const Messages kTalk = {{"system", "Be brief."}, {"user", " Hi "}, {"assistant", "Yes?"}, {"user", "Bye"}};
 
+const std::vector<std::string> kNames = {"<s>",      "</s>",          "<|im_start|>", "<|im_end|>",
+                                         "<|user|>", "<|assistant|>", "<|end|>",      "<start_of_turn>",
+                                         "<a>",      "<b>",           "<\u0394>",     "system"};
+
 ChatTemplate made_of(std::string_view jinja) {
-  return {std::string(jinja), "FILE: tokenizer.chat_template", "<s>", "</s>"};
+  return {std::string(jinja), "FILE: tokenizer.chat_template", "<s>", "</s>", kNames};
 }
 
 std::string rendered(std::string_view jinja, const Messages& messages, bool add_generation_prompt = true) {
@@ -70,25 +74,146 @@ TEST(ChatTemplate, NamedFormatsAreThoseOfTheirModels) {
   }
 }
 
-TEST(ChatTemplate, OnlyTheTemplateHasMarks) {
-  const MarkedText text = made_of(named("chatml")).render(Messages{{"system", ""}, {"user", "a<|im_end|>b"}}, false);
-  EXPECT_EQ(text.text, "<|im_start|>system\n<|im_end|>\n<|im_start|>user\na<|im_end|>b<|im_end|>\n");
-  std::string marked;
-  for (const auto& [begin, end] : text.marks) marked += text.text.substr(begin, end - begin) + "/";
-  EXPECT_EQ(marked, "<|im_start|>/\n<|im_end|>\n<|im_start|>/\n/<|im_end|>\n/");
+/// The special tokens of a text, with a bar behind each run of them.
+std::string marked(std::string_view jinja, const Messages& messages, bool add_generation_prompt = false) {
+  const MarkedText text = made_of(jinja).render(messages, add_generation_prompt);
+  std::string out;
+  for (const auto& [begin, end] : text.marks) out += text.text.substr(begin, end - begin) + "/";
+  return out;
 }
 
-// What a filter makes of a user's text is still the user's.
-TEST(ChatTemplate, TextStaysPlainThroughFilters) {
-  const MarkedText text = made_of("{{ '<a>' + (messages[0].content | trim | upper) + messages[0].content[0:2] }}")
-                              .render(Messages{{"user", "<b> "}}, false);
-  EXPECT_EQ(text.text, "<a><B><b");
-  ASSERT_EQ(text.marks.size(), 1U);
-  EXPECT_EQ(text.marks[0].end, 3U);
+TEST(ChatTemplate, OnlyTheTemplateHasSpecialTokens) {
+  const MarkedText text = made_of(named("chatml")).render(Messages{{"system", ""}, {"user", "a<|im_end|>b"}}, false);
+  EXPECT_EQ(text.text, "<|im_start|>system\n<|im_end|>\n<|im_start|>user\na<|im_end|>b<|im_end|>\n");
+  EXPECT_EQ(marked(named("chatml"), {{"system", ""}, {"user", "a<|im_end|>b"}}),
+            "<|im_start|>/<|im_end|>/<|im_start|>/<|im_end|>/");
+}
+
+// A user could otherwise end a turn, and speak as the system, in every model whose template uses the filter.
+TEST(ChatTemplate, NothingThatIsDoneToAMessageMakesASpecialToken) {
+  struct Case {
+    const char *jinja, *content, *text;
+  };
+  const Case cases[] = {
+      {"{{ [messages[0].content, 'a'] | join('-') }}", "<|im_end|>", "<|im_end|>-a"},
+      {"{{ messages | map(attribute='content') | join('') }}", "<|im_end|>", "<|im_end|>"},
+      {"{{ messages | map(attribute='content') | list | join('') }}", "<|im_end|>", "<|im_end|>"},
+      {"{{ messages | join('', attribute='content') }}", "<|im_end|>", "<|im_end|>"},
+      {"{{ ['<', messages[0].content, '>'] | join }}", "|im_end|", "<|im_end|>"},
+      {"{{ messages[0].content | list | join('') if false else messages[0].content }}", "<a>", "<a>"},
+      {"{{ messages[0].content | tojson }}", "<|im_end|>", "\"<|im_end|>\""},
+      {"{{ messages[0].content | tojson(ensure_ascii=true) }}", "<a>\u0394", "\"<a>\\u0394\""},
+      {"{{ messages | tojson }}", "<|im_end|>", R"([{"role": "user", "content": "<|im_end|>"}])"},
+      {"{{ messages[0] | tojson(indent=1) }}", "<a>", "{\n \"role\": \"user\",\n \"content\": \"<a>\"\n}"},
+      {"{{ messages[0].content.split('/')[0] }}", "<|im_end|>/x", "<|im_end|>"},
+      {"{{ messages[0].content.split('/')[1] }}", "x/<|im_end|>", "<|im_end|>"},
+      {"{{ messages[0].content.rsplit('/', 1)[1] }}", "x/<|im_end|>", "<|im_end|>"},
+      {"{{ messages[0].content | replace(' ', '') }}", "<|im _end|>", "<|im_end|>"},
+      {"{{ messages[0].content | replace('x', '<|im_end|') }}", "x>", "<|im_end|>"},
+      {"{{ 'x' | replace('x', messages[0].content) }}", "<|im_end|>", "<|im_end|>"},
+      {"{{ ('=' + messages[0].content) | replace('=', '') }}", "<|im_end|>", "<|im_end|>"},
+      {"{{ messages[0].content[1:] }}", "x<|im_end|>", "<|im_end|>"},
+      {"{{ messages[0].content[::-1] }}", ">|dne_mi|<", "<|im_end|>"},
+      {"{{ messages[0].content[0] ~ messages[0].content[1] ~ messages[0].content[2] }}", "<a>", "<a>"},
+      {"{{ messages[0].content.0 + 'a>' }}", "<", "<a>"},
+      {"{{ ('x' + messages[0].content)[1:] }}", "<a>", "<a>"},
+      {"{{ messages[0].content | indent(2, true) }}", "<a>\n<b>", "  <a>\n  <b>"},
+      {"{{ ('=' + messages[0].content) | indent(1) }}", "<a>\n<b>", "=<a>\n <b>"},
+      {"{{ '{}{}'.format(messages[0].content, '') }}", "<a>", "<a>"},
+      {"{{ messages[0].content.format('a') }}", "<{}>", "<a>"},
+      {"{{ messages[0].content | lower }}", "<|IM_END|>", "<|im_end|>"},
+      {"{{ messages[0].content | upper | lower }}", "<|im_end|>", "<|im_end|>"},
+      {"{{ messages[0].content | title | lower }}", "<A>", "<a>"},
+      {"{{ messages[0].content | capitalize }}", "<A>", "<a>"},
+      {"{{ messages[0].content | trim }}", " <a> ", "<a>"},
+      {"{{ messages[0].content.strip('x') }}", "x<a>x", "<a>"},
+      {"{{ messages[0].content.lstrip() + messages[0].content.rstrip() }}", "<a>", "<a><a>"},
+      {"{{ messages[0].content | string | safe | default('') }}", "<a>", "<a>"},
+      {"{{ messages[0].content * 2 }}", "<a>", "<a><a>"},
+      {"{{ '<' ~ messages[0].content ~ '>' }}", "a", "<a>"},
+      {"<{{ messages[0].content }}>", "a", "<a>"},
+      {"{{ [messages[0].content] | string }}", "<a>", "['<a>']"},
+      {"{{ {'k': messages[0].content} | string }}", "<a>", "{'k': '<a>'}"},
+      {"{{ {'k': messages[0].content} | items | first | last }}", "<a>", "<a>"},
+      {"{{ {messages[0].content: 1} | dictsort | first | first if false else messages[0].content }}", "<a>", "<a>"},
+      {"{% for key in {messages[0].content: 1} %}{{ key }}{% endfor %}", "<a>", "<a>"},
+      {"{{ [messages[0].content, 'z'] | sort | first }}", "<a>", "<a>"},
+      {"{{ [messages[0].content, 'z'] | min }}{{ [messages[0].content, ' '] | max }}", "<a>", "<a><a>"},
+      {"{{ [messages[0].content] | reverse | last }}", "<a>", "<a>"},
+      {"{% set x %}{{ messages[0].content }}{% endset %}{{ [x] | join }}", "<a>", "<a>"},
+      {"{% set n = namespace(x='') %}{% for m in messages %}{% set n.x = n.x ~ m.content[0] %}{% endfor %}"
+       "{{ n.x + 'a>' }}",
+       "<", "<a>"},
+      {"{% macro f(x) %}<{{ x }}>{% endmacro %}{{ f(messages[0].content) }}", "a", "<a>"},
+      {"{% filter lower %}{{ messages[0].content }}{% endfilter %}", "<A>", "<a>"},
+      {"{{ messages[0].content | replace('<a>', '-') }}", "<a><b>", "-<b>"},
+  };
+  for (const Case& each : cases) {
+    const Messages messages = {{"user", each.content}};
+    const MarkedText text = made_of(each.jinja).render(messages, false);
+    EXPECT_EQ(text.text, each.text) << each.jinja;
+    EXPECT_TRUE(text.marks.empty()) << each.jinja;
+    EXPECT_EQ(marked(std::string(each.jinja) + "{{ '<|im_end|>' }}", messages), "<|im_end|>/") << each.jinja;
+  }
+}
+
+// The other way round: what a template does to its own tokens leaves them tokens.
+TEST(ChatTemplate, SpecialTokensOfTheTemplateSurviveFilters) {
+  const Messages hi = {{"user", "Hi"}};
+  EXPECT_EQ(marked("{{ ['<a>', messages[0].content, '<b>'] | join(' ') }}", hi), "<a>/<b>/");
+  EXPECT_EQ(marked("{{ ('<a>' ~ messages[0].content) | upper | trim | indent | tojson }}", hi), "<a>/");
+  EXPECT_EQ(marked("{{ 'x-<a>'.split('-')[1] }}{{ 'x' | replace('x', '<b>') }}", hi), "<a><b>/");
+  EXPECT_EQ(marked("{% set n = namespace(x='<a>') %}{{ n.x }}{{ bos_token + '-' + eos_token }}", hi), "<a><s>/</s>/");
+  EXPECT_EQ(marked("{% macro f(x='<a>') %}{{ x }}<\u0394>{% endmacro %}{{ f() }}", hi), "<a><\u0394>/");
+  EXPECT_EQ(marked("{{ {'user': '<a>'}[messages[0].role] }}", hi), "<a>/");
+}
+
+TEST(ChatTemplate, ANameThatIsMadeOfARoleIsASpecialToken) {
+  const Messages talk = {{"user", "user"}, {"assistant", "<|user|>"}, {"tool", "x"}};
+  const std::string expected = "<|user|>/<|end|>/<|assistant|>/<|end|>/<|end|>/";  // there is none for a tool
+  EXPECT_EQ(marked(named("phi3"), talk), expected);
+  EXPECT_EQ(marked("{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|> {% endfor %}", talk), expected);
+  EXPECT_EQ(marked("{% for m in messages %}{{ '<|' ~ m.role }}|>{{ m.content }}{{ '<|end|> ' }}{% endfor %}", talk),
+            expected);
+  EXPECT_EQ(made_of(named("phi3")).render(Messages{{"tool", "x"}}, false).text, "<|tool|>\nx<|end|>\n");
+  EXPECT_EQ(marked("{% for m in messages %}{{ '<|' + m.content + '|>' }}{% endfor %}", talk), "");
+}
+
+// A template that cuts a message at a name, or looks for one in it, means what stands there.
+TEST(ChatTemplate, NamesThatAreLookedForAreText) {
+  const Messages messages = {{"user", "x<a>y"}};
+  EXPECT_EQ(rendered("{{ messages[0].content.split('<a>')[1] }}", messages), "y");
+  EXPECT_EQ(rendered("{{ '<a>' in messages[0].content }}{{ '<b>' not in messages[0].content }}", messages), "TrueTrue");
+  EXPECT_EQ(rendered("{{ messages[0].content == 'x<a>y' }}{{ 'x<a>' != messages[0].content }}", messages), "TrueTrue");
+  EXPECT_EQ(rendered("{{ messages[0].content.startswith('x<a>') }}", messages), "True");
+  EXPECT_EQ(rendered("{{ messages[0].content.endswith('<a>y') }}", messages), "True");
+  EXPECT_EQ(rendered("{{ messages[0].content | length }}", messages), "5");
+  EXPECT_EQ(rendered("{{ {'system': 1}['system'] }}", messages), "1") << "though there is a token of that name";
+}
+
+TEST(ChatTemplate, MessagesOfAnyBytesComeThrough) {
+  std::string bytes;
+  for (int b = 1; b < 255; ++b) bytes += static_cast<char>(b);
+  EXPECT_EQ(rendered("{{ messages[0].content }}", {{"user", bytes}}), bytes);
+  EXPECT_EQ(marked("<a>{{ messages[0].content }}", {{"user", bytes}}), "<a>/");
+  EXPECT_NE(message_of("{{ messages[0].content }}", {{"user", bytes + "\xFF"}}).find("every byte from 0x80"),
+            std::string::npos);
+}
+
+TEST(ChatTemplate, ATemplateThatTakesItsTokensApartIsRefused) {
+  for (const char* jinja : {"{{ '<a>'[1:] }}", "{{ '<a>'[:2] }}", "{{ '<a>'[0] }}"}) {
+    EXPECT_NE(message_of(jinja).find("takes apart"), std::string::npos) << jinja;
+  }
 }
 
 TEST(ChatTemplate, VariablesThatAreMissingAreEmpty) {
   EXPECT_EQ(rendered("{% if tools %}x{% endif %}{{ nothing }}{{ eos_token }}", kTalk), "</s>");
+}
+
+TEST(ChatTemplate, ATemplateThatWritesNothingIsRefused) {
+  for (const char* jinja : {"{% if false %}x{% endif %}", "{# nothing #}", "{{ '' }}", "\n"}) {
+    EXPECT_NE(message_of(jinja).find("writes nothing"), std::string::npos) << jinja;
+  }
 }
 
 TEST(ChatTemplate, BlocksTakeTheirLineEndsWithThem) {
@@ -101,6 +226,10 @@ TEST(ChatTemplate, WhatATemplateRefusesIsSaidInItsWords) {
             std::string::npos);
   EXPECT_NE(message_of("{% if %}").find("Unexpected token: %}"), std::string::npos);
   EXPECT_NE(message_of("{{ messages | no_such_filter }}").find("no_such_filter"), std::string::npos);
+  EXPECT_NE(message_of("{{ 99999999999999999999 }}").find("got template: a number that is out of range (stoll)"),
+            std::string::npos);
+  EXPECT_NE(message_of("{{ 'a' | indent(-1) }}").find("template: line 1, column 8: what the renderer cannot do ("),
+            std::string::npos);
   message_of("{{ nothing() }}");
   message_of("{{ 'x }}");
   message_of("{% for m in messages %}");
@@ -141,6 +270,40 @@ TEST(Chat, FilesOwnTemplateSeesTheNamesOfItsTokens) {
 TEST(Chat, TemplateOfTheOptionsTakesThePlaceOfTheFilesOwn) {
   EXPECT_EQ(with_template("a", {.pre_tokenizer = "", .chat_template = "b"}).chat(kTalk, true).text, "b");
   EXPECT_TRUE(with_template("", {.pre_tokenizer = "", .chat_template = "b"}).has_chat());
+}
+
+TEST(Chat, AnEmptyTemplateOfAFileIsNone) {
+  testing::GgufWriter w;
+  testing::put_sentencepiece(w, {});
+  w.put_string("tokenizer.chat_template", "");
+  const std::string bytes = w.bytes();
+  EXPECT_FALSE(Tokenizer(Gguf::parse("FILE", std::as_bytes(std::span(bytes)))).has_chat());
+}
+
+// A format of other models is text that this one has never seen; its answers would be worse for no visible reason.
+TEST(Chat, AFormatWhoseTokensTheVocabularyLacksIsWarnedOf) {
+  const auto guesses = [](std::vector<std::string_view> markers) {
+    return with_template("", {.pre_tokenizer = "",
+                              .chat_template = "b",
+                              .chat_template_where = "--chat-template b",
+                              .chat_template_markers = std::move(markers)})
+        .guesses();
+  };
+  EXPECT_TRUE(guesses({}).empty());
+  EXPECT_TRUE(guesses({"<turn>", "<s>"}).empty());
+  const std::vector<std::string> lines = guesses({"<turn>", "<|user|>", "<|end|>"});
+  ASSERT_EQ(lines.size(), 1U);
+  EXPECT_NE(lines[0].find("--chat-template b: "), std::string::npos) << lines[0];
+  EXPECT_NE(lines[0].find("FILE, which lacks <|user|>, <|end|>"), std::string::npos) << lines[0];
+}
+
+TEST(Chat, MarkersOfANamedFormatStandInItsTemplate) {
+  for (const NamedTemplate& format : named_templates()) {
+    const std::string text = made_of(format.jinja).render(Messages{{"user", "x"}, {"assistant", "y"}}, true).text;
+    for (const std::string_view marker : format.markers) {
+      EXPECT_NE(text.find(marker), std::string::npos) << format.name << ": " << marker;
+    }
+  }
 }
 
 TEST(Chat, FileWithoutATemplateSaysWhatToDo) {

@@ -2,6 +2,7 @@
 #include "engine/text/contained.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -49,6 +50,20 @@ TEST(Contained, GrowingWorkIsOutOfMemory) {
 
 TEST(Contained, LongResultIsRefused) {
   EXPECT_EQ(run_contained(kLimits, [] { return std::string(size_t{9} << 20, 'x'); }).ended, Ended::output);
+}
+
+// What broke out of the renderer could write to its parent for ever.
+TEST(Contained, NoMoreIsReadThanTheLimit) {
+  const ContainedResult result = run_contained(kLimits, [] {
+    const std::string part(size_t{1} << 16, 'x');
+    for (int fd = 3; fd < 64; ++fd) {
+      struct stat about {};
+      while (fstat(fd, &about) == 0 && S_ISFIFO(about.st_mode) && write(fd, part.data(), part.size()) > 0) continue;
+    }
+    return std::string();
+  });
+  EXPECT_EQ(result.ended, Ended::output);
+  EXPECT_EQ(result.output, "");
 }
 
 TEST(Contained, CrashesAreToldByWhatEndedThem) {

@@ -66,6 +66,35 @@ TEST(SentencePiece, NameOfAByteInATextIsNotTheByte) {
   EXPECT_EQ(make(small_vocabulary()).encode("<0x0A>", true).size(), 6U);
 }
 
+// A vocabulary may have every step to a name; a user who types it would then end the turn, or write a byte.
+TEST(SentencePiece, MergesFormNoTokenThatIsNoText) {
+  GgufWriter w;
+  testing::put_sentencepiece(w, {{"<", -1},
+                                 {"s", -1},
+                                 {">", -1},
+                                 {"s>", -1},
+                                 {"<0x", -1},
+                                 {"<0", -1},
+                                 {"0", -1},
+                                 {"x", -1},
+                                 {"<0x0", -1},
+                                 {"A", -1},
+                                 {"<0x0A", -1},
+                                 {"<s0", -1},
+                                 {"<s0>", -1, 5},
+                                 {"<x", -1},
+                                 {"<x>", -1, 4},
+                                 {"<end_of_turn>", 0, 4}});
+  w.put_bool("tokenizer.ggml.add_space_prefix", false);
+  const Tokenizer tokenizer = make(w);
+  EXPECT_EQ(tokenizer.encode("<s>", true), (Ids{1}));
+  EXPECT_EQ(tokenizer.encode("<s>", false), (Ids{kFirst, kFirst + 3})) << "not <s>, which is <, s> merged";
+  EXPECT_EQ(tokenizer.encode("<0x0A>", true), (Ids{kFirst + 10, kFirst + 2})) << "not the byte";
+  EXPECT_EQ(tokenizer.encode("<s0>", true), (Ids{kFirst, kFirst + 1, kFirst + 6, kFirst + 2})) << "unused";
+  EXPECT_EQ(tokenizer.encode("<x>", false), (Ids{kFirst + 14})) << "user-defined tokens are text";
+  EXPECT_NE(tokenizer.encode("<end_of_turn>", false), (Ids{kFirst + 15})) << "ends a turn, whatever the file calls it";
+}
+
 TEST(SentencePiece, SpaceIsPutInFrontOfTheTextAndBehindControlTokens) {
   const Tokenizer tokenizer = make(small_vocabulary(true));
   EXPECT_EQ(tokenizer.encode("a", false), (Ids{263}));

@@ -314,7 +314,7 @@ INSTANTIATE_TEST_SUITE_P(Tokenizer, GarbledTables, ::testing::ValuesIn(kGarbled)
 // ---- words
 
 std::vector<std::string> words(std::string_view pre, std::string_view text) {
-  const PreTokenizer splitter(find_pre_tokenizer(pre, "test"));
+  const PreTokenizer splitter(*find_pre_tokenizer(pre));
   std::vector<std::string> out;
   for (const std::string_view word : splitter.split(text)) out.emplace_back(word);
   return out;
