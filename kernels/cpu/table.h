@@ -26,10 +26,19 @@ inline constexpr int kRowPad = 48;
 /// Columns of a super-block, whose scales share a scale.
 inline constexpr int kSuperCols = 256;
 
-/// Where a tile of 16 rows keeps its parts. Quantised: quants [n_block][quant_bytes] with the rows interleaved by four
-/// columns, scales f16 [n_block][16] at scales_at, minima f16 [n_block][16] at minima_at. Where scales share a scale,
-/// at scales_at for each super-block: f16 d [16], f16 m [16], then scales and, if there are any, minima as bytes, four
-/// groups of columns of a row side by side: [groups / 4][16][4]. Others: elements [n_col][16].
+/// Bits of a quant that lie in its first plane: nibbles, where there are that many.
+[[gnu::always_inline]] constexpr int low_bits(int bits) {
+  return bits == 8 ? 8 : bits >= 4 ? 4 : 2;
+}
+
+/// Where a tile of 16 rows keeps its parts. Quantised: quants [n_block][quant_bytes], scales f16 [n_block][16] at
+/// scales_at, minima f16 [n_block][16] at minima_at. Where scales share a scale, at scales_at for each super-block: f16
+/// d [16], f16 m [16] if there are minima, then scales and minima as bytes, four groups of columns of a row side by
+/// side: [groups / 4][16][4]; of 4 bits a scale and its minimum share a byte. Others: elements [n_col][16].
+///
+/// A block's quants are one plane of their lower 8, 4 or 2 bits (low_bits) and one of the other 1 or 2, if there are
+/// any. A plane of p bits is p lines of [16 rows][4] bytes: columns 4k ... 4k + 3 are in line k % p, at bit
+/// p (k / p) of its bytes.
 struct TileLayout {
   TensorType type;
   int64_t n_col, n_block, tile_bytes;
@@ -38,6 +47,8 @@ struct TileLayout {
   bool has_minima;
   int32_t scale_cols, scale_offset;  ///< as in TensorFormat; 0 where scales are f16
   int64_t super_bytes;               ///< of a super-block's scales and minima
+  int32_t scale_bits;                ///< as in TensorFormat
+  bool has_codes;
 };
 
 /// Activations of `width` tokens (a power of two), interleaved so that an inner loop walks one pointer.

@@ -221,12 +221,26 @@ REATTEND_INLINE Bytes load_bytes(const std::byte* p) {
   return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)),
           _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 32))};
 }
-REATTEND_INLINE Bytes low_nibbles(Bytes x) {
-  const __m256i mask = _mm256_set1_epi8(15);
-  return {_mm256_and_si256(x.a, mask), _mm256_and_si256(x.b, mask)};
+/// Bits [kFrom, kFrom + kCount) of each byte, moved to kTo.
+template <int kFrom, int kCount, int kTo = 0>
+REATTEND_INLINE Bytes bits_of(Bytes x) {
+  const auto moved = [](__m256i v) {
+    constexpr int kDown = kFrom > kTo ? kFrom - kTo : 0, kUp = kTo > kFrom ? kTo - kFrom : 0;
+    const __m256i mask = _mm256_set1_epi8(static_cast<char>(((1 << kCount) - 1) << kTo));
+    return _mm256_and_si256(kUp > 0 ? _mm256_slli_epi16(v, kUp) : _mm256_srli_epi16(v, kDown), mask);
+  };
+  return {moved(x.a), moved(x.b)};
 }
-REATTEND_INLINE Bytes high_nibbles(Bytes x) {
-  return low_nibbles({_mm256_srli_epi16(x.a, 4), _mm256_srli_epi16(x.b, 4)});
+/// base | those
+template <int kFrom, int kCount, int kTo>
+REATTEND_INLINE Bytes or_bits(Bytes base, Bytes x) {
+  const Bytes moved = bits_of<kFrom, kCount, kTo>(x);
+  return {_mm256_or_si256(base.a, moved.a), _mm256_or_si256(base.b, moved.b)};
+}
+/// table[x] for bytes below 16
+REATTEND_INLINE Bytes look_up(const uint8_t* table, Bytes x) {
+  const __m256i values = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table)));
+  return {_mm256_shuffle_epi8(values, x.a), _mm256_shuffle_epi8(values, x.b)};
 }
 /// Byte k of each lane.
 template <int k>
