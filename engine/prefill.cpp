@@ -6,7 +6,10 @@
 #include <limits>
 #include <string>
 
+#include <fmt/format.h>
+
 #include "base/error.h"
+#include "base/free_memory.h"
 #include "engine/logits.h"
 
 namespace reattend {
@@ -17,6 +20,30 @@ RunShape run_shape(const ModelShape& shape, int32_t n_prompt) {
           .n_kv_head = shape.n_kv_head,
           .n_prompt = n_prompt,
           .windows = shape.windows()};
+}
+
+int64_t sequence_bytes(const ModelShape& shape, KvType kv, int32_t n_ctx, bool row_sums) {
+  const int64_t position = 2 * row_bytes(kv, shape.d_head) * shape.n_kv_head;  // of a layer
+  int64_t bytes = 0;
+  for (const LayerShape& layer : shape.layers) {
+    const int64_t n = layer.window > 0 ? std::min<int64_t>(n_ctx, layer.window + 2 * kPiece) : n_ctx;
+    bytes += n * position;
+    if (row_sums) bytes += int64_t{n_ctx} * shape.n_head * static_cast<int64_t>(sizeof(float));
+  }
+  return bytes;
+}
+
+void check_memory(const ModelShape& shape, KvType kv, int32_t n_ctx, bool row_sums) {
+  constexpr double kGb = 1e9;
+  const int64_t needed = sequence_bytes(shape, kv, n_ctx, row_sums), free = free_memory();
+  if (needed <= free) return;
+  fail({.where = "memory",
+        .expected =
+            fmt::format("{:.1f} GB for keys and values of {} positions{} (cache {})", static_cast<double>(needed) / kGb,
+                        n_ctx, row_sums ? " and sums of their rows" : "", name_of(kv)),
+        .got = fmt::format("{:.1f} GB free", static_cast<double>(free) / kGb),
+        .remedy = std::string("give a shorter prompt or fewer steps") + (kv == KvType::q8 ? "" : ", or --kv q8") +
+                  (row_sums ? ", or leave the sums out (--no-prompt-rows where one records; h2o needs them)" : "")});
 }
 
 PromptNeeds needs_of(std::span<const Settings> settings, const ModelShape& shape, int32_t n_prompt) {
@@ -83,6 +110,7 @@ Prefilled prefill(Backend& backend, const Model& model, std::span<const int32_t>
                 .remedy = "shorten it or give a larger --ctx"});
   }
 
+  check_memory(shape, backend.kv, n_ctx, options.needs.row_sums);
   ModelOps& ops = *backend.model;
   // The queries that a trace stores are cheap, and most policies' windows fit.
   const PromptNeeds keeps = {.row_sums = options.needs.row_sums,

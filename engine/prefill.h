@@ -32,6 +32,10 @@ struct PrefillOptions {
 
 /// What a policy is made for: the model's shape and the prompt's length.
 RunShape run_shape(const ModelShape& shape, int32_t n_prompt);
+/// What a sequence of n_ctx positions takes of memory: keys and values and, where a policy asks for them, sums of rows.
+int64_t sequence_bytes(const ModelShape& shape, KvType kv, int32_t n_ctx, bool row_sums);
+/// Throws Error with both numbers and what would take less, where the machine has less left than that.
+void check_memory(const ModelShape& shape, KvType kv, int32_t n_ctx, bool row_sums);
 /// What policies need of a prompt of n_prompt tokens that is to be prefilled for all of them.
 PromptNeeds needs_of(std::span<const Settings> settings, const ModelShape& shape, int32_t n_prompt);
 /// Throws Error (usage) for ids outside the vocabulary.
@@ -41,7 +45,8 @@ void check_ids(std::span<const int32_t> ids, int32_t n_vocab);
 /// The logits of the last one can then be had from the backend. Throws Error for ids outside the vocabulary.
 double prefill_more(Backend& backend, const Model& model, Sequence& sequence, std::span<const int32_t> ids,
                     int32_t first, const PrefillOptions& options);
-/// Throws Error for an empty prompt, one that is longer than n_ctx, ids outside the vocabulary, or logits that are NaN.
+/// Throws Error for an empty prompt, one that is longer than n_ctx, more memory than there is, ids outside the
+/// vocabulary, or logits that are NaN.
 Prefilled prefill(Backend& backend, const Model& model, std::span<const int32_t> prompt, const PrefillOptions& options);
 
 }  // namespace reattend

@@ -149,6 +149,7 @@ std::unique_ptr<Sequence> load(PromptFileReader& file, Backend& backend, const M
   ModelOps& ops = *backend.model;
   const auto row = static_cast<size_t>(row_bytes(backend, model));
   const int32_t last = reuse.n - 1;
+  check_memory(model.shape(), backend.kv, options.n_ctx, reuse.keeps.row_sums);
   std::unique_ptr<Sequence> sequence = ops.new_sequence(options.n_ctx, reuse.keeps);
   std::vector<std::byte> expected;                 // as read_position() gives it
   std::vector<std::vector<std::byte>> remembered;  // [n_layer] queries, then sums

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 
 #include "base/error.h"
 #include "engine/backend/memory.h"
@@ -105,6 +106,10 @@ TEST_F(Engine, TooMuchForTheContextIsRefusedInWords) {
   EXPECT_NE(message({}, 10).find("at least one token"), std::string::npos);
   const int32_t outside[] = {1, model_.shape().n_vocab};
   EXPECT_NE(message(outside, 10).find("0..287"), std::string::npos);
+  // Before anything is computed, with what would take less.
+  const std::string memory = message(prompt_, std::numeric_limits<int32_t>::max() / 2);
+  EXPECT_NE(memory.find("GB for keys and values of 1073741823 positions"), std::string::npos) << memory;
+  EXPECT_NE(memory.find("--kv q8"), std::string::npos) << memory;
   const auto sequence = backend_.model->fork(*prefilled_.sequence);
   EXPECT_THROW(
       generate(
