@@ -181,9 +181,12 @@ class Attention {
     const std::string what = "prompt of " + std::to_string(n) + " at " + std::to_string(depth_) + ": ";
     const double macs = 2.0 * n_kv_ * group_ * d_head_ * n * (depth_ + (n + 1) / 2.0);
     const double bytes = 2.0 * n_kv_ * (depth_ + n) * static_cast<double>(row_);
-    timer_.add(what + "attention of a layer", bytes, macs, [&] {
-      Cpu::attend_prompt(pool_, scratch_, q_.data(), n, depth_, group_, layers_[0], scale_, out_.data());
-    });
+    for (const PromptProducts products : {PromptProducts::f32, PromptProducts::bf16}) {
+      if (products == PromptProducts::bf16 && !Cpu::has_bf16_prompt()) continue;
+      timer_.add(what + "attention of a layer, " + std::string(name_of(products)), bytes, macs, [&, products] {
+        Cpu::attend_prompt(pool_, scratch_, q_.data(), n, depth_, group_, layers_[0], scale_, 0, products, out_.data());
+      });
+    }
     std::vector<float> sums(static_cast<size_t>(n_kv_ * group_) * static_cast<size_t>(depth_ + n));
     timer_.add(what + "rows of a layer, summed", bytes / 2, macs / 2, [&] {
       Cpu::sum_prompt_rows(pool_, scratch_, q_.data(), n, depth_, group_, layers_[0], scale_, sums.data(), depth_ + n);

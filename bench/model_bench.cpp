@@ -69,9 +69,13 @@ class Depth {
     const ModelShape& s = model_.shape();
     const auto n = static_cast<double>(options_.prompt), before = static_cast<double>(depth_);
     // Counted: weights. Of the cache, what must be read at least: each position's rows once.
+    double attended = 0, held = 0;  // positions, over all layers
+    for (const LayerShape& layer : s.layers) {
+      const double most = layer.window > 0 ? layer.window : before + n;
+      attended += std::min(most, before + (n + 1) / 2), held += std::min(most + n, before + n);
+    }
     const double bytes =
-        static_cast<double>(backend_.model->take_bytes_read().weights) + position_bytes() * (before + n);
-    const double attended = s.n_layer * (before + (n + 1) / 2);
+        static_cast<double>(backend_.model->take_bytes_read().weights) + head_bytes() * s.n_kv_head * held;
     return {n / seconds, bytes / n, layer_macs(model_) + attended * 2 * s.n_head * s.d_head};
   }
 
@@ -86,18 +90,15 @@ class Depth {
     cancel_.check();
     const ModelShape& s = model_.shape();
     const auto n = static_cast<double>(options_.steps);
-    const double attended = static_cast<double>(run.bytes.attend) / n / (position_bytes() / s.n_layer / s.n_kv_head);
+    const double attended = static_cast<double>(run.bytes.attend) / n / head_bytes();
     const auto head = static_cast<double>(model_.output().n_row * model_.output().n_col);
     return {n / run.seconds, static_cast<double>(run.bytes.weights + run.bytes.attend + run.bytes.select) / n,
             layer_macs(model_) + head + attended * 2 * s.group() * s.d_head};
   }
 
  private:
-  /// Of keys and values of one position in all layers and KV heads.
-  double position_bytes() const {
-    const ModelShape& s = model_.shape();
-    return 2.0 * s.n_layer * s.n_kv_head * static_cast<double>(row_bytes(backend_.kv, s.d_head));
-  }
+  /// Key and value of one position of one KV head.
+  double head_bytes() const { return 2.0 * static_cast<double>(row_bytes(backend_.kv, model_.shape().d_head)); }
 
   Backend& backend_;
   const Model& model_;

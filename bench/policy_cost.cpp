@@ -13,14 +13,15 @@ class StepBytes final : public Observer {
  public:
   explicit StepBytes(int32_t n_skip) : n_skip_(n_skip) {}
   void step_end(const StepView& step) override {
-    n_head_ = static_cast<int64_t>(step.heads.size());
+    n_head_ = 0;
+    step.for_acting([this](const HeadLog&) { ++n_head_; });
     if (step.t > n_skip_) total_ += step.bytes, ++n_step_;
   }
   BytesRead mean() const {
     if (n_step_ == 0) return {};
     return {total_.weights / n_step_, total_.attend / n_step_, total_.select / n_step_};
   }
-  /// KV heads of all layers.
+  /// KV heads of all layers on which a policy acts.
   int64_t n_head() const { return n_head_; }
 
  private:

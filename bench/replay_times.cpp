@@ -78,9 +78,7 @@ class Timer {
     time("schedule of one layer", kOne, options_.repeats, one_, schedule);
     time("schedule of all layers", kAll, options_.repeats, {}, schedule);
     for (const char* policy : {"h2o", "tova", "quest", "tokenselect"}) {
-      const auto made = make_policy(
-          budget(policy)(0),
-          {.n_layer = info.n_layer, .n_head = info.n_head, .n_kv_head = info.n_kv_head, .n_prompt = info.n_prompt});
+      const auto made = make_policy(budget(policy)(0), info.run_shape());
       if (made->needs().row_sums && !info.has_prompt_row_sums) continue;
       time(std::string("all layers, ") + policy, kWalk, 3, {}, budget(policy));
     }

@@ -42,6 +42,7 @@ class Decoder {
         full_rows_(observers_.needs_full_rows()),
         view_(backend, shape_, sequence, n_prompt_),
         plans_(static_cast<size_t>(shape_.n_layer)),
+        windows_(shape_.windows()),
         heads_(static_cast<size_t>(shape_.n_layer) * static_cast<size_t>(shape_.n_kv_head)),
         logits_(prefilled.logits, &ops_) {
     options.settings.check_against_model(shape_.n_layer);
@@ -60,6 +61,7 @@ class Decoder {
                              .token = prefilled.prompt.back(),
                              .prediction = &logits_,
                              .heads = heads_,
+                             .windows = windows_,
                              .seconds = prefilled.seconds});
     ops_.take_bytes_read();
   }
@@ -80,6 +82,7 @@ class Decoder {
             .token = token,
             .prediction = &logits_,
             .heads = heads_,
+            .windows = windows_,
             .seconds = timer.seconds(),
             .choosing_seconds = timer.choosing_seconds(),
             .bytes = ops_.take_bytes_read()};
@@ -99,9 +102,10 @@ class Decoder {
   const bool full_rows_;
   SequenceView view_;
   std::unique_ptr<Policy> policy_;
-  std::vector<Plan> plans_;     ///< [n_layer] of the last step
-  std::vector<HeadLog> heads_;  ///< [n_layer][n_kv_head] of the last step
-  StepLogits logits_;           ///< of the last step
+  std::vector<Plan> plans_;       ///< [n_layer] of the last step
+  std::vector<int32_t> windows_;  ///< [n_layer], or empty
+  std::vector<HeadLog> heads_;    ///< [n_layer][n_kv_head] of the last step
+  StepLogits logits_;             ///< of the last step
 };
 
 }  // namespace

@@ -16,10 +16,24 @@ struct StepView {
   int32_t token = 0;
   StepLogits* prediction = nullptr;  ///< of position p + 1
   std::span<const HeadLog> heads;    ///< [n_layer][n_kv_head]
+  std::span<const int32_t> windows;  ///< [n_layer] as ModelShape::windows(); empty where no layer has one
   double seconds = 0;                ///< wall time of the step without its observers'
   double choosing_seconds = 0;       ///< of it in gates and choices; 0 where no observer times_choices()
   BytesRead bytes;
 
+  /// Calls act(head) for the heads of layers on which the policy acts.
+  template <class Act>
+  void for_acting(const Act& act) const {
+    for (size_t i = 0; i < heads.size(); ++i) {
+      if (windows.empty() || windows[i / (heads.size() / windows.size())] == 0) act(heads[i]);
+    }
+  }
+  /// Whether one of them took a full step.
+  bool any_full() const {
+    bool any = false;
+    for_acting([&any](const HeadLog& head) { any = any || head.full; });
+    return any;
+  }
   /// [n_vocab] predicting position p + 1: fetched from the backend when the first one asks. Throws Error for NaN.
   std::span<const float> logits() const { return *prediction; }
 };

@@ -12,7 +12,11 @@
 namespace reattend {
 
 RunShape run_shape(const ModelShape& shape, int32_t n_prompt) {
-  return {.n_layer = shape.n_layer, .n_head = shape.n_head, .n_kv_head = shape.n_kv_head, .n_prompt = n_prompt};
+  return {.n_layer = shape.n_layer,
+          .n_head = shape.n_head,
+          .n_kv_head = shape.n_kv_head,
+          .n_prompt = n_prompt,
+          .windows = shape.windows()};
 }
 
 PromptNeeds needs_of(std::span<const Settings> settings, const ModelShape& shape, int32_t n_prompt) {

@@ -29,7 +29,8 @@ int64_t row_bytes(const Backend& backend, const Model& model) {
 
 std::string made_by(const Backend& backend) {
   return "reattend " REATTEND_VERSION " on " + backend.name + " (" + std::string(Cpu::target_name()) + ", cache " +
-         std::string(name_of(backend.kv)) + ", activations " + std::string(name_of(backend.activations)) + ")";
+         std::string(name_of(backend.kv)) + ", activations " + std::string(name_of(backend.activations)) +
+         ", prefill " + std::string(name_of(backend.prefill)) + ")";
 }
 
 PromptHeader header_of(const Backend& backend, const Model& model) {
@@ -44,10 +45,24 @@ PromptHeader header_of(const Backend& backend, const Model& model) {
   return header;
 }
 
+/// Of a prompt of n tokens, how many positions each layer still holds: [n_layer].
+std::vector<int32_t> held_of(const ModelShape& shape, int32_t n) {
+  std::vector<int32_t> all;
+  for (const LayerShape& layer : shape.layers) all.push_back(layer.window > 0 ? std::min(n, layer.window) : n);
+  return all;
+}
+
 /// The file may be what somebody waited hours for: a mistake in --model must not cost it.
-void check_model(const PromptHeader& file, const PromptHeader& now, const fs::path& path) {
+void check_model(const PromptFileReader& reader, const PromptHeader& now, const ModelShape& shape,
+                 const fs::path& path) {
+  const PromptHeader& file = reader.header();
   const auto shape_of = [](const PromptHeader& h) { return std::tie(h.n_layer, h.n_head, h.n_kv_head, h.d_head); };
-  if (file.model_sha256 == now.model_sha256 && shape_of(file) == shape_of(now)) return;
+  if (file.model_sha256 == now.model_sha256 && shape_of(file) == shape_of(now)) {
+    const std::vector<int32_t> held = held_of(shape, file.n_prompt);
+    if (std::ranges::equal(reader.n_held(), held)) return;
+    fail({path.string(), "what the model's layers see of a prompt of " + std::to_string(file.n_prompt) + " tokens",
+          "more or fewer positions of a layer", "delete it, or give another --prompt-cache"});
+  }
   fail({path.string(), "a prompt cache of " + std::string(to_text(now.model)),
         "one of " + std::string(to_text(file.model)) +
             (file.model == now.model ? ", but not of the same bytes" : std::string()),
@@ -94,8 +109,11 @@ Reuse compare(const PromptFileReader& file, const PromptHeader& now, std::span<c
                          : " holds another prompt, and sums of attention rows can't be taken from it") +
                  ": the prompt is computed anew" + (n_same < n_prompt || begins ? fate(out.save) : "");
   } else {
-    // Keys and values depend on what stands before them only; the last queries are made again.
+    // Keys and values depend on what stands before them only; the last queries are made again. A layer that holds its
+    // window alone lacks what a shorter beginning saw.
     out.n = std::max(0, std::min(n_same, n_prompt - window));
+    const bool whole = std::ranges::all_of(file.n_held(), [&](int32_t n) { return n == header.n_prompt; });
+    if (!whole && out.n < header.n_prompt) out.n = 0;
     out.keeps = {.row_sums = false, .window = window};
     if (!begins && n_same < n_prompt) {
       out.notice = name + " holds another prompt (" + std::to_string(n_same) + " of its " +
@@ -130,25 +148,26 @@ std::unique_ptr<Sequence> load(PromptFileReader& file, Backend& backend, const M
   const PromptHeader& header = file.header();
   ModelOps& ops = *backend.model;
   const auto row = static_cast<size_t>(row_bytes(backend, model));
-  const auto half = static_cast<size_t>(header.half_bytes()), column = half / header.n_kv_head;
   const int32_t last = reuse.n - 1;
   std::unique_ptr<Sequence> sequence = ops.new_sequence(options.n_ctx, reuse.keeps);
   std::vector<std::byte> expected;                 // as read_position() gives it
   std::vector<std::vector<std::byte>> remembered;  // [n_layer] queries, then sums
-  std::vector<std::byte> rows;                     // [2][n_kv_head][last] of a layer
+  std::vector<std::byte> rows;                     // [2][n_kv_head][last - first] of a layer
   for (int32_t layer = 0; layer < header.n_layer; ++layer) {
     options.cancel.check();
     const std::span<const std::byte> section = file.next_layer();
+    const int32_t n_held = file.n_held()[static_cast<size_t>(layer)], first = header.n_prompt - n_held;
+    const auto half = static_cast<size_t>(header.half_bytes(n_held)), column = half / header.n_kv_head;
     rows.clear();
     for (int32_t i = 0; i < 2 * header.n_kv_head; ++i) {  // keys of all KV heads, then values
       const auto begin = section.begin() + static_cast<std::ptrdiff_t>(i * column);
-      const auto end = begin + static_cast<std::ptrdiff_t>(last * row);
+      const auto end = begin + static_cast<std::ptrdiff_t>((last - first) * row);
       rows.insert(rows.end(), begin, end);
       expected.insert(expected.end(), end, end + static_cast<std::ptrdiff_t>(row));
     }
     if (last > 0) {
-      ops.write(*sequence, Item::keys, layer, 0, last, std::span(rows).first(rows.size() / 2));
-      ops.write(*sequence, Item::values, layer, 0, last, std::span(rows).last(rows.size() / 2));
+      ops.write(*sequence, Item::keys, layer, first, last - first, std::span(rows).first(rows.size() / 2));
+      ops.write(*sequence, Item::values, layer, first, last - first, std::span(rows).last(rows.size() / 2));
       ops.wait();
     }
     if (reuse.whole) remembered.emplace_back(section.begin() + static_cast<std::ptrdiff_t>(2 * half), section.end());
@@ -166,21 +185,23 @@ std::unique_ptr<Sequence> load(PromptFileReader& file, Backend& backend, const M
   return sequence;
 }
 
-void save(const fs::path& path, PromptHeader header, Backend& backend, const Prefilled& prefilled,
-          const Cancel& cancel) {
+void save(const fs::path& path, PromptHeader header, Backend& backend, const ModelShape& shape,
+          const Prefilled& prefilled, const Cancel& cancel) {
   Sequence& sequence = *prefilled.sequence;
   ModelOps& ops = *backend.model;
   const PromptNeeds holds = sequence.holds();
   header.n_prompt = static_cast<int32_t>(prefilled.prompt.size());
   header.n_query = std::min(holds.window, header.n_prompt);
   header.row_sums = holds.row_sums ? 1 : 0;
-  const auto half = static_cast<size_t>(header.half_bytes());
-  PromptFileWriter file(path, header, prefilled.prompt);
+  const std::vector<int32_t> n_held = held_of(shape, header.n_prompt);
+  PromptFileWriter file(path, header, prefilled.prompt, n_held);
   for (int32_t layer = 0; layer < header.n_layer; ++layer) {
     cancel.check();
-    const std::span<std::byte> section = file.begin_section(header.layer_bytes());
-    ops.read(sequence, Item::keys, layer, 0, header.n_prompt, section.first(half));
-    ops.read(sequence, Item::values, layer, 0, header.n_prompt, section.subspan(half, half));
+    const int32_t n_row = n_held[static_cast<size_t>(layer)], first = header.n_prompt - n_row;
+    const auto half = static_cast<size_t>(header.half_bytes(n_row));
+    const std::span<std::byte> section = file.begin_section(header.layer_bytes(n_row));
+    ops.read(sequence, Item::keys, layer, first, n_row, section.first(half));
+    ops.read(sequence, Item::values, layer, first, n_row, section.subspan(half, half));
     const auto n = static_cast<size_t>(header.query_bytes());
     ops.read(sequence, Item::prompt_queries, layer, header.n_prompt - header.n_query, header.n_query,
              section.subspan(2 * half, n));
@@ -208,7 +229,7 @@ CachedPrefill prefill_cached(Backend& backend, const Model& model, std::span<con
   std::error_code ignored;
   if (fits && fs::exists(path, ignored)) {
     PromptFileReader file(path);
-    check_model(file.header(), now, path);
+    check_model(file, now, model.shape(), path);
     reuse = compare(file, now, prompt, options.needs, of);
     if (reuse.n > 0) out.sequence = load(file, backend, model, prompt, options, reuse);
     if (reuse.n > 0 && !out.sequence) {
@@ -232,7 +253,7 @@ CachedPrefill prefill_cached(Backend& backend, const Model& model, std::span<con
   } else {
     static_cast<Prefilled&>(out) = prefill(backend, model, prompt, options);
   }
-  if (reuse.save) save(path, now, backend, out, options.cancel);
+  if (reuse.save) save(path, now, backend, model.shape(), out, options.cancel);
   return out;
 }
 

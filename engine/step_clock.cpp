@@ -9,7 +9,8 @@
 namespace reattend {
 
 void StepClock::begin(SequenceView&, const StepView& step) {
-  before_ = static_cast<int64_t>(step.heads.size());  // the prompt's last token saw everything
+  before_ = 0;  // the prompt's last token saw everything
+  step.for_acting([this](const HeadLog&) { ++before_; });
 }
 
 void StepClock::step_end(const StepView& step) {

@@ -3,6 +3,7 @@
 #include "evals/teacher_forced.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/statistics.h"
 #include "kernels/measures/row_measures.h"
@@ -35,10 +36,9 @@ class ScoreObserver final : public Observer {
     score.kl = kl_divergence(log_softmax(theirs), mine);
     if (t < full_.tokens.size()) score.nll = -mine[static_cast<size_t>(full_.tokens[t])];
     score.agrees = arg_max(theirs) == arg_max(step.logits());
-    int64_t positions = 0, n_full = 0;
-    for (const HeadLog& head : step.heads) positions += head.positions, n_full += head.full ? 1 : 0;
-    const auto n_head = static_cast<double>(step.heads.size());
-    score.positions = static_cast<double>(positions) / n_head, score.full = static_cast<double>(n_full) / n_head;
+    Mean positions, full;
+    step.for_acting([&](const HeadLog& head) { positions.add(head.positions), full.add(head.full ? 1 : 0); });
+    score.positions = positions.value(), score.full = full.value();
   }
 
  private:
@@ -53,9 +53,10 @@ class MassObserver final : public Observer {
   bool needs_full_rows() const override { return true; }
   void attended(const LayerView& view) override {
     const ModelShape& shape = view.shape();
-    const double share = 1.0 / (static_cast<double>(shape.n_layer) * shape.n_kv_head);
+    if (!shape.acts(view.layer())) return;
+    const double share = 1.0 / (static_cast<double>(shape.n_acting()) * shape.n_kv_head);
     StepScore& score = steps_[static_cast<size_t>(view.step()) - 1];
-    if (view.layer() == 0) score.recovered = score.oracle = 0;
+    if (std::isnan(score.recovered)) score.recovered = score.oracle = 0;
     for (int32_t g = 0; g < shape.n_kv_head; ++g) {
       const Mass mass = measure_mass(view.full_row(g), shape.group(), view.attended(g));
       score.recovered += share * mass.recovered, score.oracle += share * mass.oracle;

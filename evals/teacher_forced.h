@@ -26,9 +26,9 @@ struct StepScore {
   double kl = 0;                             ///< KL(full ‖ policy), nats
   double nll = kNone;                        ///< of the next token; nan where it is not known
   bool agrees = false;                       ///< the same top-1
-  double positions = 0;                      ///< attended to, mean over layers and KV heads
-  double full = 0;                           ///< share of layers and KV heads that took a full step
-  double recovered = kNone, oracle = kNone;  ///< mass, means over layers and KV heads; nan where it was not measured
+  double positions = 0;                      ///< attended to, mean over KV heads of layers without a window
+  double full = 0;                           ///< share of them that took a full step
+  double recovered = kNone, oracle = kNone;  ///< mass, means over them; nan where it was not measured
 };
 
 struct TeacherForced {

@@ -20,11 +20,15 @@ namespace {
 class SetObserver final : public Observer {
  public:
   SetObserver(const ModelShape& shape, const ReplayResult* replay) : shape_(shape), replay_(replay) {
-    for (int32_t l = 0; l < shape.n_layer; ++l) layers.push_back({.layer = l});
+    for (int32_t l = 0; l < shape.n_layer; ++l) {
+      place_.push_back(static_cast<int32_t>(layers.size()));
+      if (shape.acts(l)) layers.push_back({.layer = l});
+    }
   }
   bool needs_full_rows() const override { return true; }
   void attended(const LayerView& view) override {
-    LayerCheck& check = layers[static_cast<size_t>(view.layer())];
+    if (!shape_.acts(view.layer())) return;
+    LayerCheck& check = layers[place(view.layer())];
     for (int32_t g = 0; g < shape_.n_kv_head; ++g) {
       const std::span<const int32_t> set = view.attended(g);
       check.measured_mass += measure_mass(view.full_row(g), shape_.group(), set).recovered;
@@ -35,9 +39,11 @@ class SetObserver final : public Observer {
   void step_end(const StepView& step) override {
     ++n_step;
     for (size_t i = 0; i < step.heads.size(); ++i) {
+      const auto n_kv_head = static_cast<size_t>(shape_.n_kv_head), g = i % n_kv_head;
+      if (!shape_.acts(static_cast<int32_t>(i / n_kv_head))) continue;
       full += step.heads[i].full ? 1 : 0;
       if (replay_ == nullptr) continue;
-      const size_t layer = i / static_cast<size_t>(shape_.n_kv_head), g = i % static_cast<size_t>(shape_.n_kv_head);
+      const size_t layer = place(static_cast<int32_t>(i / n_kv_head));
       const bool said = replay_->layers[layer].full[at(step.t, static_cast<int32_t>(g))] != 0;
       predicted_full += said ? 1 : 0;
       layers[layer].decisions_equal += said == step.heads[i].full ? 1 : 0;
@@ -46,24 +52,25 @@ class SetObserver final : public Observer {
   /// Sums become means; once, at the end.
   void finish() {
     const double per_layer = std::max(1, n_step) * static_cast<double>(shape_.n_kv_head);
-    const double all = per_layer * shape_.n_layer;
+    const double all = per_layer * static_cast<double>(layers.size());
     for (LayerCheck& check : layers) {
       mass += check.measured_mass / all, decisions_equal += check.decisions_equal / all, jaccard += check.jaccard / all;
       check.measured_mass /= per_layer, check.decisions_equal /= per_layer, check.jaccard /= per_layer;
     }
-    for (double& x : jaccard_of_step) x /= static_cast<double>(shape_.n_kv_head) * shape_.n_layer;
+    for (double& x : jaccard_of_step) x /= all / std::max(1, n_step);
     identical /= all, full /= all, predicted_full /= all, positions /= all;
   }
 
-  std::vector<LayerCheck> layers;
+  std::vector<LayerCheck> layers;  ///< those on which a policy acts
   std::vector<double> jaccard_of_step;
   int32_t n_step = 0;
   double mass = 0, decisions_equal = 0, jaccard = 0, identical = 0, full = 0, predicted_full = 0, positions = 0;
 
  private:
+  size_t place(int32_t layer) const { return static_cast<size_t>(place_[static_cast<size_t>(layer)]); }
   size_t at(int32_t t, int32_t g) const { return static_cast<size_t>(t - 1) * shape_.n_kv_head + g; }
   void compare(const LayerView& view, int32_t g, LayerCheck& check) {
-    const std::vector<int32_t>& said = replay_->layers[static_cast<size_t>(view.layer())].sets[at(view.step(), g)];
+    const std::vector<int32_t>& said = replay_->layers[place(view.layer())].sets[at(view.step(), g)];
     set_.assign(view.attended(g).begin(), view.attended(g).end());
     std::sort(set_.begin(), set_.end());
     std::vector<int32_t> both;
@@ -77,7 +84,8 @@ class SetObserver final : public Observer {
 
   const ModelShape& shape_;
   const ReplayResult* replay_;
-  std::vector<int32_t> set_;  ///< one attended set, sorted
+  std::vector<int32_t> place_;  ///< [n_layer] in `layers` and the replay's, of layers on which a policy acts
+  std::vector<int32_t> set_;    ///< one attended set, sorted
 };
 
 /// Each step's likeliest token.
@@ -98,12 +106,12 @@ Generated greedy(Backend& backend, const Model& model, const Prefilled& prefille
 
 void check_shape(const ReplayResult& replay, const ModelShape& shape, int32_t n_step) {
   const size_t n = static_cast<size_t>(n_step) * shape.n_kv_head;
-  bool fits = replay.layers.size() == static_cast<size_t>(shape.n_layer);
+  bool fits = replay.layers.size() == static_cast<size_t>(shape.n_acting());
   for (const LayerReplay& layer : replay.layers) fits = fits && layer.sets.size() == n;
   if (fits) return;
   fail({.where = "verify",
-        .expected = fmt::format("a replay of {} layers x {} steps x {} KV heads with its sets", shape.n_layer, n_step,
-                                shape.n_kv_head),
+        .expected = fmt::format("a replay of {} layers x {} steps x {} KV heads with its sets", shape.n_acting(),
+                                n_step, shape.n_kv_head),
         .got = fmt::format("{} layers", replay.layers.size()),
         .remedy = {}});
 }

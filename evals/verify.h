@@ -46,8 +46,8 @@ struct VerifyOptions {
   Cancel cancel;
 };
 
-/// `replay`: of all layers of a trace of these tokens, with keep_sets and estimates. Throws Error where it is of
-/// another shape, Cancelled.
+/// `replay`: of all layers without a window of a trace of these tokens, with keep_sets and estimates. Throws Error
+/// where it is of another shape, Cancelled.
 Verification verify(Backend& backend, const Model& model, const Prefilled& prefilled, const ReferenceRun& full,
                     const ReplayResult& replay, const VerifyOptions& options);
 

@@ -69,16 +69,9 @@ void unpack_q5_1(const std::byte* block, UnpackedBlock& out) {
   read_five_bits(block + 4, block + 8, out);
 }
 
-/// What the 4-bit codes of IQ4_NL and IQ4_XS stand for.
-constexpr int8_t kValues[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
-uint8_t value_of(uint8_t code) {
-  return static_cast<uint8_t>(kValues[code] + 128);
-}
-
 void unpack_iq4_nl(const std::byte* block, UnpackedBlock& out) {
   out.d = read<Half>(block);
   read_nibbles(block + 2, out);
-  for (uint8_t& quant : out.quants) quant = value_of(quant);
 }
 
 constexpr int32_t kSuper = 256;
@@ -164,7 +157,7 @@ void unpack_iq4_xs(const std::byte* block, UnpackedSuper& out) {
     out.scales[2 * j] = out.scales[2 * j + 1] = static_cast<uint8_t>(low | (high >> (2 * j) & 3) << 4);
   }
   for (int i = 0; i < kSuper; ++i) {
-    out.quants[i] = value_of(bits_of(byte_at(block + 8, i / 32 * 16 + i % 16), i / 16 % 2 * 4, 4));
+    out.quants[i] = bits_of(byte_at(block + 8, i / 32 * 16 + i % 16), i / 16 % 2 * 4, 4);
   }
 }
 
@@ -174,11 +167,13 @@ constexpr TensorFormat element(TensorType type, std::string_view name, uint32_t 
 }
 
 /// How quants are kept in tiles: their bits, what stands for 0, whether there are minima; where scales share a scale,
-/// the columns of each and what stands for a scale of 0.
+/// the columns of each, what stands for a scale of 0 and its bits; whether quants are codes.
 struct Quants {
   int32_t bits, offset;
   bool has_minima;
   int32_t scale_cols, scale_offset;
+  int32_t scale_bits = 8;
+  bool has_codes = false;
 };
 /// `unpack` takes a block of 32 columns apart, or one of 256 whose scales share a scale.
 template <class Unpacked>
@@ -192,6 +187,7 @@ constexpr TensorFormat quantised(TensorType type, std::string_view name, uint32_
   }
   format.bits = quants.bits, format.offset = quants.offset, format.has_minima = quants.has_minima;
   format.scale_cols = quants.scale_cols, format.scale_offset = quants.scale_offset;
+  format.scale_bits = quants.scale_bits, format.has_codes = quants.has_codes;
   return format;
 }
 
@@ -202,18 +198,19 @@ constexpr TensorFormat kFormats[] = {
     quantised(TensorType::q8_0, "Q8_0", 8, 34, unpack_q8_0, {.bits = 8, .offset = 128}),
     quantised(TensorType::q4_0, "Q4_0", 2, 18, unpack_q4_0, {.bits = 4, .offset = 8}),
     quantised(TensorType::q4_1, "Q4_1", 3, 20, unpack_q4_1, {.bits = 4, .offset = 0, .has_minima = true}),
-    quantised(TensorType::q5_0, "Q5_0", 6, 22, unpack_q5_0, {.bits = 8, .offset = 16}),
-    quantised(TensorType::q5_1, "Q5_1", 7, 24, unpack_q5_1, {.bits = 8, .offset = 0, .has_minima = true}),
-    quantised(TensorType::iq4_nl, "IQ4_NL", 20, 18, unpack_iq4_nl, {.bits = 8, .offset = 128}),
-    quantised(TensorType::q2_k, "Q2_K", 10, 84, unpack_q2_k, {.bits = 4, .has_minima = true, .scale_cols = 16}),
+    quantised(TensorType::q5_0, "Q5_0", 6, 22, unpack_q5_0, {.bits = 5, .offset = 16}),
+    quantised(TensorType::q5_1, "Q5_1", 7, 24, unpack_q5_1, {.bits = 5, .offset = 0, .has_minima = true}),
+    quantised(TensorType::iq4_nl, "IQ4_NL", 20, 18, unpack_iq4_nl, {.bits = 4, .offset = 128, .has_codes = true}),
+    quantised(TensorType::q2_k, "Q2_K", 10, 84, unpack_q2_k,
+              {.bits = 2, .has_minima = true, .scale_cols = 16, .scale_bits = 4}),
     quantised(TensorType::q3_k, "Q3_K", 11, 110, unpack_q3_k,
-              {.bits = 4, .offset = 4, .scale_cols = 16, .scale_offset = 32}),
+              {.bits = 3, .offset = 4, .scale_cols = 16, .scale_offset = 32}),
     quantised(TensorType::q4_k, "Q4_K", 12, 144, unpack_q4_k, {.bits = 4, .has_minima = true, .scale_cols = 32}),
-    quantised(TensorType::q5_k, "Q5_K", 13, 176, unpack_q5_k, {.bits = 8, .has_minima = true, .scale_cols = 32}),
+    quantised(TensorType::q5_k, "Q5_K", 13, 176, unpack_q5_k, {.bits = 5, .has_minima = true, .scale_cols = 32}),
     quantised(TensorType::q6_k, "Q6_K", 14, 210, unpack_q6_k,
-              {.bits = 8, .offset = 32, .scale_cols = 16, .scale_offset = 128}),
+              {.bits = 6, .offset = 32, .scale_cols = 16, .scale_offset = 128}),
     quantised(TensorType::iq4_xs, "IQ4_XS", 23, 136, unpack_iq4_xs,
-              {.bits = 8, .offset = 128, .scale_cols = 32, .scale_offset = 32}),
+              {.bits = 4, .offset = 128, .scale_cols = 32, .scale_offset = 32, .has_codes = true}),
 };
 
 constexpr bool table_is_in_order() {
@@ -237,7 +234,7 @@ void TensorFormat::dequantize(const std::byte* blocks, int64_t n, float* out) co
         const int g = i / 16;
         const float d = to_float(super.d) * static_cast<float>(super.scales[g] - scale_offset);
         const float m = has_minima ? to_float(super.m) * static_cast<float>(super.minima[g]) : 0.0F;
-        out[i] = d * static_cast<float>(super.quants[i] - offset) - m;
+        out[i] = d * static_cast<float>(number_of(super.quants[i])) - m;
       }
     }
     return;
@@ -246,7 +243,7 @@ void TensorFormat::dequantize(const std::byte* blocks, int64_t n, float* out) co
   for (int64_t b = 0; b < n / kBlock; ++b, blocks += block_bytes, out += kBlock) {
     unpack(blocks, block);
     const float d = to_float(block.d), m = has_minima ? to_float(block.m) : 0.0F;
-    for (int i = 0; i < kBlock; ++i) out[i] = d * static_cast<float>(block.quants[i] - offset) + m;
+    for (int i = 0; i < kBlock; ++i) out[i] = d * static_cast<float>(number_of(block.quants[i])) + m;
   }
 }
 

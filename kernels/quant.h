@@ -28,7 +28,11 @@ enum class TensorType : uint8_t {
   iq4_xs
 };
 
-/// 32 columns that share a scale, taken apart: column i is d (quants[i] - offset) + m, the offset being the format's.
+/// What the 4-bit codes of IQ4_NL and IQ4_XS stand for, plus 128.
+inline constexpr uint8_t kCodeValues[16] = {1, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 241};
+
+/// 32 columns that share a scale, taken apart: column i is d (quants[i] - offset) + m, the offset being the format's;
+/// where quants are codes, with their values in their place.
 struct UnpackedBlock {
   uint8_t quants[32];
   Half d, m;  ///< m only where the format has minima
@@ -56,15 +60,19 @@ struct TensorFormat {
   int32_t block_size, block_bytes;
   /// Either elements are numbers of their own: n of them as floats ...
   void (*elements)(const std::byte* blocks, int64_t n, float* out) = nullptr;
-  /// ... or 32 columns share a scale. A quant takes `bits`, 4 or 8, in the tiles that products walk.
+  /// ... or 32 columns share a scale. A quant takes `bits`, 2 to 6 or 8, in the tiles that products walk.
   void (*unpack)(const std::byte* block, UnpackedBlock& out) = nullptr;
   /// ... or 256 columns share the scale of their scales, each of `scale_cols` columns, 16 or 32.
   void (*unpack_super)(const std::byte* block, UnpackedSuper& out) = nullptr;
   int32_t bits = 0, offset = 0;
   bool has_minima = false;
   int32_t scale_cols = 0, scale_offset = 0;
+  int32_t scale_bits = 8;  ///< in the tiles: 8, or 4 with the minimum in the upper half of the byte
+  bool has_codes = false;  ///< quants are indices of kCodeValues
 
   bool is_quantised() const { return bits > 0; }
+  /// What a quant counts for: itself, or its code's value.
+  int32_t number_of(uint8_t quant) const { return (has_codes ? kCodeValues[quant] : quant) - offset; }
   /// out [n]: the exact values of n columns, a multiple of block_size.
   void dequantize(const std::byte* blocks, int64_t n, float* out) const;
 };

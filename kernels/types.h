@@ -41,6 +41,27 @@ constexpr std::string_view name_of(Activations activations) {
   return activations == Activations::q8 ? "q8" : "f32";
 }
 
+/// How the product of a query and a key becomes a score: `by` times it and then, where `cap` is above 0,
+/// cap * tanh(that / cap) (Gemma 2, arXiv 2408.00118, section 2, "logit soft-capping").
+template <class Real>
+struct ScoreScale {
+  Real by, cap;
+  // Implicit: most models' scores have no cap.
+  constexpr ScoreScale(Real factor, Real most = 0) : by(factor), cap(most) {}  // NOLINT(google-explicit-constructor)
+  /// As an executor of other numbers takes it.
+  template <class Other>
+  constexpr ScoreScale<Other> as() const {
+    return {static_cast<Other>(by), static_cast<Other>(cap)};
+  }
+};
+
+/// What the products of a prompt's attention are made of, queries with keys and weights with values: floats, or numbers
+/// rounded to bfloat16. Sums and the softmax are in float either way.
+enum class PromptProducts : uint8_t { f32, bf16 };
+constexpr std::string_view name_of(PromptProducts products) {
+  return products == PromptProducts::bf16 ? "bf16" : "f32";
+}
+
 /// Gigabytes (10^9) a second that a device reads from its memory, pass after pass over a buffer far larger than its
 /// caches. On a shared machine the best pass is what the memory can do, the median what it did.
 struct ReadRate {

@@ -1,6 +1,7 @@
 // A policy: scalar logic that writes a plan for every step and layer and never touches keys, rows or caches; and the
 // registry of all policies with the parameters that each takes.
 #pragma once
+#include <algorithm>
 #include <memory>
 #include <span>
 #include <string>
@@ -16,6 +17,22 @@ namespace reattend {
 struct RunShape {
   int32_t n_layer = 0, n_head = 0, n_kv_head = 0;
   int32_t n_prompt = 0;  ///< L; step t decodes position L - 1 + t
+  /// [n_layer] positions that the model itself lets a layer attend to, its own the last; 0: as many as the policy says.
+  /// Empty: 0 in all layers.
+  std::vector<int32_t> windows = {};
+
+  int32_t window(int32_t layer) const { return windows.empty() ? 0 : windows[static_cast<size_t>(layer)]; }
+  /// Layers that a policy acts on: those without a window.
+  int32_t n_acting() const { return n_layer - n_windowed(n_layer); }
+  /// How many of them come before `layer`.
+  int32_t n_acting_before(int32_t layer) const { return layer - n_windowed(layer); }
+
+ private:
+  int32_t n_windowed(int32_t end) const {
+    return windows.empty() ? 0
+                           : static_cast<int32_t>(std::count_if(windows.begin(), windows.begin() + end,
+                                                                [](int32_t window) { return window > 0; }));
+  }
 };
 
 /// One attention policy with its parameters resolved for one run. Plans depend on (layer, t) alone: state lives in the

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "policies/policy.h"
+#include "policies/windows.h"
 
 /// Every policy, in the order that lists show them. Adding one is a file of this folder, and its name here.
 #define REATTEND_POLICIES(POLICY) \
@@ -98,7 +99,7 @@ void refuse_parameter(const std::string& where, const Parameter& parameter, std:
 std::unique_ptr<Policy> make_policy(const Settings& settings, const RunShape& shape) {
   const PolicyInfo& info = settings.info();
   settings.check_against_model(shape.n_layer);
-  return info.make(settings, shape);
+  return leave_windows_alone(info.make(settings, shape), shape);
 }
 
 }  // namespace reattend

@@ -39,7 +39,9 @@ class SnapKV final : public Policy {
       if (shape.n_prompt <= keep) {
         before_window_.push_back(n_prompt_ - window_);
       } else if (settings.takes("beta")) {
-        before_window_.push_back(pyramid(keep - window_, settings.count("beta", l, n_prompt_), l, shape.n_layer));
+        // A layer with a window of its own has an entry that nobody reads.
+        before_window_.push_back(
+            pyramid(keep - window_, settings.count("beta", l, n_prompt_), shape.n_acting_before(l), shape.n_acting()));
       } else {
         before_window_.push_back(keep - window_);
       }

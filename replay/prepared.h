@@ -76,7 +76,7 @@ class PreparedLayer {
   int32_t d_head() const { return data_.d_head; }
   int32_t position(int32_t t) const { return n_prompt_ - 1 + t; }
   int32_t n_row(int32_t t) const { return n_prompt_ + t; }
-  float scale() const { return scale_; }
+  ScoreScale<float> scale() const { return scale_; }
   bool has_values() const { return !data_.values.empty(); }
 
   const float* query(int32_t t) const;      ///< [n_head][d_head] post-RoPE
@@ -142,7 +142,7 @@ class PreparedLayer {
 
   LayerData data_;
   int32_t n_prompt_ = 0, n_step_ = 0;
-  float scale_ = 0;
+  ScoreScale<float> scale_;
   std::vector<float> query_pre_;         ///< [T + 1][n_head][d_head]
   std::vector<const void*> key_blocks_;  ///< [n_kv_head][n_block]
   std::vector<const void*> value_blocks_;

@@ -21,9 +21,7 @@ struct ReplayState {
   /// Throws Error for a trace of no shape at all.
   ReplayState(std::shared_ptr<ReplaySource> from, ThreadPool& threads, int64_t most);
 
-  RunShape shape() const {
-    return {.n_layer = info.n_layer, .n_head = info.n_head, .n_kv_head = info.n_kv_head, .n_prompt = info.n_prompt};
-  }
+  RunShape shape() const { return info.run_shape(); }
   /// The caller holds so many bytes itself. Throws Error where nothing is left.
   void set_aside(int64_t bytes);
   /// `needed`: bytes that would do.

@@ -96,7 +96,7 @@ class Unit {
   }
 
   /// Softmax rows of step t over a set, in the set's order, into rows_.
-  void score(int32_t t, const PositionSet& set, float scale) {
+  void score(int32_t t, const PositionSet& set, ScoreScale<float> scale) {
     const int32_t group = prepared_.group();
     rows_.resize(static_cast<size_t>(n_head_ * stride_));
     for_each(pool_, n_kv_, [&](int32_t g) {
@@ -156,7 +156,7 @@ class Unit {
     int32_t n_head() const { return unit.n_head_; }
     int32_t d_head() const { return unit.prepared_.d_head(); }
     std::span<const int32_t> kept() const { return *unit.kept_; }
-    RowsOf<float> scored(const PositionSet& over, float scale) const {
+    RowsOf<float> scored(const PositionSet& over, ScoreScale<float> scale) const {
       unit.score(t, over, scale);
       return {unit.rows_.data(), unit.stride_};
     }

@@ -18,7 +18,7 @@ CountedWork work_of(const TraceInfo& info, std::span<const LayerReplay> layers) 
 }
 
 void predict_times(const TraceInfo& info, std::span<const LayerReplay> layers, ReplaySummary& total) {
-  if (static_cast<int64_t>(layers.size()) != info.n_layer) return;
+  if (static_cast<int64_t>(layers.size()) != info.n_acting()) return;
   const CountedWork work = work_of(info, layers);
   total.ms_per_token = predict_ms(info, work);
   total.assumed_rates = reattend::assumed_rates(info, work);
@@ -50,6 +50,7 @@ ReplaySummary summarize(const TraceInfo& info, std::span<const LayerReplay> laye
                                     : std::numeric_limits<double>::infinity();
   out.positions = positions.value();
   out.bytes_attend = attend_bytes(info, work), out.bytes_select = select_bytes(info, work);
+  if (static_cast<int64_t>(layers.size()) == info.n_acting()) out.bytes_attend += window_bytes(info);
   predict_times(info, layers, out);
   return out;
 }

@@ -7,7 +7,8 @@
 
 namespace reattend {
 
-/// Of one layer or of several; ms_per_token only where they are all the layers of the trace.
+/// Of one layer or of several; where they are all on which the policy acts, its ms_per_token
+/// too, and bytes_attend with what layers with a window read.
 ReplaySummary summarize(const TraceInfo& info, std::span<const LayerReplay> layers);
 
 /// ms_per_token and ms_per_token_full from info.calibration, which need not be the trace's; only where `layers` are

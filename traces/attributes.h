@@ -14,7 +14,7 @@ enum class AttributeType : uint8_t { text, integer, real, integers };
 
 /// Where TraceInfo keeps an attribute as it stands in the file; nothing where one has to be made of the other.
 using Member = std::variant<std::monostate, std::string TraceInfo::*, int32_t TraceInfo::*, bool TraceInfo::*,
-                            std::vector<int64_t> TraceInfo::*>;
+                            double TraceInfo::*, std::vector<int64_t> TraceInfo::*>;
 
 struct Attribute {
   std::string_view name;
@@ -47,6 +47,9 @@ inline constexpr Attribute kAttributes[] = {
     {"end_tokens", AttributeType::integers, false, "token id", "tokens that end a sequence or turn", &TraceInfo::end_tokens},
     {"rope_base", AttributeType::real, true, "", "base of the rotation"},
     {"rope_layout", AttributeType::text, true, "", "channels that turn together: pairs (2i, 2i+1) or halves (i, i + d_head/2)"},
+    {"attention_scale", AttributeType::real, false, "", "what scores are multiplied by where it is not 1 / sqrt(d_head); since 1.4", &TraceInfo::attention_scale},
+    {"attention_cap", AttributeType::real, false, "", "scores s become cap * tanh(s / cap); absent: they stay; since 1.4", &TraceInfo::attention_cap},
+    {"windows", AttributeType::integers, false, "positions", "[n_layer] what the model itself lets a layer attend to; 0: everything. No policy acts on a layer with a window, and it is not stored; absent: no layer has one; since 1.4", &TraceInfo::windows},
     {"kv_type", AttributeType::text, true, "", "f16, f32, bf16 or q8: type of the cache; keys and values are float16 where it is f16, float32 otherwise"},
     {"activations", AttributeType::text, false, "", "q8 or f32: right-hand side of weight products", &TraceInfo::activations},
     {"device", AttributeType::text, false, "", "backend that ran", &TraceInfo::device},

@@ -1,4 +1,5 @@
-// Every dataset of a trace, once: its shape, type, unit, range and meaning, and where StepData keeps a step's part of it.
+// Every dataset of a trace, once: its shape, type, unit, range and meaning, and where StepData keeps a step's part of
+// it.
 #pragma once
 #include <array>
 #include <cmath>
@@ -22,7 +23,7 @@ namespace reattend::schema {
 inline constexpr std::string_view kFormat = "reattend-trace";
 /// A reader opens every minor version of its major one. What may change: minor, datasets and attributes are added;
 /// major, anything else.
-inline constexpr int kMajor = 1, kMinor = 3;
+inline constexpr int kMajor = 1, kMinor = 4;
 
 inline constexpr int32_t kTop = 20;                            ///< strongest predictions stored per step
 inline constexpr int32_t kPromptQueries = kRememberedQueries;  ///< last prompt tokens whose queries are stored
@@ -142,7 +143,8 @@ constexpr Dataset since(int minor, Dataset row) {
 inline constexpr Range kAny{}, kShare{0, 1}, kLog{-std::numeric_limits<double>::infinity(), 0}, kCount{0, 1e18},
     kCosine{-1, 1}, kGateCosine{-1, 1, Range::Gaps::not_compared}, kMass{0, 1, Range::Gaps::not_measured},
     kIds{0, 0, Range::Gaps::none, Range::End::token}, kIdsOrNone{-1, 0, Range::Gaps::none, Range::End::token},
-    kPlaces{-1, 0, Range::Gaps::not_measured, Range::End::position}, kLengths{1, 0, Range::Gaps::none, Range::End::length},
+    kPlaces{-1, 0, Range::Gaps::not_measured, Range::End::position},
+    kLengths{1, 0, Range::Gaps::none, Range::End::length},
     kEntropy{0, 21, Range::Gaps::not_measured};  // a row of 2^29 positions has 20.1 at most
 
 using enum Dim;

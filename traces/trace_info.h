@@ -1,6 +1,7 @@
 // Everything about a trace but its bulk: what a recording writes before its first step, and what a reader finds.
 #pragma once
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <filesystem>
 #include <limits>
@@ -10,6 +11,7 @@
 
 #include "kernels/layout.h"
 #include "kernels/rope.h"
+#include "policies/policy.h"
 #include "policies/settings.h"
 #include "traces/calibration.h"
 #include "traces/step_data.h"
@@ -33,7 +35,11 @@ struct TraceInfo {
   std::string device, cpu_target, activations;
   int32_t threads = 0;
   int32_t n_layer = 0, n_head = 0, n_kv_head = 0, d_head = 0, d_model = 0, n_vocab = 0;
-  Rope rope;
+  Rope rope;                     ///< of the layers that are stored
+  double attention_scale = 0;    ///< what scores are multiplied by; 0: 1 / sqrt(d_head)
+  double attention_cap = 0;      ///< scores s become cap * tanh(s / cap); 0: they stay
+  std::vector<int64_t> windows;  ///< [n_layer] positions that the model itself lets a layer attend to, which is then
+                                 ///< not stored; 0: all. Empty: 0 in all layers
   KvType kv_type = KvType::f16;  ///< of the cache it was recorded from; what is written has schema::stored_type()
   Settings settings;             ///< the policy it was recorded under
   bool shadow = false;           ///< the policy observed only, the output was full attention's
@@ -45,7 +51,7 @@ struct TraceInfo {
   int32_t map_bin = kUsualBin;  ///< positions of a bin where they are `binned`
   int32_t n_column = 0;         ///< C, columns of a map's row where they are `dense` or `binned`
   int32_t measure_every = 1;    ///< rows were looked at at one step in so many; 0: nowhere
-  std::vector<int32_t> layers;  ///< those that are stored, ascending; empty: all
+  std::vector<int32_t> layers;  ///< those that are stored, ascending, none with a window; empty: all
   int32_t n_skipped = 0;        ///< decode steps before the first one here; their tokens are the prompt's last
   std::vector<int64_t> overlap_k = {64, 256, 1024};  ///< k of StepData::overlap
   std::string overlap_reduce = "max";
@@ -62,6 +68,28 @@ struct TraceInfo {
   /// Layers that are stored.
   int32_t n_stored() const { return layers.empty() ? n_layer : static_cast<int32_t>(layers.size()); }
   int32_t stored_layer(int32_t i) const { return layers.empty() ? i : layers[static_cast<size_t>(i)]; }
+  bool has_window(int32_t layer) const { return !windows.empty() && windows[static_cast<size_t>(layer)] > 0; }
+  /// Layers without a window, on which a policy acts, ascending.
+  std::vector<int32_t> acting_layers() const {
+    std::vector<int32_t> all;
+    for (int32_t l = 0; l < n_layer; ++l) {
+      if (!has_window(l)) all.push_back(l);
+    }
+    return all;
+  }
+  int32_t n_acting() const {
+    return n_layer - static_cast<int32_t>(std::ranges::count_if(windows, [](int64_t window) { return window > 0; }));
+  }
+  ScoreScale<double> score_scale() const {
+    return {attention_scale > 0 ? attention_scale : 1 / std::sqrt(static_cast<double>(d_head)), attention_cap};
+  }
+  RunShape run_shape() const {
+    return {.n_layer = n_layer,
+            .n_head = n_head,
+            .n_kv_head = n_kv_head,
+            .n_prompt = n_prompt,
+            .windows = {windows.begin(), windows.end()}};
+  }
   bool stores(int32_t layer) const { return layers.empty() || std::binary_search(layers.begin(), layers.end(), layer); }
 };
 

@@ -109,7 +109,7 @@ Candidate full_candidate(const TuneResult& result) {
                                 .recovered = 1,
                                 .normalised = 1,
                                 .effective_stride = 1,
-                                .positions = full_work(info).run / info.n_layer / info.n_kv_head});
+                                .positions = full_work(info).run / info.n_acting() / info.n_kv_head});
   }
   static_cast<Metrics&>(candidate) = over_traces(candidate.traces, result.full_cost);
   candidate.settings = Settings();

@@ -131,15 +131,11 @@ class Combinations {
   bool used_gate_strides_ = false;
 };
 
-RunShape shape_of(const TraceInfo& info) {
-  return {.n_layer = info.n_layer, .n_head = info.n_head, .n_kv_head = info.n_kv_head, .n_prompt = info.n_prompt};
-}
-
 /// Moves what a policy refuses for one of the traces out of the settings.
 void leave_out_misfits(GridSettings& out, std::span<const TraceInfo* const> traces) {  // [n_trace]
   std::erase_if(out.settings, [&](const Settings& each) {
     try {
-      for (const TraceInfo* const trace : traces) make_policy(each, shape_of(*trace));
+      for (const TraceInfo* const trace : traces) make_policy(each, trace->run_shape());
       return false;
     } catch (const Error& error) {
       out.left_out.push_back(fmt::format("{}: {}", each.summary(), error.what()));

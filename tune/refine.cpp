@@ -41,7 +41,8 @@ void add_schedules(Sweep& sweep, const TuneOptions& options, TuneResult& result)
   const auto add = [&](const std::vector<size_t>& indices) {
     std::vector<Candidate> schedules;
     for (const size_t i : indices) {
-      schedules.push_back(sweep.mix(by_layer(menu, path[i]), replayed, path[i]));
+      schedules.push_back(
+          sweep.mix(by_layer(menu, path[i], result.traces.front().info.run_shape()), replayed, path[i]));
       tried.emplace_back(i, passes(schedules.back(), result, Evidence::predicted));
     }
     std::sort(tried.begin(), tried.end());

@@ -82,9 +82,13 @@ std::vector<size_t> spread_over(size_t first, size_t last, size_t n) {
   return out;
 }
 
-Settings by_layer(std::span<const Settings> menu, const LayerPicks& picks) {
+Settings by_layer(std::span<const Settings> menu, const LayerPicks& picks, const RunShape& model) {
   std::vector<Settings> layers;
-  for (const int32_t pick : picks) layers.push_back(menu[static_cast<size_t>(pick)]);
+  for (int32_t l = 0; l < model.n_layer; ++l) {
+    // Nobody reads the entry of a layer with a window; it gets that of the next one without, or of the last.
+    const size_t acting = std::min(static_cast<size_t>(model.n_acting_before(l)), picks.size() - 1);
+    layers.push_back(menu[static_cast<size_t>(picks[acting])]);
+  }
   return join_layers(layers);
 }
 

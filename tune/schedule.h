@@ -4,7 +4,7 @@
 #include <span>
 #include <vector>
 
-#include "policies/settings.h"
+#include "policies/policy.h"
 
 namespace reattend {
 
@@ -28,6 +28,7 @@ std::vector<LayerPicks> schedule_path(std::span<const std::vector<LayerNumbers>>
 std::vector<size_t> spread_over(size_t first, size_t last, size_t n);
 
 /// The setting that gives every layer its item (join_layers): where all get the same it is that item, without lists.
-Settings by_layer(std::span<const Settings> menu, const LayerPicks& picks);  // [n_item]
+/// `picks` are of the layers without a window; the others of the model get an entry that is not read.
+Settings by_layer(std::span<const Settings> menu, const LayerPicks& picks, const RunShape& model);  // [n_item]
 
 }  // namespace reattend

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <numeric>
 
 #include "replay/estimates.h"
 #include "replay/summary.h"
@@ -35,21 +34,20 @@ Sweep::Sweep(std::span<Replayer* const> replayers,       // [n_trace]
 }
 
 double Sweep::cost(const TraceInfo& info, const CountedWork& work) const {
-  if (!calibrated_) return (attend_bytes(info, work) + select_bytes(info, work)) * 1e-6;
+  if (!calibrated_) return (attend_bytes(info, work) + window_bytes(info) + select_bytes(info, work)) * 1e-6;
   return is_calibrated(info.calibration) ? predict_ms(info, work) : std::numeric_limits<double>::quiet_NaN();
 }
 
 std::vector<int32_t> Sweep::all_layers() const {
-  std::vector<int32_t> all(static_cast<size_t>(traces_.front().info.n_layer));
-  std::iota(all.begin(), all.end(), 0);
-  return all;
+  return traces_.front().info.acting_layers();
 }
 
 std::vector<int32_t> Sweep::screen_layers(int n_wanted) const {
-  const int32_t n_layer = traces_.front().info.n_layer;
+  const std::vector<int32_t> all = all_layers();
+  const auto n_layer = static_cast<int64_t>(all.size());
   std::vector<int32_t> layers;
-  const int64_t n = std::clamp(n_wanted, 1, n_layer);
-  for (int64_t i = 0; i < n; ++i) layers.push_back(static_cast<int32_t>((2 * i + 1) * n_layer / (2 * n)));
+  const int64_t n = std::clamp<int64_t>(n_wanted, 1, n_layer);
+  for (int64_t i = 0; i < n; ++i) layers.push_back(all[static_cast<size_t>((2 * i + 1) * n_layer / (2 * n))]);
   return layers;
 }
 
@@ -76,7 +74,7 @@ std::vector<Candidate> Sweep::evaluate(std::span<const Settings> settings,  // [
   for (size_t i = 0; i < settings.size(); ++i) {
     static_cast<Metrics&>(candidates[i]) = over_traces(candidates[i].traces, full_cost_);
     candidates[i].settings = settings[i];
-    candidates[i].whole = static_cast<int32_t>(layers.size()) == traces_.front().info.n_layer;
+    candidates[i].whole = static_cast<int32_t>(layers.size()) == traces_.front().info.n_acting();
   }
   return candidates;
 }
@@ -120,7 +118,7 @@ Candidate Sweep::mix(const Settings& settings, const Replayed& menu, const Layer
 Metrics Sweep::metrics_of(size_t trace, std::span<const LayerReplay> layers) const {  // [those evaluated]
   const TraceInfo& info = traces_[trace].info;
   const ReplaySummary summary = summarize(info, layers);
-  const double share = static_cast<double>(layers.size()) / info.n_layer;
+  const double share = static_cast<double>(layers.size()) / info.n_acting();
   CountedWork work = work_of(info, layers);
   work /= share;
   Metrics out;
@@ -128,7 +126,7 @@ Metrics Sweep::metrics_of(size_t trace, std::span<const LayerReplay> layers) con
   out.speed_up = traces_[trace].full_cost / out.cost;
   out.estimate = find_estimate(prediction_.estimate)->value({info.n_step, layers});
   // Sums over some of the layers are good for an order, not for a KL.
-  const bool whole = static_cast<int32_t>(layers.size()) == info.n_layer;
+  const bool whole = static_cast<int32_t>(layers.size()) == info.n_acting();
   out.predicted_kl = whole ? prediction_.kl(out.estimate) : std::numeric_limits<double>::quiet_NaN();
   out.output_error_mean = info.has_values ? summary.output_error_mean : std::numeric_limits<double>::quiet_NaN();
   out.output_error_p95 = info.has_values ? summary.output_error_p95 : std::numeric_limits<double>::quiet_NaN();

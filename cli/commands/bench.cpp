@@ -113,6 +113,7 @@ void run(Options& options, const Globals& globals) {
 void add_options(CLI::App* command, const std::shared_ptr<Options>& options) {
   ModelBenchOptions& bench = options->bench;
   options->model.add_to(*command);
+  options->model.add_prefill_to(*command);
   command->add_option("--depths", bench.depths, "Positions in the cache before what is timed; 2K is 2048")
       ->delimiter(',')
       ->transform(positions())

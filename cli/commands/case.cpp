@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/standard_streams.h"
+#include "base/statistics.h"
 #include "cli/command.h"
 #include "cli/options/case_file.h"
 #include "cli/options/model_options.h"
@@ -43,10 +44,8 @@ class ConformanceObserver final : public Observer {
  public:
   ConformanceObserver(const ModelShape& shape, const Settings& settings, int32_t n_prompt)
       : shape_(shape),
-        policy_(make_policy(
-            settings,
-            {.n_layer = shape.n_layer, .n_head = shape.n_head, .n_kv_head = shape.n_kv_head, .n_prompt = n_prompt})),
-        evicts_(policy_->plan(0, 1).branch.after.from_kept),
+        policy_(make_policy(settings, run_shape(shape, n_prompt))),
+        evicts_(policy_->plan(first_acting(shape), 1).branch.after.from_kept),
         n_prompt_(n_prompt),
         changes_(shape),
         late_margin_(static_cast<size_t>(shape.n_layer) * shape.n_kv_head, kNan) {}
@@ -59,10 +58,11 @@ class ConformanceObserver final : public Observer {
   }
 
   void attended(const LayerView& view) override {
+    const bool acts = shape_.acts(view.layer());
     for (int32_t g = 0; g < shape_.n_kv_head; ++g) {
-      const std::span<const float> rows = view.full_row(g);
       const std::span<const int32_t> set = view.attended(g);
-      const Mass mass = measure_mass(rows, shape_.group(), set);
+      const std::span<const float> rows = acts ? view.full_row(g) : std::span<const float>();
+      const Mass mass = acts ? measure_mass(rows, shape_.group(), set) : Mass{kNan, kNan};
       arrays_.recovered.push_back(static_cast<float>(mass.recovered));
       arrays_.oracle.push_back(static_cast<float>(mass.oracle));
       arrays_.positions.push_back(static_cast<int32_t>(set.size()));
@@ -100,7 +100,17 @@ class ConformanceObserver final : public Observer {
   const Arrays& arrays() const { return arrays_; }
 
  private:
+  static int32_t first_acting(const ModelShape& shape) {
+    int32_t layer = 0;
+    while (layer + 1 < shape.n_layer && !shape.acts(layer)) ++layer;
+    return layer;
+  }
+
   void measure_outputs(const LayerView& view) {
+    if (!shape_.acts(view.layer())) {
+      arrays_.out_error.insert(arrays_.out_error.end(), static_cast<size_t>(shape_.n_head), kNan);
+      return;
+    }
     const std::span<const float> full = view.full_outputs(), heads = view.outputs();
     for (int32_t h = 0; h < shape_.n_head; ++h) {
       const size_t at = static_cast<size_t>(h) * shape_.d_head, d = shape_.d_head;
@@ -162,6 +172,10 @@ nlohmann::json write_case(const Case& one, const Arrays& run, const Arrays& full
   }
   std::vector<float> stride(static_cast<size_t>(n_layer * g));
   for (int64_t i = 0; i < n_layer * g; ++i) {
+    if (!shape.acts(static_cast<int32_t>(i / g))) {
+      stride[i] = kNan;
+      continue;
+    }
     int64_t n_full = 0;
     for (int64_t t = 0; t < n_step; ++t) n_full += run.full[t * n_layer * g + i];
     stride[i] = n_full == 0 ? std::numeric_limits<float>::infinity()
@@ -195,9 +209,9 @@ nlohmann::json write_case(const Case& one, const Arrays& run, const Arrays& full
   file.close();
 
   const auto average = [](const std::vector<float>& values, size_t from) {
-    double sum = 0;
-    for (size_t i = from; i < values.size(); ++i) sum += values[i];
-    return sum / static_cast<double>(values.size() - from);
+    Mean out;  // of layers without a window
+    for (size_t i = from; i < values.size(); ++i) out.add(values[i]);
+    return out.value();
   };
   double n_agree = 0;
   for (size_t t = 1; t < agree.size(); ++t) n_agree += agree[t];

@@ -63,8 +63,7 @@ std::vector<Settings> listed_policies(const Options& options) {
 /// Refuses what does not fit the model or the prompt before any work is done; of a list that nobody wrote, such a
 /// policy is left out.
 void check_policies(std::vector<Settings>& policies, bool chosen, const ModelShape& shape, int32_t n_prompt) {
-  const RunShape run = {
-      .n_layer = shape.n_layer, .n_head = shape.n_head, .n_kv_head = shape.n_kv_head, .n_prompt = n_prompt};
+  const RunShape run = run_shape(shape, n_prompt);
   std::erase_if(policies, [&](const Settings& each) {
     try {
       make_policy(each, run);
@@ -185,6 +184,7 @@ void run(const Options& options, const Globals& globals) {
 
 void add_options(CLI::App* command, const std::shared_ptr<Options>& options) {
   options->model.add_to(*command);
+  options->model.add_prefill_to(*command);
   options->prompt.add_to(*command);
   options->prompt_cache.add_to(*command);
   command

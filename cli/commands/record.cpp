@@ -71,7 +71,7 @@ void run(const Options& options, const Globals& globals) {
                                           .force = options.force,
                                           .settings = settings,
                                           .shadow = options.shadow,
-                                          .stored = options.storage.parts(model.shape().n_layer),
+                                          .stored = options.storage.parts(model.shape()),
                                           .first_step = steps.first,
                                           .last_step = steps.last,
                                           .n_ctx = n_ctx,

@@ -38,10 +38,10 @@ struct RunOptions {
 class StepCounter : public Observer {
  public:
   void step_end(const StepView& step) override {
-    for (const HeadLog& head : step.heads) {
+    step.for_acting([this](const HeadLog& head) {
       ++(head.full ? full_ : partial_);
       positions_ += head.positions;
-    }
+    });
   }
   int64_t total() const { return full_ + partial_; }
   double partial() const { return total() > 0 ? static_cast<double>(partial_) / static_cast<double>(total()) : 0; }
@@ -199,6 +199,7 @@ void run(const RunOptions& options, const Globals& globals) {
 
 void add_options(CLI::App* command, const std::shared_ptr<RunOptions>& options) {
   options->model.add_to(*command);
+  options->model.add_prefill_to(*command);
   options->prompt.add_to(*command);
   options->prompt_cache.add_to(*command);
   add_sampler_options(*command, options->sampler);

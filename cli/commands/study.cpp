@@ -56,8 +56,7 @@ constexpr const char* kDefaultSettings =
 std::vector<Settings> settings_for(const Options& options, const TraceInfo& info) {
   const bool chosen = !options.policies.empty();
   std::vector<Settings> all = parse_policies(chosen ? options.policies : kDefaultSettings, {});
-  const RunShape shape = {
-      .n_layer = info.n_layer, .n_head = info.n_head, .n_kv_head = info.n_kv_head, .n_prompt = info.n_prompt};
+  const RunShape shape = info.run_shape();
   std::vector<Settings> out;
   for (const Settings& each : all) {
     if (std::find(out.begin(), out.end(), each) != out.end() || each.is_full()) continue;
@@ -106,13 +105,15 @@ void replay_missing(StudyPrompt& prompt, const std::vector<Settings>& settings, 
     if (studied.estimates.empty() || studied.work.run + studied.work.kept <= 0) missing.push_back(studied.settings);
   }
   std::vector<std::vector<LayerReplay>> replayed(missing.size());
-  for (int32_t layer = 0; layer < info.n_layer; ++layer) {
+  const std::vector<int32_t> layers = info.acting_layers();
+  for (size_t done = 0; done < layers.size(); ++done) {
     for (size_t i = 0; i < missing.size(); ++i) {
       if (progress) {
-        progress(prompt.name + ": replay", static_cast<double>(layer * missing.size() + i),
-                 static_cast<double>(info.n_layer * missing.size()), "layers");
+        progress(prompt.name + ": replay", static_cast<double>(done * missing.size() + i),
+                 static_cast<double>(layers.size() * missing.size()), "layers");
       }
-      ReplayResult one = replayer.run({.settings = missing[i], .layers = {layer}, .estimates = true}, {}, cancel);
+      ReplayResult one =
+          replayer.run({.settings = missing[i], .layers = {layers[done]}, .estimates = true}, {}, cancel);
       replayed[i].push_back(std::move(one.layers.front()));
     }
   }

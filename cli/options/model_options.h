@@ -28,9 +28,12 @@ std::filesystem::path find_model(const std::string& model);
 struct ModelOptions {
   std::string model{kDefaultModel};
   std::string device = "cpu", kv = "f16", activations = "q8";
-  int64_t ctx = 0;  ///< positions; 0: what the model was trained for
+  std::string prefill = "f32";  ///< or bf16; empty: what is fastest here
+  int64_t ctx = 0;              ///< positions; 0: what the model was trained for
 
   void add_to(CLI::App& app);
+  /// --prefill, for commands whose prompts need not be those of a trace, bit for bit: what is fastest unless given.
+  void add_prefill_to(CLI::App& app);
   /// Throws Error (usage) naming the option whose value is not one of its choices.
   BackendOptions backend() const;
   /// The cache's size for a prompt of n_prompt tokens and n_step steps. Throws Error when they do not fit; warns on

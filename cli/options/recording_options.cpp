@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "base/error.h"
 #include "cli/options/lists.h"
@@ -56,7 +57,7 @@ void StorageOptions::add_to(CLI::App& app) {
   app.add_option("--layers", layers, "Store these layers alone, such as 0,3,10-12")->type_name("LAYERS");
 }
 
-StoredParts StorageOptions::parts(int32_t n_layer) const {
+StoredParts StorageOptions::parts(const ModelShape& shape) const {
   StoredParts out;
   constexpr int32_t kMostMap = 1 << 16, kMostEvery = 1 << 28;
   constexpr char kMaps[] = "top:M with M up to 65536, dense, binned:B or none";
@@ -83,10 +84,22 @@ StoredParts StorageOptions::parts(int32_t n_layer) const {
     refuse("--measure", kMeasure, measure);
   }
 
-  out.layers = parse_layers(layers, n_layer);
+  out.layers = parse_layers(layers, shape.n_layer);
   std::sort(out.layers.begin(), out.layers.end());
   out.layers.erase(std::unique(out.layers.begin(), out.layers.end()), out.layers.end());
-  if (out.layers.size() == static_cast<size_t>(n_layer)) out.layers.clear();
+  for (const int32_t l : out.layers) {
+    if (shape.acts(l)) continue;
+    std::vector<int32_t> acting;
+    for (int32_t i = 0; i < shape.n_layer; ++i) {
+      if (shape.acts(i)) acting.push_back(i);
+    }
+    fail_usage({.where = "--layers",
+                .expected = fmt::format("layers without a window of their own ({})", fmt::join(acting, ", ")),
+                .got = fmt::format("{}, which attends to its last {} positions whatever the policy", l,
+                                   shape.layers[static_cast<size_t>(l)].window),
+                .remedy = "leave it out"});
+  }
+  if (out.layers.size() == static_cast<size_t>(shape.n_layer)) out.layers.clear();
   return out;
 }
 

@@ -18,7 +18,7 @@ struct StorageOptions {
   void add_to(CLI::App& app);
   StepRange range() const { return parse_steps(steps, false); }
   /// Throws Error (usage) naming the option that can't be taken.
-  StoredParts parts(int32_t n_layer) const;
+  StoredParts parts(const ModelShape& shape) const;
 };
 
 }  // namespace reattend::cli

@@ -162,6 +162,8 @@ struct BackendOptions {
   std::string device = "cpu";  ///< one of devices()
   KvType kv = KvType::f16;
   Activations activations = Activations::q8;
+  /// Of a prompt's attention; bf16 where the device's DeviceInfo::prefill says so.
+  PromptProducts prefill = PromptProducts::f32;
 };
 
 /// A model on a device.
@@ -169,6 +171,7 @@ struct Backend {
   std::string name;
   KvType kv = KvType::f16;  ///< of its caches
   Activations activations = Activations::q8;
+  PromptProducts prefill = PromptProducts::f32;
   std::unique_ptr<ModelOps> model;
   SelectionOps* selection = nullptr;  ///< part of the same object
 };
@@ -177,6 +180,8 @@ struct Backend {
 struct DeviceInfo {
   std::string_view name;  ///< for --device
   std::string_view help;  ///< empty: for tests, not offered
+  /// The fastest products that it has for a prompt's attention on this machine.
+  PromptProducts (*prefill)();
   Backend (*make)(const BackendOptions& options, const Model& model, ThreadPool& pool);
   /// What decoding on it is measured against, of as many passes as fit `seconds`, at least two.
   ReadRate (*read_rate)(ThreadPool& pool, double seconds);

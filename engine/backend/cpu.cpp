@@ -7,11 +7,12 @@ namespace reattend {
 namespace {
 
 Backend make(const BackendOptions& options, const Model& model, ThreadPool& pool, BackendMemory::Kind memory) {
-  auto made = std::make_unique<HostBackend<Cpu>>(model, pool, options.kv, options.activations, memory);
+  auto made = std::make_unique<HostBackend<Cpu>>(model, pool, options, memory);
   SelectionOps* selection = &made->selection();
   return {.name = options.device,
           .kv = options.kv,
           .activations = options.activations,
+          .prefill = options.prefill,
           .model = std::move(made),
           .selection = selection};
 }

@@ -1,6 +1,7 @@
 // A backend on the host's memory: the order of the model's operations; the arithmetic is a template parameter.
 #pragma once
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <memory_resource>
 #include <optional>
@@ -26,8 +27,8 @@ class HostBackend final : public ModelOps {
   using Product = typename Ops::Product;
   using Seq = HostSequence<Real>;
 
-  HostBackend(const Model& model, ThreadPool& pool, KvType kv, Activations activations, BackendMemory::Kind memory)
-      : c_(model, pool, kv, activations, memory),
+  HostBackend(const Model& model, ThreadPool& pool, const BackendOptions& options, BackendMemory::Kind memory)
+      : c_(model, pool, options, memory),
         selection_(c_),
         transfer_(c_),
         buffers_(c_.memory.resource()),
@@ -133,7 +134,7 @@ class HostBackend final : public ModelOps {
     const BackendMemory::Access access(memory_);
     const std::vector<KvBlocks> kv = c_.blocks(c_.cast(sequence), layer);
     Ops::attend_prompt(pool_, c_.scratch, buffers_.q.data(), n_token_, first_, shape_.group(), kv, c_.scale,
-                       c_.heads.data());
+                       c_.window(layer), c_.prefill, c_.heads.data());
   }
 
   void finish_layer(Sequence&, int32_t layer) override {
@@ -161,6 +162,7 @@ class HostBackend final : public ModelOps {
     const Matrix& w = own_output_ ? *own_output_ : embedding_;
     const Product one[] = {{&w, buffers_.logits.data(), shape_.n_vocab}};
     Ops::matmul(pool_, c_.scratch, c_.activations, buffers_.h.data(), 1, one);
+    if (shape_.logit_cap > 0) cap_logits(static_cast<Real>(shape_.logit_cap));
     c_.bytes.weights += w.bytes();
   }
 
@@ -196,7 +198,7 @@ class HostBackend final : public ModelOps {
     queries.insert(queries.end(), chunk + std::max(0, n_token_ - prompt.keeps.window) * width,
                    chunk + n_token_ * width);
     if (queries.size() > most) queries.erase(queries.begin(), queries.end() - static_cast<std::ptrdiff_t>(most));
-    if (!prompt.keeps.row_sums) return;
+    if (!prompt.keeps.row_sums || c_.window(layer) > 0) return;
     const std::vector<KvBlocks> kv = c_.blocks(seq, layer);
     Ops::sum_prompt_rows(pool_, c_.scratch, chunk, n_token_, first_, shape_.group(), kv, c_.scale,
                          prompt.sums.data() + c_.sums_at(seq, layer, 0), seq.cache->shape().n_ctx);
@@ -295,6 +297,16 @@ class HostBackend final : public ModelOps {
       Real* const y = buffers_.y.data() + t * d;
       if (!post_norm.empty()) Ops::rms_norm(y, post_norm.data(), d, shape_.norm_eps, y);
       Ops::add(buffers_.x.data() + t * d, y, d);
+    });
+  }
+
+  void cap_logits(Real cap) {
+    constexpr int64_t kShare = 4096;
+    const int64_t n = shape_.n_vocab;
+    pool_.run((n + kShare - 1) / kShare, [&](int64_t share, int) {
+      for (int64_t i = share * kShare; i < std::min(n, (share + 1) * kShare); ++i) {
+        buffers_.logits[i] = cap * std::tanh(buffers_.logits[i] / cap);
+      }
     });
   }
 

@@ -50,10 +50,11 @@ struct HostCore {
   ThreadPool& pool;
   KvType kv;
   Activations activations;
+  PromptProducts prefill;
   BackendMemory memory;
   BlockPool blocks_of_caches;  ///< of all sequences; a slab is 256 positions of all layers and KV heads
   typename Ops::Scratch scratch;
-  Real scale;
+  ScoreScale<Real> scale;
   std::pmr::vector<Real> heads, full_heads, staged;  ///< [n_token][n_head][d_head]; the others of one token
   std::pmr::vector<Real> back;                       ///< [n_rope][d_head] what turns the newest query back to 0
   int64_t back_from = -1;                            ///< the position that it turns back from
@@ -62,15 +63,16 @@ struct HostCore {
   Rows set_rows;                                     ///< over what was attended to, in the set's order; same stride
   BytesRead bytes;
 
-  HostCore(const Model& m, ThreadPool& p, KvType type, Activations a, BackendMemory::Kind kind)
+  HostCore(const Model& m, ThreadPool& p, const BackendOptions& options, BackendMemory::Kind kind)
       : model(m),
         shape(m.shape()),
         pool(p),
-        kv(type),
-        activations(a),
+        kv(options.kv),
+        activations(options.activations),
+        prefill(options.prefill),
         memory(kind),
         blocks_of_caches(cache_shape(0).block_bytes(), static_cast<size_t>(cache_shape(0).n_column()), memory.maps()),
-        scale(static_cast<Real>(shape.score_scale())),
+        scale(shape.score_scale().template as<Real>()),
         heads(memory.resource()),
         full_heads(memory.resource()),
         staged(memory.resource()),
@@ -86,7 +88,10 @@ struct HostCore {
     }
   }
 
-  CacheShape cache_shape(int32_t n_ctx) const { return {shape.n_layer, shape.n_kv_head, shape.d_head, kv, n_ctx}; }
+  CacheShape cache_shape(int32_t n_ctx) const {
+    return {shape.n_layer, shape.n_kv_head, shape.d_head, kv, n_ctx, shape.windows()};
+  }
+  int32_t window(int32_t layer) const { return shape.layers[layer].window; }
   static Seq& cast(Sequence& sequence) { return static_cast<Seq&>(sequence); }
   int64_t q_size() const { return int64_t{shape.n_head} * shape.d_head; }
   Real* query(Seq& seq, int32_t layer) const { return seq.query.data() + layer * q_size(); }
@@ -127,8 +132,8 @@ struct HostCore {
 
   /// Raw scores of the run [begin, end) for the KV heads named, from the start of their rows in `out`. Shared out in
   /// stretches: there may be three KV heads and two threads.
-  void score_run(Seq& seq, int32_t layer, std::span<const int32_t> kv_heads, int32_t begin, int32_t end, Real by,
-                 Rows& out) {
+  void score_run(Seq& seq, int32_t layer, std::span<const int32_t> kv_heads, int32_t begin, int32_t end,
+                 ScoreScale<Real> by, Rows& out) {
     constexpr int32_t kStretch = 4 * kPiece;
     const int64_t n_stretch = (end - begin + kStretch - 1) / kStretch;
     pool.run(static_cast<int64_t>(kv_heads.size()) * n_stretch, [&](int64_t i, int) {

@@ -73,6 +73,9 @@ class HostSelection final : public SelectionOps {
     std::vector<Real*> rows(n_kv, nullptr);
     std::vector<int32_t> gathered;
     bool rotated = false;
+    // A layer with a window attends to it in every run; nobody looks at its rows.
+    const bool windowed = c_.window(layer) > 0;
+    shadow = shadow && !windowed;
     for (int32_t g = 0; g < n_kv; ++g) {
       const Branch& branch = c_.branch(seq, layer, g, plan);
       KeptSet& kept = c_.unit(seq, layer, g);
@@ -83,7 +86,7 @@ class HostSelection final : public SelectionOps {
       const bool learns = branch.accumulate || branch.after.by == Rank::attended;
       rotated = rotated || (branch.attend.rank_rotation && !complete);
       // A full row comes for free where everything is attended to; it saves the scoring pass.
-      if ((complete || shadow) && !known && (branch.after.chooses() || learns || measure_)) {
+      if ((complete || shadow) && !known && (branch.after.chooses() || learns || (measure_ && !windowed))) {
         rows[g] = c_.rows.begin(g, group, State::softmax);
       } else if (!complete && !shadow && learns) {
         rows[g] = c_.set_rows.begin(g, group, State::softmax);
@@ -134,7 +137,7 @@ class HostSelection final : public SelectionOps {
       seq.bounds[layer * c_.shape.n_kv_head + g].clear();
     }
     if (needs.row_sums && layer == 0) seq.sums = seq.prompt->sums;
-    if (needs.page > 0) extend_bounds(seq, layer, needs.page, seq.cache->size() / needs.page);
+    if (needs.page > 0 && c_.window(layer) == 0) extend_bounds(seq, layer, needs.page, seq.cache->size() / needs.page);
     c_.rows.layer = -1;
     if (select.chooses()) choose(seq, layer, c_.all_kv_heads(), select, compare, false);
   }

@@ -46,7 +46,7 @@ class HostTransfer {
     switch (item) {
       case Item::keys:
       case Item::values:
-        if (first + count > seq.cache->size()) seq.cache->grow(first + count - seq.cache->size());
+        if (first + count > seq.cache->size()) seq.cache->restore(first + count - seq.cache->size());
         prompt.n_prompt = seq.cache->size();
         for_each_row(seq, item, layer, first, count,
                      [&](void* row, int64_t at, int64_t bytes) { std::memcpy(row, in.data() + at, bytes); });
@@ -76,8 +76,16 @@ class HostTransfer {
     std::vector<std::byte> bytes;
   };
 
-  static void need_whole(const Seq& seq) {
+  void need_whole(const Seq& seq, int32_t layer) const {
     if (!seq.cache->complete()) throw Error("backend: the cache was cut to what its policy attends to");
+    if (c_.window(layer) > 0) throw Error("backend: a layer with a window has no rows over everything");
+  }
+  void need_rows(const Seq& seq, int32_t layer, int32_t first, int32_t count) const {
+    if (c_.window(layer) == 0) return need_whole(seq, layer);
+    if (count > 0 && !seq.cache->holds(layer, first)) {
+      throw Error("backend: position " + std::to_string(first) + " has left the window of layer " +
+                  std::to_string(layer));
+    }
   }
 
   int64_t bytes_of(const Seq& seq, Item item, int32_t count) const {
@@ -114,12 +122,12 @@ class HostTransfer {
         return copy_queries(seq, item, layer, count, chunk, out);
       case Item::keys:
       case Item::values:
-        need_whole(seq);
+        need_rows(seq, layer, first, count);
         for_each_row(seq, item, layer, first, count,
                      [&](const void* row, int64_t at, int64_t bytes) { std::memcpy(out.data() + at, row, bytes); });
         return;
       case Item::rows: {
-        need_whole(seq);
+        need_whole(seq, layer);
         c_.ensure_rows(seq, layer, c_.all_kv_heads(), true);
         const int32_t n = c_.rows.n;
         for (int32_t h = 0; h < n_head; ++h) put(c_.rows.row(h), n, out, int64_t{h} * n);
@@ -142,7 +150,7 @@ class HostTransfer {
       case Item::heads:
         return put(c_.heads.data(), c_.q_size(), out, 0);
       case Item::full_heads: {
-        need_whole(seq);
+        need_whole(seq, layer);
         const std::vector<KvBlocks> kv = c_.blocks(seq, layer);
         const std::vector<PositionSet> all(kv.size(), everything_up_to(seq.cache->size()));
         Ops::attend(c_.pool, c_.scratch, c_.query(seq, layer), c_.shape.group(), kv, all, c_.scale,

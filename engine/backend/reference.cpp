@@ -6,13 +6,15 @@
 namespace reattend {
 
 Backend make_reference_backend(const BackendOptions& options, const Model& model, ThreadPool& pool) {
-  // Cache and activations are taken as they are, whatever was asked for.
-  auto made =
-      std::make_unique<HostBackend<Reference>>(model, pool, KvType::f32, Activations::f32, BackendMemory::Kind::plain);
+  // Cache, activations and products are taken as they are, whatever was asked for.
+  const BackendOptions exact = {
+      .device = options.device, .kv = KvType::f32, .activations = Activations::f32, .prefill = PromptProducts::f32};
+  auto made = std::make_unique<HostBackend<Reference>>(model, pool, exact, BackendMemory::Kind::plain);
   SelectionOps* selection = &made->selection();
   return {.name = options.device,
-          .kv = KvType::f32,
-          .activations = Activations::f32,
+          .kv = exact.kv,
+          .activations = exact.activations,
+          .prefill = exact.prefill,
           .model = std::move(made),
           .selection = selection};
 }

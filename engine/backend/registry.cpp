@@ -4,15 +4,23 @@
 
 #include "base/error.h"
 #include "engine/backend/factories.h"
+#include "kernels/cpu/ops.h"
 #include "kernels/cpu/stream.h"
 
 namespace reattend {
 namespace {
 
+PromptProducts of_cpu() {
+  return Cpu::has_bf16_prompt() ? PromptProducts::bf16 : PromptProducts::f32;
+}
+PromptProducts of_reference() {
+  return PromptProducts::f32;
+}
+
 constexpr auto kDevices = std::to_array<DeviceInfo>({
-    {"cpu", "fast", make_cpu_backend, cpu::stream_gbps},
-    {"reference", "double precision, slow, judges the others", make_reference_backend, cpu::stream_gbps},
-    {"guarded", "", make_guarded_backend, cpu::stream_gbps},
+    {"cpu", "fast", of_cpu, make_cpu_backend, cpu::stream_gbps},
+    {"reference", "double precision, slow, judges the others", of_reference, make_reference_backend, cpu::stream_gbps},
+    {"guarded", "", of_cpu, make_guarded_backend, cpu::stream_gbps},
 });
 
 }  // namespace
@@ -40,7 +48,14 @@ std::string devices_help() {
 }
 
 Backend make_backend(const BackendOptions& options, const Model& model, ThreadPool& pool) {
-  return device_of(options.device).make(options, model, pool);
+  const DeviceInfo& device = device_of(options.device);
+  if (options.prefill == PromptProducts::bf16 && device.prefill() != PromptProducts::bf16) {
+    fail_usage({.where = "--prefill",
+                .expected = "f32 (device " + options.device + ", " + std::string(Cpu::target_name()) + " kernels)",
+                .got = "bf16",
+                .remedy = "bf16 needs --device cpu on a CPU with AVX512-BF16"});
+  }
+  return device.make(options, model, pool);
 }
 
 }  // namespace reattend

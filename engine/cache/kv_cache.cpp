@@ -1,6 +1,7 @@
 // Keeps the tables of blocks; a fork copies only what either side may still write.
 #include "engine/cache/kv_cache.h"
 
+#include <algorithm>
 #include <cstring>
 #include <string>
 
@@ -9,7 +10,11 @@
 namespace reattend {
 
 KvCache::KvCache(const CacheShape& shape, BlockPool& pool, std::pmr::memory_resource* memory)
-    : shape_(shape), pool_(pool), memory_(memory), n_block_max_(static_cast<size_t>(n_piece(shape.n_ctx))) {
+    : shape_(shape),
+      pool_(pool),
+      memory_(memory),
+      n_block_max_(static_cast<size_t>(n_piece(shape.n_ctx))),
+      left_(shape.windows.size()) {
   if (n_entry() == 0) return;
   keys_ = static_cast<const void**>(memory_->allocate(table_bytes(), alignof(void*)));
   values_ = keys_ + n_entry();
@@ -18,7 +23,7 @@ KvCache::KvCache(const CacheShape& shape, BlockPool& pool, std::pmr::memory_reso
 
 // From here on the cache is one that can be destroyed, whatever memory runs out of.
 KvCache::KvCache(const KvCache& other) : KvCache(other.shape_, other.pool_, other.memory_) {
-  complete_ = other.complete_;
+  complete_ = other.complete_, left_ = other.left_;
   const int32_t n_shared = other.size_ / kPiece;
   const auto partial = static_cast<size_t>(other.size_ % kPiece * bytes_per_position() / 2);
   const size_t half = pool_.block_bytes() / 2;
@@ -51,24 +56,43 @@ void KvCache::put(size_t at, int32_t block) {
   values_[at] = data == nullptr ? nullptr : data + pool_.block_bytes() / 2;
 }
 
-void KvCache::grow(int32_t n) {
+int32_t KvCache::n_left(int32_t layer, int32_t next) const {
+  const int32_t window = shape_.window(layer);
+  return window == 0 ? 0 : std::max(0, next + 1 - window) / kPiece;
+}
+
+void KvCache::extend(int32_t n, int32_t next) {
   if (n > shape_.n_ctx - size_) {
     fail({.where = "KV cache",
           .expected = "at most " + std::to_string(shape_.n_ctx) + " positions",
           .got = std::to_string(size_) + " held and " + std::to_string(n) + " more",
           .remedy = "give a larger --ctx or generate fewer tokens"});
   }
-  for (; n_held_ < int64_t{n_piece(size_ + n)} * shape_.n_column(); ++n_held_) put(entry_of(n_held_), pool_.take());
+  for (int32_t layer = 0; layer < static_cast<int32_t>(left_.size()); ++layer) {
+    const int32_t end = std::min(n_left(layer, next), n_piece(size_));
+    for (int32_t& b = left_[static_cast<size_t>(layer)]; b < end; ++b) {
+      for (int32_t g = 0; g < shape_.n_kv_head; ++g) drop(entry(layer * shape_.n_kv_head + g, b));
+    }
+  }
+  for (; n_held_ < int64_t{n_piece(size_ + n)} * shape_.n_column(); ++n_held_) {
+    const auto layer = static_cast<int32_t>(n_held_ % shape_.n_column()) / shape_.n_kv_head;
+    const bool seen = n_held_ / shape_.n_column() >= n_left(layer, next);
+    put(entry_of(n_held_), seen ? pool_.take() : -1);
+  }
   size_ += n;
+}
+
+void KvCache::drop(size_t at) {
+  if (blocks_[at] < 0) return;
+  pool_.drop(blocks_[at]);
+  put(at, -1);
 }
 
 void KvCache::release(int32_t layer, int32_t kv_head, int32_t begin, int32_t end) {
   for (int32_t b = n_piece(begin); b < end / kPiece; ++b) {
     const size_t at = entry(layer * shape_.n_kv_head + kv_head, b);
-    if (blocks_[at] < 0) continue;
-    pool_.drop(blocks_[at]);
-    put(at, -1);
-    complete_ = false;
+    complete_ = complete_ && blocks_[at] < 0;
+    drop(at);
   }
 }
 

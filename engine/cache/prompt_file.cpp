@@ -35,11 +35,17 @@ void begin_with(std::vector<std::byte>& buffer, const void* digest) {
   std::memcpy(buffer.data(), digest, kDigest);
 }
 
+/// Of the tokens and of what layers hold.
+int64_t numbers_bytes(const PromptHeader& header) {
+  return (int64_t{header.n_prompt} + header.n_layer) * static_cast<int64_t>(sizeof(int32_t));
+}
+
+int64_t bytes_before_layers(const PromptHeader& header) {
+  return static_cast<int64_t>(sizeof header + 2 * kDigest) + numbers_bytes(header);
+}
+
 }  // namespace
 
-int64_t PromptHeader::half_bytes() const {
-  return int64_t{n_kv_head} * n_prompt * row_bytes;
-}
 int64_t PromptHeader::query_bytes() const {
   return int64_t{n_query} * n_head * d_head * static_cast<int64_t>(sizeof(float));
 }
@@ -84,9 +90,10 @@ void PromptFileReader::open() {
   begin_with(buffer_, zeros.data());
   section(sizeof header_, "header");
   check_header(size);
-  const auto ids = section(header_.n_prompt * static_cast<int64_t>(sizeof(int32_t)), "list of tokens");
-  ids_.resize(static_cast<size_t>(header_.n_prompt));
-  std::memcpy(ids_.data(), ids.data(), ids.size());
+  const auto numbers = section(numbers_bytes(header_), "list of tokens");
+  numbers_.resize(numbers.size() / sizeof(int32_t));
+  std::memcpy(numbers_.data(), numbers.data(), numbers.size());
+  check_layers(size);
 }
 
 void PromptFileReader::check_header(int64_t size) const {
@@ -97,12 +104,19 @@ void PromptFileReader::check_header(int64_t size) const {
                     within(h.row_bytes, 1, kMostRowBytes) && within(h.n_prompt, 1, kMostPositions) &&
                     within(h.n_query, 0, h.n_prompt) && within(h.row_sums, 0, 1);
   if (!sane) refuse("numbers in its header that can't be");
-  // Divided, not multiplied: the product of all would not fit.
-  const int64_t before = static_cast<int64_t>(sizeof h + h.n_prompt * sizeof(int32_t) + 2 * kDigest);
-  const int64_t layer = h.layer_bytes() + static_cast<int64_t>(kDigest);
-  if (size < before || (size - before) / h.n_layer != layer || (size - before) % h.n_layer != 0) {
-    refuse(std::to_string(size) + " bytes, which is not the size its header tells");
+  if (size < bytes_before_layers(h)) refuse(std::to_string(size) + " bytes, which is not the size its header tells");
+}
+
+void PromptFileReader::check_layers(int64_t size) const {
+  int64_t left = size - bytes_before_layers(header_);
+  for (const int32_t n : n_held()) {
+    if (n < 1 || n > header_.n_prompt) {
+      refuse("a layer that holds " + std::to_string(n) + " of " + std::to_string(header_.n_prompt) + " positions");
+    }
+    left -= header_.layer_bytes(n) + static_cast<int64_t>(kDigest);
+    if (left < 0) break;  // before sums of sizes that can't be grow beyond 63 bits
   }
+  if (left != 0) refuse(std::to_string(size) + " bytes, which is not the size its header tells");
 }
 
 std::span<const std::byte> PromptFileReader::section(int64_t n, const std::string& what) {
@@ -118,13 +132,14 @@ std::span<const std::byte> PromptFileReader::section(int64_t n, const std::strin
 }
 
 std::span<const std::byte> PromptFileReader::next_layer() {
-  return section(header_.layer_bytes(), "layer " + std::to_string(layer_++));
+  const int32_t n = n_held()[static_cast<size_t>(layer_)];
+  return section(header_.layer_bytes(n), "layer " + std::to_string(layer_++));
 }
 
 // ---- writing
 
 PromptFileWriter::PromptFileWriter(const std::filesystem::path& path, const PromptHeader& header,
-                                   std::span<const int32_t> ids)
+                                   std::span<const int32_t> ids, std::span<const int32_t> n_held)
     : file_(path) {
   const std::array<char, kDigest> zeros{};
   begin_with(buffer_, zeros.data());
@@ -132,7 +147,9 @@ PromptFileWriter::PromptFileWriter(const std::filesystem::path& path, const Prom
   marked.magic = to_field<sizeof marked.magic>(PromptHeader::kMagic);
   std::memcpy(begin_section(sizeof marked).data(), &marked, sizeof marked);
   end_section();
-  std::memcpy(begin_section(static_cast<int64_t>(ids.size_bytes())).data(), ids.data(), ids.size_bytes());
+  const std::span<std::byte> numbers = begin_section(numbers_bytes(header));
+  std::memcpy(numbers.data(), ids.data(), ids.size_bytes());
+  std::memcpy(numbers.data() + ids.size_bytes(), n_held.data(), n_held.size_bytes());
   end_section();
 }
 

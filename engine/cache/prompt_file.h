@@ -1,4 +1,5 @@
-// The file of a prompt cache: header, token ids, one section a layer; each digest also covers the digest before it.
+// The file of a prompt cache: header, token ids with what layers hold, one section a layer; each digest also covers the
+// digest before it.
 #pragma once
 #include <array>
 #include <cstddef>
@@ -17,7 +18,7 @@ namespace reattend {
 
 /// What a file says of itself; on disk as it stands here. Texts end with their first zero byte.
 struct PromptHeader {
-  static constexpr int32_t kFormat = 1;
+  static constexpr int32_t kFormat = 2;
   static constexpr std::string_view kMagic = "reattend prompt";
 
   std::array<char, 16> magic{};
@@ -31,11 +32,12 @@ struct PromptHeader {
   std::array<char, 64> model{};     ///< file name, for people
   std::array<char, 128> made_by{};  ///< everything else that decides the bits: equal texts, equal bits
 
-  int64_t half_bytes() const;   ///< keys (or values) of a layer: [n_kv_head][n_prompt] rows
+  /// Keys (or values) of a layer: [n_kv_head][n_held] rows.
+  int64_t half_bytes(int32_t n_held) const { return int64_t{n_kv_head} * n_held * row_bytes; }
   int64_t query_bytes() const;  ///< f32 [n_query][n_head][d_head]
   int64_t sums_bytes() const;   ///< f32 [n_head][n_prompt], or nothing
   /// A layer's section: keys, values, queries, sums.
-  int64_t layer_bytes() const { return 2 * half_bytes() + query_bytes() + sums_bytes(); }
+  int64_t layer_bytes(int32_t n_held) const { return 2 * half_bytes(n_held) + query_bytes() + sums_bytes(); }
 };
 static_assert(sizeof(PromptHeader) == 308, "the header has no gaps: it is written as it stands");
 
@@ -62,8 +64,10 @@ class PromptFileReader {
 
   const PromptHeader& header() const { return header_; }
   /// [n_prompt]
-  const std::vector<int32_t>& ids() const { return ids_; }
-  /// The next layer's section, valid until the next call. [layer_bytes()]
+  std::span<const int32_t> ids() const { return std::span(numbers_).first(static_cast<size_t>(header_.n_prompt)); }
+  /// [n_layer] the last positions of the prompt whose keys and values a layer holds: all, or those of its window.
+  std::span<const int32_t> n_held() const { return std::span(numbers_).last(static_cast<size_t>(header_.n_layer)); }
+  /// The next layer's section, valid until the next call. [layer_bytes(n_held)]
   std::span<const std::byte> next_layer();
 
  private:
@@ -72,13 +76,14 @@ class PromptFileReader {
   };
   void open();
   void check_header(int64_t size) const;
+  void check_layers(int64_t size) const;
   std::span<const std::byte> section(int64_t n, const std::string& what);
   [[noreturn]] void refuse(const std::string& got) const;
 
   std::string name_;
   std::unique_ptr<std::FILE, Close> file_;
   PromptHeader header_;
-  std::vector<int32_t> ids_;
+  std::vector<int32_t> numbers_;   ///< ids, then n_held
   std::vector<std::byte> buffer_;  ///< a digest, then the section that its successor covers with it
   int32_t layer_ = 0;
 };
@@ -86,8 +91,9 @@ class PromptFileReader {
 /// Writes in the same order, beside the name that publish() gives.
 class PromptFileWriter {
  public:
-  /// ids [n_prompt]
-  PromptFileWriter(const std::filesystem::path& path, const PromptHeader& header, std::span<const int32_t> ids);
+  /// ids [n_prompt], n_held [n_layer]
+  PromptFileWriter(const std::filesystem::path& path, const PromptHeader& header, std::span<const int32_t> ids,
+                   std::span<const int32_t> n_held);
   /// Where the next section is to be put together. [n]
   std::span<std::byte> begin_section(int64_t n);
   void end_section();

@@ -90,16 +90,16 @@ ModelShape read_decoder_shape(const Gguf& file, const Architecture& architecture
   if (base < 1) fail({where("rope.freq_base"), "at least 1", std::to_string(base), ""});
   shape.set_layers({.layout = architecture.rope_layout, .base = base, .d_head = shape.d_head, .factors = {}},
                    architecture.layer);
-  refuse_unapplied_keys(file, shape);
+  refuse_unapplied_keys(file, shape, architecture.applies);
   shape.n_vocab = vocabulary_size(file, shape.architecture);
   return shape;
 }
 
 void read_rope_factors(const Gguf& file, TensorTaker& take, ModelShape& shape) {
   const RopeScaling scaling = rope_scaling(file, shape);
-  for (Rope& rope : shape.ropes) {
-    rope.factors = scaling.factors(rope);
-    if (!take.has("rope_freqs.weight")) continue;
+  Rope& rope = shape.ropes.front();
+  rope.factors = scaling.factors(rope);
+  if (take.has("rope_freqs.weight")) {
     const TensorView view = take.vector("rope_freqs.weight", shape.d_head / 2);
     if (rope.factors.empty()) rope.factors.assign(static_cast<size_t>(view.n_col), 1);
     for (size_t i = 0; i < rope.factors.size(); ++i) {
@@ -108,15 +108,18 @@ void read_rope_factors(const Gguf& file, TensorTaker& take, ModelShape& shape) {
       rope.factors[i] = static_cast<float>(static_cast<double>(given) * rope.factors[i]);
     }
   }
-  for (const Rope& rope : shape.ropes) {
-    for (const float factor : rope.factors) {
-      if (std::isfinite(factor) && factor > 0) continue;
-      fail({file.name() + ": factors of the rotation (rope_freqs.weight, rope.scaling.factor)", "positive factors",
-            std::to_string(factor), ""});
-    }
+  for (const float factor : rope.factors) {
+    if (std::isfinite(factor) && factor > 0) continue;
+    fail({file.name() + ": factors of the rotation (rope_freqs.weight, rope.scaling.factor)", "positive factors",
+          std::to_string(factor), ""});
   }
   const double magnitude = scaling.magnitude();
-  if (magnitude != 1) shape.attention_scale = magnitude * magnitude / std::sqrt(static_cast<double>(shape.d_head));
+  if (magnitude == 1) return;
+  if (shape.ropes.size() > 1) {
+    fail({file.name() + ": " + shape.architecture + ".rope.scaling.type",
+          "none or linear where layers rotate differently", "yarn", "this program can't run the model exactly"});
+  }
+  shape.attention_scale = magnitude * magnitude * shape.score_scale().by;
 }
 
 LayerWeights take_decoder_layer(TensorTaker& take, const ModelShape& shape, const int32_t i) {

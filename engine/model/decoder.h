@@ -13,8 +13,8 @@ struct Architecture;
 /// number of rows. Throws Error naming the key.
 ModelShape read_decoder_shape(const Gguf& file, const Architecture& architecture);
 
-/// Factors of the rotation (rope_freqs.weight, scaling of positions), into all of shape.ropes; what scaling does to
-/// scores, into shape.attention_scale.
+/// Factors of the rotation (rope_freqs.weight, scaling of positions), into the first of shape.ropes; what scaling does
+/// to scores, into shape.attention_scale.
 void read_rope_factors(const Gguf& file, TensorTaker& take, ModelShape& shape);
 
 /// The weights of layer i of a decoder with two norms, four matrices of attention and three of a gated feed-forward,

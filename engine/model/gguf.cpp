@@ -32,6 +32,7 @@ bool is_integer(GgufType type) {
 int64_t load_integer(GgufType type, std::span<const std::byte> bytes, uint64_t index) {
   switch (type) {
     case GgufType::u8:
+    case GgufType::boolean:
       return load<uint8_t>(bytes, index);
     case GgufType::i8:
       return load<int8_t>(bytes, index);
@@ -222,7 +223,7 @@ std::vector<std::string_view> Gguf::strings(std::string_view key) const {
 
 std::vector<int64_t> Gguf::integers(std::string_view key) const {
   const GgufValue& found = value(key, "an array of integers");
-  if (found.type != GgufType::array || !is_integer(found.element)) {
+  if (found.type != GgufType::array || !(is_integer(found.element) || found.element == GgufType::boolean)) {
     fail({name_ + ": " + std::string(key), "an array of integers", describe(found), ""});
   }
   std::vector<int64_t> out(found.count);

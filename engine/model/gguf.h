@@ -65,7 +65,7 @@ class Gguf {
   std::string text_of(std::string_view key) const;
   std::string_view string(std::string_view key) const;
   std::string_view string_or(std::string_view key, std::string_view missing) const;
-  /// Arrays. Throw Error when the key is missing or the elements are of another type.
+  /// Arrays. Throw Error when the key is missing or the elements are of another type; bools are the integers 0 and 1.
   std::vector<std::string_view> strings(std::string_view key) const;
   std::vector<int64_t> integers(std::string_view key) const;
 

@@ -2,6 +2,7 @@
 // over.
 #include "engine/model/model.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "engine/model/architecture.h"
@@ -14,6 +15,17 @@ namespace reattend {
 void ModelShape::set_layers(Rope rope, const LayerShape& layer) {
   ropes = {std::move(rope)};
   layers.assign(static_cast<size_t>(n_layer), layer);
+}
+
+std::vector<int32_t> ModelShape::windows() const {
+  std::vector<int32_t> all;
+  for (const LayerShape& layer : layers) all.push_back(layer.window);
+  const bool any = std::ranges::any_of(all, [](int32_t window) { return window > 0; });
+  return any ? all : std::vector<int32_t>();
+}
+
+int32_t ModelShape::n_acting() const {
+  return static_cast<int32_t>(std::ranges::count_if(layers, [](const LayerShape& layer) { return layer.window == 0; }));
 }
 
 Model::Model() = default;

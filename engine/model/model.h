@@ -10,6 +10,7 @@
 
 #include "kernels/quant.h"
 #include "kernels/rope.h"
+#include "kernels/types.h"
 
 namespace reattend {
 
@@ -26,6 +27,7 @@ struct LayerShape {
   bool qkv_bias = false;    ///< of queries, keys and values, before the rotation
   bool qk_norm = false;     ///< RMS norm of every head of queries and keys, before the rotation
   bool post_norms = false;  ///< RMS norm of what attention and feed-forward give, before it joins the residual
+  int32_t window = 0;       ///< positions that it attends to at most, its own the last; 0: all
   Activation activation = Activation::silu;
 };
 
@@ -35,15 +37,25 @@ struct ModelShape {
   int32_t n_layer = 0, n_head = 0, n_kv_head = 0, d_head = 0, d_model = 0, d_ffn = 0, n_vocab = 0;
   int32_t n_ctx_train = 0;
   float norm_eps = 1e-5F;
-  float embedding_scale = 1;       ///< embeddings are multiplied by it
-  double attention_scale = 0;      ///< what scores are multiplied by; 0: 1 / sqrt(d_head)
-  std::vector<Rope> ropes;         ///< the different rotations of its layers, mostly one
+  float embedding_scale = 1;   ///< embeddings are multiplied by it
+  double attention_scale = 0;  ///< what scores are multiplied by; 0: 1 / sqrt(d_head)
+  double attention_cap = 0;    ///< scores s become cap * tanh(s / cap); 0: they stay
+  double logit_cap = 0;        ///< the same for logits
+  /// The different rotations of its layers, mostly one. Scaling of positions and factors of frequencies are the
+  /// first's.
+  std::vector<Rope> ropes;
   std::vector<LayerShape> layers;  ///< [n_layer]
 
   int32_t group() const { return n_head / n_kv_head; }
   const Rope& rope_of(int32_t layer) const { return ropes[layers[layer].rope]; }
-  double score_scale() const {
-    return attention_scale > 0 ? attention_scale : 1 / std::sqrt(static_cast<double>(d_head));
+  /// [n_layer] LayerShape::window of all layers; empty where none has one.
+  std::vector<int32_t> windows() const;
+  /// Whether a policy acts on the layer: it has no window of its own.
+  bool acts(int32_t layer) const { return layers[static_cast<size_t>(layer)].window == 0; }
+  /// Layers on which a policy acts.
+  int32_t n_acting() const;
+  ScoreScale<double> score_scale() const {
+    return {attention_scale > 0 ? attention_scale : 1 / std::sqrt(static_cast<double>(d_head)), attention_cap};
   }
   /// All n_layer layers alike.
   void set_layers(Rope rope, const LayerShape& layer = {});

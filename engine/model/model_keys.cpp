@@ -136,8 +136,7 @@ constexpr auto kNeutralGeneral = std::to_array<NeutralKey>({
      [](double x, const ModelShape&) { return x == 2; }},
 });
 
-template <size_t n>
-bool contains(const std::array<std::string_view, n>& keys, std::string_view key) {
+bool contains(std::span<const std::string_view> keys, std::string_view key) {
   return std::find(keys.begin(), keys.end(), key) != keys.end();
 }
 
@@ -167,7 +166,7 @@ void refuse_parts_of_models(const Gguf& file) {
   }
 }
 
-void refuse_unapplied_keys(const Gguf& file, const ModelShape& shape) {
+void refuse_unapplied_keys(const Gguf& file, const ModelShape& shape, std::span<const std::string_view> applied) {
   for (const NeutralKey& row : kNeutralGeneral) {
     if (file.has(row.key)) refuse_unless_neutral(file, row.key, row, shape);
   }
@@ -175,7 +174,7 @@ void refuse_unapplied_keys(const Gguf& file, const ModelShape& shape) {
   for (const auto& [key, value] : file.metadata()) {
     if (!key.starts_with(prefix)) continue;
     const std::string_view name = key.substr(prefix.size());
-    if (contains(kApplied, name) || contains(kWithoutEffect, name)) continue;
+    if (contains(kApplied, name) || contains(applied, name) || contains(kWithoutEffect, name)) continue;
     const auto* const row =
         std::find_if(kNeutral.begin(), kNeutral.end(), [&](const auto& k) { return k.key == name; });
     if (row == kNeutral.end()) {

@@ -1,6 +1,8 @@
 // What the metadata keys of a model file mean to this program: every key that would change results is applied or
 // refused by name.
 #pragma once
+#include <span>
+#include <string_view>
 #include <vector>
 
 #include "kernels/rope.h"
@@ -14,8 +16,9 @@ struct ModelShape;
 void refuse_parts_of_models(const Gguf& file);
 
 /// Throws Error naming the first key by which the model would compute something else than this program does, and any
-/// key of the architecture that this program does not know. `shape`: what was read of the file so far.
-void refuse_unapplied_keys(const Gguf& file, const ModelShape& shape);
+/// key of the architecture that this program does not know. `shape`: what was read of the file so far; `applied`: keys
+/// that the architecture reads beyond those of every decoder.
+void refuse_unapplied_keys(const Gguf& file, const ModelShape& shape, std::span<const std::string_view> applied);
 
 /// How positions are scaled for contexts longer than a model was first trained for.
 struct RopeScaling {

@@ -15,7 +15,7 @@ class StepTimes final : public Observer {
  public:
   void step_end(const StepView& step) override {
     if (step.t == 1) return;
-    (step.heads.front().full ? full : partial).push_back(step.seconds * 1e3);
+    (step.any_full() ? full : partial).push_back(step.seconds * 1e3);
   }
   std::vector<double> full, partial;
 };
@@ -113,7 +113,7 @@ double Calibrator::median_of(const std::vector<double>& with, const std::vector<
 
 Calibration Calibrator::result() const {
   const ModelShape& shape = model_.shape();
-  const double heads = static_cast<double>(shape.n_layer) * shape.n_kv_head;
+  const double heads = static_cast<double>(shape.n_acting()) * shape.n_kv_head;
   const auto key = static_cast<double>(row_bytes(backend_.kv, shape.d_head)) * heads;    // of a position, all heads
   const double n = static_cast<double>(prefilled_.prompt.size()) + (2 + n_step_) / 2.0;  // positions, mean of the steps
   const double few = std::min<double>(few_ + 1, n), many = std::min<double>(many_, n);

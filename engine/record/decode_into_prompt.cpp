@@ -25,7 +25,7 @@ class PromptObserver final : public Observer {
     for (int32_t layer = 0; layer < shape_.n_layer; ++layer) {
       const LayerView& view = sequence.layer(layer);
       queries_[layer] = view.prompt_queries(std::min(holds_.window, n_prompt_));
-      if (!holds_.row_sums) continue;
+      if (!holds_.row_sums || !shape_.acts(layer)) continue;
       const std::vector<float> before = view.prompt_row_sums();
       sums_[layer].resize(shape_.n_head * stride_);
       for (int32_t h = 0; h < shape_.n_head; ++h) {
@@ -39,7 +39,7 @@ class PromptObserver final : public Observer {
     queries.insert(queries.end(), query.begin(), query.end());
     const size_t most = static_cast<size_t>(holds_.window) * width();
     if (queries.size() > most) queries.erase(queries.begin(), queries.end() - static_cast<std::ptrdiff_t>(most));
-    if (!holds_.row_sums) return;
+    if (!holds_.row_sums || !shape_.acts(view.layer())) return;
     const size_t n = view.n_position();
     const std::span<const float> rows = view.full_rows();
     for (int32_t h = 0; h < shape_.n_head; ++h) {
@@ -56,7 +56,8 @@ class PromptObserver final : public Observer {
       const auto& queries = queries_[layer];
       ops.write(sequence, Item::prompt_queries, layer, 0, static_cast<int32_t>(queries.size() / width()),
                 std::as_bytes(std::span(queries)));
-      if (holds_.row_sums) ops.write(sequence, Item::row_sums, layer, 0, n, std::as_bytes(std::span(sums_[layer])));
+      if (holds_.row_sums && shape_.acts(layer))
+        ops.write(sequence, Item::row_sums, layer, 0, n, std::as_bytes(std::span(sums_[layer])));
     }
     ops.wait();
   }

@@ -42,8 +42,7 @@ class NvtxObserver final : public Observer {
   void layer_begin(int32_t t, int32_t, const Plan& plan) override { open(2, layer_, category_of(plan), t); }
   void layer_end(int32_t, int32_t) override { close_down_to(2); }
   void step_end(const StepView& step) override {
-    const bool full = std::any_of(step.heads.begin(), step.heads.end(), [](const HeadLog& head) { return head.full; });
-    const nvtxEventAttributes_t mark = event(step_, full ? Category::full : Category::partial, step.t);
+    const nvtxEventAttributes_t mark = event(step_, step.any_full() ? Category::full : Category::partial, step.t);
     nvtxDomainMarkEx(domain_, &mark);
     close_down_to(1);
   }

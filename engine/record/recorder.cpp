@@ -79,23 +79,33 @@ std::vector<int64_t> dense_layers(const Settings& settings) {
 }  // namespace
 
 TraceHeader header_for(const ModelShape& shape, std::span<const int32_t> prompt) {
-  if (shape.ropes.size() != 1) {
-    fail({.where = "recording",
-          .expected = "a model whose layers all have one rotation, of which a trace has room for one",
-          .got = std::to_string(shape.ropes.size()) + " rotations",
-          .remedy = "run it without recording"});
-  }
-  if (const double usual = 1 / std::sqrt(static_cast<double>(shape.d_head)); shape.score_scale() != usual) {
-    fail({.where = "recording",
-          .expected = "a model whose scores are scaled by 1 / sqrt(d_head), as a replay scales them",
-          .got = std::to_string(shape.score_scale() / usual) + " times that (YaRN)",
-          .remedy = "run it without recording"});
-  }
   TraceHeader h;
+  const std::vector<int32_t> windows = shape.windows();
+  h.windows.assign(windows.begin(), windows.end());
+  int32_t rope = -1;  // of all layers that are stored
+  for (int32_t l = 0; l < shape.n_layer; ++l) {
+    if (!shape.acts(l)) continue;
+    if (!windows.empty()) h.layers.push_back(l);
+    if (rope >= 0 && shape.layers[static_cast<size_t>(l)].rope != rope) {
+      fail(
+          {.where = "recording",
+           .expected = "a model whose layers without a window all have one rotation, of which a trace has room for one",
+           .got = "another in layer " + std::to_string(l),
+           .remedy = "run it without recording"});
+    }
+    rope = shape.layers[static_cast<size_t>(l)].rope;
+  }
+  if (rope < 0) {
+    fail({.where = "recording",
+          .expected = "a model with a layer on which a policy can act",
+          .got = "a window of its own in every layer",
+          .remedy = "there is nothing to recycle in it"});
+  }
+  h.attention_scale = shape.attention_scale, h.attention_cap = shape.attention_cap;
   h.architecture = shape.architecture;
   h.n_layer = shape.n_layer, h.n_head = shape.n_head, h.n_kv_head = shape.n_kv_head;
   h.d_head = shape.d_head, h.d_model = shape.d_model;
-  h.rope = shape.ropes.front();
+  h.rope = shape.ropes[static_cast<size_t>(rope)];
   h.settings = Settings("full");
   h.prompt.assign(prompt.begin(), prompt.end());
   return h;

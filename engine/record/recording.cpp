@@ -30,7 +30,8 @@ TraceHeader header_of(const Model& model, const Tokenizer& tokenizer, std::span<
   header.has_prompt_row_sums = options.row_sums;
   header.expected_steps = options.last_step - options.first_step + 1;
   header.maps = options.stored.maps, header.n_map = options.stored.n_map, header.map_bin = options.stored.map_bin;
-  header.measure_every = options.stored.measure_every, header.layers = options.stored.layers;
+  header.measure_every = options.stored.measure_every;
+  if (!options.stored.layers.empty()) header.layers = options.stored.layers;
   for (int32_t id = 0; id < shape.n_vocab; ++id) {
     header.vocab.push_back(tokenizer.piece(id, true));
     if (tokenizer.is_end(id)) header.end_tokens.push_back(id);

@@ -18,7 +18,7 @@ struct StoredParts {
   int32_t n_map = TraceInfo::kUsualMap;    ///< positions of a row's map where maps are `top`
   int32_t map_bin = TraceInfo::kUsualBin;  ///< positions a bin where they are `binned`
   int32_t measure_every = 1;               ///< rows over everything are computed at every so many steps; 0: at none
-  std::vector<int32_t> layers{};           ///< ascending; empty: all
+  std::vector<int32_t> layers{};           ///< ascending, none with a window; empty: all without one
 };
 
 struct RecordingOptions {

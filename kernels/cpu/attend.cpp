@@ -4,8 +4,10 @@
 #include <atomic>
 #include <limits>
 #include <memory>
+#include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "kernels/cpu/scratch.h"
 #include "kernels/cpu/table.h"
 
@@ -77,21 +79,24 @@ std::array<Stretch, 3> stretches_of(const KvBlocks& kv, const PositionSet& set, 
   return {{{0, from, kv.type}, {from, to, set.packed_type}, {to, n, kv.type}}};
 }
 
-/// Scores of the stretches of a piece, rows [n + kRowsAhead]: out [group][stride].
+/// Scores of the stretches of a piece, rows [n + kRowsAhead]: out [group][stride], floats behind a row's end too.
 void score_rows(const KernelTable& kernels, const float* q, int32_t group, int32_t d_head, const void* const* rows,
-                const std::array<Stretch, 3>& stretches, float scale, float* out, int64_t stride) {
+                const std::array<Stretch, 3>& stretches, ScoreScale<float> scale, float* out, int64_t stride) {
   for (const Stretch& each : stretches) {
     if (each.begin == each.end) continue;
-    kernels.scores(q, group, d_head, rows + each.begin, each.end - each.begin, each.type, scale, out + each.begin,
-                   stride);
+    const int n = each.end - each.begin;
+    kernels.scores(q, group, d_head, rows + each.begin, n, each.type, scale.by, out + each.begin, stride);
+    for (int32_t h = 0; h < group && scale.cap > 0; ++h) {
+      kernels.cap_scores(out + h * stride + each.begin, n, scale.cap);
+    }
   }
 }
 
 /// attend_piece() with the caller's memory for the weights that nobody wants: [group][kPieceStride]. `goes_on`: the
 /// next piece follows.
 void attend_rows(const KernelTable& kernels, const float* q, int32_t group, const KvBlocks& kv, const PositionSet& set,
-                 int32_t piece, bool goes_on, float scale, float* own, float* m, float* d, float* o, float* wanted,
-                 int64_t wanted_stride) {
+                 int32_t piece, bool goes_on, ScoreScale<float> scale, float* own, float* m, float* d, float* o,
+                 float* wanted, int64_t wanted_stride) {
   const int32_t begin = piece * kPiece;
   const int n = std::min(kPiece, set.size() - begin);
   const PieceRows rows = rows_of(kv, set, begin, n, goes_on);
@@ -120,23 +125,40 @@ constexpr int64_t kShareBytes = 64 << 10;
 constexpr int64_t kAloneBytes = 32 << 10;
 
 /// Tokens of a prompt tile: enough rows to make up for unpacking the keys (32 are 4 % slower), and a divisor of a
-/// piece.
-constexpr int32_t kTileTokens = 64;
+/// piece. Tiles are cut where threads would have none, down to this many rows.
+constexpr int32_t kTileTokens = 64, kLeastTileRows = 48;
 static_assert(kPiece % kTileTokens == 0);
 /// Prompt tokens whose rows are held at once: enough to make up for unpacking the keys (8 take a fifth longer), and few
 /// enough that their weights stay in the last-level cache.
 constexpr int64_t kMostRowTokens = 32, kLeastRowTokens = 8, kRowBytes = 16 << 20;
 
+const PromptKernel& prompt_kernel(PromptProducts products) {
+  if (products == PromptProducts::f32) return table().prompt;
+  const PromptKernel* const bf16 = bf16_prompt();
+  if (bf16 == nullptr) {
+    fail({.where = "prompt attention",
+          .expected = "f32 products with " + std::string(table().name) + " kernels on this machine",
+          .got = "bf16",
+          .remedy = "bf16 needs AVX512-BF16"});
+  }
+  return *bf16;
+}
+
 }  // namespace
 
+bool Cpu::has_bf16_prompt() {
+  return bf16_prompt() != nullptr;
+}
+
 void Cpu::attend_piece(const float* q, int32_t group, const KvBlocks& kv, const PositionSet& set, int32_t piece,
-                       float scale, float* m, float* d, float* o, float* weights, int64_t stride) {
+                       ScoreScale<float> scale, float* m, float* d, float* o, float* weights, int64_t stride) {
   std::vector<float> own(static_cast<size_t>(group) * kPieceStride);
   attend_rows(table(), q, group, kv, set, piece, false, scale, own.data(), m, d, o, weights, stride);
 }
 
 void Cpu::attend(ThreadPool& pool, Scratch& space, const float* q, int32_t group, std::span<const KvBlocks> kv,
-                 std::span<const PositionSet> sets, float scale, float* out, float* const* rows, int64_t stride) {
+                 std::span<const PositionSet> sets, ScoreScale<float> scale, float* out, float* const* rows,
+                 int64_t stride) {
   Scratch::Data& scratch = *space.data;
   const KernelTable& kernels = table();
   const size_t n_kv_head = kv.size();
@@ -200,7 +222,7 @@ void Cpu::attend(ThreadPool& pool, Scratch& space, const float* q, int32_t group
   }
 }
 
-void Cpu::score_set(const float* q, int32_t group, const KvBlocks& kv, const PositionSet& set, float scale,
+void Cpu::score_set(const float* q, int32_t group, const KvBlocks& kv, const PositionSet& set, ScoreScale<float> scale,
                     float* scores, int64_t score_stride) {
   const KernelTable& kernels = table();
   std::array<const void*, kPiece + kRowsAhead> keys;
@@ -217,46 +239,55 @@ void Cpu::score_set(const float* q, int32_t group, const KvBlocks& kv, const Pos
   }
 }
 
-void Cpu::score_run(const float* q, int32_t group, const KvBlocks& kv, int32_t n, float scale, float* scores,
-                    int64_t score_stride) {
+void Cpu::score_run(const float* q, int32_t group, const KvBlocks& kv, int32_t n, ScoreScale<float> scale,
+                    float* scores, int64_t score_stride) {
   score_set(q, group, kv, everything_up_to(n), scale, scores, score_stride);
 }
 
 void Cpu::attend_prompt(ThreadPool& pool, Scratch& space, const float* q, int32_t n_token, int32_t first, int32_t group,
-                        std::span<const KvBlocks> kv, float scale, float* out) {
+                        std::span<const KvBlocks> kv, ScoreScale<float> scale, int32_t window, PromptProducts products,
+                        float* out) {
   if (n_token <= 0 || kv.empty()) return;
   Scratch::Data& scratch = *space.data;
-  const KernelTable& kernels = table();
-  const int32_t step = kTileTokens, d_head = kv[0].d_head, end = first + n_token;
+  const PromptKernel& kernel = prompt_kernel(products);
+  const int32_t d_head = kv[0].d_head, end = first + n_token;
+  const auto n_kv_head = static_cast<int64_t>(kv.size());
+  // A short prompt, or one KV head, is few tiles: two a thread are an even end.
+  int32_t step = kTileTokens;
+  while (step / 2 * group >= kLeastTileRows && step % 2 == 0 &&
+         ((n_token - 1) / step + 1) * n_kv_head < 2 * int64_t{pool.n_at_once()}) {
+    step /= 2;
+  }
   const int64_t stride = static_cast<int64_t>(kv.size()) * group * d_head;
-  const int64_t tile_floats = kernels.prompt_scratch(step * group, d_head);
+  const int64_t tile_floats = kernel.scratch(step * group, d_head);
   scratch.tiles.reserve(pool.n_thread() * tile_floats);
   const int32_t first_tile = first / step, n_tile = (end - 1) / step + 1 - first_tile;
-  const auto n_kv_head = static_cast<int64_t>(kv.size());
   pool.run(n_tile * n_kv_head, [&](int64_t i, int thread) {
     // The longest tiles first: what is left at the end is short.
     const int32_t aligned = (first_tile + n_tile - 1 - static_cast<int32_t>(i / n_kv_head)) * step;
     const int32_t from = std::max(first, aligned), to = std::min(end, aligned + step);
     const int64_t g = i % n_kv_head, at = (from - first) * stride + g * group * d_head;
     const KvBlocks& blocks = kv[static_cast<size_t>(g)];
-    kernels.prompt({.q = q + at,
-                    .out = out + at,
-                    .token_stride = stride,
-                    .n_token = to - from,
-                    .first = from,
-                    .group = group,
-                    .d_head = d_head,
-                    .scale = scale,
-                    .keys = blocks.keys,
-                    .values = blocks.values,
-                    .type = blocks.type,
-                    .aligned_end = aligned + step,
-                    .scratch = scratch.tiles.get() + thread * tile_floats});
+    kernel.run({.q = q + at,
+                .out = out + at,
+                .token_stride = stride,
+                .n_token = to - from,
+                .first = from,
+                .group = group,
+                .d_head = d_head,
+                .scale = scale,
+                .window = window,
+                .keys = blocks.keys,
+                .values = blocks.values,
+                .type = blocks.type,
+                .aligned_end = (aligned / kTileTokens + 1) * kTileTokens,
+                .scratch = scratch.tiles.get() + thread * tile_floats});
   });
 }
 
 void Cpu::sum_prompt_rows(ThreadPool& pool, Scratch& space, const float* q, int32_t n_token, int32_t first,
-                          int32_t group, std::span<const KvBlocks> kv, float scale, float* sums, int64_t sum_stride) {
+                          int32_t group, std::span<const KvBlocks> kv, ScoreScale<float> scale, float* sums,
+                          int64_t sum_stride) {
   if (n_token <= 0 || kv.empty()) return;
   Scratch::Data& scratch = *space.data;
   const KernelTable& kernels = table();

@@ -26,14 +26,16 @@ TileLayout layout_of(TensorType type, int64_t n_col) {
                     .offset = format.offset,
                     .has_minima = format.has_minima,
                     .scale_cols = format.scale_cols,
-                    .scale_offset = format.scale_offset};
+                    .scale_offset = format.scale_offset,
+                    .scale_bits = format.scale_bits,
+                    .has_codes = format.has_codes};
   layout.quant_bytes = kBlockCols * kTileRows * format.bits / 8;
   layout.scales_at = layout.n_block * layout.quant_bytes;
   if (!format.is_quantised()) {
     layout.tile_bytes = n_col * kTileRows * format.block_bytes;
   } else if (format.scale_cols > 0) {
-    const int64_t bytes = kSuperCols / format.scale_cols * kTileRows;  // of the scales, and of the minima
-    layout.super_bytes = 2 * kTileRows * int64_t{sizeof(Half)} + (format.has_minima ? 2 : 1) * bytes;
+    const int64_t n_half = format.has_minima ? 2 : 1, n_byte = format.scale_bits == 4 ? 1 : n_half;
+    layout.super_bytes = kTileRows * (n_half * int64_t{sizeof(Half)} + n_byte * kSuperCols / format.scale_cols);
     layout.tile_bytes = layout.scales_at + n_col / kSuperCols * layout.super_bytes;
   } else {
     const int64_t scale_bytes = layout.n_block * kTileRows * 2;
@@ -44,27 +46,51 @@ TileLayout layout_of(TensorType type, int64_t n_col) {
   return layout;
 }
 
-/// Where byte i of a row's quants lies in its lane of block b: rows are interleaved by four bytes. 8 bits: byte i is
-/// column i; 4 bits: column i in its low and i + 16 in its high half.
-int64_t quant_at(const TileLayout& layout, int64_t b, int row, int64_t i) {
-  return b * layout.quant_bytes + i / 4 * 64 + row * 4 + i % 4;
+/// Bits [from, from + kBits) of 32 quants of one row into its lane of a plane, as TileLayout has it.
+template <int kBits>
+void pack_plane(const uint8_t* quants, int from, std::byte* lane) {
+  for (int line = 0; line < kBits; ++line) {
+    for (int j = 0; j < 4; ++j) {
+      int byte = 0;
+      for (int i = 0; i < 8 / kBits; ++i) {
+        byte |= (quants[4 * (i * kBits + line) + j] >> from & ((1 << kBits) - 1)) << (i * kBits);
+      }
+      lane[line * 64 + j] = static_cast<std::byte>(byte);
+    }
+  }
+}
+/// The other way; quants hold zeros there.
+template <int kBits>
+void unpack_plane(const std::byte* lane, int from, uint8_t* quants) {
+  for (int c = 0; c < kBlockCols; ++c) {
+    const int k = c / 4, byte = std::to_integer<int>(lane[k % kBits * 64 + c % 4]);
+    quants[c] = static_cast<uint8_t>(quants[c] | (byte >> k / kBits * kBits & ((1 << kBits) - 1)) << from);
+  }
+}
+
+/// Calls act<bits of a plane>(where the row's lane of it begins, its first bit of a quant) for the planes of block b.
+template <class Byte, class Act>
+void for_planes(const TileLayout& layout, Byte* tile, int64_t b, int row, Act act) {
+  const int low = low_bits(layout.bits);
+  Byte* const lane = tile + b * layout.quant_bytes + row * 4;
+  low == 8   ? act.template operator()<8>(lane, 0)
+  : low == 4 ? act.template operator()<4>(lane, 0)
+             : act.template operator()<2>(lane, 0);
+  if (layout.bits - low == 1) act.template operator()<1>(lane + low * 64, low);
+  if (layout.bits - low == 2) act.template operator()<2>(lane + low * 64, low);
 }
 
 /// 32 quants of one row into its lane of block b.
 void pack_quants(const TileLayout& layout, const uint8_t* quants, int64_t b, int row, std::byte* tile) {
-  for (int64_t i = 0; i < layout.quant_bytes / kTileRows; ++i) {
-    const int high = layout.bits == 4 ? quants[i + kBlockCols / 2] << 4 : 0;
-    tile[quant_at(layout, b, row, i)] = static_cast<std::byte>(quants[i] | high);
-  }
+  for_planes(layout, tile, b, row,
+             [&]<int kBits>(std::byte* lane, int from) { pack_plane<kBits>(quants, from, lane); });
 }
 
 /// The other way.
 void unpack_quants(const TileLayout& layout, const std::byte* tile, int64_t b, int row, uint8_t* quants) {
-  const int64_t n_byte = layout.quant_bytes / kTileRows;
-  for (int i = 0; i < kBlockCols; ++i) {
-    const auto byte = std::to_integer<uint8_t>(tile[quant_at(layout, b, row, i % n_byte)]);
-    quants[i] = static_cast<uint8_t>(layout.bits == 4 ? byte >> (i / 16 * 4) & 15 : byte);
-  }
+  std::fill_n(quants, kBlockCols, uint8_t{0});
+  for_planes(layout, tile, b, row,
+             [&]<int kBits>(const std::byte* lane, int from) { unpack_plane<kBits>(lane, from, quants); });
 }
 
 /// Half `i` of the 16 rows' at `at`.
@@ -89,12 +115,18 @@ void unpack_block(const TileLayout& layout, const std::byte* tile, int64_t b, in
   const float m = layout.has_minima ? to_float(half_at(tile, layout.minima_at, b * kTileRows + row)) : 0.0F;
   uint8_t quants[kBlockCols];
   unpack_quants(layout, tile, b, row, quants);
-  for (int i = 0; i < kBlockCols; ++i) out[i] = d * static_cast<float>(quants[i] - layout.offset) + m;
+  const TensorFormat& format = format_of(layout.type);
+  for (int i = 0; i < kBlockCols; ++i) out[i] = d * static_cast<float>(format.number_of(quants[i])) + m;
 }
 
-/// Where the byte of a group's scale lies, from the beginning of a super-block's; its minimum's, scale_bytes behind.
-int64_t scale_at(int64_t group, int row) {
-  return 4 * kTileRows + group / 4 * (4 * kTileRows) + row * 4 + group % 4;
+/// Where the byte of a group's scale lies, from the beginning of a super-block's.
+int64_t scale_at(const TileLayout& layout, int64_t group, int row) {
+  return (layout.has_minima ? 4 : 2) * kTileRows + group / 4 * (4 * kTileRows) + row * 4 + group % 4;
+}
+/// That of its minimum, if there are any.
+int64_t minimum_at(const TileLayout& layout, int64_t group, int row) {
+  const int64_t behind = layout.scale_bits == 4 ? 0 : kSuperCols / layout.scale_cols * kTileRows;
+  return scale_at(layout, group, row) + behind;
 }
 
 /// One super-block of one row into its lane of the tile.
@@ -104,27 +136,32 @@ void pack_super(const TileLayout& layout, const UnpackedSuper& super, int64_t s,
   if (layout.has_minima) put_half(super.m, tile, at, kTileRows + row);
   for (int64_t g = 0; g < n_group; ++g) {
     const int64_t from = g * layout.scale_cols / 16;
-    tile[at + scale_at(g, row)] = static_cast<std::byte>(super.scales[from]);
-    if (layout.has_minima)
-      tile[at + n_group * kTileRows + scale_at(g, row)] = static_cast<std::byte>(super.minima[from]);
+    tile[at + scale_at(layout, g, row)] = static_cast<std::byte>(super.scales[from]);
+    if (!layout.has_minima) continue;
+    tile[at + minimum_at(layout, g, row)] |= static_cast<std::byte>(super.minima[from] << (8 - layout.scale_bits));
   }
   constexpr int kBlocks = kSuperCols / kBlockCols;
   for (int b = 0; b < kBlocks; ++b) pack_quants(layout, super.quants + b * kBlockCols, s * kBlocks + b, row, tile);
 }
 
 void unpack_super(const TileLayout& layout, const std::byte* tile, int64_t s, int row, float* out) {
-  const int64_t at = layout.scales_at + s * layout.super_bytes, n_group = kSuperCols / layout.scale_cols;
+  const int64_t at = layout.scales_at + s * layout.super_bytes;
   const float d = to_float(half_at(tile, at, row));
   const float m = layout.has_minima ? to_float(half_at(tile, at, kTileRows + row)) : 0.0F;
   uint8_t quants[kSuperCols];
   constexpr int kBlocks = kSuperCols / kBlockCols;
   for (int b = 0; b < kBlocks; ++b) unpack_quants(layout, tile, s * kBlocks + b, row, quants + b * kBlockCols);
+  const TensorFormat& format = format_of(layout.type);
   for (int i = 0; i < kSuperCols; ++i) {
-    const int64_t g = at + scale_at(i / layout.scale_cols, row);
-    const float scale = d * static_cast<float>(std::to_integer<int>(tile[g]) - layout.scale_offset);
-    const float minimum =
-        layout.has_minima ? m * static_cast<float>(std::to_integer<int>(tile[g + n_group * kTileRows])) : 0.0F;
-    out[i] = scale * static_cast<float>(quants[i] - layout.offset) - minimum;
+    const int64_t g = i / layout.scale_cols;
+    const int scale = std::to_integer<int>(tile[at + scale_at(layout, g, row)]) & ((1 << layout.scale_bits) - 1);
+    float minimum = 0;
+    if (layout.has_minima) {
+      minimum = m * static_cast<float>(std::to_integer<int>(tile[at + minimum_at(layout, g, row)]) >>
+                                       (8 - layout.scale_bits));
+    }
+    out[i] =
+        d * static_cast<float>(scale - layout.scale_offset) * static_cast<float>(format.number_of(quants[i])) - minimum;
   }
 }
 

@@ -93,25 +93,31 @@ struct Cpu {
   /// exp(score
   /// - m) per entry, counted from the start of the set: what finish_row() makes a softmax row of.
   static void attend_piece(const float* q, int32_t group, const KvBlocks& kv, const PositionSet& set, int32_t piece,
-                           float scale, float* m, float* d, float* o, float* weights, int64_t stride);
+                           ScoreScale<float> scale, float* m, float* d, float* o, float* weights, int64_t stride);
 
   /// All query heads of a layer at one decode step. sets [n_kv_head], kv [n_kv_head], q and out [n_kv_head *
   /// group][d_head]. Work is split over (KV head, piece) and merged in piece order. rows: null, or per KV head null or
   /// [group][stride], receives the softmax rows over the sets, the bits that softmax() makes of score_set()'s scores.
   static void attend(ThreadPool& pool, Scratch& scratch, const float* q, int32_t group, std::span<const KvBlocks> kv,
-                     std::span<const PositionSet> sets, float scale, float* out, float* const* rows, int64_t stride);
+                     std::span<const PositionSet> sets, ScoreScale<float> scale, float* out, float* const* rows,
+                     int64_t stride);
 
-  /// scores[h][i] = q_h k_set[i] scale for the entries i of the set in its order, the group's heads of one KV head.
-  static void score_set(const float* q, int32_t group, const KvBlocks& kv, const PositionSet& set, float scale,
-                        float* scores, int64_t score_stride);
+  /// scores[h][i] = q_h k_set[i], scaled, for the entries i of the set in its order, the group's heads of one KV head.
+  static void score_set(const float* q, int32_t group, const KvBlocks& kv, const PositionSet& set,
+                        ScoreScale<float> scale, float* scores, int64_t score_stride);
   /// The same for the positions in [0, n).
-  static void score_run(const float* q, int32_t group, const KvBlocks& kv, int32_t n, float scale, float* scores,
-                        int64_t score_stride);
+  static void score_run(const float* q, int32_t group, const KvBlocks& kv, int32_t n, ScoreScale<float> scale,
+                        float* scores, int64_t score_stride);
 
   /// Causal attention of n_token prompt tokens at positions first ... first + n_token - 1, whose keys and values are in
   /// the cache already. q and out [n_token][n_kv_head * group][d_head]. A token's result does not depend on n_token.
+  /// window > 0: each attends to that many positions at most, the last ones, its own among them; blocks before the
+  /// first token's are not read. Throws Error for products that has_bf16_prompt() says are not there.
   static void attend_prompt(ThreadPool& pool, Scratch& scratch, const float* q, int32_t n_token, int32_t first,
-                            int32_t group, std::span<const KvBlocks> kv, float scale, float* out);
+                            int32_t group, std::span<const KvBlocks> kv, ScoreScale<float> scale, int32_t window,
+                            PromptProducts products, float* out);
+  /// bf16 products (AVX512-BF16) are there for the instruction set in use.
+  static bool has_bf16_prompt();
 
   /// Adds the softmax rows of n_token prompt tokens at positions first ... first + n_token - 1 to sums [n_kv_head *
   /// group][sum_stride]: token by token, the row of the token at p to sums[h][0 .. p]. Their keys are in the cache
@@ -120,7 +126,7 @@ struct Cpu {
   /// query head and position (9 MB for 9 heads at 8,192), of fewer where that is more than 16 MB, down to 8; and 80 KB
   /// a thread.
   static void sum_prompt_rows(ThreadPool& pool, Scratch& scratch, const float* q, int32_t n_token, int32_t first,
-                              int32_t group, std::span<const KvBlocks> kv, float scale, float* sums,
+                              int32_t group, std::span<const KvBlocks> kv, ScoreScale<float> scale, float* sums,
                               int64_t sum_stride);
 
   // ---- selection

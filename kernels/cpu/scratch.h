@@ -34,7 +34,7 @@ struct Cpu::Scratch::Data {
   /// [n_thread][group][kPieceStride]; of prompt rows [n_kv_head][n_piece][n_row][kPiece]
   cpu::Aligned<float> weights;
   cpu::Aligned<float> m, d, o;  ///< [n_piece of all KV heads][group or n_row] and, for o, [d_head]
-  cpu::Aligned<float> tiles;    ///< [n_thread][prompt_scratch or row_scratch]
+  cpu::Aligned<float> tiles;    ///< [n_thread][of a prompt kernel, or row_scratch]
 };
 
 }  // namespace reattend

@@ -26,10 +26,19 @@ inline constexpr int kRowPad = 48;
 /// Columns of a super-block, whose scales share a scale.
 inline constexpr int kSuperCols = 256;
 
-/// Where a tile of 16 rows keeps its parts. Quantised: quants [n_block][quant_bytes] with the rows interleaved by four
-/// columns, scales f16 [n_block][16] at scales_at, minima f16 [n_block][16] at minima_at. Where scales share a scale,
-/// at scales_at for each super-block: f16 d [16], f16 m [16], then scales and, if there are any, minima as bytes, four
-/// groups of columns of a row side by side: [groups / 4][16][4]. Others: elements [n_col][16].
+/// Bits of a quant that lie in its first plane: nibbles, where there are that many.
+[[gnu::always_inline]] constexpr int low_bits(int bits) {
+  return bits == 8 ? 8 : bits >= 4 ? 4 : 2;
+}
+
+/// Where a tile of 16 rows keeps its parts. Quantised: quants [n_block][quant_bytes], scales f16 [n_block][16] at
+/// scales_at, minima f16 [n_block][16] at minima_at. Where scales share a scale, at scales_at for each super-block: f16
+/// d [16], f16 m [16] if there are minima, then scales and minima as bytes, four groups of columns of a row side by
+/// side: [groups / 4][16][4]; of 4 bits a scale and its minimum share a byte. Others: elements [n_col][16].
+///
+/// A block's quants are one plane of their lower 8, 4 or 2 bits (low_bits) and one of the other 1 or 2, if there are
+/// any. A plane of p bits is p lines of [16 rows][4] bytes: columns 4k ... 4k + 3 are in line k % p, at bit
+/// p (k / p) of its bytes.
 struct TileLayout {
   TensorType type;
   int64_t n_col, n_block, tile_bytes;
@@ -38,6 +47,8 @@ struct TileLayout {
   bool has_minima;
   int32_t scale_cols, scale_offset;  ///< as in TensorFormat; 0 where scales are f16
   int64_t super_bytes;               ///< of a super-block's scales and minima
+  int32_t scale_bits;                ///< as in TensorFormat
+  bool has_codes;
 };
 
 /// Activations of `width` tokens (a power of two), interleaved so that an inner loop walks one pointer.
@@ -58,12 +69,19 @@ struct PromptTile {
   int64_t token_stride;
   int32_t n_token, first;
   int32_t group, d_head;
-  float scale;
-  const void* const* keys;    ///< [n_piece] blocks
+  ScoreScale<float> scale;
+  int32_t window;             ///< positions that a query attends to at most, its own the last; 0: all
+  const void* const* keys;    ///< [n_piece] blocks, null where nobody's window reaches
   const void* const* values;  ///< [n_piece]
   KvType type;
   int32_t aligned_end;  ///< end of the tile's place among tiles, whatever part of it this chunk has
-  float* scratch;       ///< [prompt_scratch(n_token * group, d_head)]
+  float* scratch;       ///< [PromptKernel::scratch(n_token * group, d_head)]
+};
+
+/// Prompt attention with products of one kind.
+struct PromptKernel {
+  int64_t (*scratch)(int n_row, int d_head);  ///< floats
+  void (*run)(const PromptTile& tile);
 };
 
 /// Prompt queries of one KV head's group, at positions first ... first + n_token - 1, and one piece of keys, the first
@@ -73,7 +91,7 @@ struct RowTile {
   int64_t token_stride;
   int32_t n_token, first;
   int32_t group, d_head;
-  float scale;
+  ScoreScale<float> scale;
   const void* keys;  ///< [kPiece] rows
   KvType type;
   int32_t begin;   ///< position of the first key
@@ -108,6 +126,8 @@ struct KernelTable {
   /// past out[h][n - 1] are overwritten.
   void (*scores)(const float* q, int group, int d_head, const void* const* rows, int n, KvType type, float scale,
                  float* out, int64_t out_stride);
+  /// In place: x [n] -> cap * tanh(x / cap)
+  void (*cap_scores)(float* x, int64_t n, float cap);
   /// In place: scores [n] -> exp(score - m) with m = their maximum; d = the sum of that. n >= 1.
   void (*weigh)(float* scores, int n, float* m, float* d);
   /// o[h] += sum_i weights[h][i] row_i; o [group][d_head]
@@ -118,8 +138,7 @@ struct KernelTable {
   void (*merge_states)(const float* m, const float* d, const float* o, int64_t n, int64_t stride, int d_head,
                        float* out);
 
-  int64_t (*prompt_scratch)(int n_row, int d_head);
-  void (*prompt)(const PromptTile& tile);
+  PromptKernel prompt;
 
   int64_t (*row_scratch)(int d_head);
   /// Of the tile's rows over this piece: m, the highest score; weights, exp(score - m); d, their sum.
@@ -149,6 +168,8 @@ struct KernelTable {
 
 /// The table in use.
 const KernelTable& table();
+/// Prompt attention by bf16 products; null where the machine, or the target in use, has none.
+const PromptKernel* bf16_prompt();
 /// Puts another target's table in use, for tests and benchmarks; throws Error (usage) when this machine lacks it. Not
 /// while a kernel runs.
 void use_target(std::string_view name);
@@ -159,6 +180,7 @@ const KernelTable& scalar_table();
 #if defined(__x86_64__)
 const KernelTable& avx2_table();
 const KernelTable& avx512_table();
+const PromptKernel& avx512_bf16_prompt();
 #endif
 
 }  // namespace reattend::cpu

@@ -70,6 +70,14 @@ const KernelTable& table() {
   return *current().load(std::memory_order_acquire);
 }
 
+const PromptKernel* bf16_prompt() {
+#if defined(__x86_64__)
+  static const bool has = __builtin_cpu_supports("avx512bf16") != 0;
+  if (has && &table() == &avx512_table()) return &avx512_bf16_prompt();
+#endif
+  return nullptr;
+}
+
 void use_target(std::string_view name) {
   current().store(&find(name, "use_target"), std::memory_order_release);
 }

@@ -18,10 +18,14 @@ void load_entry(const KvBlocks& kv, const PositionSet& set, int32_t i, bool valu
   Reference::load_kv(static_cast<const std::byte*>(rows) + at * row_bytes(type, kv.d_head), kv.d_head, type, out);
 }
 
+double score_of(double dot, ScoreScale<double> scale) {
+  return scale.cap > 0 ? scale.cap * std::tanh(dot * scale.by / scale.cap) : dot * scale.by;
+}
+
 }  // namespace
 
 AttnState<double> Reference::attend_entries(const double* q, const KvBlocks& kv, const PositionSet& set, int32_t begin,
-                                            int32_t end, double scale, double* scores) {
+                                            int32_t end, ScoreScale<double> scale, double* scores) {
   const auto width = static_cast<size_t>(kv.d_head);
   std::vector<double> row(width), s(static_cast<size_t>(end - begin));
   AttnState<double> state(width);
@@ -29,9 +33,9 @@ AttnState<double> Reference::attend_entries(const double* q, const KvBlocks& kv,
     load_entry(kv, set, i, false, row.data());
     double dot = 0;
     for (size_t c = 0; c < width; ++c) dot += q[c] * row[c];
-    s[static_cast<size_t>(i - begin)] = dot * scale;
-    state.m = std::max(state.m, dot * scale);
-    if (scores != nullptr) scores[i] = dot * scale;
+    const double score = s[static_cast<size_t>(i - begin)] = score_of(dot, scale);
+    state.m = std::max(state.m, score);
+    if (scores != nullptr) scores[i] = score;
   }
   for (int32_t i = begin; i < end; ++i) {
     load_entry(kv, set, i, true, row.data());
@@ -43,7 +47,7 @@ AttnState<double> Reference::attend_entries(const double* q, const KvBlocks& kv,
 }
 
 void Reference::attend(ThreadPool& pool, const Scratch&, const double* q, int32_t group, std::span<const KvBlocks> kv,
-                       std::span<const PositionSet> sets, double scale, double* out, double* const* rows,
+                       std::span<const PositionSet> sets, ScoreScale<double> scale, double* out, double* const* rows,
                        int64_t stride) {
   pool.run(static_cast<int64_t>(kv.size()) * group, [&](int64_t head, int) {
     const auto g = static_cast<size_t>(head / group);
@@ -55,38 +59,40 @@ void Reference::attend(ThreadPool& pool, const Scratch&, const double* q, int32_
   });
 }
 
-void Reference::score_set(const double* q, int32_t group, const KvBlocks& kv, const PositionSet& set, double scale,
-                          double* scores, int64_t score_stride) {
+void Reference::score_set(const double* q, int32_t group, const KvBlocks& kv, const PositionSet& set,
+                          ScoreScale<double> scale, double* scores, int64_t score_stride) {
   std::vector<double> row(static_cast<size_t>(kv.d_head));
   for (int32_t i = 0; i < set.size(); ++i) {
     load_entry(kv, set, i, false, row.data());
     for (int32_t h = 0; h < group; ++h) {
       double dot = 0;
       for (int32_t c = 0; c < kv.d_head; ++c) dot += q[h * kv.d_head + c] * row[static_cast<size_t>(c)];
-      scores[h * score_stride + i] = dot * scale;
+      scores[h * score_stride + i] = score_of(dot, scale);
     }
   }
 }
 
-void Reference::score_run(const double* q, int32_t group, const KvBlocks& kv, int32_t n, double scale, double* scores,
-                          int64_t score_stride) {
+void Reference::score_run(const double* q, int32_t group, const KvBlocks& kv, int32_t n, ScoreScale<double> scale,
+                          double* scores, int64_t score_stride) {
   score_set(q, group, kv, everything_up_to(n), scale, scores, score_stride);
 }
 
 void Reference::attend_prompt(ThreadPool& pool, const Scratch&, const double* q, int32_t n_token, int32_t first,
-                              int32_t group, std::span<const KvBlocks> kv, double scale, double* out) {
+                              int32_t group, std::span<const KvBlocks> kv, ScoreScale<double> scale, int32_t window,
+                              PromptProducts, double* out) {
   const int64_t n_head = static_cast<int64_t>(kv.size()) * group;
   pool.run(n_token * n_head, [&](int64_t task, int) {
     const auto n = static_cast<int32_t>(first + task / n_head + 1);
     const KvBlocks& blocks = kv[static_cast<size_t>(task % n_head / group)];
     const int64_t at = task * blocks.d_head;
-    const AttnState<double> state = attend_entries(q + at, blocks, everything_up_to(n), 0, n, scale, nullptr);
+    const PositionSet set = {.tail = window > 0 ? std::max(0, n - window) : 0, .end = n};
+    const AttnState<double> state = attend_entries(q + at, blocks, set, 0, set.size(), scale, nullptr);
     for (int32_t c = 0; c < blocks.d_head; ++c) out[at + c] = state.o[static_cast<size_t>(c)] / state.d;
   });
 }
 
 void Reference::sum_prompt_rows(ThreadPool& pool, const Scratch&, const double* q, int32_t n_token, int32_t first,
-                                int32_t group, std::span<const KvBlocks> kv, double scale, double* sums,
+                                int32_t group, std::span<const KvBlocks> kv, ScoreScale<double> scale, double* sums,
                                 int64_t sum_stride) {
   const int64_t n_head = static_cast<int64_t>(kv.size()) * group;
   pool.run(n_head, [&](int64_t head, int) {

@@ -49,18 +49,19 @@ struct Reference {
   /// One query head q [d_head] over the entries [begin, end) of a set. scores: null or [set.size()], of which the
   /// entries' q k scale are written.
   static AttnState<double> attend_entries(const double* q, const KvBlocks& kv, const PositionSet& set, int32_t begin,
-                                          int32_t end, double scale, double* scores);
+                                          int32_t end, ScoreScale<double> scale, double* scores);
   static void attend(ThreadPool& pool, const Scratch& scratch, const double* q, int32_t group,
-                     std::span<const KvBlocks> kv, std::span<const PositionSet> sets, double scale, double* out,
-                     double* const* rows, int64_t stride);
-  static void score_set(const double* q, int32_t group, const KvBlocks& kv, const PositionSet& set, double scale,
+                     std::span<const KvBlocks> kv, std::span<const PositionSet> sets, ScoreScale<double> scale,
+                     double* out, double* const* rows, int64_t stride);
+  static void score_set(const double* q, int32_t group, const KvBlocks& kv, const PositionSet& set,
+                        ScoreScale<double> scale, double* scores, int64_t score_stride);
+  static void score_run(const double* q, int32_t group, const KvBlocks& kv, int32_t n, ScoreScale<double> scale,
                         double* scores, int64_t score_stride);
-  static void score_run(const double* q, int32_t group, const KvBlocks& kv, int32_t n, double scale, double* scores,
-                        int64_t score_stride);
   static void attend_prompt(ThreadPool& pool, const Scratch& scratch, const double* q, int32_t n_token, int32_t first,
-                            int32_t group, std::span<const KvBlocks> kv, double scale, double* out);
+                            int32_t group, std::span<const KvBlocks> kv, ScoreScale<double> scale, int32_t window,
+                            PromptProducts products, double* out);
   static void sum_prompt_rows(ThreadPool& pool, const Scratch& scratch, const double* q, int32_t n_token, int32_t first,
-                              int32_t group, std::span<const KvBlocks> kv, double scale, double* sums,
+                              int32_t group, std::span<const KvBlocks> kv, ScoreScale<double> scale, double* sums,
                               int64_t sum_stride);
 
   static void softmax(double* row, int64_t n);

@@ -77,9 +77,21 @@ std::vector<std::string> assumed_rates(const TraceInfo& info, const CountedWork&
   return names;
 }
 
+double window_bytes(const TraceInfo& info) {
+  double positions = 0;  // mean over the steps, summed over the layers
+  for (const int64_t window : info.windows) {
+    if (window == 0 || info.n_step == 0) continue;
+    // The first steps may see all L + t positions, the others see the window.
+    const auto n_filling = static_cast<int32_t>(std::clamp<int64_t>(window - info.n_prompt, 0, info.n_step));
+    const double all = n_filling * (info.n_prompt + (n_filling + 1) / 2.0);
+    positions += (all + (info.n_step - n_filling) * static_cast<double>(window)) / info.n_step;
+  }
+  return positions * info.n_kv_head * 2 * row_bytes(info);
+}
+
 CountedWork full_work(const TraceInfo& info) {
   const double mean_row = info.n_prompt + (info.n_step + 1) / 2.0;  // L + t, t = 1..T
-  return {.run = mean_row * info.n_layer * info.n_kv_head};
+  return {.run = mean_row * info.n_acting() * info.n_kv_head};
 }
 
 }  // namespace reattend

@@ -26,7 +26,10 @@ double predict_ms(const TraceInfo& info, const CountedWork& work);
 /// rate, or nothing, stands in for them: the prediction is a guess to that extent. Nothing without a calibration.
 std::vector<std::string> assumed_rates(const TraceInfo& info, const CountedWork& work);
 
-/// The work of full attention, mean over the trace's steps.
+/// Bytes of keys and values that layers with a window of their own read at a step, whatever the policy. A calibration's
+/// weights_ms has their time.
+double window_bytes(const TraceInfo& info);
+/// The work of full attention in the layers on which a policy acts, mean over the trace's steps.
 CountedWork full_work(const TraceInfo& info);
 
 }  // namespace reattend

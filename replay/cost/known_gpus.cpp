@@ -9,6 +9,7 @@
 #include <fmt/ranges.h>
 
 #include "base/error.h"
+#include "replay/cost/cost.h"
 
 namespace reattend {
 namespace {
@@ -78,7 +79,7 @@ Calibration from_datasheet(const KnownGpu& gpu, const TraceInfo& info, double we
   const double gbps = gpu.gbps * kDatasheetShare;
   const auto row = static_cast<double>(row_bytes(info.kv_type, info.d_head));
   const double bounds = 2.0 * info.d_head * static_cast<double>(sizeof(float));
-  return {.weights_ms = weight_bytes / gbps * 1e-6,
+  return {.weights_ms = (weight_bytes + window_bytes(info)) / gbps * 1e-6,
           .stream_gbps = gbps,
           .attend_stream_gbps = gbps,
           .attend_gather_gbps = gbps,

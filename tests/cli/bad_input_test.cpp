@@ -60,18 +60,20 @@ INSTANTIATE_TEST_SUITE_P(
                  "threshold"},
         WrongUse{tiny_run({"--prompt", "hi", "--policy", "telepathy"}), "telepathy"},
         WrongUse{tiny_run({"--prompt", "hi", "--policy", "full", "--stride", "4"}), "stride"}));
-INSTANTIATE_TEST_SUITE_P(Prompt, CommandLine,
-                         testing::Values(WrongUse{tiny_run({"--prompt", ""}), "--prompt"},
-                                         WrongUse{tiny_run({}), "--prompt"},
-                                         WrongUse{tiny_run({"--prompt-file", "/dev/null"}), "/dev/null"},
-                                         WrongUse{tiny_run({"--prompt", "hi", "--prompt-file", "x"}), "--prompt-file"},
-                                         WrongUse{tiny_run({"--prompt", "hi", "--device", "abacus"}), "abacus"},
-                                         WrongUse{tiny_run({"--prompt", "hi", "--kv", "f8"}), "f8"},
-                                         WrongUse{tiny_run({"--prompt", "hi", "--activations", "q2"}), "q2"},
-                                         WrongUse{tiny_run({"--prompt", "hi", "--temperature", "-1"}), "--temperature"},
-                                         WrongUse{tiny_run({"--prompt", "hi", "--top-p", "1.5"}), "--top-p"},
-                                         WrongUse{tiny_run({"--prompt", "hi", "--top-k", "2.5"}), "--top-k"},
-                                         WrongUse{tiny_run({"--prompt", "hi", "--ctx", "-1"}), "--ctx"}));
+INSTANTIATE_TEST_SUITE_P(
+    Prompt, CommandLine,
+    testing::Values(WrongUse{tiny_run({"--prompt", ""}), "--prompt"}, WrongUse{tiny_run({}), "--prompt"},
+                    WrongUse{tiny_run({"--prompt-file", "/dev/null"}), "/dev/null"},
+                    WrongUse{tiny_run({"--prompt", "hi", "--prompt-file", "x"}), "--prompt-file"},
+                    WrongUse{tiny_run({"--prompt", "hi", "--device", "abacus"}), "abacus"},
+                    WrongUse{tiny_run({"--prompt", "hi", "--kv", "f8"}), "f8"},
+                    WrongUse{tiny_run({"--prompt", "hi", "--activations", "q2"}), "q2"},
+                    WrongUse{tiny_run({"--prompt", "hi", "--prefill", "f16"}), "f16"},
+                    WrongUse{tiny_run({"--prompt", "hi", "--device", "reference", "--prefill", "bf16"}), "bf16"},
+                    WrongUse{tiny_run({"--prompt", "hi", "--temperature", "-1"}), "--temperature"},
+                    WrongUse{tiny_run({"--prompt", "hi", "--top-p", "1.5"}), "--top-p"},
+                    WrongUse{tiny_run({"--prompt", "hi", "--top-k", "2.5"}), "--top-k"},
+                    WrongUse{tiny_run({"--prompt", "hi", "--ctx", "-1"}), "--ctx"}));
 
 TEST(Files, MissingModelIsNamedWithTheWayToGetOne) {
   expect_complaint({"run", "--model", "/nowhere/model.gguf", "--prompt", "hi"}, 1, "/nowhere/model.gguf");

@@ -96,7 +96,12 @@ INSTANTIATE_TEST_SUITE_P(
                       TinyCase{"tiny_mixed.Q4_K_M", "cpu"}, TinyCase{"tiny_llama3rope", "reference"},
                       TinyCase{"tiny_llama3rope", "cpu"}, TinyCase{"tiny_qwen2_yarn", "reference"},
                       TinyCase{"tiny_qwen2_yarn", "cpu"}, TinyCase{"tiny_qwen3", "reference"},
-                      TinyCase{"tiny_qwen3", "cpu"}, TinyCase{"tiny_phi3", "reference"}, TinyCase{"tiny_phi3", "cpu"}),
+                      TinyCase{"tiny_qwen3", "cpu"}, TinyCase{"tiny_phi3", "reference"}, TinyCase{"tiny_phi3", "cpu"},
+                      TinyCase{"tiny_mistral", "reference"}, TinyCase{"tiny_mistral", "cpu"},
+                      TinyCase{"tiny_gemma2", "reference"}, TinyCase{"tiny_gemma2", "cpu"},
+                      TinyCase{"tiny_gemma3", "reference"}, TinyCase{"tiny_gemma3", "cpu"},
+                      TinyCase{"tiny_gemma3", "guarded"}, TinyCase{"tiny_gemma3_bools", "reference"},
+                      TinyCase{"tiny_gemma3_bools", "cpu"}),
     [](const auto& test) {
       std::string name = std::string(test.param.model) + "_" + test.param.device;
       std::replace(name.begin(), name.end(), '.', '_');
@@ -167,7 +172,7 @@ void expect_invariant(const Model& model, std::span<const int32_t> ids, const Ba
 }
 
 TEST(Invariance, ThreadsAndChunksChangeNoBitOfTinyModels) {
-  for (const char* name : {"tiny_llama", "tiny_quant.Q8_0", "tiny_quant.Q4_0", "tiny_quant.Q4_1"}) {
+  for (const char* name : {"tiny_llama", "tiny_gemma3", "tiny_quant.Q8_0", "tiny_quant.Q4_0", "tiny_quant.Q4_1"}) {
     const Model model = Model::open(kGolden / "models" / (std::string(name) + ".gguf"));
     std::vector<int32_t> ids;
     for (int32_t i = 0; i < 300; ++i) ids.push_back((i * 37 + i / 7) % 288);
@@ -223,7 +228,11 @@ class RealModel : public ::testing::Test {
                                    {.settings = Settings("full"),
                                     .n_step = static_cast<int32_t>(prompt.greedy.size()),
                                     .next_token = [](int32_t, StepLogits& logits) { return arg_max(logits); }});
-    EXPECT_EQ(run.tokens, prompt.greedy);
+    // Up to where two tokens nearly tie: from there on either text is right.
+    const auto tie = std::ranges::find_if(prompt.margin, [](double margin) { return margin < 0.02; });
+    const auto n_clear = static_cast<size_t>(tie - prompt.margin.begin());
+    EXPECT_GE(n_clear, 8U);
+    EXPECT_TRUE(std::equal(run.tokens.begin(), run.tokens.begin() + n_clear, prompt.greedy.begin()));
   }
 
   std::unique_ptr<Model> model_;
@@ -271,6 +280,24 @@ TEST_F(Qwen, LongPromptOnCpu) {
 }
 TEST_F(Qwen, GreedyTextOfTheShortPrompt) {
   expect_greedy("qwen_short");
+}
+
+/// Windows in five of six layers, one KV head of width 256, norms before and behind, scaled embeddings.
+class Gemma : public RealModel {
+ protected:
+  Gemma() : RealModel(gemma_model()) {}
+};
+TEST_F(Gemma, ShortPromptOnReference) {
+  expect_golden("gemma_short", "reference");
+}
+TEST_F(Gemma, ShortPromptOnCpu) {
+  expect_golden("gemma_short", "cpu");
+}
+TEST_F(Gemma, LongPromptOnCpu) {
+  expect_golden("gemma_long", "cpu");
+}
+TEST_F(Gemma, GreedyTextOfTheShortPrompt) {
+  expect_greedy("gemma_short");
 }
 
 TEST_F(SmolLM2, ThreadsAndChunksChangeNoBit) {

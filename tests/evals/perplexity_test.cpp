@@ -1,4 +1,5 @@
-// What a cache's type and quantised activations cost: the perplexity of real prose beside the exact path's, printed.
+// What a cache's type, quantised activations and bf16 products cost: the perplexity of real prose beside the exact
+// path's, printed.
 #include "evals/perplexity.h"
 
 #include <gtest/gtest.h>
@@ -10,6 +11,7 @@
 
 #include "base/error.h"
 #include "engine/text/tokenizer.h"
+#include "kernels/cpu/ops.h"
 #include "kernels/measures/row_measures.h"
 #include "tests/support/default_model.h"
 
@@ -52,9 +54,9 @@ std::vector<int32_t> licence(const Model& model) {
   return ids;
 }
 
-// Users choose a cache's type for its size; none may cost half a per cent of perplexity, quantised activations
-// included.
-TEST(PerplexityModel, NoCacheTypeCostsHalfAPerCent) {
+// Users choose a cache's type for its size, and bf16 products for their speed; none may cost half a per cent of
+// perplexity, quantised activations included.
+TEST(PerplexityModel, NoChoiceCostsHalfAPerCent) {
   const fs::path path = testing::default_model();
   if (!fs::exists(path)) GTEST_SKIP() << "no " << path << ": run `reattend get-model`";
   const Model model = Model::open(path);
@@ -68,16 +70,19 @@ TEST(PerplexityModel, NoCacheTypeCostsHalfAPerCent) {
   const Perplexity exact = measure(kExact);
   std::printf("%d tokens predicted; exact path (f32 activations, f32 cache): perplexity %.5f\n", exact.n_predicted,
               exact.perplexity);
-  for (const Activations activations : {Activations::f32, Activations::q8}) {
-    for (const KvType type : kKvTypes) {
-      if (activations == Activations::f32 && type != KvType::q8) continue;  // the others' cost is below q8's
-      const Perplexity got = measure({.kv = type, .activations = activations});
-      const double change = got.perplexity / exact.perplexity - 1;
-      std::printf("activations %s, cache %-4s: perplexity %.5f (%+.3f %%)\n",
-                  activations == Activations::q8 ? "q8 " : "f32", std::string(name_of(type)).c_str(), got.perplexity,
-                  100 * change);
-      EXPECT_LE(std::abs(change), 0.005) << name_of(type);
-    }
+  std::vector<BackendOptions> choices = {{.kv = KvType::q8, .activations = Activations::f32}};
+  for (const KvType type : kKvTypes) choices.push_back({.kv = type});  // the others cost less than with q8 activations
+  if (Cpu::has_bf16_prompt()) {
+    choices.push_back({.kv = KvType::f32, .activations = Activations::f32, .prefill = PromptProducts::bf16});
+    choices.push_back({.prefill = PromptProducts::bf16});
+  }
+  for (const BackendOptions& each : choices) {
+    const Perplexity got = measure(each);
+    const double change = got.perplexity / exact.perplexity - 1;
+    std::printf("activations %-3s, cache %-4s, prefill %-4s: perplexity %.5f (%+.3f %%)\n",
+                std::string(name_of(each.activations)).c_str(), std::string(name_of(each.kv)).c_str(),
+                std::string(name_of(each.prefill)).c_str(), got.perplexity, 100 * change);
+    EXPECT_LE(std::abs(change), 0.005) << name_of(each.kv) << " " << name_of(each.prefill);
   }
 }
 

@@ -22,9 +22,11 @@ void read(std::string bytes) {
     PromptFileReader file("FILE", fmemopen(bytes.data(), bytes.size(), "rb"));
     const PromptHeader& header = file.header();
     promise(static_cast<int32_t>(file.ids().size()) == header.n_prompt, "all ids are there");
-    promise(header.layer_bytes() * header.n_layer < static_cast<int64_t>(bytes.size()), "layers lie in the file");
-    for (int32_t layer = 0; layer < header.n_layer; ++layer) {
-      promise(static_cast<int64_t>(file.next_layer().size()) == header.layer_bytes(), "a layer is complete");
+    int64_t total = 0;
+    for (const int32_t n : file.n_held()) total += header.layer_bytes(n);
+    promise(total < static_cast<int64_t>(bytes.size()), "layers lie in the file");
+    for (const int32_t n : file.n_held()) {
+      promise(static_cast<int64_t>(file.next_layer().size()) == header.layer_bytes(n), "a layer is complete");
     }
   });
 }
@@ -77,14 +79,20 @@ void prompt_cache(std::span<const uint8_t> data) {
   };
   close(file, digest, std::string(reinterpret_cast<const char*>(&header), sizeof header));
   std::string ids = take(header.n_prompt * int64_t{4});
-  close(file, digest, ids);
+  // What layers hold: as the input spells it out, or all of the prompt.
+  const std::string spelled = take(std::min(header.n_layer, 16) * int64_t{4});
+  std::vector<int32_t> n_held(spelled.size() / sizeof(int32_t));
+  std::memcpy(n_held.data(), spelled.data(), n_held.size() * sizeof(int32_t));
+  n_held.resize(static_cast<size_t>(std::clamp(header.n_layer, 0, 16)), header.n_prompt);
+  close(file, digest, ids + std::string(reinterpret_cast<const char*>(n_held.data()), n_held.size() * sizeof(int32_t)));
   // Layers that the input does not spell out are zeros: the engine must then find that the bits are not its own.
   const int32_t numbers[] = {header.n_layer,   header.n_head,   header.n_kv_head, header.d_head,
                              header.row_bytes, header.n_prompt, header.n_query,   header.row_sums};
   const bool small = std::all_of(std::begin(numbers), std::end(numbers), [](int32_t n) { return n >= 0 && n <= 16; });
   for (int32_t layer = 0; small && layer < header.n_layer; ++layer) {
-    std::string section = take(header.layer_bytes());
-    section.resize(static_cast<size_t>(header.layer_bytes()));
+    const int64_t size = header.layer_bytes(std::clamp(n_held[static_cast<size_t>(layer)], 0, 16));
+    std::string section = take(size);
+    section.resize(static_cast<size_t>(size));
     close(file, digest, section);
   }
   read(file);

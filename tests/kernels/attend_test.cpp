@@ -14,10 +14,11 @@ struct Shape {
 std::vector<Shape> shapes() {
   std::vector<Shape> all;
   for (const KvType type : kKvTypes) {
-    for (const int32_t d_head : {8, 32, 33, 64, 80, 100, 128, 192}) {
-      for (const int32_t group : {1, 2, 3, 4, 5, 8, 9}) {
+    for (const int32_t d_head : {8, 20, 24, 32, 33, 64, 80, 96, 100, 128, 160, 192, 256}) {
+      for (const int32_t group : {1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 16}) {
         const bool compact = type == KvType::bf16 || type == KvType::q8;  // they differ from the others in one load
-        if (compact ? d_head == 64 || group == 3 : d_head == 64 || d_head == 128 || group == 4 || group == 3) {
+        const bool usual = d_head == 64 || d_head == 128;
+        if (compact ? (d_head == 64 && group < 10) || group == 3 : usual || group == 4 || group == 3) {
           all.push_back({d_head, group, type});
         }
       }
@@ -221,33 +222,40 @@ TEST_P(Attend, LargeScoresNeitherOverflowNorVanish) {
 
 class AttendPrompt : public OnTarget {};
 
-std::vector<float> attend_prompt(ThreadPool& pool, const std::vector<float>& q, int32_t first, int32_t n_token,
-                                 int32_t chunk, int32_t group, std::span<const KvBlocks> kv) {
+/// What the instruction set in use has.
+std::vector<PromptProducts> all_products() {
+  if (Cpu::has_bf16_prompt()) return {PromptProducts::f32, PromptProducts::bf16};
+  return {PromptProducts::f32};
+}
+
+std::vector<float> attend_prompt(ThreadPool& pool, PromptProducts products, const std::vector<float>& q, int32_t first,
+                                 int32_t n_token, int32_t chunk, int32_t group, std::span<const KvBlocks> kv,
+                                 int32_t window = 0, float cap = 0) {
   std::vector<float> out(q.size());
   const int32_t width = static_cast<int32_t>(kv.size()) * group * kv[0].d_head;
   Cpu::Scratch scratch;
   for (int32_t t = 0; t < n_token; t += chunk) {
     Cpu::attend_prompt(pool, scratch, q.data() + int64_t{t} * width, std::min(chunk, n_token - t), first + t, group, kv,
-                       scale_of(kv[0].d_head), out.data() + int64_t{t} * width);
+                       {scale_of(kv[0].d_head), cap}, window, products, out.data() + int64_t{t} * width);
   }
   return out;
 }
 
+/// Of an output, given its head's largest score in size. A product of bf16 takes two roundings of 2^-9 each, so a score
+/// of d_head of them, errors of either sign, is off by some 2^-9 of its own size and of sqrt(d_head) terms of size 1
+/// times the scale, which makes 1; weights and values take 2^-9 once more.
+double prompt_bound(PromptProducts products, int32_t d_head) {
+  return products == PromptProducts::f32 ? output_bound(d_head) : 0x1p-9 * 16;
+}
+
 TEST_P(AttendPrompt, AgreesWithReference) {
   ThreadPool pool(2);
-  for (const Shape& shape : {Shape{8, 4, KvType::f32},
-                             {64, 1, KvType::f16},
-                             {64, 3, KvType::f16},
-                             {64, 9, KvType::f32},
-                             {100, 3, KvType::f16},
-                             {128, 4, KvType::f16},
-                             {192, 2, KvType::f32},
-                             {64, 3, KvType::bf16},
-                             {33, 2, KvType::bf16},
-                             {8, 4, KvType::q8},
-                             {64, 3, KvType::q8},
-                             {100, 3, KvType::q8},
-                             {128, 4, KvType::q8}}) {
+  for (const Shape& shape :
+       {Shape{8, 4, KvType::f32}, {64, 1, KvType::f16},  {64, 3, KvType::f16},  {64, 9, KvType::f32},
+        {100, 3, KvType::f16},    {128, 4, KvType::f16}, {192, 2, KvType::f32}, {64, 3, KvType::bf16},
+        {33, 2, KvType::bf16},    {8, 4, KvType::q8},    {64, 3, KvType::q8},   {100, 3, KvType::q8},
+        {128, 4, KvType::q8},     {20, 5, KvType::f16},  {24, 2, KvType::f16},  {80, 7, KvType::f16},
+        {96, 1, KvType::bf16},    {160, 2, KvType::f16}, {256, 4, KvType::f16}, {256, 1, KvType::q8}}) {
     for (const auto& [first, n_token] : {std::pair{0, 1}, {0, 5}, {0, 70}, {250, 12}, {500, 33}}) {
       std::vector<Cache> caches;
       std::vector<KvBlocks> kv;
@@ -256,13 +264,94 @@ TEST_P(AttendPrompt, AgreesWithReference) {
       const std::vector<float> q = Random(41).normals(int64_t{n_token} * 2 * shape.group * shape.d_head);
       std::vector<double> want(q.size());
       Reference::attend_prompt(pool, {}, widen(q).data(), n_token, first, shape.group, kv,
-                               double{scale_of(shape.d_head)}, want.data());
-      const std::vector<float> got = attend_prompt(pool, q, first, n_token, n_token, shape.group, kv);
-      for (size_t i = 0; i < q.size(); ++i) {
-        ASSERT_NEAR(double{got[i]}, want[i], output_bound(shape.d_head))
-            << "d_head " << shape.d_head << " group " << shape.group << " first " << first << " at " << i;
+                               double{scale_of(shape.d_head)}, 0, PromptProducts::f32, want.data());
+      for (const PromptProducts products : all_products()) {
+        const std::vector<float> got = attend_prompt(pool, products, q, first, n_token, n_token, shape.group, kv);
+        for (size_t i = 0; i < q.size(); ++i) {
+          ASSERT_NEAR(double{got[i]}, want[i], prompt_bound(products, shape.d_head))
+              << name_of(products) << " d_head " << shape.d_head << " group " << shape.group << " first " << first
+              << " at " << i;
+        }
       }
     }
+  }
+}
+
+// A layer's own window, on both sides of a piece's end: neither a position more nor one less. A cache has given up the
+// blocks that no window reaches any more.
+TEST_P(AttendPrompt, AttendsToItsWindow) {
+  ThreadPool pool(2);
+  for (const int32_t window : {1, 2, 63, 256, 257, 300}) {
+    for (const auto& [first, n_token] : {std::pair{0, 1}, {0, 70}, {250, 12}, {700, 130}}) {
+      const Cache cache(first + n_token, 64, KvType::f16, 45);
+      const KvBlocks kv = cache.blocks();
+      const std::vector<float> q = Random(46).normals(int64_t{n_token} * 3 * 64);
+      std::vector<double> want(q.size());
+      Reference::attend_prompt(pool, {}, widen(q).data(), n_token, first, 3, {&kv, 1}, double{scale_of(64)}, window,
+                               PromptProducts::f32, want.data());
+      std::vector<const void*> keys(kv.keys, kv.keys + n_piece(first + n_token)),
+          values(kv.values, kv.values + keys.size());
+      for (int32_t b = 0; (b + 1) * kPiece <= first + 1 - window; ++b) {
+        keys[static_cast<size_t>(b)] = values[static_cast<size_t>(b)] = nullptr;
+      }
+      const KvBlocks held = {keys.data(), values.data(), kv.type, kv.d_head};
+      for (const PromptProducts products : all_products()) {
+        for (const int32_t chunk : {n_token, 7}) {
+          const std::vector<float> got = attend_prompt(pool, products, q, first, n_token, chunk, 3, {&held, 1}, window);
+          for (size_t i = 0; i < q.size(); ++i) {
+            ASSERT_NEAR(double{got[i]}, want[i], prompt_bound(products, 64))
+                << name_of(products) << " window " << window << " first " << first << " " << i;
+          }
+        }
+      }
+    }
+  }
+}
+
+// Scores of a size at which the cap bends them: without it the same queries give something else.
+TEST_P(AttendPrompt, CapsScores) {
+  ThreadPool pool(2);
+  for (const int32_t d_head : {64, 20}) {
+    const Cache cache(90, d_head, KvType::f32, 47);
+    const KvBlocks kv = cache.blocks();
+    const std::vector<float> q = Random(48).normals(int64_t{90} * 2 * d_head);
+    std::vector<double> want(q.size());
+    const ScoreScale<double> scale = {scale_of(d_head), 0.7F};
+    Reference::attend_prompt(pool, {}, widen(q).data(), 90, 0, 2, {&kv, 1}, scale, 0, PromptProducts::f32, want.data());
+    for (const PromptProducts products : all_products()) {
+      const std::vector<float> got = attend_prompt(pool, products, q, 0, 90, 90, 2, {&kv, 1}, 0, 0.7F);
+      const std::vector<float> uncapped = attend_prompt(pool, products, q, 0, 90, 90, 2, {&kv, 1});
+      double difference = 0;
+      for (size_t i = 0; i < q.size(); ++i) {
+        ASSERT_NEAR(double{got[i]}, want[i], prompt_bound(products, d_head)) << "d_head " << d_head << " at " << i;
+        difference = std::max(difference, std::abs(double{got[i]} - uncapped[i]));
+      }
+      EXPECT_GT(difference, 0.05);
+    }
+  }
+}
+
+// Of one decoded token, and of rows alone: a policy's scores are those that attention weighs by.
+TEST_P(Attend, CapsScores) {
+  ThreadPool pool(2);
+  Cpu::Scratch scratch;
+  for (const auto& [d_head, n] : {std::pair{64, 300}, {20, 17}}) {
+    const Cache cache(n, d_head, KvType::f16, 49);
+    const KvBlocks kv = cache.blocks();
+    const PositionSet set = everything_up_to(n);
+    const std::vector<float> q = Random(50).normals(int64_t{3} * d_head);
+    std::vector<double> want_out(q.size()), want_rows(static_cast<size_t>(3 * n));
+    double* want_row = want_rows.data();
+    Reference::attend(pool, {}, widen(q).data(), 3, {&kv, 1}, {&set, 1}, {scale_of(d_head), 0.7F}, want_out.data(),
+                      &want_row, n);
+    std::vector<float> out(q.size()), rows(static_cast<size_t>(3 * n)), scores(rows.size());
+    float* row = rows.data();
+    Cpu::attend(pool, scratch, q.data(), 3, {&kv, 1}, {&set, 1}, {scale_of(d_head), 0.7F}, out.data(), &row, n);
+    Cpu::score_set(q.data(), 3, kv, set, {scale_of(d_head), 0.7F}, scores.data(), n);
+    for (size_t i = 0; i < q.size(); ++i) ASSERT_NEAR(double{out[i]}, want_out[i], output_bound(d_head)) << i;
+    for (size_t h = 0; h < 3; ++h) Cpu::softmax(scores.data() + h * static_cast<size_t>(n), n);
+    EXPECT_TRUE(same_bits(rows, scores));
+    for (size_t i = 0; i < rows.size(); ++i) ASSERT_NEAR(double{rows[i]}, want_rows[i], 1e-6) << i;
   }
 }
 
@@ -284,12 +373,14 @@ TEST_P(AttendPrompt, BitsDependNeitherOnTheCutNorOnThreads) {
     const KvBlocks kv = cache.blocks(), kv_other = other.blocks();
     const std::vector<float> q = Random(51).normals(int64_t{n_token} * shape.group * shape.d_head);
     ThreadPool alone(1);
-    const std::vector<float> want = attend_prompt(alone, q, first, n_token, n_token, shape.group, {&kv, 1});
-    for (const int threads : {1, 2, 3}) {
-      ThreadPool pool(threads);
-      for (const int32_t chunk : {1, 7, 64, 150}) {
-        EXPECT_TRUE(same_bits(attend_prompt(pool, q, first, n_token, chunk, shape.group, {&kv_other, 1}), want))
-            << "threads " << threads << " chunk " << chunk;
+    for (const PromptProducts products : all_products()) {
+      const auto want = attend_prompt(alone, products, q, first, n_token, n_token, shape.group, {&kv, 1});
+      for (const int threads : {1, 2, 3}) {
+        ThreadPool pool(threads);
+        for (const int32_t chunk : {1, 7, 64, 150}) {
+          const auto got = attend_prompt(pool, products, q, first, n_token, chunk, shape.group, {&kv_other, 1});
+          EXPECT_TRUE(same_bits(got, want)) << name_of(products) << " threads " << threads << " chunk " << chunk;
+        }
       }
     }
   }

@@ -133,14 +133,15 @@ TEST_P(Matmul, SeveralProductsShareAnInput) {
 // All weights and activations at the ends of their ranges: 16-bit sums inside the products must not saturate.
 TEST_P(Matmul, ExtremesDoNotSaturate) {
   ThreadPool pool(1);
-  for (const TensorType type : {TensorType::q8_0, TensorType::q4_0, TensorType::q4_1}) {
+  for (const TensorType type :
+       {TensorType::q8_0, TensorType::q4_0, TensorType::q4_1, TensorType::q5_0, TensorType::q5_1, TensorType::iq4_nl}) {
     const TensorFormat& format = format_of(type);
     for (const int fill : {0x7f, 0x80, 0xff, 0x00}) {
       std::vector<std::byte> bytes(static_cast<size_t>(format.block_bytes) * 2, static_cast<std::byte>(fill));
       const Half one = to_half(1);
       for (const size_t block : {size_t{0}, static_cast<size_t>(format.block_bytes)}) {
         std::memcpy(&bytes[block], &one, 2);
-        if (type == TensorType::q4_1) std::memcpy(&bytes[block + 2], &one, 2);
+        if (format.has_minima) std::memcpy(&bytes[block + 2], &one, 2);
       }
       const TensorView view{.name = "w", .type = type, .n_row = 1, .n_col = 64, .bytes = bytes};
       const std::vector<float> x(64, -127.0F);
@@ -168,6 +169,16 @@ TEST_P(Matmul, RowReadsBackWhatTheFileHolds) {
 }
 
 REATTEND_ON_EVERY_TARGET(Matmul);
+
+// A model takes in memory what its file says, and decoding reads no more: quants of 5 and 6 bits used to take 8.
+TEST(Pack, AMatrixTakesAboutItsSizeInTheFile) {
+  for (const TensorFormat& format : tensor_formats()) {
+    const FileMatrix file(format.type, 64, 512, 3);
+    const auto in_file = static_cast<double>(file.view().bytes.size());
+    EXPECT_EQ(Cpu::packed_bytes(file.view()), Cpu::pack(file.view()).bytes()) << format.name;
+    EXPECT_LE(static_cast<double>(Cpu::packed_bytes(file.view())), 1.04 * in_file) << format.name;
+  }
+}
 
 TEST(Pack, RefusesSizesThatDoNotFit) {
   std::vector<std::byte> bytes(100);

@@ -130,6 +130,52 @@ TEST(Agreement, AFullAttentionTraceGivesTheDecisionsOfTheShadowRun) {
   }
 }
 
+// Layers with a window of their own are neither stored nor replayed; the policy acts on the others, 3 and 7.
+TEST(Agreement, AModelWithWindowsIsReplayedExactly) {
+  const test::ScratchFolder folder;
+  const std::vector<Options> policies = {
+      {"--policy", "recycled", "--stride", "5", "--budget", "16"},
+      {"--policy", "recycled", "--stride", "4", "--budget", "16", "--schedule", "query", "--threshold", "0.87"},
+      {"--policy", "recycled", "--stride", "9,9,9,4,9,9,9,3", "--budget", "9,9,9,16,9,9,9,12"},
+      {"--policy", "streaming", "--budget", "16", "--rotate", "cache"},
+      {"--policy", "h2o", "--budget", "17"},
+      {"--policy", "pyramidkv", "--budget", "40"},
+      {"--policy", "tova", "--budget", "16"},
+      {"--policy", "quest", "--budget", "32", "--dense-layers", "3"},
+      {"--policy", "tokenselect", "--budget", "32", "--threshold", "0.7"},
+  };
+  const auto options = [](Options policy) {
+    policy.insert(policy.end(), {"--model", "tests/golden/models/tiny_gemma3.gguf", "--prompt-tokens",
+                                 "tests/golden/policies/tiny_gemma3_recycled_s4_k16.json", "--steps", "40"});
+    return policy;
+  };
+  const auto full = record(folder / "full.h5", options({"--policy", "full"}));
+  EXPECT_EQ(full->info().layers, (std::vector<int32_t>{3, 7}));
+  EXPECT_EQ(full->info().windows, (std::vector<int64_t>{8, 8, 8, 0, 8, 8, 8, 0}));
+  for (size_t i = 0; i < policies.size(); ++i) {
+    const auto trace = record(folder / (std::to_string(i) + ".h5"), options(policies[i]));
+    expect_equal(trace, trace);
+    Options shadow = options(policies[i]);
+    shadow.push_back("--shadow");
+    expect_equal(full, record(folder / ("shadow" + std::to_string(i) + ".h5"), shadow));
+  }
+}
+
+// Scores with YaRN's scale, and with Gemma 2's cap: a trace says so, and a replay makes the same rows of its keys.
+TEST(Agreement, ScaledAndCappedScoresAreReplayedExactly) {
+  const test::ScratchFolder folder;
+  for (const char* model : {"tiny_qwen2_yarn", "tiny_gemma2"}) {
+    const auto trace = record(folder / (std::string(model) + ".h5"),
+                              {"--model", std::string("tests/golden/models/") + model + ".gguf", "--prompt-tokens",
+                               "tests/golden/policies/tiny_recycled_s4_k16.json", "--steps", "30", "--policy",
+                               "recycled", "--stride", "4", "--budget", "16", "--schedule", "query"});
+    expect_equal(trace, trace);
+    const test::ProgramResult check =
+        test::run_program({REATTEND_PROGRAM, "trace", "check", trace->info().path.string()});
+    EXPECT_EQ(check.code, 0) << model << ": " << check.out << check.err;
+  }
+}
+
 TEST(AgreementModel, TheRealModelsFreeRunIsReplayedExactly) {
   const auto model = testing::default_model();
   if (!std::filesystem::exists(model)) GTEST_SKIP() << "no model at " << model;

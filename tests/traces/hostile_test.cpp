@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <functional>
+#include <limits>
 #include <random>
 
 #include "base/error.h"
@@ -125,6 +126,18 @@ TEST(TraceHostile, AttributesThatDoNotFitTheDatasetsAreRefused) {
     H5Adelete(f, "kv_type");
     hdf5::write_attribute(f, "kv_type", std::string("int3"));
   });
+  for (const double scale : {0.0, -1.0, std::numeric_limits<double>::quiet_NaN()}) {
+    expect_refusal("attention_scale", [scale](hid_t f) { hdf5::write_attribute(f, "attention_scale", scale); });
+    expect_refusal("attention_cap", [scale](hid_t f) { hdf5::write_attribute(f, "attention_cap", scale); });
+  }
+  const auto windows = [](const std::vector<int64_t>& list) {
+    return [list](hid_t f) { hdf5::write_attribute(f, "windows", std::span<const int64_t>(list)); };
+  };
+  expect_refusal("windows", windows({8}));
+  expect_refusal("windows", windows(std::vector<int64_t>(64, 0)));
+  const auto n_layer = static_cast<size_t>(header().n_layer);
+  expect_refusal("windows", windows(std::vector<int64_t>(n_layer, -1)));
+  expect_refusal("without a window", windows(std::vector<int64_t>(n_layer, 8)));
   expect_refusal("settings", [](hid_t f) {
     H5Adelete(f, "settings");
     hdf5::write_attribute(f, "settings", std::string(R"({"name": "recycled", "K": )"));

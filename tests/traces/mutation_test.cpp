@@ -8,8 +8,8 @@
 
 #include "tests/traces/survive.h"
 #include "tests/traces/synthetic.h"
-#include "traces/hdf5.h"
 #include "traces/attributes.h"
+#include "traces/hdf5.h"
 #include "traces/schema.h"
 
 namespace reattend {

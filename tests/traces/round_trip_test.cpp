@@ -2,13 +2,14 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <set>
 
 #include "base/error.h"
 #include "tests/traces/expect_trace.h"
 #include "tests/traces/synthetic.h"
+#include "traces/attributes.h"
 #include "traces/hdf5.h"
 #include "traces/read/reader.h"
-#include "traces/attributes.h"
 #include "traces/schema.h"
 
 namespace reattend {
@@ -47,12 +48,29 @@ TEST(TraceRoundTrip, AttributesAreThoseOfTheTableAndTheParameters) {
   const Folder folder;
   write_trace(folder / "a.h5", 1);
   auto attributes = TraceReader::open(folder / "a.h5")->info().attributes;
-  for (const auto& row : schema::kAttributes) EXPECT_EQ(attributes.erase(std::string(row.name)), 1u) << row.name;
+  // Those that most models have no use for are left out.
+  const std::set<std::string_view> absent = {"attention_scale", "attention_cap", "windows"};
+  for (const auto& row : schema::kAttributes) {
+    EXPECT_EQ(attributes.erase(std::string(row.name)), absent.contains(row.name) ? 0u : 1u) << row.name;
+  }
   for (const auto& [name, value] : attributes) {
     ASSERT_TRUE(header().settings.takes(name)) << name << " is described nowhere";
     EXPECT_EQ(value, to_text(header().settings.get(name)));
   }
   EXPECT_TRUE(attributes.contains("threshold"));
+}
+
+TEST(TraceRoundTrip, WindowsAndScoresOfAModelComeBack) {
+  const Folder folder;
+  TraceHeader written = header();
+  written.windows = {0, 0};
+  written.attention_scale = 0.25, written.attention_cap = 50;
+  write_trace(folder / "a.h5", written, 1);
+  const TraceInfo info = TraceReader::open(folder / "a.h5")->info();
+  EXPECT_EQ(info.windows, written.windows);
+  EXPECT_EQ(info.n_acting(), 2);
+  EXPECT_EQ(info.score_scale().by, 0.25);
+  EXPECT_EQ(info.score_scale().cap, 50);
 }
 
 TEST(TraceRoundTrip, LiveTraceShowsEachCommittedStepAndNoOther) {

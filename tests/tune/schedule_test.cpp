@@ -88,14 +88,15 @@ TEST(Schedule, SettingsHoldEveryLayersItemAndFitOtherPrompts) {
   cheap = careful;
   cheap.set("K", int64_t{64}), cheap.set("S", std::monostate{});
   const Settings menu[] = {careful, cheap};
-  const Settings settings = by_layer(menu, {1, 0, 1});
+  const Settings settings = by_layer(menu, {1, 0, 1}, {.n_layer = 3});
   EXPECT_EQ(settings.count("K", 0, 1000), 64);
   EXPECT_EQ(settings.count("K", 1, 1000), 500);
   EXPECT_EQ(settings.count("K", 1, 4000), 2000);
   EXPECT_EQ(settings.count_or_never("S", 0), std::nullopt);
   EXPECT_EQ(settings.count_or_never("S", 1), 4);
   EXPECT_EQ(settings.count("pool", 0, 1000), 15);
-  EXPECT_EQ(by_layer(menu, {1, 1, 1}), cheap) << "not a list of equal entries, which would be another setting";
+  EXPECT_EQ(by_layer(menu, {1, 1, 1}, {.n_layer = 3}), cheap)
+      << "not a list of equal entries, which would be another setting";
 }
 
 TEST(Schedule, AFixedLayerStaysFixedBesideGatedOnes) {
@@ -103,7 +104,7 @@ TEST(Schedule, AFixedLayerStaysFixedBesideGatedOnes) {
   fixed.set("S", int64_t{16}), gated.set("S", int64_t{4});
   gated.set("schedule", std::string("query")), gated.set("threshold", 0.8);
   const Settings menu[] = {fixed, gated};
-  const Settings settings = by_layer(menu, {0, 1});
+  const Settings settings = by_layer(menu, {0, 1}, {.n_layer = 2});
   EXPECT_EQ(settings.choice("schedule"), "query");
   EXPECT_GT(settings.real("threshold", 0), 1.0) << "no cosine keeps a due step partial";
   EXPECT_EQ(settings.real("threshold", 1), 0.8);

@@ -20,7 +20,7 @@ namespace {
 constexpr double kSlack = 1e-3;  ///< of probabilities that were summed in float
 
 /// Group-mean full row of step t: [p + 1], p = L - 1 + t.
-std::vector<double> mean_row(const LayerData& d, int32_t kv_head, int32_t t) {
+std::vector<double> mean_row(const LayerData& d, ScoreScale<double> scale, int32_t kv_head, int32_t t) {
   const int32_t group = d.n_head / d.n_kv_head, n = d.n_position - d.n_step + t;
   const auto d_head = static_cast<size_t>(d.d_head);
   const size_t base = static_cast<size_t>(kv_head) * static_cast<size_t>(d.n_position) * d_head;
@@ -42,7 +42,7 @@ std::vector<double> mean_row(const LayerData& d, int32_t kv_head, int32_t t) {
     for (size_t j = 0; j < row.size(); ++j) {
       double dot = 0;
       for (size_t c = 0; c < d_head; ++c) dot += q[c] * key(j * d_head + c);
-      row[j] = dot / std::sqrt(static_cast<double>(d.d_head));
+      row[j] = scale.cap > 0 ? scale.cap * std::tanh(dot * scale.by / scale.cap) : dot * scale.by;
     }
     const double top = *std::max_element(row.begin(), row.end());
     double sum = 0;
@@ -127,7 +127,7 @@ void Checker::steps() {
 
 void Checker::rows(const LayerData& data, const MapData& map, int32_t layer, int32_t kv_head, int32_t t) {
   constexpr double kTolerance = 2e-4;  // float rows of up to 2^16 positions against double
-  const auto row = mean_row(data, kv_head, t);
+  const auto row = mean_row(data, info_.score_scale(), kv_head, t);
   const auto m = static_cast<size_t>(map.n_kept), first = static_cast<size_t>(t - 1) * m;
   const float* const weights = map.weights.data() + first;  // [m]
   double worst = 0, rest = 1;

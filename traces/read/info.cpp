@@ -1,6 +1,7 @@
 // The root attributes of a trace, each checked before anything is sized by it.
 #include "traces/read/info.h"
 
+#include <fmt/format.h>
 #include <algorithm>
 #include <charconv>
 #include <cmath>
@@ -66,9 +67,7 @@ class AttributeReader {
     if (value == nullptr || value->size() != 1) missing(name, "a number");
     return value->front();
   }
-  double real_or(const std::string& name, double otherwise) const {
-    return has(name) ? real(name) : otherwise;
-  }
+  double real_or(const std::string& name, double otherwise) const { return has(name) ? real(name) : otherwise; }
   std::vector<int64_t> integers(const std::string& name) const {
     const auto* value = get<std::vector<int64_t>>(name);
     if (value == nullptr) missing(name, "a list of integers");
@@ -109,6 +108,9 @@ void read_member(const AttributeReader& read, const schema::Attribute& attribute
 }
 void read_member(const AttributeReader& read, const schema::Attribute& attribute, std::vector<int64_t>& out) {
   out = read.integers(std::string(attribute.name));
+}
+void read_member(const AttributeReader& read, const schema::Attribute& attribute, double& out) {
+  out = read.real(std::string(attribute.name));
 }
 template <class T>
 void read_member(const AttributeReader& read, const schema::Attribute& attribute, T& out) {
@@ -159,7 +161,8 @@ bool check_version(const AttributeReader& read, TraceInfo& info) {
           .remedy = "the trace comes from a newer program: use that one, or a newer version of this one"});
   }
   const bool newer = minor > schema::kMinor;
-  if (newer) info.warning = "written in format " + version + ", newer than " + ours + ": what is new in it is not shown";
+  if (newer)
+    info.warning = "written in format " + version + ", newer than " + ours + ": what is new in it is not shown";
   info.minor = minor;
   return newer;
 }
@@ -200,6 +203,29 @@ void read_choices(const AttributeReader& read, bool newer, TraceInfo& info) {
   if (read.has("layers")) info.layers = read_layers(read, info.n_layer);
 }
 
+/// How the model scores positions, and which of them a layer sees.
+void check_scores(const AttributeReader& read, const TraceInfo& info) {
+  for (const auto& [name, value] :
+       {std::pair{"attention_scale", info.attention_scale}, {"attention_cap", info.attention_cap}}) {
+    if (!read.has(name) || (value > 0 && std::isfinite(value))) continue;
+    fail({.where = read.where(name), .expected = "a positive number", .got = number_text(value)});
+  }
+  if (info.windows.empty()) return;
+  const auto sane = [](int64_t window) { return window >= 0 && window <= schema::kMost; };
+  if (info.windows.size() != static_cast<size_t>(info.n_layer) || !std::ranges::all_of(info.windows, sane)) {
+    fail({.where = read.where("windows"),
+          .expected = fmt::format("{} numbers of positions", info.n_layer),
+          .got = attribute_text(info.windows).substr(0, 80)});
+  }
+  for (int32_t i = 0; i < info.n_stored(); ++i) {
+    if (!info.has_window(info.stored_layer(i))) continue;
+    fail({.where = read.where("layers"),
+          .expected = "layers without a window",
+          .got = fmt::format("layer {}, whose window is {} positions", info.stored_layer(i),
+                             info.windows[static_cast<size_t>(info.stored_layer(i))])});
+  }
+}
+
 }  // namespace
 
 void add_warning(std::string& warning, const std::string& more) {
@@ -227,6 +253,7 @@ TraceInfo read_info(const CheckedFile& file) {
   }
   info.kv_type = kKvTypes[read.choice("kv_type", {"f32", "f16", "bf16", "q8"})];
   read_choices(read, newer, info);
+  check_scores(read, info);
   for (const CalibrationField& field : kCalibrationFields) {
     const double found = read.real_or(std::string("calibration_") + field.name, field.otherwise);
     info.calibration.*field.value = is_plausible(field, found) ? found : field.otherwise;

@@ -30,6 +30,9 @@ void write_member(hid_t root, const std::string& name, const std::string& text) 
 void write_member(hid_t root, const std::string& name, const std::vector<int64_t>& list) {
   if (!list.empty()) hdf5::write_attribute(root, name, std::span<const int64_t>(list));
 }
+void write_member(hid_t root, const std::string& name, double number) {
+  if (number != 0) hdf5::write_attribute(root, name, number);
+}
 template <class T>
 void write_member(hid_t root, const std::string& name, T number) {
   hdf5::write_attribute(root, name, static_cast<int64_t>(number));

@@ -110,10 +110,9 @@ std::vector<float> TraceCopy::row_sums(const LayerData& data, int32_t layer, int
                   .d_head = data.d_head});
   }
   Cpu::Scratch scratch;
-  const auto scale = static_cast<float>(1 / std::sqrt(static_cast<double>(info.d_head)));
   const float* const queries = data.queries.data() + int64_t{info.n_head} * info.d_head;  // [n_step][n_head][d_head]
-  Cpu::sum_prompt_rows(pool, scratch, queries, n_step, info.n_prompt, info.group(), kv, scale, sums.data(),
-                       static_cast<int64_t>(n));
+  Cpu::sum_prompt_rows(pool, scratch, queries, n_step, info.n_prompt, info.group(), kv, info.score_scale().as<float>(),
+                       sums.data(), static_cast<int64_t>(n));
   return sums;
 }
 
@@ -131,7 +130,8 @@ void TraceCopy::steps(int32_t first, int32_t last, const ProgressFn& progress) {
       }
       if (row.shape[1] == schema::Dim::n_layer) keep_layers(values, kept_, n_stored);
       // What an older trace does not know yet.
-      if (row.since > info.minor) values.assign(sizes.per_row(row), schema::missing<schema::ElementOf<decltype(column)>>());
+      if (row.since > info.minor)
+        values.assign(sizes.per_row(row), schema::missing<schema::ElementOf<decltype(column)>>());
     });
     writer_.append(r);
     if (progress) progress("copying steps", t - first + 1, last - first + 1, "steps");

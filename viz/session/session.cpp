@@ -124,9 +124,7 @@ void Session::set_settings(const Settings& settings) {
   const TraceInfo& info = trace_->info;
   try {
     settings_.check_against_model(info.n_layer);
-    make_policy(
-        settings_,
-        {.n_layer = info.n_layer, .n_head = info.n_head, .n_kv_head = info.n_kv_head, .n_prompt = info.n_prompt});
+    make_policy(settings_, info.run_shape());
   } catch (const Error& error) {
     setting_error_ = error.what();
     replayer_->cancel();

@@ -7,6 +7,7 @@ namespace reattend {
 const Architecture kLlama = {.name = "llama",
                              .rope_layout = RopeLayout::pairs,
                              .layer = {},
+                             .applies = {},
                              .read_shape = read_decoder_shape,
                              .take_layer = take_decoder_layer};
 

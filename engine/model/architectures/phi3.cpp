@@ -29,6 +29,7 @@ LayerWeights take_layer(TensorTaker& take, const ModelShape& shape, int32_t i) {
 const Architecture kPhi3 = {.name = "phi3",
                             .rope_layout = RopeLayout::halves,
                             .layer = {},
+                            .applies = {},
                             .read_shape = read_decoder_shape,
                             .take_layer = take_layer};
 

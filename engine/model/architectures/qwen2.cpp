@@ -7,6 +7,7 @@ namespace reattend {
 const Architecture kQwen2 = {.name = "qwen2",
                              .rope_layout = RopeLayout::halves,
                              .layer = {.qkv_bias = true},
+                             .applies = {},
                              .read_shape = read_decoder_shape,
                              .take_layer = take_decoder_layer};
 

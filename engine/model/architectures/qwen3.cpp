@@ -7,6 +7,7 @@ namespace reattend {
 const Architecture kQwen3 = {.name = "qwen3",
                              .rope_layout = RopeLayout::halves,
                              .layer = {.qk_norm = true},
+                             .applies = {},
                              .read_shape = read_decoder_shape,
                              .take_layer = take_decoder_layer};
 

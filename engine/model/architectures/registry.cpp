@@ -9,7 +9,7 @@
 namespace reattend {
 namespace {
 
-constexpr std::array kAll = {&kLlama, &kPhi3, &kQwen2, &kQwen3};
+constexpr std::array kAll = {&kGemma2, &kGemma3, &kLlama, &kPhi3, &kQwen2, &kQwen3};
 
 }  // namespace
 

@@ -4,6 +4,6 @@
 
 namespace reattend {
 
-extern const Architecture kLlama, kPhi3, kQwen2, kQwen3;
+extern const Architecture kGemma2, kGemma3, kLlama, kPhi3, kQwen2, kQwen3;
 
 }  // namespace reattend

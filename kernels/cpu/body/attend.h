@@ -95,7 +95,7 @@ template <class Row>
 void scores_in(const float* q, int group, int d_head, const void* const* rows, int n, float scale, float* out,
                int64_t out_stride) {
   if constexpr (std::is_same_v<Row, ScaledRow>) {
-    if (group > kHeads && UnpackedRows::fit(d_head)) {
+    if (group >= kUnpackFrom && UnpackedRows::fit(d_head)) {
       UnpackedRows wide(d_head);
       for (int i = 0; i < n; i += UnpackedRows::kRows) {
         const int count = static_cast<int>(least(UnpackedRows::kRows, n - i));
@@ -139,7 +139,7 @@ template <class Row>
 void mix_in(const float* weights, int64_t weight_stride, int group, int d_head, const void* const* rows, int n,
             float* o) {
   if constexpr (std::is_same_v<Row, ScaledRow>) {
-    if (group > kHeads && UnpackedRows::fit(d_head)) {
+    if (group >= kUnpackFrom && UnpackedRows::fit(d_head)) {
       UnpackedRows wide(d_head);
       for (int i = 0; i < n; i += UnpackedRows::kRows) {
         const int count = static_cast<int>(least(UnpackedRows::kRows, n - i));

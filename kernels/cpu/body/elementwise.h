@@ -34,6 +34,18 @@ void geglu(const float* gate, const float* up, int64_t n, float* y) {
         [](const Vec& g) { return mul(set(1.5957691216F), fma(mul(mul(g, g), g), set(0.044715F), g)); });
 }
 
+/// tanh(z) = 1 - 2 / (e^(2z) + 1)
+void cap_scores(float* x, int64_t n, float cap) {
+  const Vec twice = set(2 / cap);
+  const auto capped = [&](const Vec& score) {
+    const Vec e = exp(min(mul(score, twice), set(88.0F)));
+    return mul(sub(set(1.0F), div(set(2.0F), add(e, set(1.0F)))), set(cap));
+  };
+  for_vectors(
+      n, [&](int64_t i) { store(x + i, capped(load(x + i))); },
+      [&](int64_t i, int k) { store_part(x + i, capped(load_part(x + i, k)), k); });
+}
+
 void add_to(float* x, const float* y, int64_t n) {
   for (int64_t i = 0; i < n; ++i) x[i] += y[i];
 }

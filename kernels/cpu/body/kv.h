@@ -56,7 +56,7 @@ struct UnpackedRow : FloatRow {
 /// 22 ns a position of q8, 15 of f16).
 class UnpackedRows {
  public:
-  static constexpr int kRows = 16, kMostCols = 128;
+  static constexpr int kRows = 16, kMostCols = 256;
   static bool fit(int d_head) { return d_head <= kMostCols; }
   explicit UnpackedRows(int d_head) : d_head_(d_head) {
     for (int i = 0; i < kRows; ++i) rows_[i] = floats_ + i * kMostCols;

@@ -11,6 +11,9 @@ namespace {
 #define REATTEND_UNROLL _Pragma("GCC unroll 16")
 #endif
 
+/// Of a lambda whose body works on its caller's accumulators: called, it would find them in memory.
+#define REATTEND_INLINED __attribute__((always_inline))
+
 REATTEND_INLINE int64_t least(int64_t a, int64_t b) {
   return a < b ? a : b;
 }

@@ -24,28 +24,50 @@ void quantize(const float* x, int64_t n_col, const TokenTile& tile) {
   }
 }
 
-/// The four loads of a 4-bit block hold columns 4i .. 4i + 3 in their low and 16 + 4i .. in their high nibbles. The
-/// first 16 columns are added to `low`, the others to `high`, which may be the same.
-template <int kBits, int kWidth>
-REATTEND_INLINE void dot_block(const std::byte* quants, const int8_t* x, IVec (&low)[kWidth], IVec (&high)[kWidth]) {
-  constexpr bool kFull = kBits == 8;
-  const auto add_columns = [&](const Bytes& w, int k, IVec(&acc)[kWidth]) {
-    REATTEND_UNROLL
-    for (int t = 0; t < kWidth; ++t) acc[t] = dot4<kFull>(acc[t], w, broadcast4(x + (k * kWidth + t) * 4));
-  };
-  if constexpr (kFull) {
-    REATTEND_UNROLL
-    for (int k = 0; k < 4; ++k) add_columns(load_bytes(quants + 64 * k), k, low);
-    REATTEND_UNROLL
-    for (int k = 4; k < 8; ++k) add_columns(load_bytes(quants + 64 * k), k, high);
-  } else {
-    REATTEND_UNROLL
-    for (int k = 0; k < 4; ++k) {
-      const Bytes both = load_bytes(quants + 64 * k);
-      add_columns(low_nibbles(both), k, low);
-      add_columns(high_nibbles(both), k + 4, high);
-    }
+/// How quants and scales of a type lie in its tiles, as compile-time numbers; names as in TileLayout.
+template <int bits, bool minima, int scale_cols = 0, int scale_bits = 8, bool codes = false>
+struct Quants {
+  static constexpr int kBits = bits, kScaleCols = scale_cols, kScaleBits = scale_bits;
+  static constexpr bool kMinima = minima, kCodes = codes;
+  static constexpr int kBlockBytes = kBlockCols * kTileRows * bits / 8;
+  static constexpr bool kFull = bits == 8 || codes;  ///< numbers take all 8 bits of a byte
+  static bool lie_in(const TileLayout& layout) {
+    return layout.bits == bits && layout.has_minima == minima && layout.scale_cols == scale_cols &&
+           layout.scale_bits == scale_bits && layout.has_codes == codes;
   }
+};
+
+/// Columns 4k ... 4k + 3 of a block's 16 rows, as bytes.
+template <class Q, int k>
+REATTEND_INLINE Bytes columns_at(const std::byte* block) {
+  constexpr int kLow = low_bits(Q::kBits), kHigh = Q::kBits - kLow;
+  Bytes x = load_bytes(block + k % kLow * 64);
+  if constexpr (kLow < 8) x = bits_of<kLow*(k / kLow), kLow>(x);
+  if constexpr (kHigh > 0) {
+    x = or_bits<kHigh*(k / kHigh), kHigh, kLow>(x, load_bytes(block + (kLow + k % kHigh) * 64));
+  }
+  if constexpr (Q::kCodes) return look_up(kCodeValues, x);
+  return x;
+}
+
+/// act<k>(columns_at<k>()) for all of a block: as lines follow each other in its first plane.
+template <class Q, int i = 0, class Act>
+REATTEND_INLINE void for_columns(const std::byte* block, const Act& act) {
+  if constexpr (i < 8) {
+    constexpr int kLow = low_bits(Q::kBits), kLines = 8 / kLow, k = i % kLines * kLow + i / kLines;
+    act.template operator()<k>(columns_at<Q, k>(block));
+    for_columns<Q, i + 1>(block, act);
+  }
+}
+
+/// The first 16 columns are added to `low`, the others to `high`, which may be the same.
+template <class Q, int kWidth>
+REATTEND_INLINE void dot_block(const std::byte* block, const int8_t* x, IVec (&low)[kWidth], IVec (&high)[kWidth]) {
+  for_columns<Q>(block, [&]<int k>(const Bytes& w) REATTEND_INLINED {
+    IVec(&acc)[kWidth] = k < 4 ? low : high;
+    REATTEND_UNROLL
+    for (int t = 0; t < kWidth; ++t) acc[t] = dot4<Q::kFull>(acc[t], w, broadcast4(x + (k * kWidth + t) * 4));
+  });
 }
 
 template <int kWidth>
@@ -62,10 +84,9 @@ REATTEND_INLINE void store_rows(const Vec (&acc)[kWidth], float* y, int64_t y_st
 
 /// Blocks in order, one accumulator a row and token: acc = fma(d_w d_x, dot, acc), with minima also fma(m, d_x sum_x,
 /// acc). Quants are unsigned: their offset times the activations' sum is taken from the dot product.
-template <int kBits, bool kMinima, int kWidth>
+template <class Q, int kWidth>
 void product_q8_of(const TileLayout& layout, const std::byte* tiles, int64_t n_tile, const TokenTile& tokens, float* y,
                    int64_t y_stride, int64_t n_row) {
-  constexpr int kBlockBytes = kBlockCols * kTileRows * kBits / 8;
   const int64_t ahead = layout.tile_bytes / layout.n_block;
   for (int64_t i = 0; i < n_tile; ++i) {
     const std::byte* tile = tiles + i * layout.tile_bytes;
@@ -79,24 +100,24 @@ void product_q8_of(const TileLayout& layout, const std::byte* tiles, int64_t n_t
       // then in the shared cache: 38 GB/s against 30).
       if constexpr (kWidth == 1) {
         const std::byte* next = tile + layout.tile_bytes + b * ahead;
-        for (int line = 0; line < kBlockBytes + 64; line += 64) prefetch(next + line);
+        for (int line = 0; line < Q::kBlockBytes + 64; line += 64) prefetch(next + line);
       }
       IVec dot[kWidth];
       REATTEND_UNROLL
       for (int t = 0; t < kWidth; ++t) {
-        if constexpr (kMinima) {  // which stand for an offset
+        if constexpr (Q::kMinima) {  // which stand for an offset
           dot[t] = set_int(0);
         } else {
           dot[t] = set_int(tokens.minus_sum[b * kWidth + t] * layout.offset);
         }
       }
-      dot_block<kBits, kWidth>(tile + b * kBlockBytes, tokens.quants + b * kBlockCols * kWidth, dot, dot);
+      dot_block<Q, kWidth>(tile + b * Q::kBlockBytes, tokens.quants + b * kBlockCols * kWidth, dot, dot);
       const Vec d = load_half(scales + b * kTileRows);
       REATTEND_UNROLL
       for (int t = 0; t < kWidth; ++t) {
         acc[t] = fma(mul(d, set(tokens.scales[b * kWidth + t])), to_float(dot[t]), acc[t]);
       }
-      if constexpr (kMinima) {
+      if constexpr (Q::kMinima) {
         const Vec m = load_half(minima + b * kTileRows);
         REATTEND_UNROLL
         for (int t = 0; t < kWidth; ++t) {
@@ -109,20 +130,27 @@ void product_q8_of(const TileLayout& layout, const std::byte* tiles, int64_t n_t
   }
 }
 
-/// Scales and minima of the blocks of one super-block: calls block(b, group-th scale and minimum as vectors of the
-/// rows). kHalves: groups of 16 columns, two a block; otherwise of 32.
-template <bool kHalves, bool kMinima, class Block>
+/// Scales and minima of the blocks of one super-block: calls block(b, scales and minima of its halves as vectors of the
+/// rows), which are the same where they are for 32 columns.
+template <class Q, class Block>
 REATTEND_INLINE void for_each_block(const TileLayout& layout, const std::byte* super, const Block& block) {
+  constexpr bool kHalves = Q::kScaleCols == 16;
   constexpr int kLines = kHalves ? 4 : 2, kPerLine = kHalves ? 2 : 4, kLineBytes = 4 * kTileRows;
-  const Vec d = load_half(reinterpret_cast<const uint16_t*>(super));
-  const Vec m = load_half(reinterpret_cast<const uint16_t*>(super) + kTileRows);
+  const auto* halves = reinterpret_cast<const uint16_t*>(super);
+  const Vec d = load_half(halves), m = load_half(halves + (Q::kMinima ? kTileRows : 0));
   const Vec offset = set(static_cast<float>(layout.scale_offset));
+  const std::byte* const lines = super + (Q::kMinima ? 2 : 1) * kTileRows * 2;
   for (int line = 0; line < kLines; ++line) {
-    const Bytes scales = load_bytes(super + (1 + line) * kLineBytes);
-    const Bytes minima = load_bytes(super + (kMinima ? 1 + kLines + line : 0) * kLineBytes);
+    const Bytes raw = load_bytes(lines + line * kLineBytes);
+    Bytes scales = raw, minima = raw;
+    if constexpr (Q::kScaleBits == 4) {
+      scales = bits_of<0, 4>(raw), minima = bits_of<4, 4>(raw);
+    } else if constexpr (Q::kMinima) {
+      minima = load_bytes(lines + (kLines + line) * kLineBytes);
+    }
     const auto scale = [&]<int k>() { return mul(d, sub(byte_of_lane<k>(scales), offset)); };
     const auto minimum = [&]<int k>() {
-      if constexpr (kMinima) return mul(m, byte_of_lane<k>(minima));
+      if constexpr (Q::kMinima) return mul(m, byte_of_lane<k>(minima));
       return zero();
     };
     const int b = line * kPerLine;
@@ -133,7 +161,7 @@ REATTEND_INLINE void for_each_block(const TileLayout& layout, const std::byte* s
                        minimum.template operator()<2>(), minimum.template operator()<3>()};
       block(b, s[0], s[1], n[0], n[1]), block(b + 1, s[2], s[3], n[2], n[3]);
     } else {
-      const auto both = [&]<int k>() {
+      const auto both = [&]<int k>() REATTEND_INLINED {
         const Vec s = scale.template operator()<k>(), n = minimum.template operator()<k>();
         block(b + k, s, s, n, n);
       };
@@ -145,10 +173,11 @@ REATTEND_INLINE void for_each_block(const TileLayout& layout, const std::byte* s
 
 /// As product_q8_of, for blocks whose scales share a scale: acc = fma(d scale d_x, dot, acc) for each group of columns
 /// in order, with minima also fma(m minimum, - d_x sum_x, acc).
-template <int kBits, bool kHalves, bool kMinima, int kWidth>
+template <class Q, int kWidth>
 void product_q8_super(const TileLayout& layout, const std::byte* tiles, int64_t n_tile, const TokenTile& tokens,
                       float* y, int64_t y_stride, int64_t n_row) {
-  constexpr int kBlockBytes = kBlockCols * kTileRows * kBits / 8, kBlocks = kSuperCols / kBlockCols;
+  constexpr int kBlocks = kSuperCols / kBlockCols;
+  constexpr bool kHalves = Q::kScaleCols == 16;
   const int64_t ahead = layout.tile_bytes / layout.n_block;
   for (int64_t i = 0; i < n_tile; ++i) {
     const std::byte* tile = tiles + i * layout.tile_bytes;
@@ -157,12 +186,12 @@ void product_q8_super(const TileLayout& layout, const std::byte* tiles, int64_t 
     for (int t = 0; t < kWidth; ++t) acc[t] = zero();
     for (int64_t first = 0; first < layout.n_block; first += kBlocks) {
       const std::byte* super = tile + layout.scales_at + first / kBlocks * layout.super_bytes;
-      for_each_block<kHalves, kMinima>(
-          layout, super, [&](int in, const Vec& s0, const Vec& s1, const Vec& m0, const Vec& m1) {
+      for_each_block<Q>(
+          layout, super, [&](int in, const Vec& s0, const Vec& s1, const Vec& m0, const Vec& m1) REATTEND_INLINED {
             const int64_t b = first + in;
             if constexpr (kWidth == 1) {  // as product_q8_of
               const std::byte* next = tile + layout.tile_bytes + b * ahead;
-              for (int line = 0; line < kBlockBytes + 64; line += 64) prefetch(next + line);
+              for (int line = 0; line < Q::kBlockBytes + 64; line += 64) prefetch(next + line);
             }
             IVec low[kWidth], high[kWidth];
             int32_t low_sum[kWidth], high_sum[kWidth];  // minus the sums of what the scales are for
@@ -172,15 +201,15 @@ void product_q8_super(const TileLayout& layout, const std::byte* tiles, int64_t 
               low_sum[t] = kHalves ? tokens.minus_half[b * kWidth + t] : all, high_sum[t] = all - low_sum[t];
               low[t] = set_int(low_sum[t] * layout.offset), high[t] = set_int(high_sum[t] * layout.offset);
             }
-            dot_block<kBits, kWidth>(tile + b * kBlockBytes, tokens.quants + b * kBlockCols * kWidth, low,
-                                     kHalves ? high : low);
+            dot_block<Q, kWidth>(tile + b * Q::kBlockBytes, tokens.quants + b * kBlockCols * kWidth, low,
+                                 kHalves ? high : low);
             REATTEND_UNROLL
             for (int t = 0; t < kWidth; ++t) {
               const float by = tokens.scales[b * kWidth + t];
               acc[t] = fma(mul(s0, set(by)), to_float(low[t]), acc[t]);
               if constexpr (kHalves) acc[t] = fma(mul(s1, set(by)), to_float(high[t]), acc[t]);
-              if constexpr (kMinima) acc[t] = fma(m0, set(by * static_cast<float>(low_sum[t])), acc[t]);
-              if constexpr (kMinima && kHalves) acc[t] = fma(m1, set(by * static_cast<float>(high_sum[t])), acc[t]);
+              if constexpr (Q::kMinima) acc[t] = fma(m0, set(by * static_cast<float>(low_sum[t])), acc[t]);
+              if constexpr (Q::kMinima && kHalves) acc[t] = fma(m1, set(by * static_cast<float>(high_sum[t])), acc[t]);
             }
           });
     }
@@ -227,45 +256,36 @@ void product_elements(const TileLayout& layout, const std::byte* tiles, int64_t 
 
 /// A block's columns as floats, q low_d + low_m for the first 16 and q high_d + high_m for the others, each added with
 /// its token's x.
-template <int kBits, int kWidth>
-REATTEND_INLINE void add_block(const std::byte* quants, const float* x, const Vec& low_d, const Vec& low_m,
+template <class Q, int kWidth>
+REATTEND_INLINE void add_block(const std::byte* block, const float* x, const Vec& low_d, const Vec& low_m,
                                const Vec& high_d, const Vec& high_m, FloatSum<kWidth>& total) {
-  const auto add_columns = [&](const Bytes& w, int column) {
-    const Vec& d = column < 16 ? low_d : high_d;
-    const Vec& m = column < 16 ? low_m : high_m;
-    const float* at = x + column * kWidth;
+  for_columns<Q>(block, [&]<int k>(const Bytes& w) REATTEND_INLINED {
+    const Vec& d = k < 4 ? low_d : high_d;
+    const Vec& m = k < 4 ? low_m : high_m;
+    const float* at = x + 4 * k * kWidth;
     total.template add_column<0>(fma(byte_of_lane<0>(w), d, m), at);
     total.template add_column<1>(fma(byte_of_lane<1>(w), d, m), at + kWidth);
     total.template add_column<0>(fma(byte_of_lane<2>(w), d, m), at + 2 * kWidth);
     total.template add_column<1>(fma(byte_of_lane<3>(w), d, m), at + 3 * kWidth);
-  };
-  for (int k = 0; k < kBits; ++k) {
-    const Bytes raw = load_bytes(quants + 64 * k);
-    if constexpr (kBits == 8) {
-      add_columns(raw, 4 * k);
-    } else {
-      add_columns(low_nibbles(raw), 4 * k);
-      add_columns(high_nibbles(raw), 16 + 4 * k);
-    }
-  }
+  });
 }
 
 /// d scale (q - offset) - m minimum with the one rounding that the dequantiser makes.
-template <int kBits, bool kHalves, bool kMinima, int kWidth>
+template <class Q, int kWidth>
 void product_f32_super(const TileLayout& layout, const std::byte* tiles, int64_t n_tile, const TokenTile& tokens,
                        float* y, int64_t y_stride, int64_t n_row) {
-  constexpr int kBlockBytes = kBlockCols * kTileRows * kBits / 8, kBlocks = kSuperCols / kBlockCols;
+  constexpr int kBlocks = kSuperCols / kBlockCols;
   const Vec minus_offset = set(-static_cast<float>(layout.offset));
   for (int64_t i = 0; i < n_tile; ++i) {
     const std::byte* tile = tiles + i * layout.tile_bytes;
     FloatSum<kWidth> total;
     for (int64_t first = 0; first < layout.n_block; first += kBlocks) {
       const std::byte* super = tile + layout.scales_at + first / kBlocks * layout.super_bytes;
-      for_each_block<kHalves, kMinima>(
-          layout, super, [&](int in, const Vec& s0, const Vec& s1, const Vec& m0, const Vec& m1) {
+      for_each_block<Q>(
+          layout, super, [&](int in, const Vec& s0, const Vec& s1, const Vec& m0, const Vec& m1) REATTEND_INLINED {
             const int64_t b = first + in;
-            add_block<kBits, kWidth>(tile + b * kBlockBytes, tokens.x + b * kBlockCols * kWidth, s0,
-                                     sub(mul(s0, minus_offset), m0), s1, sub(mul(s1, minus_offset), m1), total);
+            add_block<Q, kWidth>(tile + b * Q::kBlockBytes, tokens.x + b * kBlockCols * kWidth, s0,
+                                 sub(mul(s0, minus_offset), m0), s1, sub(mul(s1, minus_offset), m1), total);
           });
     }
     total.finish(y + i * kTileRows, y_stride, n_row - i * kTileRows);
@@ -273,22 +293,21 @@ void product_f32_super(const TileLayout& layout, const std::byte* tiles, int64_t
 }
 
 /// d (q - offset) + m with the one rounding that the dequantiser makes.
-template <int kBits, bool kMinima, int kWidth>
+template <class Q, int kWidth>
 void product_dequantized(const TileLayout& layout, const std::byte* tiles, int64_t n_tile, const TokenTile& tokens,
                          float* y, int64_t y_stride, int64_t n_row) {
-  constexpr int kBlockBytes = kBlockCols * kTileRows * kBits / 8;
   for (int64_t i = 0; i < n_tile; ++i) {
     const std::byte* tile = tiles + i * layout.tile_bytes;
     FloatSum<kWidth> total;
     for (int64_t b = 0; b < layout.n_block; ++b) {
       const Vec d = load_half(reinterpret_cast<const uint16_t*>(tile + layout.scales_at) + b * kTileRows);
       Vec m;
-      if constexpr (kMinima) {
+      if constexpr (Q::kMinima) {
         m = load_half(reinterpret_cast<const uint16_t*>(tile + layout.minima_at) + b * kTileRows);
       } else {
         m = mul(d, set(-static_cast<float>(layout.offset)));
       }
-      add_block<kBits, kWidth>(tile + b * kBlockBytes, tokens.x + b * kBlockCols * kWidth, d, m, d, m, total);
+      add_block<Q, kWidth>(tile + b * Q::kBlockBytes, tokens.x + b * kBlockCols * kWidth, d, m, d, m, total);
     }
     total.finish(y + i * kTileRows, y_stride, n_row - i * kTileRows);
   }
@@ -308,24 +327,37 @@ void with_width(int width, Body body) {
   }
 }
 
-/// Calls `body` with how quants lie in the tiles, as compile-time numbers: their bits, and whether there are minima.
+/// Calls body<Q>() with the Quants that lie in the tiles.
+template <class... All, class Body>
+void with_one_of(const TileLayout& layout, const Body& body) {
+  static_cast<void>(((All::lie_in(layout) && (body.template operator()<All>(), true)) || ...));
+}
 template <class Body>
-void with_quants(const TileLayout& layout, Body body) {
-  if (layout.bits == 4) {
-    layout.has_minima ? body.template operator()<4, true>() : body.template operator()<4, false>();
-  } else {
-    layout.has_minima ? body.template operator()<8, true>() : body.template operator()<8, false>();
-  }
+void with_quants(const TileLayout& layout, const Body& body) {
+  with_one_of<Quants<8, false>,                // Q8_0
+              Quants<4, false>,                // Q4_0
+              Quants<4, true>,                 // Q4_1
+              Quants<5, false>,                // Q5_0
+              Quants<5, true>,                 // Q5_1
+              Quants<4, false, 0, 8, true>,    // IQ4_NL
+              Quants<2, true, 16, 4>,          // Q2_K
+              Quants<3, false, 16>,            // Q3_K
+              Quants<4, true, 32>,             // Q4_K
+              Quants<5, true, 32>,             // Q5_K
+              Quants<6, false, 16>,            // Q6_K
+              Quants<4, false, 32, 8, true>>(  // IQ4_XS
+      layout, body);
 }
 
 void product_q8(const TileLayout& layout, const std::byte* tiles, int64_t n_tile, const TokenTile& tokens, float* y,
                 int64_t y_stride, int64_t n_row) {
   with_width(tokens.width, [&]<int kWidth>() {
-    with_quants(layout, [&]<int kBits, bool kMinima>() {
-      const auto run = layout.scale_cols == 16   ? product_q8_super<kBits, true, kMinima, kWidth>
-                       : layout.scale_cols == 32 ? product_q8_super<kBits, false, kMinima, kWidth>
-                                                 : product_q8_of<kBits, kMinima, kWidth>;
-      run(layout, tiles, n_tile, tokens, y, y_stride, n_row);
+    with_quants(layout, [&]<class Q>() {
+      if constexpr (Q::kScaleCols > 0) {
+        product_q8_super<Q, kWidth>(layout, tiles, n_tile, tokens, y, y_stride, n_row);
+      } else {
+        product_q8_of<Q, kWidth>(layout, tiles, n_tile, tokens, y, y_stride, n_row);
+      }
     });
   });
 }
@@ -334,11 +366,12 @@ void product_f32(const TileLayout& layout, const std::byte* tiles, int64_t n_til
                  int64_t y_stride, int64_t n_row) {
   with_width(tokens.width, [&]<int kWidth>() {
     if (layout.bits > 0) {
-      with_quants(layout, [&]<int kBits, bool kMinima>() {
-        const auto run = layout.scale_cols == 16   ? product_f32_super<kBits, true, kMinima, kWidth>
-                         : layout.scale_cols == 32 ? product_f32_super<kBits, false, kMinima, kWidth>
-                                                   : product_dequantized<kBits, kMinima, kWidth>;
-        run(layout, tiles, n_tile, tokens, y, y_stride, n_row);
+      with_quants(layout, [&]<class Q>() {
+        if constexpr (Q::kScaleCols > 0) {
+          product_f32_super<Q, kWidth>(layout, tiles, n_tile, tokens, y, y_stride, n_row);
+        } else {
+          product_dequantized<Q, kWidth>(layout, tiles, n_tile, tokens, y, y_stride, n_row);
+        }
       });
     } else if (layout.type == TensorType::f32) {
       product_elements<FloatElement, kWidth>(layout, tiles, n_tile, tokens, y, y_stride, n_row);

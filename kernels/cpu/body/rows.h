@@ -20,7 +20,7 @@ void row_states(const RowTile& tile) {
   float* const queries = keys + round_up(d_head, 16) * kPiece;  // [kStripRows][d_head]
   const int n_key = static_cast<int>(least(kPiece, end - tile.begin));
   with_row(tile.type, [&]<class Row>() {
-    unpack_keys<Row>(tile.keys, n_key, static_cast<int>(round_up(n_key, kPanelKeys)), d_head, keys);
+    unpack_keys<FloatUnits, Row>(tile.keys, n_key, static_cast<int>(round_up(n_key, kPanelKeys)), d_head, keys);
   });
   const int64_t n_row = int64_t{tile.n_token} * tile.group;
   for (int64_t first = 0; first < n_row; first += kStripRows) {
@@ -29,16 +29,18 @@ void row_states(const RowTile& tile) {
     for (int r = 0; r < n_padded; ++r) {
       const int64_t row = first + r;
       const float* const q = tile.q + row / tile.group * tile.token_stride + row % tile.group * d_head;
-      for (int c = 0; c < d_head; ++c) queries[r * d_head + c] = r < n ? q[c] * tile.scale : 0.0F;
+      for (int c = 0; c < d_head; ++c) queries[r * d_head + c] = r < n ? q[c] * tile.scale.by : 0.0F;
     }
     for (int key = 0; key < seen_keys(tile, first + n - 1); key += kPanelKeys) {
       for (int r = 0; r < n_padded; r += kGemmRows) {
-        multiply_columns(queries + r * d_head, d_head, keys + key, kPiece, d_head,
-                         tile.weights + (first + r) * kPiece + key, kPiece, kPanelKeys / 16, false);
+        multiply_columns<FloatUnits>(queries + r * d_head, d_head, keys + key, kPiece, d_head,
+                                     tile.weights + (first + r) * kPiece + key, kPiece, kPanelKeys / 16, false);
       }
     }
     for (int64_t row = first; row < first + n; ++row) {
-      weigh(tile.weights + row * kPiece, seen_keys(tile, row), tile.m + row, tile.d + row);
+      const int n_seen = seen_keys(tile, row);
+      if (tile.scale.cap > 0) cap_scores(tile.weights + row * kPiece, n_seen, tile.scale.cap);
+      weigh(tile.weights + row * kPiece, n_seen, tile.m + row, tile.d + row);
     }
   }
 }

@@ -24,10 +24,11 @@ struct Bytes {
 };
 
 /// Tile sizes that keep all accumulators of an inner loop in 16 registers.
-inline constexpr int kTokens = 2;    // of a quantised product
-inline constexpr int kHeads = 1;     // query heads per pass over a piece
-inline constexpr int kGemmRows = 6;  // rows and
-inline constexpr int kGemmVecs = 1;  // vectors of prompt attention's tiles
+inline constexpr int kTokens = 2;      // of a quantised product
+inline constexpr int kHeads = 1;       // query heads per pass over a piece
+inline constexpr int kUnpackFrom = 2;  // query heads from which rows of q8 are unpacked once, not in each pass
+inline constexpr int kGemmRows = 6;    // rows and
+inline constexpr int kGemmVecs = 1;    // vectors of prompt attention's tiles
 
 REATTEND_INLINE __m256i first_lanes(int n) {
   return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
@@ -59,10 +60,18 @@ REATTEND_INLINE Vec load_half(const uint16_t* p) {
   return {_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))),
           _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 8)))};
 }
+/// The first n bytes of 32, zeros behind them; what is not whole words goes through memory, which is slow (d_head 20 by
+/// it took four times as long).
+REATTEND_INLINE __m256i load_bytes_part(const void* p, int n) {
+  const int n_word = n / 4;
+  if (n % 4 == 0) return _mm256_maskload_epi32(static_cast<const int*>(p), first_lanes(n_word));
+  alignas(32) std::byte whole[32] = {};
+  std::memcpy(whole, p, static_cast<size_t>(n));
+  return _mm256_load_si256(reinterpret_cast<const __m256i*>(whole));
+}
 REATTEND_INLINE Vec load_half_part(const uint16_t* p, int n) {
-  uint16_t whole[16] = {};
-  std::memcpy(whole, p, static_cast<size_t>(n) * sizeof *p);
-  return load_half(whole);
+  const __m256i raw = load_bytes_part(p, 2 * n);
+  return {_mm256_cvtph_ps(_mm256_castsi256_si128(raw)), _mm256_cvtph_ps(_mm256_extracti128_si256(raw, 1))};
 }
 REATTEND_INLINE void store_half(uint16_t* p, Vec x) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(x.a, _MM_FROUND_TO_NEAREST_INT));
@@ -76,9 +85,11 @@ REATTEND_INLINE Vec load_bf16(const uint16_t* p) {
   return {widen(p), widen(p + 8)};
 }
 REATTEND_INLINE Vec load_bf16_part(const uint16_t* p, int n) {
-  uint16_t whole[16] = {};
-  std::memcpy(whole, p, static_cast<size_t>(n) * sizeof *p);
-  return load_bf16(whole);
+  const __m256i raw = load_bytes_part(p, 2 * n);
+  const auto widen = [](__m128i half) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));
+  };
+  return {widen(_mm256_castsi256_si128(raw)), widen(_mm256_extracti128_si256(raw, 1))};
 }
 /// To nearest, ties to even.
 REATTEND_INLINE void store_bf16(uint16_t* p, Vec x) {
@@ -100,9 +111,9 @@ REATTEND_INLINE Vec load_int8(const std::byte* p) {
   return {widen(p), widen(p + 8)};
 }
 REATTEND_INLINE Vec load_int8_part(const std::byte* p, int n) {
-  std::byte whole[16] = {};
-  std::memcpy(whole, p, static_cast<size_t>(n));
-  return load_int8(whole);
+  const __m128i raw = _mm256_castsi256_si128(load_bytes_part(p, n));
+  return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(raw)),
+          _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(raw, 8)))};
 }
 /// A binary16 of no alignment in every lane.
 REATTEND_INLINE Vec set_half(const std::byte* p) {
@@ -210,12 +221,26 @@ REATTEND_INLINE Bytes load_bytes(const std::byte* p) {
   return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)),
           _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 32))};
 }
-REATTEND_INLINE Bytes low_nibbles(Bytes x) {
-  const __m256i mask = _mm256_set1_epi8(15);
-  return {_mm256_and_si256(x.a, mask), _mm256_and_si256(x.b, mask)};
+/// Bits [kFrom, kFrom + kCount) of each byte, moved to kTo.
+template <int kFrom, int kCount, int kTo = 0>
+REATTEND_INLINE Bytes bits_of(Bytes x) {
+  const auto moved = [](__m256i v) {
+    constexpr int kDown = kFrom > kTo ? kFrom - kTo : 0, kUp = kTo > kFrom ? kTo - kFrom : 0;
+    const __m256i mask = _mm256_set1_epi8(static_cast<char>(((1 << kCount) - 1) << kTo));
+    return _mm256_and_si256(kUp > 0 ? _mm256_slli_epi16(v, kUp) : _mm256_srli_epi16(v, kDown), mask);
+  };
+  return {moved(x.a), moved(x.b)};
 }
-REATTEND_INLINE Bytes high_nibbles(Bytes x) {
-  return low_nibbles({_mm256_srli_epi16(x.a, 4), _mm256_srli_epi16(x.b, 4)});
+/// base | those
+template <int kFrom, int kCount, int kTo>
+REATTEND_INLINE Bytes or_bits(Bytes base, Bytes x) {
+  const Bytes moved = bits_of<kFrom, kCount, kTo>(x);
+  return {_mm256_or_si256(base.a, moved.a), _mm256_or_si256(base.b, moved.b)};
+}
+/// table[x] for bytes below 16
+REATTEND_INLINE Bytes look_up(const uint8_t* table, Bytes x) {
+  const __m256i values = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table)));
+  return {_mm256_shuffle_epi8(values, x.a), _mm256_shuffle_epi8(values, x.b)};
 }
 /// Byte k of each lane.
 template <int k>

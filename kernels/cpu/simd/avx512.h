@@ -23,10 +23,11 @@ struct Bytes {
 };
 
 /// Tile sizes that keep all accumulators of an inner loop in 32 registers.
-inline constexpr int kTokens = 8;    // of a quantised product
-inline constexpr int kHeads = 4;     // query heads per pass over a piece
-inline constexpr int kGemmRows = 6;  // rows and
-inline constexpr int kGemmVecs = 4;  // vectors of prompt attention's tiles
+inline constexpr int kTokens = 8;      // of a quantised product
+inline constexpr int kHeads = 4;       // query heads per pass over a piece
+inline constexpr int kUnpackFrom = 9;  // query heads from which rows of q8 are unpacked once, not in each pass
+inline constexpr int kGemmRows = 6;    // rows and
+inline constexpr int kGemmVecs = 4;    // vectors of prompt attention's tiles
 
 REATTEND_INLINE __mmask16 first_lanes(int n) {
   return static_cast<__mmask16>(_cvtu32_mask16((1U << n) - 1U));
@@ -171,11 +172,23 @@ REATTEND_INLINE void store_int8(int8_t* p, Vec x) {
 REATTEND_INLINE Bytes load_bytes(const std::byte* p) {
   return {_mm512_loadu_si512(p)};
 }
-REATTEND_INLINE Bytes low_nibbles(Bytes x) {
-  return {_mm512_and_si512(x.v, _mm512_set1_epi8(15))};
+/// base | bits [kFrom, kFrom + kCount) of each byte of x, moved to kTo.
+template <int kFrom, int kCount, int kTo>
+REATTEND_INLINE Bytes or_bits(Bytes base, Bytes x) {
+  constexpr int kDown = kFrom > kTo ? kFrom - kTo : 0, kUp = kTo > kFrom ? kTo - kFrom : 0;
+  const __m512i moved = kUp > 0 ? _mm512_slli_epi16(x.v, kUp) : _mm512_srli_epi16(x.v, kDown);
+  const __m512i mask = _mm512_set1_epi8(static_cast<char>(((1 << kCount) - 1) << kTo));
+  return {_mm512_ternarylogic_epi32(base.v, moved, mask, 0xf8)};
 }
-REATTEND_INLINE Bytes high_nibbles(Bytes x) {
-  return {_mm512_and_si512(_mm512_srli_epi16(x.v, 4), _mm512_set1_epi8(15))};
+/// Bits [kFrom, kFrom + kCount) of each byte.
+template <int kFrom, int kCount>
+REATTEND_INLINE Bytes bits_of(Bytes x) {
+  return {_mm512_and_si512(_mm512_srli_epi16(x.v, kFrom), _mm512_set1_epi8((1 << kCount) - 1))};
+}
+/// table[x] for bytes below 16
+REATTEND_INLINE Bytes look_up(const uint8_t* table, Bytes x) {
+  const __m128i values = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
+  return {_mm512_shuffle_epi8(_mm512_broadcast_i32x4(values), x.v)};
 }
 /// Byte k of each lane.
 template <int k>

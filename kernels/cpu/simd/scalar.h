@@ -23,10 +23,11 @@ struct Bytes {
   uint8_t v[64];
 };
 
-inline constexpr int kTokens = 2;    // of a quantised product
-inline constexpr int kHeads = 1;     // query heads per pass over a piece
-inline constexpr int kGemmRows = 2;  // rows and
-inline constexpr int kGemmVecs = 1;  // vectors of prompt attention's tiles
+inline constexpr int kTokens = 2;      // of a quantised product
+inline constexpr int kHeads = 1;       // query heads per pass over a piece
+inline constexpr int kUnpackFrom = 2;  // query heads from which rows of q8 are unpacked once, not in each pass
+inline constexpr int kGemmRows = 2;    // rows and
+inline constexpr int kGemmVecs = 1;    // vectors of prompt attention's tiles
 
 template <class F>
 REATTEND_INLINE Vec lanes(F of_lane) {
@@ -177,14 +178,24 @@ REATTEND_INLINE Bytes load_bytes(const std::byte* p) {
   std::memcpy(out.v, p, sizeof out.v);
   return out;
 }
-REATTEND_INLINE Bytes low_nibbles(const Bytes& x) {
+/// Bits [kFrom, kFrom + kCount) of each byte.
+template <int kFrom, int kCount>
+REATTEND_INLINE Bytes bits_of(const Bytes& x) {
   Bytes out;
-  for (int i = 0; i < 64; ++i) out.v[i] = x.v[i] & 15;
+  for (int i = 0; i < 64; ++i) out.v[i] = static_cast<uint8_t>(x.v[i] >> kFrom & ((1 << kCount) - 1));
   return out;
 }
-REATTEND_INLINE Bytes high_nibbles(const Bytes& x) {
+/// base | those, moved to kTo
+template <int kFrom, int kCount, int kTo>
+REATTEND_INLINE Bytes or_bits(const Bytes& base, const Bytes& x) {
+  Bytes out = bits_of<kFrom, kCount>(x);
+  for (int i = 0; i < 64; ++i) out.v[i] = static_cast<uint8_t>(base.v[i] | out.v[i] << kTo);
+  return out;
+}
+/// table[x] for bytes below 16
+REATTEND_INLINE Bytes look_up(const uint8_t* table, const Bytes& x) {
   Bytes out;
-  for (int i = 0; i < 64; ++i) out.v[i] = static_cast<uint8_t>(x.v[i] >> 4);
+  for (int i = 0; i < 64; ++i) out.v[i] = table[x.v[i]];
   return out;
 }
 /// Byte k of each lane.

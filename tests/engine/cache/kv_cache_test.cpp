@@ -65,6 +65,35 @@ bool holds(KvCache& cache, int32_t first, int32_t last, uint8_t mark) {
   return true;
 }
 
+// A layer with a window costs its window, however long the text: here of 100 positions, so two blocks at most.
+TEST(KvCache, BlocksThatAWindowHasLeftAreGivenUp) {
+  CacheShape shape = kShape;
+  shape.windows = {0, 100};
+  Counting memory;
+  BlockPool blocks(shape.block_bytes(), kColumns, &memory);
+  KvCache cache(shape, blocks, &memory);
+  for (int32_t n = 0; n < 1500; n += 60) {
+    cache.grow(60);
+    const int32_t first = std::max(0, n - 99);  // what the oldest of the new queries sees
+    EXPECT_TRUE(cache.holds(1, first)) << "at " << n;
+    EXPECT_TRUE(cache.holds(1, cache.size() - 1)) << "at " << n;
+    EXPECT_LE(blocks.n_held(), 3 * (n_piece(cache.size()) + 2)) << "at " << n;
+  }
+  EXPECT_FALSE(cache.holds(1, 1000));
+  EXPECT_TRUE(cache.complete());
+  KvCache fork(cache);
+  const int64_t before = blocks.n_held();
+  fork.grow(400);
+  EXPECT_TRUE(fork.holds(1, 1500 - 99));
+  EXPECT_TRUE(cache.holds(1, 1500 - 99));
+  EXPECT_EQ(blocks.n_held(), before + 2 * kColumns) << "two new blocks a column";
+  KvCache restored(shape, blocks, &memory);
+  restored.restore(1500);
+  EXPECT_TRUE(restored.holds(1, 1500 + 1 - 100)) << "what the next query sees";
+  EXPECT_TRUE(restored.holds(0, 0));
+  EXPECT_FALSE(restored.holds(1, 1000));
+}
+
 TEST(KvCache, ForksKeepTheirTailsToThemselves) {
   Counting memory;
   BlockPool blocks(kShape.block_bytes(), kColumns, &memory);

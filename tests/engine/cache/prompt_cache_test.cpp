@@ -238,12 +238,12 @@ TEST_P(PromptCacheFile, BitsThatThisEngineDoesNotComputeAreNotUsed) {
   cached(first(100));
   {
     PromptFileReader old(path_);
-    PromptFileWriter forged(path_, old.header(), old.ids());
+    PromptFileWriter forged(path_, old.header(), old.ids(), old.n_held());
     for (int32_t layer = 0; layer < old.header().n_layer; ++layer) {
       const auto from = old.next_layer();
       const auto to = forged.begin_section(static_cast<int64_t>(from.size()));
       std::copy(from.begin(), from.end(), to.begin());
-      if (layer == 1) to[static_cast<size_t>(old.header().half_bytes()) - 1] ^= std::byte{1};  // the last key's
+      if (layer == 1) to[static_cast<size_t>(old.header().half_bytes(100)) - 1] ^= std::byte{1};  // the last key's
       forged.end_section();
     }
     forged.publish();
@@ -256,6 +256,26 @@ TEST_P(PromptCacheFile, BitsThatThisEngineDoesNotComputeAreNotUsed) {
   cached(prompt_);
   EXPECT_EQ(cached(prompt_).n_loaded, kPrompt);
   expect_never_stopped(made, prompt_, {Settings("full")});
+}
+
+// A layer with a window keeps its last positions alone, in memory and in the file: it serves a prompt that goes on, and
+// none that leaves it earlier.
+TEST_P(PromptCacheFile, LayersWithAWindowAreRestored) {
+  model_ = Model::open("tests/golden/models/tiny_gemma3.gguf");
+  use({.device = std::string(GetParam())});
+  const std::vector<Settings> policies = every_policy();
+  cached(first(265), policies);
+  EXPECT_EQ(PromptFileReader(path_).n_held()[0], 8);
+  EXPECT_EQ(PromptFileReader(path_).n_held()[3], 265);
+  const CachedPrefill longer = cached(prompt_, policies);
+  EXPECT_EQ(longer.n_loaded, 265);
+  expect_never_stopped(longer, prompt_, policies);
+  const CachedPrefill whole = cached(prompt_, policies);
+  EXPECT_EQ(whole.n_loaded, kPrompt);
+  expect_never_stopped(whole, prompt_, policies);
+  const CachedPrefill shorter = cached(first(268));
+  EXPECT_EQ(shorter.n_loaded, 0);
+  expect_never_stopped(shorter, first(268), {Settings("full")});
 }
 
 TEST_P(PromptCacheFile, ForeignFilesAreRefusedAndStay) {

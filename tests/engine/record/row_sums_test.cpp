@@ -83,17 +83,21 @@ TEST(PromptRowSums, AreTheSumsOfEveryPromptQuerysRowHoweverThePromptIsCut) {
   }
 }
 
-// A replay rotates all layers by the one rotation that a trace holds, and scales their scores by 1 / sqrt(d_head).
+// A replay rotates all layers by the one rotation that a trace holds; those with a window it does not replay.
 TEST(Header, AModelThatATraceHasNoRoomForIsNotRecorded) {
   ModelShape shape;
   shape.n_layer = 2, shape.d_head = 8;
   shape.set_layers({.d_head = 8, .factors = {}});
   EXPECT_NO_THROW(header_for(shape, {}));
-  shape.attention_scale = 0.5;
-  EXPECT_THROW(header_for(shape, {}), Error);
-  shape.attention_scale = 0;
   shape.ropes.push_back({.base = 500, .d_head = 8, .factors = {}});
+  shape.layers[1].rope = 1;
   EXPECT_THROW(header_for(shape, {}), Error);
+  shape.layers[0].window = 5;
+  const TraceHeader header = header_for(shape, {});
+  EXPECT_EQ(header.rope.base, 500);
+  EXPECT_EQ(header.layers, std::vector<int32_t>{1});
+  shape.layers[1].window = 5;
+  EXPECT_THROW(header_for(shape, {}), Error) << "no policy acts anywhere";
 }
 
 }  // namespace
