@@ -16,7 +16,7 @@ namespace {
 
 #define NEEDS(path)                   \
   if (!std::filesystem::exists(path)) \
-  GTEST_SKIP() << "no model at " << (path) << "; `reattend get-model` says how to get it"
+  GTEST_SKIP() << "no model at " << (path) << "; `reattend get-model --list` names those that it gets"
 
 TEST(StoredModels, GemmaHasTheIdsOfLlamaCpp) {
   NEEDS(testing::gemma_model());
