@@ -7,8 +7,10 @@
 #include <fstream>
 #include <map>
 #include <string>
+#include <vector>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
@@ -91,6 +93,41 @@ std::string factors_text(const std::vector<float>& factors) {
   return *low == *high ? fmt::format("{}", *low) : fmt::format("{} to {}", *low, *high);
 }
 
+/// "0-4, 6, 8-9"
+std::string ranges_text(const std::vector<int32_t>& ascending) {
+  std::vector<std::string> parts;
+  for (size_t i = 0, end = 0; i < ascending.size(); i = end) {
+    for (end = i + 1; end < ascending.size() && ascending[end] == ascending[end - 1] + 1;) ++end;
+    parts.push_back(end == i + 1 ? fmt::format("{}", ascending[i])
+                                 : fmt::format("{}-{}", ascending[i], ascending[end - 1]));
+  }
+  return fmt::format("{}", fmt::join(parts, ", "));
+}
+
+/// Which layers a policy acts on, and what the others attend to.
+void add_windows(const ModelShape& shape, Facts& facts) {
+  std::vector<int32_t> acting;
+  std::map<int32_t, std::vector<int32_t>> windowed;
+  for (int32_t l = 0; l < shape.n_layer; ++l) {
+    (shape.acts(l) ? acting : windowed[shape.layers[static_cast<size_t>(l)].window]).push_back(l);
+  }
+  facts["policies act on"] = windowed.empty() ? "all layers"
+                             : acting.empty() ? "no layer"
+                                              : "layers " + ranges_text(acting);
+  for (const auto& [window, layers] : windowed) {
+    facts[fmt::format("window of {}", window)] = "layers " + ranges_text(layers);
+  }
+}
+
+/// What a cache of the type takes for each position, and for windows once they are full.
+std::string cache_text(const ModelShape& shape, KvType type) {
+  const int64_t position = 2 * row_bytes(type, shape.d_head) * shape.n_kv_head;  // of a layer
+  int64_t windows = 0;
+  for (const LayerShape& layer : shape.layers) windows += layer.window * position;
+  const std::string text = fmt::format("{} bytes", position * shape.n_acting());
+  return windows == 0 ? text : fmt::format("{}, and {:.1f} MB of windows", text, static_cast<double>(windows) * 1e-6);
+}
+
 Facts about_model(const std::filesystem::path& path) {
   const Model model = Model::open(path);
   const ModelShape& shape = model.shape();
@@ -110,28 +147,34 @@ Facts about_model(const std::filesystem::path& path) {
   }
   Facts cache = Facts::object();
   for (const KvType type : kKvTypes) {
-    cache[std::string(name_of(type))] =
-        fmt::format("{} bytes", 2 * row_bytes(type, shape.d_head) * shape.n_layer * shape.n_kv_head);
+    cache[std::string(name_of(type))] = cache_text(shape, type);
   }
-  return {{"model", path.string()},
-          {"parts", model.file().n_part()},
-          {"sha256", model.sha256()},
-          {"name", shape.name},
-          {"architecture", shape.architecture},
-          {"layers", shape.n_layer},
-          {"query heads", shape.n_head},
-          {"KV heads", shape.n_kv_head},
-          {"head width", shape.d_head},
-          {"model width", shape.d_model},
-          {"feed-forward width", shape.d_ffn},
-          {"vocabulary", shape.n_vocab},
-          {"context", shape.n_ctx_train},
-          {"RoPE base", shape.ropes.front().base},
-          {"RoPE layout", shape.ropes.front().layout == RopeLayout::pairs ? "pairs" : "halves"},
-          {"RoPE factors", factors_text(shape.ropes.front().factors)},
-          {"tokenizer", about_tokenizer(model.file())},
-          {"cache per position", cache},
-          {"tensors", types}};
+  Facts facts = {{"model", path.string()},
+                 {"parts", model.file().n_part()},
+                 {"sha256", model.sha256()},
+                 {"name", shape.name},
+                 {"architecture", shape.architecture},
+                 {"layers", shape.n_layer},
+                 {"query heads", shape.n_head},
+                 {"KV heads", shape.n_kv_head},
+                 {"heads of a group", shape.group()},
+                 {"head width", shape.d_head},
+                 {"model width", shape.d_model},
+                 {"feed-forward width", shape.d_ffn},
+                 {"vocabulary", shape.n_vocab},
+                 {"context", shape.n_ctx_train},
+                 {"RoPE base", shape.ropes.front().base},
+                 {"RoPE layout", shape.ropes.front().layout == RopeLayout::pairs ? "pairs" : "halves"},
+                 {"RoPE factors", factors_text(shape.ropes.front().factors)}};
+  for (size_t i = 1; i < shape.ropes.size(); ++i) facts["RoPE base of windows"] = shape.ropes[i].base;
+  if (shape.attention_scale > 0) facts["scale of scores"] = shape.attention_scale;
+  if (shape.attention_cap > 0) facts["cap of scores"] = shape.attention_cap;
+  if (shape.logit_cap > 0) facts["cap of logits"] = shape.logit_cap;
+  add_windows(shape, facts);
+  facts["tokenizer"] = about_tokenizer(model.file());
+  facts["cache per position"] = cache;
+  facts["tensors"] = types;
+  return facts;
 }
 
 Facts about_trace(const std::filesystem::path& path) {

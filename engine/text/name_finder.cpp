@@ -57,6 +57,8 @@ std::vector<NameFinder::Found> NameFinder::find(std::string_view text, const All
                                                 const TakesSpace& takes_space) const {
   std::vector<Candidate> heap;
   for (size_t begin = 0; begin < text.size(); ++begin) {
+    const auto lead = static_cast<unsigned char>(text[begin]);
+    if (first_[lead] == first_[lead + size_t{1}]) continue;  // no name begins so
     const auto longest = longest_at(text, begin, text.size() - begin, allowed);
     if (longest) heap.push_back(*longest);
   }

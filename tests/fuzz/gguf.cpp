@@ -10,7 +10,6 @@
 #include "tests/fuzz/targets.h"
 
 namespace reattend::fuzz {
-namespace {}  // namespace
 
 void gguf(std::span<const uint8_t> data) {
   const auto bytes = std::as_bytes(data);

@@ -33,6 +33,12 @@ TEST(FuzzCorpus, Text) {
 TEST(FuzzCorpus, Tables) {
   replay("tables", fuzz::tables);
 }
+TEST(FuzzCorpus, Templates) {
+  replay("templates", fuzz::templates);
+}
+TEST(FuzzCorpus, Parts) {
+  replay("parts", fuzz::parts);
+}
 TEST(FuzzCorpus, Settings) {
   replay("settings", fuzz::settings);
 }

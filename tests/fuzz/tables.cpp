@@ -11,11 +11,14 @@
 namespace reattend::fuzz {
 
 /// The input is a list of lines, each with its meaning as first character: t a token, k its kind (a digit), m a merge,
-/// p the pre-tokenizer, b and e ids of begin and end, j the chat template; what follows an x is the text to encode.
+/// c a score (a character less '0'), s SentencePiece in place of byte-level BPE (s1: with a space in front), p the
+/// pre-tokenizer, b, e and u ids of begin, end and unknown, j the chat template; what follows an x is the text to
+/// encode.
 void tables(std::span<const uint8_t> data) {
   std::string rest(data.begin(), data.end()), input;
   std::vector<std::string> tokens, merges;
   std::vector<int32_t> kinds;
+  std::vector<float> scores;
   testing::GgufWriter writer;
   bool own_template = false;
   writer.put_string("tokenizer.ggml.model", "gpt2");
@@ -38,6 +41,16 @@ void tables(std::span<const uint8_t> data) {
       case 'm':
         merges.push_back(line);
         break;
+      case 'c':
+        scores.push_back(static_cast<float>(number));
+        break;
+      case 's':
+        writer.put_string("tokenizer.ggml.model", "llama");
+        writer.put_bool("tokenizer.ggml.add_space_prefix", number == 1);
+        break;
+      case 'u':
+        writer.put_u32("tokenizer.ggml.unknown_token_id", number);
+        break;
       case 'p':
         writer.put_string("tokenizer.ggml.pre", line);
         break;
@@ -59,6 +72,8 @@ void tables(std::span<const uint8_t> data) {
   }
   writer.put_strings("tokenizer.ggml.tokens", tokens);
   writer.put_strings("tokenizer.ggml.merges", merges);
+  scores.resize(tokens.size());
+  writer.put_f32s("tokenizer.ggml.scores", scores);
   if (!kinds.empty()) {
     kinds.resize(tokens.size(), 1);
     writer.put_i32s("tokenizer.ggml.token_type", kinds);

@@ -15,6 +15,8 @@ namespace reattend::fuzz {
 void gguf(std::span<const uint8_t> data);
 void text(std::span<const uint8_t> data);
 void tables(std::span<const uint8_t> data);
+void templates(std::span<const uint8_t> data);
+void parts(std::span<const uint8_t> data);
 void settings(std::span<const uint8_t> data);
 void prompt_cache(std::span<const uint8_t> data);
 
