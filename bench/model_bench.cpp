@@ -163,6 +163,7 @@ class Bench {
                .cpu = std::string(Cpu::target_name()),
                .kv = std::string(name_of(options.backend.kv)),
                .activations = std::string(name_of(options.backend.activations)),
+               .prefill = std::string(name_of(backend_.prefill)),
                .peer = options.peer,
                .threads = pool_.n_thread(),
                .repeats = options.repeats};

@@ -40,7 +40,7 @@ struct BenchRow {
 };
 
 struct ModelBench {
-  std::string model, cpu, kv, activations, peer;  ///< peer: its path, or empty
+  std::string model, cpu, kv, activations, prefill, peer;  ///< peer: its path, or empty
   int threads = 0;
   int64_t repeats = 0;
   std::string peer_failure;                  ///< why the peer was run no more; empty where nothing failed

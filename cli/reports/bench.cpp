@@ -120,10 +120,9 @@ nlohmann::json to_json(const PolicyCost& cost, int64_t depth) {
 
 std::string to_text(const ModelBench& found) {
   std::string out = fmt::format(
-      "{}, {} threads, {} kernels, {} cache, {} activations\nstream {:.1f} GB/s (median pass {:.1f}), peak {:.0f} "
-      "(f32) "
-      "and {:.0f} (int8) GMAC/s\n",
-      found.model, found.threads, found.cpu, found.kv, found.activations, median(found.stream),
+      "{}, {} threads, {} kernels, {} cache, {} activations, {} prefill\nstream {:.1f} GB/s (median pass {:.1f}), "
+      "peak {:.0f} (f32) and {:.0f} (int8) GMAC/s\n",
+      found.model, found.threads, found.cpu, found.kv, found.activations, found.prefill, median(found.stream),
       median(found.usual_stream), found.peak.f32_gmacs, found.peak.int8_gmacs);
   if (!found.rows.empty()) {
     out += fmt::format("\nMedians of {}{}; bytes are the engine's count, selection and packing included\n",
@@ -155,6 +154,7 @@ nlohmann::json to_json(const ModelBench& found) {
           {"cpu", found.cpu},
           {"kv", found.kv},
           {"activations", found.activations},
+          {"prefill", found.prefill},
           {"stream_gbps", median(found.stream)},
           {"stream_median_gbps", median(found.usual_stream)},
           {"peak_f32_gmacs", found.peak.f32_gmacs},

@@ -153,14 +153,21 @@ void unpack_query(const float* q, float scale, int d_head, float* out) {
   }
 }
 
-/// Scores [first, n) of one row -> units of weights relative to the running maximum `top`, zeros before them and up to
-/// n_key. Returns their sum.
+/// How many of a piece's first n_key keys lie before the window of query row r.
+REATTEND_INLINE int keys_before_window(const PromptTile& tile, int piece, int64_t r, int n_key) {
+  if (tile.window <= 0) return 0;
+  const int64_t n = tile.first + r / tile.group + 1 - piece * kPiece - tile.window;
+  return n > 0 ? static_cast<int>(least(n, n_key)) : 0;
+}
+
+/// Scores [first, n) of one row -> units of weights relative to the running maximum `top`, zeros from key `begin`,
+/// which is the panel's of `first` or an earlier one's, up to n_key. Returns their sum.
 template <class Units>
-REATTEND_INLINE float weigh_row(float* row, int first, int n, int n_key, float top) {
-  for (int i = 0; i < first; ++i) row[i] = -__builtin_inff();
+REATTEND_INLINE float weigh_row(float* row, int begin, int first, int n, int n_key, float top) {
+  for (int i = begin; i < first; ++i) row[i] = -__builtin_inff();
   for (int i = n; i < n_key; ++i) row[i] = -__builtin_inff();
   Vec total = zero();
-  for (int i = 0; i < n_key; i += 16 * Units::kPair) {
+  for (int i = begin; i < n_key; i += 16 * Units::kPair) {
     Vec x[Units::kPair];
     for (int k = 0; k < Units::kPair; ++k) x[k] = Units::weight(load(row + i + 16 * k), top);
     const Vec units = Units::in_order(x);
@@ -170,23 +177,21 @@ REATTEND_INLINE float weigh_row(float* row, int first, int n, int n_key, float t
   return sum(total);
 }
 
-/// Scores of the rows [first, end) -> units of weights; the rows' states so far are scaled to the new maxima. Step by
-/// step over all rows: what one step waits for, it does not wait for row by row.
+/// Scores of the rows [first, end) for the keys [begin, n_key) -> units of weights; the rows' states so far are scaled
+/// to the new maxima. Step by step over all rows: what one step waits for, it does not wait for row by row.
 template <class Units>
-void weigh_strip(const PromptTile& tile, const PromptParts& parts, int piece, int n_key, int64_t first, int64_t end) {
+void weigh_strip(const PromptTile& tile, const PromptParts& parts, int piece, int begin, int n_key, int64_t first,
+                 int64_t end) {
   const auto scores = [&](int64_t r) { return parts.weights + (r - first) * kPiece; };
   const auto seen = [&](int64_t r) {
     return static_cast<int>(least(tile.first + r / tile.group + 1 - piece * kPiece, n_key));
   };
-  const auto hidden = [&](int64_t r) {  // keys before its window
-    const int64_t outside = tile.first + r / tile.group + 1 - piece * kPiece - tile.window;
-    return tile.window > 0 && outside > 0 ? static_cast<int>(least(outside, seen(r))) : 0;
-  };
+  const auto hidden = [&](int64_t r) { return keys_before_window(tile, piece, r, seen(r)); };
   float shrink[kStripRows + 16] = {};
   for (int64_t r = first; r < end; ++r) {
     const int from = hidden(r), n = seen(r);
     if (from == n) continue;
-    if (tile.scale.cap > 0) cap_scores(scores(r), n, tile.scale.cap);
+    if (tile.scale.cap > 0) cap_scores(scores(r) + from, n - from, tile.scale.cap);
     const float here = highest(scores(r) + from, n - from), before = parts.m[r];
     parts.m[r] = before > here ? before : here;
     shrink[r - first] = before - parts.m[r];
@@ -196,7 +201,7 @@ void weigh_strip(const PromptTile& tile, const PromptParts& parts, int piece, in
     const float by = shrink[r - first];
     const float top =
         parts.m[r] > -__builtin_inff() ? parts.m[r] : 0;  // a row that has seen nothing yet weighs nothing
-    parts.d[r] = parts.d[r] * by + weigh_row<Units>(scores(r), hidden(r), seen(r), n_key, top);
+    parts.d[r] = parts.d[r] * by + weigh_row<Units>(scores(r), begin, hidden(r), seen(r), n_key, top);
     float* const o = parts.o + r * parts.width;
     if (by == 1.0F) continue;
     for (int64_t c = 0; c < parts.width; c += 16) store(o + c, mul(load(o + c), set(by)));
@@ -208,14 +213,15 @@ template <class Units>
 void prompt_strip(const PromptTile& tile, const PromptParts& parts, int piece, int n_key, int64_t first) {
   const int64_t n_row = tile.n_token * tile.group;
   const int64_t end = least(round_up(n_row, kGemmRows), first + kStripRows);
-  for (int key = 0; key < n_key; key += kPanelKeys) {
+  const int begin = keys_before_window(tile, piece, first, n_key) / kPanelKeys * kPanelKeys;  // no row sees those
+  for (int key = begin; key < n_key; key += kPanelKeys) {
     for (int64_t r = first; r < end; r += kGemmRows) {
       multiply_columns<Units>(parts.queries + r * parts.depth, parts.depth, parts.keys + key, kPiece, parts.n_unit,
                               parts.weights + (r - first) * kPiece + key, kPiece, kPanelKeys / 16, false);
     }
   }
-  weigh_strip<Units>(tile, parts, piece, n_key, first, least(end, n_row));
-  for (int key = 0; key < n_key; key += kPanelKeys) {
+  weigh_strip<Units>(tile, parts, piece, begin, n_key, first, least(end, n_row));
+  for (int key = begin; key < n_key; key += kPanelKeys) {
     const int unit = key / Units::kPair;
     for (int64_t r = first; r < end; r += kGemmRows) {
       multiply_columns<Units>(parts.weights + (r - first) * kPiece + unit, kPiece, parts.values + unit * parts.width,
