@@ -38,8 +38,8 @@ constexpr Command make_command(const char* name, const char* summary) {
 
 void add_command(CLI::App& to, const Command& command, const Globals& globals);
 
-extern const Command kAnalyse, kBench, kCalibrate, kCase, kCompare, kDemo, kGetModel, kInfo, kRecord, kReplay, kRun,
-    kStudy, kTrace, kTune, kVerify, kView;
+extern const Command kAnalyse, kBench, kCalibrate, kCase, kCompare, kDemo, kGetModel, kInfo, kPerplexity, kRecord,
+    kReplay, kRun, kStudy, kTrace, kTune, kVerify, kView;
 extern const Command kBenchReplay;                            // of bench
 extern const Command kTraceSlice, kTraceMerge, kTraceExport;  // of trace
 

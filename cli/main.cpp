@@ -27,7 +27,7 @@ namespace {
 
 /// Subcommands in the order of help: the main job, then making, reading and checking runs.
 constexpr const Command* kCommands[] = {
-    &kDemo,   &kRun,       &kRecord, &kReplay, &kAnalyse, &kTune,  &kCompare, &kStudy,
+    &kDemo,   &kRun,       &kRecord, &kReplay, &kAnalyse, &kTune,  &kCompare, &kStudy,    &kPerplexity,
     &kVerify, &kCalibrate, &kTrace,  &kView,   &kCase,    &kBench, &kInfo,    &kGetModel,
 };
 

@@ -45,6 +45,30 @@ TEST(Perplexity, IsThatOfFeedingTokenByToken) {
   EXPECT_THROW(perplexity(backend, model, std::span(ids).first(1)), Error);
 }
 
+// A piece begins anew, and the predictions of its second half count: what is behind the last whole piece does not.
+TEST(Perplexity, WindowsAreTextsOfTheirOwn) {
+  const Model model = Model::open("tests/golden/models/tiny_llama.gguf");
+  ThreadPool pool(2);
+  std::vector<int32_t> ids;
+  for (int32_t i = 0; i < 130; ++i) ids.push_back((i * 37 + i / 7) % model.shape().n_vocab);
+  Backend backend = make_backend(kExact, model, pool);
+  double nll = 0;
+  for (const size_t first : {0, 60}) {
+    std::vector<int32_t> piece(ids.begin() + static_cast<long>(first), ids.begin() + static_cast<long>(first) + 60);
+    piece[0] = 1;
+    const double all = perplexity(backend, model, piece).nll * 59;
+    const double half =
+        perplexity(backend, model, std::span(piece).first(31)).nll * 30;  // predictions of places 0 to 29
+    nll += (all - half) / (2 * 29);
+  }
+  const Perplexity got = windowed_perplexity(backend, model, ids, 60, 1, {}, Cancel());
+  EXPECT_EQ(got.n_predicted, 2 * 29);
+  EXPECT_NEAR(got.nll, nll, 1e-6);
+  EXPECT_GT(got.nll_error, 0);
+  EXPECT_THROW(windowed_perplexity(backend, model, ids, 131, {}, {}, Cancel()), Error);
+  EXPECT_THROW(windowed_perplexity(backend, model, ids, 3, {}, {}, Cancel()), Error);
+}
+
 /// 4,096 tokens of prose that every Debian system has: nobody's test data, and long sentences.
 std::vector<int32_t> licence(const Model& model) {
   std::ifstream file("/usr/share/common-licenses/GPL-3");

@@ -1,5 +1,8 @@
 // The trace panel: model, policy, prompt, the machine it was recorded on, and every attribute of the file.
+#include <algorithm>
+
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <imgui.h>
 
@@ -52,6 +55,10 @@ void TraceInfoPanel::draw(Session& session, SharedView& view) {
     row("length", fmt::format("{} prompt tokens, {} steps", info.n_prompt, info.n_step));
     row("heads", fmt::format("{} layers, {} query heads on {} KV heads of {}", info.n_layer, info.n_head,
                              info.n_kv_head, info.d_head));
+    if (info.n_acting() < info.n_layer) {
+      row("windows", fmt::format("{} layers look back {} positions; policies act on {}", info.n_layer - info.n_acting(),
+                                 *std::ranges::max_element(info.windows), fmt::join(info.acting_layers(), ", ")));
+    }
     row("cache", fmt::format("{}{}", name_of(info.kv_type), info.has_values ? "" : ", no values"));
     double ms = 0;
     for (const double step : trace.steps.ms) ms += step;
