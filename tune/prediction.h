@@ -9,19 +9,21 @@
 
 namespace reattend {
 
-/// An estimate with its evidence: the study's rank correlation with the engine's KL, within a prompt and across
+/// An estimate with its evidence: the studies' rank correlation with the engine's KL, within a prompt and across
 /// prompts.
 struct Prediction {
   std::string estimate;
+  bool of_this_model = false;  ///< there was a study of this very file; otherwise of others, the worst of which counts
   double within = 0, across = 0;  ///< 0: not known
-  KlCurve curve;                  ///< corrected; none for a model that it was not fitted on and nothing was verified on
+  KlCurve curve;                  ///< corrected; none for a model that was not studied and nothing was verified on
   Correction correction;
 
   /// nan where there is no curve or no estimate.
   double kl(double value) const;
 };
 
-/// `estimate` empty: the winner of the study (docs/study.md) among those the trace gives. Throws Error (usage) for an
+/// `estimate` empty: the winner of the model's study (docs/study.md) among those the trace gives; of a model without
+/// one, what did best where it did worst. Throws Error (usage) for an
 /// unknown name, or one that needs values of a trace without.
 Prediction make_prediction(const TraceInfo& info, const std::string& estimate,
                            const std::vector<VerifiedSetting>& verified);

@@ -168,9 +168,10 @@ std::string prediction_in_words(const Prediction& prediction) {
   std::string text = fmt::format("Ranked by {}", prediction.estimate);
   if (prediction.within > 0) {
     text += fmt::format(
-        ", whose rank correlation with measured KL was {:.2f} within a prompt and {:.2f} across prompts (four texts, "
-        "one model)",
-        prediction.within, prediction.across);
+        ", whose rank correlation with measured KL was {}{:.2f} within a prompt and {:.2f} across prompts ({})",
+        prediction.of_this_model ? "" : "at least ", prediction.within, prediction.across,
+        prediction.of_this_model ? "four texts, this model"
+                                 : "three other models; of this one nothing is known until a setting is verified");
   } else {
     text += ", which no study stands behind";
   }

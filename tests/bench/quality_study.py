@@ -43,6 +43,12 @@ FRESH = [
     ("fresh-list-services", "/etc/services", 600, 2560),
     ("fresh-prose-jargon7", DOC / "jargon-text/jargon.txt.gz", 700000, 5120),
 ]
+# What other models are tried under: the settings of the full list take an hour a model, and most of them tell apart what
+# one model already told.
+FEW = [f"recycled:S={s}:K={k}" for s in (4, 8, 16) for k in (64, 128, 256, "L/8")] + [
+    "recycled:S=8:K=128:pool=1", "recycled:S=4:K=256:schedule=query:threshold=0.8",
+    "recycled:S=4:K=256:schedule=query:threshold=0.9", "streaming:K=128", "streaming:K=512", "h2o:K=128", "h2o:K=512",
+    "snapkv:K=128", "snapkv:K=512", "tova:K=256", "quest:K=256", "oracle:K=128"]
 STEPS = 64
 SAMPLER = ["--temperature", "0.8", "--top-k", "40", "--top-p", "0.95", "--seed", "1"]
 
@@ -66,14 +72,20 @@ def record(options, name, source, skip, length):
     text = options.out / f"{name}.txt"
     text.write_text(text_of(source), encoding="utf-8")
     subprocess.run([options.program, "record", "--raw", "--ignore-end", "--prompt-file", text, "--skip-chars", str(skip),
-                    "--context", str(length), "--steps", str(STEPS), "--out", trace, *SAMPLER], check=True,
+                    "--context", str(length), "--steps", str(STEPS), "--out", trace, *model_of(options), *SAMPLER],
+                   check=True,
                    stdout=subprocess.DEVNULL)
     return trace
 
 
+def model_of(options):
+    return ["--model", options.model] if options.model else []
+
+
 def study(options, traces):
     subprocess.run([options.program, "study", *traces, "--out", options.out, "--repeats", str(options.repeats), "--settings",
-                    *(["--no-mass"] if options.no_mass else [])], check=True)
+                    *model_of(options), *(["--no-mass"] if options.no_mass else []),
+                    *(["--policies", ",".join(FEW)] if options.few else [])], check=True)
 
 
 def held_out(options, bound=0.1):
@@ -109,6 +121,8 @@ def main():
     ap.add_argument("--repeats", type=int, default=2, help="rounds of timing; 0 on a machine that does other things")
     ap.add_argument("--no-mass", action="store_true", help="leave out recovered mass, most of the engine's work")
     ap.add_argument("--fresh", action="store_true", help="the four texts that no estimate was designed on (another --out)")
+    ap.add_argument("--model", help="another model than the default one, by file or name of the store (another --out)")
+    ap.add_argument("--few", action="store_true", help="24 settings instead of all")
     ap.add_argument("--held-out", action="store_true", help="settings tuned on two prompts, judged on the others")
     options = ap.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <map>
+#include <set>
 #include <sstream>
 
 #include <nlohmann/json.hpp>
@@ -91,7 +93,7 @@ TEST_F(Tune, ATimeBoundKeepsOutWhatIsPredictedSlower) {
 TEST_F(Tune, KlIsPredictedOnlyForTheModelThatWasStudiedOrVerified) {
   EXPECT_TRUE(std::isnan(tuned().best().predicted_kl));
   VerifiedSetting seen = {.settings = Settings("recycled"),
-                          .estimates = {{"step_error_half_rms", 0.5}},
+                          .estimates = {{"step_error_p95", 0.5}},
                           .measured = {.kl = 0.25, .agreement = 0.9}};
   seen.predicted_ms = 1, seen.measured.ms = 2, seen.predicted_full_ms = 1, seen.measured.full_ms = 3;
   const TuneResult before = tuned();
@@ -107,6 +109,32 @@ TEST_F(Tune, KlIsPredictedOnlyForTheModelThatWasStudiedOrVerified) {
   EXPECT_NEAR(untimed.full_cost, before.full_cost, 1e-9);
   EXPECT_NE(cli::reason_in_words(untimed).find("verified setting: KL x"), std::string::npos)
       << cli::reason_in_words(untimed);
+}
+
+// One law for all models would be off by three times on Gemma: each has its own, and another favourite.
+TEST_F(Tune, AStudiedModelHasItsOwnLaw) {
+  const std::map<std::string, std::string> favourites = {
+      {"b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53", "step_error_half_rms"},
+      {"1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32", "step_error_middle_rms"},
+      {"a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818", "step_error_p95"}};
+  std::set<double> same_estimate;
+  for (const auto& [sha256, favourite] : favourites) {
+    TraceInfo info;
+    info.attributes["model_sha256"] = sha256;
+    const Prediction usual = make_prediction(info, "", {});
+    EXPECT_TRUE(usual.of_this_model);
+    EXPECT_EQ(usual.estimate, favourite);
+    EXPECT_TRUE(usual.curve.exists());
+    same_estimate.insert(make_prediction(info, "step_error_middle_rms", {}).kl(0.3));
+    info.has_values = false;
+    EXPECT_EQ(make_prediction(info, "", {}).estimate, "largest_lost");
+  }
+  EXPECT_EQ(same_estimate.size(), 3U);
+  const Prediction unknown = make_prediction(TraceInfo(), "", {});
+  EXPECT_FALSE(unknown.of_this_model);
+  EXPECT_FALSE(unknown.curve.exists());
+  EXPECT_GT(unknown.within, 0.5);
+  EXPECT_NE(cli::prediction_in_words(unknown).find("nothing is known until a setting is verified"), std::string::npos);
 }
 
 TEST_F(Tune, AVerifiedSettingCountsOnceAndAbsurdOnesAreRefused) {
