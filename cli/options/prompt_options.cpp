@@ -72,9 +72,9 @@ std::string shown(std::string_view piece) {
 /// Every token of the prompt: text in quotes, special tokens by their names without any.
 void print_tokens(const Tokenizer& tokenizer, std::span<const int32_t> prompt) {
   Table tokens = {.name = "prompt_tokens",
-                 .title = fmt::format("prompt: {} tokens (special tokens stand without quotes)", prompt.size()),
-                 .columns = {{.key = "position"}, {.key = "id"}, {.key = "text", .left = true}},
-                 .rows = {}};
+                  .title = fmt::format("prompt: {} tokens (special tokens stand without quotes)", prompt.size()),
+                  .columns = {{.key = "position"}, {.key = "id"}, {.key = "text", .left = true}},
+                  .rows = {}};
   for (size_t i = 0; i < prompt.size(); ++i) {
     const std::string text = shown(tokenizer.piece(prompt[i], true));
     tokens.rows.push_back(
@@ -205,6 +205,9 @@ std::vector<int32_t> PromptOptions::encode(const Tokenizer& tokenizer, const std
   }
   messages.push_back({"user", prompt});
   const MarkedText whole = tokenizer.chat(messages, true);
+  if (const std::string names = tokenizer.names_put_together(whole, messages); !parse_special && !names.empty()) {
+    warn(names);
+  }
   std::vector<int32_t> ids = parse_special ? tokenizer.encode(whole.text, true) : tokenizer.encode(whole);
   warn_of_lost_bytes(tokenizer, ids, whole.text.size());
   return ids;

@@ -29,6 +29,8 @@ class ChatTemplate {
   /// Throws Error where it is no template, refuses the messages, or runs out of time, memory or room for its text.
   MarkedText render(std::span<const ChatMessage> messages, bool add_generation_prompt) const;
 
+  const std::string& where() const { return where_; }
+
  private:
   std::string jinja_, where_, bos_, eos_;
   std::vector<std::string> names_;  ///< [n]

@@ -209,4 +209,26 @@ MarkedText Tokenizer::chat(std::span<const Message> messages, bool add_generatio
   return state_->chat->render(messages, add_generation_prompt);
 }
 
+std::string Tokenizer::names_put_together(const MarkedText& chat, std::span<const Message> messages) const {
+  std::vector<int32_t> surplus(state_->vocabulary.tokens.size());
+  const MarkedText::Range all = {0, chat.text.size()};
+  for (const auto& [text, id] : state_->specials->split(chat.text, std::span(&all, 1))) {
+    if (id >= 0) ++surplus[static_cast<size_t>(id)];
+  }
+  for (const auto& [text, id] : state_->specials->split(chat.text, chat.marks)) {
+    if (id >= 0) --surplus[static_cast<size_t>(id)];
+  }
+  std::string names;
+  for (size_t id = 0; id < surplus.size(); ++id) {
+    const std::string& name = state_->vocabulary.tokens[id].bytes;
+    const bool is_users = std::any_of(messages.begin(), messages.end(), [&](const Message& message) {
+      return message.content.find(name) != std::string::npos;
+    });
+    if (surplus[id] > 0 && !is_users) names += (names.empty() ? "" : ", ") + name;
+  }
+  if (names.empty()) return {};
+  return to_line({state_->chat->where(), "special tokens that the template spells out whole", names + ", put together",
+                  "they are text, which the model has not been trained on"});
+}
+
 }  // namespace reattend

@@ -262,6 +262,20 @@ Tokenizer with_template(const std::string& jinja, const TokenizerOptions& option
   return Tokenizer(Gguf::parse("FILE", std::as_bytes(std::span(bytes))), options);
 }
 
+// Such as '<|user{}|>'.format(suffix): that the model then sees text must not go unsaid.
+TEST(Chat, NamesThatATemplatePutsTogetherAreToldOf) {
+  const auto told = [](const std::string& jinja, const std::string& content) {
+    const Tokenizer tokenizer = with_template(jinja);
+    const std::vector<Tokenizer::Message> messages = {{"user", content}};
+    return tokenizer.names_put_together(tokenizer.chat(messages, true), messages);
+  };
+  const std::string line = told("{{ '<{}>'.format('turn') }}{{ messages[0].content }}", "x");
+  EXPECT_NE(line.find("FILE: tokenizer.chat_template: "), std::string::npos) << line;
+  EXPECT_NE(line.find("got <turn>, put together"), std::string::npos) << line;
+  EXPECT_EQ(told("<turn>{{ messages[0].content }}", "x"), "");
+  EXPECT_EQ(told("<turn>{{ messages[0].content }}", "a <turn> of the user's"), "");
+}
+
 TEST(Chat, FilesOwnTemplateSeesTheNamesOfItsTokens) {
   EXPECT_EQ(with_template("{{ bos_token }}<turn>{{ messages[0].content }}{{ eos_token }}").chat(kTalk, true).text,
             "<s><turn>Be brief.</s>");
