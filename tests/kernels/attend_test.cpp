@@ -241,11 +241,10 @@ std::vector<float> attend_prompt(ThreadPool& pool, PromptProducts products, cons
   return out;
 }
 
-/// Of an output, given its head's largest score in size. A product of bf16 takes two roundings of 2^-9 each, so a score
-/// of d_head of them, errors of either sign, is off by some 2^-9 of its own size and of sqrt(d_head) terms of size 1
-/// times the scale, which makes 1; weights and values take 2^-9 once more.
+/// bf16 rounds a value, 4.5 sigma at most, by up to 2^-8 of it: an output errs by as much where one position has all of
+/// the weight. Where many have some, their errors average, and those of scores and weights stay below a quarter of that.
 double prompt_bound(PromptProducts products, int32_t d_head) {
-  return products == PromptProducts::f32 ? output_bound(d_head) : 0x1p-9 * 16;
+  return products == PromptProducts::f32 ? output_bound(d_head) : 1.25 * 4.5 * 0x1p-8;
 }
 
 TEST_P(AttendPrompt, AgreesWithReference) {

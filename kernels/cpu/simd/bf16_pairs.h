@@ -19,8 +19,8 @@ struct BFloatPairs {
     const auto widened = [](Vec v) { return _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(v.v)); };
     return {_mm512_castsi512_ps(_mm512_or_si512(widened(x[0]), _mm512_slli_epi32(widened(x[1]), 16)))};
   }
-  /// e^(x - top) but for 7.5e-5 of it, a 26th of what rounding to bfloat16 may cost: 2^t, of t's fraction by the
-  /// minimax polynomial of degree 3.
+  /// e^(x - top) but for 7.5e-5 of it, a fifty-second of what rounding to bfloat16 may cost: 2^t, of t's fraction by
+  /// the minimax polynomial of degree 3.
   static REATTEND_INLINE Vec weight(Vec x, float top) {
     constexpr float kLog2E = 1.44269504F;
     const __m512 t = _mm512_fmadd_ps(x.v, _mm512_set1_ps(kLog2E), _mm512_set1_ps(-top * kLog2E));
