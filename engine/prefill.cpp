@@ -26,7 +26,8 @@ int64_t sequence_bytes(const ModelShape& shape, KvType kv, int32_t n_ctx, bool r
   const int64_t position = 2 * row_bytes(kv, shape.d_head) * shape.n_kv_head;  // of a layer
   int64_t bytes = 0;
   for (const LayerShape& layer : shape.layers) {
-    const int64_t n = layer.window > 0 ? std::min<int64_t>(n_ctx, layer.window + 2 * kPiece) : n_ctx;
+    const int64_t n =
+        layer.window > 0 ? std::min<int64_t>(n_ctx, layer.window + 4 * kPiece) : n_ctx;  // a chunk, and parts of blocks
     bytes += n * position;
     if (row_sums) bytes += int64_t{n_ctx} * shape.n_head * static_cast<int64_t>(sizeof(float));
   }

@@ -113,7 +113,12 @@ Reuse compare(const PromptFileReader& file, const PromptHeader& now, std::span<c
     // window alone lacks what a shorter beginning saw.
     out.n = std::max(0, std::min(n_same, n_prompt - window));
     const bool whole = std::ranges::all_of(file.n_held(), [&](int32_t n) { return n == header.n_prompt; });
-    if (!whole && out.n < header.n_prompt) out.n = 0;
+    if (!whole && out.n < header.n_prompt) {
+      out.n = 0;
+      out.notice = name +
+                   " holds a longer prompt, of which layers with a window keep the end alone: this one is computed" +
+                   fate(out.save);
+    }
     out.keeps = {.row_sums = false, .window = window};
     if (!begins && n_same < n_prompt) {
       out.notice = name + " holds another prompt (" + std::to_string(n_same) + " of its " +

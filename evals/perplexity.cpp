@@ -67,7 +67,7 @@ Perplexity perplexity(Backend& backend, const Model& model, std::span<const int3
 Perplexity windowed_perplexity(Backend& backend, const Model& model, std::span<const int32_t> ids, int32_t window,
                                std::optional<int32_t> bos, const ProgressFn& progress, const Cancel& cancel) {
   if (window < 4) {
-    fail_usage({.where = "window", .expected = "at least 4 tokens", .got = std::to_string(window), .remedy = ""});
+    fail_usage({.where = "--window", .expected = "at least 4 tokens", .got = std::to_string(window), .remedy = ""});
   }
   const auto n_window = static_cast<int64_t>(ids.size()) / window;
   if (n_window < 1) {

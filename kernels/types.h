@@ -1,5 +1,6 @@
 // The number types that caches and products are given: how a cache holds keys and values, what weights meet.
 #pragma once
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -48,6 +49,11 @@ struct ScoreScale {
   Real by, cap;
   // Implicit: most models' scores have no cap.
   constexpr ScoreScale(Real factor, Real most = 0) : by(factor), cap(most) {}  // NOLINT(google-explicit-constructor)
+  /// The score of a product.
+  Real operator()(Real product) const {
+    const Real score = product * by;
+    return cap > 0 ? cap * std::tanh(score / cap) : score;
+  }
   /// As an executor of other numbers takes it.
   template <class Other>
   constexpr ScoreScale<Other> as() const {
@@ -60,6 +66,13 @@ struct ScoreScale {
 enum class PromptProducts : uint8_t { f32, bf16 };
 constexpr std::string_view name_of(PromptProducts products) {
   return products == PromptProducts::bf16 ? "bf16" : "f32";
+}
+
+/// Caps beyond it bend no score of a model, and the vectorised tanh has too few digits for them.
+inline constexpr double kLargestCap = 1000;
+/// Of a model or a trace: `by` 0 stands for 1 / sqrt(d_head).
+inline ScoreScale<double> score_scale(double by, double cap, int32_t d_head) {
+  return {by > 0 ? by : 1 / std::sqrt(static_cast<double>(d_head)), cap};
 }
 
 /// Gigabytes (10^9) a second that a device reads from its memory, pass after pass over a buffer far larger than its

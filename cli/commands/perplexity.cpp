@@ -22,7 +22,7 @@ struct Options {
   TokenizerChoice tokenizer;
   std::string text;
   int32_t window = 2048;
-  int64_t tokens = 0;
+  int32_t tokens = 0;
 };
 
 void run(const Options& options, const Globals& globals) {
@@ -37,7 +37,10 @@ void run(const Options& options, const Globals& globals) {
   if (bos && (ids.empty() || ids.front() != *bos)) ids.insert(ids.begin(), *bos);
   if (options.tokens > 0) ids.resize(std::min(ids.size(), static_cast<size_t>(options.tokens)));
   const auto longest = options.window > 0 ? int64_t{options.window} : static_cast<int64_t>(ids.size());
-  options.model.n_ctx(model.shape(), longest, 0);  // refuses what is beyond the model's context
+  if (longest > model.shape().n_ctx_train) {
+    print_note("reattend: {} tokens at once are beyond the {} positions the model was trained for\n", longest,
+               model.shape().n_ctx_train);
+  }
   ThreadPool pool(globals.threads);
   Backend backend = make_backend(options.model.backend(), model, pool);
   const ProgressFn progress = make_progress(globals.progress);
@@ -46,6 +49,7 @@ void run(const Options& options, const Globals& globals) {
                                ? windowed_perplexity(backend, model, ids, options.window, bos, progress, globals.cancel)
                                : perplexity(backend, model, ids, progress, globals.cancel);
   const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+  if (options.window > 0) ids.resize(ids.size() - ids.size() % static_cast<size_t>(options.window));  // those fed
   if (globals.json) {
     print_out("{}\n", json_text(nlohmann::json{{"model", model.path().string()},
                                                {"text", options.text},
@@ -72,8 +76,13 @@ void add_options(CLI::App* command, const std::shared_ptr<Options>& options) {
       ->add_option("--window", options->window,
                    "Tokens of a piece, each fed as a prompt of its own, whose second half counts (as llama-perplexity "
                    "--ctx-size); 0: the text is one prompt and all of it counts")
+      ->type_name("N")
+      ->check(CLI::Range(0, 1 << 28))
       ->capture_default_str();
-  command->add_option("--tokens", options->tokens, "Only the first tokens of the text; 0: all")->capture_default_str();
+  command->add_option("--tokens", options->tokens, "Only the first tokens of the text; 0: all")
+      ->type_name("N")
+      ->check(CLI::Range(0, 1 << 28))
+      ->capture_default_str();
   options->model.add_to(*command);
   options->model.add_prefill_to(*command);
   command->remove_option(options->tokenizer.add_to(*command, "Text"));  // a text is no chat

@@ -63,7 +63,8 @@ Document demo_document(const DemoReport& report, bool sweep) {
     if (report.no_picture.empty()) out.add(Picture{"view.png", "The trace under the chosen settings"});
     out.head("The sweep");
     out.add(front_table(report.tuned, Names::whole, true));
-    if (Table schedule = schedule_table(best.settings); !schedule.rows.empty()) out.add(std::move(schedule));
+    if (Table schedule = schedule_table(best.settings, report.tuned.traces.front().info); !schedule.rows.empty())
+      out.add(std::move(schedule));
   }
   out.head("Full attention wrote");
   out.add(verbatim(report.full_text));

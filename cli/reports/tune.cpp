@@ -83,7 +83,7 @@ std::string to_text(const TuneResult& tuned) {
       "\nestimate: {} ({}); {}\n", tuned.prediction.estimate, find_estimate(tuned.prediction.estimate)->description,
       tuned.prediction.curve.exists() ? "KL is predicted from it" : "no KL is predicted for this model");
   text += fmt::format("\n* {}\n{}\n", name_of(tuned.best()), reason_in_words(tuned));
-  const Table schedule = schedule_table(tuned.best().settings);
+  const Table schedule = schedule_table(tuned.best().settings, tuned.traces.front().info);
   if (!schedule.rows.empty()) text += "\n" + to_text(schedule) + "\n";
   if (!tuned.has_values)
     text += fmt::format("{} no values: output errors are unknown, and lost mass alone ranks settings wrongly.\n",

@@ -69,7 +69,8 @@ class Writer {
     out_.add(Text{{"What it gives.", Style::strong}, {" " + gain_in_words(tuned_)}});
     out_.add(Text{{"Why.", Style::strong}, {" " + reason_in_words(tuned_)}});
     out_.add(choice_table(tuned_));
-    if (Table schedule = schedule_table(best_.settings); !schedule.rows.empty()) out_.add(std::move(schedule));
+    if (Table schedule = schedule_table(best_.settings, tuned_.traces.front().info); !schedule.rows.empty())
+      out_.add(std::move(schedule));
   }
 
   void use() {

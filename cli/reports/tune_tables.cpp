@@ -251,7 +251,7 @@ Table choice_table(const TuneResult& tuned) {
   return out;
 }
 
-Table schedule_table(const Settings& settings) {
+Table schedule_table(const Settings& settings, const TraceInfo& model) {
   const LayerSchedule schedule(settings);
   const size_t n = schedule.n_layer();
   const bool has_stride = settings.takes("S"), has_budget = settings.takes("K"), has_gate = settings.takes("threshold");
@@ -272,7 +272,11 @@ Table schedule_table(const Settings& settings) {
   };
   for (size_t first = 0; first < n;) {
     size_t end = first + 1;
-    while (end < n && row_of(end) == row_of(first)) ++end;
+    if (model.has_window(static_cast<int32_t>(first))) {
+      first = end;
+      continue;
+    }
+    while (end < n && !model.has_window(static_cast<int32_t>(end)) && row_of(end) == row_of(first)) ++end;
     std::vector<Cell> row = row_of(first);
     row.insert(row.begin(), end - first == 1 ? std::to_string(first) : fmt::format("{}-{}", first, end - 1));
     out.rows.push_back(std::move(row));

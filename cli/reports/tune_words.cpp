@@ -171,7 +171,7 @@ std::string prediction_in_words(const Prediction& prediction) {
         ", whose rank correlation with measured KL was {}{:.2f} within a prompt and {:.2f} across prompts ({})",
         prediction.of_this_model ? "" : "at least ", prediction.within, prediction.across,
         prediction.of_this_model ? "four texts, this model"
-                                 : "three other models; of this one nothing is known until a setting is verified");
+                                 : "four other models; of this one nothing is known until a setting is verified");
   } else {
     text += ", which no study stands behind";
   }

@@ -301,11 +301,12 @@ class HostBackend final : public ModelOps {
   }
 
   void cap_logits(Real cap) {
+    const ScoreScale<Real> capped(1, cap);
     constexpr int64_t kShare = 4096;
     const int64_t n = shape_.n_vocab;
     pool_.run((n + kShare - 1) / kShare, [&](int64_t share, int) {
       for (int64_t i = share * kShare; i < std::min(n, (share + 1) * kShare); ++i) {
-        buffers_.logits[i] = cap * std::tanh(buffers_.logits[i] / cap);
+        buffers_.logits[i] = capped(buffers_.logits[i]);
       }
     });
   }

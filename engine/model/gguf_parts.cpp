@@ -41,7 +41,7 @@ std::vector<std::filesystem::path> other_parts(const Gguf& first, const std::fil
   }
   std::vector<std::filesystem::path> out;
   for (int64_t i = 2; i <= n_part; ++i) {
-    if (!std::filesystem::exists(part(i))) {
+    if (std::error_code none; !std::filesystem::exists(part(i), none)) {
       fail({part(i).string(), fmt::format("part {} of {} beside the first", i, n_part), "no such file",
             "copy or download it, too"});
     }

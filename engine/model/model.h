@@ -54,9 +54,7 @@ struct ModelShape {
   bool acts(int32_t layer) const { return layers[static_cast<size_t>(layer)].window == 0; }
   /// Layers on which a policy acts.
   int32_t n_acting() const;
-  ScoreScale<double> score_scale() const {
-    return {attention_scale > 0 ? attention_scale : 1 / std::sqrt(static_cast<double>(d_head)), attention_cap};
-  }
+  ScoreScale<double> score_scale() const { return reattend::score_scale(attention_scale, attention_cap, d_head); }
   /// All n_layer layers alike.
   void set_layers(Rope rope, const LayerShape& layer = {});
 };

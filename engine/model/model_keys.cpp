@@ -46,11 +46,9 @@ constexpr auto kApplied = std::to_array<std::string_view>({
 /// are none, of a window where there is none, of norms of other kinds.
 constexpr auto kWithoutEffect = std::to_array<std::string_view>({
     "attention.group_norm_epsilon",
-    "attention.key_length_swa",
     "attention.layer_norm_epsilon",
     "attention.sliding_window_pattern",
     "attention.temperature_length",
-    "attention.value_length_swa",
     "classifier.output_labels",
     "decoder_start_token_id",
     "expert_chunk_feed_forward_length",
@@ -68,8 +66,6 @@ constexpr auto kWithoutEffect = std::to_array<std::string_view>({
     "leading_dense_block_count",
     "moe_every_n_layers",
     "pooling_type",
-    "rope.dimension_count_swa",
-    "rope.freq_base_swa",
     "rope.scaling.finetuned",
     "router_logit_softcapping",
     "tensor_data_layout",
@@ -88,6 +84,12 @@ bool zero_or_one(double x, const ModelShape& /*shape*/) {
 bool no_window(double x, const ModelShape& shape) {
   return x == 0 || x >= shape.n_ctx_train;
 }
+bool width_of_a_head(double x, const ModelShape& shape) {
+  return x == shape.d_head;
+}
+bool same_base(double x, const ModelShape& shape) {
+  return x == shape.ropes.front().base;
+}
 bool usual_attention_scale(double x, const ModelShape& shape) {
   const double usual = 1 / std::sqrt(static_cast<double>(shape.d_head));
   return x == 0 || std::abs(x - usual) <= 1e-6 * usual;
@@ -104,6 +106,10 @@ constexpr auto kNeutral = std::to_array<NeutralKey>({
     {"attention.group_norm_groups", "0 (no group norm)", zero},
     {"attention.key_length_mla", "0 (keys stored as they are)", zero},
     {"attention.kv_lora_rank", "0 (keys and values stored as they are)", zero},
+    {"attention.key_length_swa", "the width of a head in every layer", width_of_a_head},
+    {"attention.value_length_swa", "the width of a head in every layer", width_of_a_head},
+    {"rope.dimension_count_swa", "the width of a head in every layer", width_of_a_head},
+    {"rope.freq_base_swa", "rope.freq_base (one base in every layer)", same_base},
     {"attention.max_alibi_bias", "0 (no bias by distance)", zero},
     {"attention.output_scale", "1 (attention's output as it is)", zero_or_one},
     {"attention.q_lora_rank", "0 (whole query matrices)", zero},

@@ -220,11 +220,12 @@ std::string Tokenizer::names_put_together(const MarkedText& chat, std::span<cons
   }
   std::string names;
   for (size_t id = 0; id < surplus.size(); ++id) {
+    if (surplus[id] <= 0) continue;  // nearly all: a text is looked through for the few that are left
     const std::string& name = state_->vocabulary.tokens[id].bytes;
     const bool is_users = std::any_of(messages.begin(), messages.end(), [&](const Message& message) {
       return message.content.find(name) != std::string::npos;
     });
-    if (surplus[id] > 0 && !is_users) names += (names.empty() ? "" : ", ") + name;
+    if (!is_users) names += (names.empty() ? "" : ", ") + name;
   }
   if (names.empty()) return {};
   return to_line({state_->chat->where(), "special tokens that the template spells out whole", names + ", put together",

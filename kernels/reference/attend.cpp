@@ -18,10 +18,6 @@ void load_entry(const KvBlocks& kv, const PositionSet& set, int32_t i, bool valu
   Reference::load_kv(static_cast<const std::byte*>(rows) + at * row_bytes(type, kv.d_head), kv.d_head, type, out);
 }
 
-double score_of(double dot, ScoreScale<double> scale) {
-  return scale.cap > 0 ? scale.cap * std::tanh(dot * scale.by / scale.cap) : dot * scale.by;
-}
-
 }  // namespace
 
 AttnState<double> Reference::attend_entries(const double* q, const KvBlocks& kv, const PositionSet& set, int32_t begin,
@@ -33,7 +29,7 @@ AttnState<double> Reference::attend_entries(const double* q, const KvBlocks& kv,
     load_entry(kv, set, i, false, row.data());
     double dot = 0;
     for (size_t c = 0; c < width; ++c) dot += q[c] * row[c];
-    const double score = s[static_cast<size_t>(i - begin)] = score_of(dot, scale);
+    const double score = s[static_cast<size_t>(i - begin)] = scale(dot);
     state.m = std::max(state.m, score);
     if (scores != nullptr) scores[i] = score;
   }
@@ -67,7 +63,7 @@ void Reference::score_set(const double* q, int32_t group, const KvBlocks& kv, co
     for (int32_t h = 0; h < group; ++h) {
       double dot = 0;
       for (int32_t c = 0; c < kv.d_head; ++c) dot += q[h * kv.d_head + c] * row[static_cast<size_t>(c)];
-      scores[h * score_stride + i] = score_of(dot, scale);
+      scores[h * score_stride + i] = scale(dot);
     }
   }
 }

@@ -142,6 +142,7 @@ void expect_same_as_case(const std::string& name, const std::string& policy) {
                                  "--repeats",       "0"};
   case_arguments.insert(case_arguments.end(), exact.begin(), exact.end());
   compare_arguments.insert(compare_arguments.end(), exact.begin(), exact.end());
+  compare_arguments.insert(compare_arguments.end(), {"--prefill", "f32"});
   const ProgramResult one = run_program(case_arguments), many = run_program(compare_arguments);
   ASSERT_EQ(one.code, 0) << one.err;
   ASSERT_EQ(many.code, 0) << many.err;

@@ -166,4 +166,17 @@ inline bool same_bits(const std::vector<float>& a, const std::vector<float>& b) 
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
 }
 
+/// Heads and cache of one layer.
+struct Shape {
+  int32_t d_head, group;
+  KvType type;
+};
+
+/// Of attention's outputs. Scores carry d_head roundings of at most 2^-24 of |q||k|; a weight is then off by that plus
+/// exp's few units, and the mean of values by twice a weight's relative error times the values' size (4.5 sigma of the
+/// normals used here).
+inline double output_bound(int32_t d_head) {
+  return 4.5 * 2 * (16 + d_head) * 0x1p-24 * 4;
+}
+
 }  // namespace reattend::test

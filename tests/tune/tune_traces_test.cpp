@@ -169,7 +169,7 @@ TEST_F(HeldOut, WithoutTheValuesThatSettingsAreRankedByItIsRefused) {
   for (const std::string& line :
        {refusal([&] { check_held_out(longer_->info(), tuned_on, options_); }), refusal([&] { on_held_out(); })}) {
     EXPECT_EQ(line.find("--held-out long.h5: "), 0U) << line;
-    EXPECT_NE(line.find("step_error_p95"), std::string::npos) << line;
+    EXPECT_NE(line.find("step_error_middle_rms"), std::string::npos) << line;
   }
   options_.estimate = "lost_mass";
   EXPECT_NE(refusal([&] { check_held_out(longer_->info(), tuned_on, options_); }).find("which --max-output-error"),

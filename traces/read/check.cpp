@@ -42,7 +42,7 @@ std::vector<double> mean_row(const LayerData& d, ScoreScale<double> scale, int32
     for (size_t j = 0; j < row.size(); ++j) {
       double dot = 0;
       for (size_t c = 0; c < d_head; ++c) dot += q[c] * key(j * d_head + c);
-      row[j] = scale.cap > 0 ? scale.cap * std::tanh(dot * scale.by / scale.cap) : dot * scale.by;
+      row[j] = scale(dot);
     }
     const double top = *std::max_element(row.begin(), row.end());
     double sum = 0;

@@ -148,6 +148,10 @@ std::map<std::string, AttributeValue> CheckedFile::attributes() const {
   return all;
 }
 
+bool CheckedFile::has_attribute(const char* name) const {
+  return H5Aexists(file_, name) > 0;
+}
+
 std::optional<CheckedFile::Opened> CheckedFile::open(const schema::Dataset& row, Element element,
                                                      std::span<const uint64_t> expected, bool first_at_least) const {
   const std::string group_name(row.group), name(row.name);

@@ -34,6 +34,8 @@ class CheckedFile {
 
   /// Every root attribute of a kind that this program writes: text, numbers, lists of numbers.
   std::map<std::string, AttributeValue> attributes() const;
+  /// Whether the root has one of that name, of whatever type.
+  bool has_attribute(const char* name) const;
 
   /// A dataset with its checked shape.
   struct Opened {

@@ -204,17 +204,23 @@ void read_choices(const AttributeReader& read, bool newer, TraceInfo& info) {
 }
 
 /// How the model scores positions, and which of them a layer sees.
-void check_scores(const AttributeReader& read, const TraceInfo& info) {
+void check_scores(const CheckedFile& file, const AttributeReader& read, const TraceInfo& info) {
+  // Passed over they would give other rows: what can't be read is not taken for absent.
+  for (const char* const name : {"attention_scale", "attention_cap", "windows"}) {
+    if (read.has(name) || !file.has_attribute(name)) continue;
+    fail({.where = read.where(name), .expected = "numbers", .got = "another type"});
+  }
   for (const auto& [name, value] :
        {std::pair{"attention_scale", info.attention_scale}, {"attention_cap", info.attention_cap}}) {
-    if (!read.has(name) || (value > 0 && std::isfinite(value))) continue;
-    fail({.where = read.where(name), .expected = "a positive number", .got = number_text(value)});
+    const double most = std::string_view(name) == "attention_cap" ? kLargestCap : 1e6;
+    if (!read.has(name) || (value >= 1e-6 && value <= most)) continue;
+    fail({.where = read.where(name), .expected = "1e-06 to " + number_text(most), .got = number_text(value)});
   }
   if (info.windows.empty()) return;
   const auto sane = [](int64_t window) { return window >= 0 && window <= schema::kMost; };
   if (info.windows.size() != static_cast<size_t>(info.n_layer) || !std::ranges::all_of(info.windows, sane)) {
     fail({.where = read.where("windows"),
-          .expected = fmt::format("{} numbers of positions", info.n_layer),
+          .expected = fmt::format("{} numbers of positions, up to {}", info.n_layer, schema::kMost),
           .got = attribute_text(info.windows).substr(0, 80)});
   }
   for (int32_t i = 0; i < info.n_stored(); ++i) {
@@ -253,7 +259,7 @@ TraceInfo read_info(const CheckedFile& file) {
   }
   info.kv_type = kKvTypes[read.choice("kv_type", {"f32", "f16", "bf16", "q8"})];
   read_choices(read, newer, info);
-  check_scores(read, info);
+  check_scores(file, read, info);
   for (const CalibrationField& field : kCalibrationFields) {
     const double found = read.real_or(std::string("calibration_") + field.name, field.otherwise);
     info.calibration.*field.value = is_plausible(field, found) ? found : field.otherwise;

@@ -93,6 +93,12 @@ uint64_t TraceReader::State::stored_index(int32_t layer) const {
   if (info.layers.empty()) return static_cast<uint64_t>(layer);
   const auto found = std::lower_bound(info.layers.begin(), info.layers.end(), layer);
   if (found != info.layers.end() && *found == layer) return static_cast<uint64_t>(found - info.layers.begin());
+  if (info.has_window(layer)) {
+    fail_usage({.where = info.path.string() + ": layer",
+                .expected = "one without a window, on which a policy acts",
+                .got = std::to_string(layer) + ", which looks back " +
+                       std::to_string(info.windows[static_cast<size_t>(layer)]) + " positions whatever the policy"});
+  }
   std::string list;
   for (const int32_t l : info.layers) list += (list.empty() ? "" : ",") + std::to_string(l);
   fail_usage({.where = info.path.string() + ": layer",

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <string>
 
+#include <fmt/format.h>
+
 #include "base/error.h"
 #include "engine/model/architectures/registry.h"
 #include "engine/model/decoder.h"
@@ -12,6 +14,7 @@
 namespace reattend {
 namespace {
 
+constexpr int64_t kWidestWindow = 1 << 28;  // beyond any context; what a trace takes
 constexpr const char* kPattern = "attention.sliding_window_pattern";
 
 /// Which layers have a window: one bool each (true: it has one), or a period n, the last layer of which has none; 0:
@@ -36,7 +39,9 @@ std::vector<bool> read_pattern(const Gguf& file, const ModelShape& shape, int64_
 
 double read_cap(const Gguf& file, const std::string& key, double missing) {
   const double cap = file.real_or(key, missing);
-  if (cap < 0) fail({file.name() + ": " + key, "at least 0 (0: no cap)", std::to_string(cap), ""});
+  if (cap < 0 || cap > kLargestCap) {
+    fail({file.name() + ": " + key, fmt::format("0 (no cap) to {}", kLargestCap), fmt::format("{}", cap), ""});
+  }
   return cap;
 }
 
@@ -47,7 +52,7 @@ ModelShape read_gemma(const Gguf& file, const Architecture& architecture, int64_
   ModelShape shape = read_decoder_shape(file, architecture);
   const std::string prefix = shape.architecture + ".";
   const auto n_window =
-      static_cast<int32_t>(file.integer_or(prefix + "attention.sliding_window", 0, INT32_MAX, window));
+      static_cast<int32_t>(file.integer_or(prefix + "attention.sliding_window", 0, kWidestWindow, window));
   const std::vector<bool> windowed = read_pattern(file, shape, period);
   for (size_t i = 0; i < windowed.size(); ++i) shape.layers[i].window = windowed[i] ? n_window : 0;
   shape.embedding_scale = std::sqrt(static_cast<float>(shape.d_model));

@@ -34,11 +34,11 @@ void geglu(const float* gate, const float* up, int64_t n, float* y) {
         [](const Vec& g) { return mul(set(1.5957691216F), fma(mul(mul(g, g), g), set(0.044715F), g)); });
 }
 
-/// tanh(z) = 1 - 2 / (e^(2z) + 1)
+/// tanh(z) = 1 - 2 / (e^(2z) + 1), within 2^-23 of the cap. NaN stays (min gives its second argument then).
 void cap_scores(float* x, int64_t n, float cap) {
   const Vec twice = set(2 / cap);
   const auto capped = [&](const Vec& score) {
-    const Vec e = exp(min(mul(score, twice), set(88.0F)));
+    const Vec e = exp(min(set(88.0F), mul(score, twice)));
     return mul(sub(set(1.0F), div(set(2.0F), add(e, set(1.0F)))), set(cap));
   };
   for_vectors(

@@ -161,6 +161,7 @@ constexpr ResultKey kResultKeys[] = {
     {"attention.clamp_kqv", 8, 0},
     {"attention.group_norm_groups", 4, 0},
     {"attention.key_length_mla", 8, 0},
+    {"attention.key_length_swa", 8, 4},
     {"attention.kv_lora_rank", 2, 0},
     {"attention.max_alibi_bias", 8, 0},
     {"attention.output_scale", 0.5, 1},
@@ -171,6 +172,7 @@ constexpr ResultKey kResultKeys[] = {
     {"attention.sliding_window", 32, 64},  // the context is 64
     {"attention.temperature_scale", 0.1, 0},
     {"attention.value_length_mla", 8, 0},
+    {"attention.value_length_swa", 8, 4},
     {"attn_logit_softcapping", 50, 0},
     {"embedding_scale", 12, 1},
     {"expert_count", 8, 0},
@@ -181,11 +183,52 @@ constexpr ResultKey kResultKeys[] = {
     {"num_deepstack_layers", 1, 0},
     {"rescale_every_n_layers", 6, 0},
     {"residual_scale", 0.22, 1},
+    {"rope.dimension_count_swa", 8, 4},
+    {"rope.freq_base_swa", 5e5, 1e4},
     {"rope.scaling.attn_factor", 1.5, 1},
     {"rope.scaling.yarn_attn_factor", 1.5, 1},
     {"rope.scaling.yarn_ext_factor", 1, -1},
     {"rope.scaling.yarn_log_multiplier", 0.1, 0},
 };
+
+// Windows, caps and bases that only Gemma's files have: applied within bounds, refused by name beyond them, and where
+// the kind of model does not have them.
+TEST(Model, GemmasOwnKeysAreAppliedOrRefused) {
+  const auto open = [](const char* model, const std::string& key, auto value) {
+    testing::GgufWriter w = testing::copy_of(Gguf::open(std::string("tests/golden/models/") + model + ".gguf"));
+    if constexpr (std::is_integral_v<decltype(value)>) {
+      w.put_u32(key, value);
+    } else {
+      w.put_f32(key, value);
+    }
+    return w.bytes();
+  };
+  const auto shape_of = [](const std::string& bytes) {
+    return Model::from(Gguf::parse("FILE", std::as_bytes(std::span(bytes)))).shape();
+  };
+  EXPECT_EQ(shape_of(open("tiny_gemma2", "gemma2.attention.sliding_window", 9U)).layers[0].window, 9);
+  EXPECT_EQ(shape_of(open("tiny_gemma2", "gemma2.attn_logit_softcapping", 20.0F)).attention_cap, 20);
+  EXPECT_EQ(shape_of(open("tiny_gemma2", "gemma2.final_logit_softcapping", 0.0F)).logit_cap, 0);
+  EXPECT_EQ(shape_of(open("tiny_gemma3", "gemma3.rope.freq_base_swa", 5000.0F)).ropes[1].base, 5000);
+  const ModelShape periods = shape_of(open("tiny_gemma3", "gemma3.attention.sliding_window_pattern", 2U));
+  EXPECT_EQ(periods.windows(), (std::vector<int32_t>{8, 0, 8, 0, 8, 0, 8, 0}));
+  EXPECT_EQ(shape_of(open("tiny_gemma3", "gemma3.attention.sliding_window_pattern", 0U)).n_acting(), 0);
+  const auto refused = [&](const char* model, const std::string& key, auto value) {
+    try {
+      shape_of(open(model, key, value));
+    } catch (const Error& error) {
+      return std::string(error.what()).find(key) != std::string::npos;
+    }
+    return false;
+  };
+  EXPECT_TRUE(refused("tiny_gemma2", "gemma2.attn_logit_softcapping", 1e6F));
+  EXPECT_TRUE(refused("tiny_gemma2", "gemma2.final_logit_softcapping", -1.0F));
+  EXPECT_TRUE(refused("tiny_gemma2", "gemma2.attention.sliding_window", 1U << 30));
+  EXPECT_TRUE(refused("tiny_gemma2", "gemma2.rope.freq_base_swa", 1e6F));
+  EXPECT_TRUE(refused("tiny_gemma3", "gemma3.attention.key_length_swa", 8U));
+  EXPECT_TRUE(refused("tiny_gemma3", "gemma3.attn_logit_softcapping", 50.0F));
+  EXPECT_TRUE(refused("tiny_gemma3", "gemma3.rope.freq_base_swa", 0.5F));
+}
 
 // A key that is ignored gives logits of another model without a word.
 TEST(Model, KeysThatChangeResultsAreRefusedByNameAndTakenWhereTheyChangeNothing) {
