@@ -84,6 +84,7 @@ void add_options(CLI::App* command, const std::shared_ptr<Options>& options) {
       ->check(CLI::Range(0, 1 << 28))
       ->capture_default_str();
   options->model.add_to(*command);
+  command->remove_option(command->get_option("--ctx"));  // a window is as long as it is asked to be
   options->model.add_prefill_to(*command);
   command->remove_option(options->tokenizer.add_to(*command, "Text"));  // a text is no chat
   command->footer(
