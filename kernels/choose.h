@@ -2,6 +2,7 @@
 #pragma once
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -95,16 +96,19 @@ void take_best(const Select& what, const typename Ops::Real* score, const Candid
                Vector& kept) {
   const int32_t n = candidates.n, keep = std::min(what.keep, n);
   std::vector<int32_t> best(static_cast<size_t>(keep));
-  if (what.ascending && n == keep + 1) {
+  if (what.ascending && what.min_weight <= 0 && n == keep + 1) {
     // One leaves, as at every step of a policy that evicts: the lowest, of equal ones the latest.
     int32_t lowest = 0;
     for (int32_t i = 1; i < n; ++i) lowest = score[i] <= score[lowest] ? i : lowest;
     for (int32_t i = 0, at = 0; i < n; ++i) {
       if (i != lowest) best[static_cast<size_t>(at++)] = i;
     }
+  } else if (what.ascending) {
+    constexpr auto kNone = -std::numeric_limits<typename Ops::Real>::infinity();
+    const auto least = what.min_weight > 0 ? static_cast<typename Ops::Real>(what.min_weight) : kNone;
+    best.resize(static_cast<size_t>(Ops::top_set(score, n, keep, least, what.least, best.data())));
   } else {
     Ops::top_k(score, n, keep, best.data());
-    if (what.ascending) std::sort(best.begin(), best.end());
   }
   keep_best(what, best, candidates, p, kept);
 }
@@ -131,6 +135,7 @@ struct ChoiceSpace {
 ///   sums()             rows of all queries so far, by position                                     (Rank::sums)
 ///   window_rows()      rows of the last prompt queries, summed                                   (Rank::window)
 ///   votes()            softmax rows over the candidates alone                                      (Rank::vote)
+///   estimated_rows()   softmax rows over 0..n-1, estimated from a sketch of the keys             (Rank::sketch)
 ///   bounds(), query()  of the pages [n_page][2][d_head()]; the heads' queries [n_head][d_head()]  (Rank::pages)
 /// Only what `what.by` names is asked for, once.
 template <class Ops, class Source, class Vector>
@@ -139,15 +144,19 @@ std::span<const typename Ops::Real> carry_out(const Select& what, Source& source
   const Candidates candidates = candidates_of(what, source.kept());
   std::vector<typename Ops::Real>&values = space.values, &scratch = space.rows;
   const int32_t n_head = source.n_head();
-  const bool by_position = what.by == Rank::row || what.by == Rank::window || what.by == Rank::attended;
+  const bool by_position =
+      what.by == Rank::row || what.by == Rank::window || what.by == Rank::attended || what.by == Rank::sketch;
   const auto n_value = static_cast<size_t>(by_position ? n : candidates.n);
   if (values.size() < n_value) values.resize(n_value);
   switch (what.by) {
     case Rank::nothing:
       break;
     case Rank::row:
-    case Rank::window: {
-      const RowsOf<typename Ops::Real> rows = what.by == Rank::row ? source.rows() : source.window_rows();
+    case Rank::window:
+    case Rank::sketch: {
+      const RowsOf<typename Ops::Real> rows = what.by == Rank::row      ? source.rows()
+                                              : what.by == Rank::window ? source.window_rows()
+                                                                        : source.estimated_rows();
       if (scratch.size() < n_value) scratch.resize(n_value);
       score_rows<Ops>(what, rows.first, n_head, rows.stride, n, values.data(), scratch.data());
       break;

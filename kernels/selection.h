@@ -20,6 +20,16 @@ enum class Rank : uint8_t {
   window,    ///< rows of the last `window` prompt queries summed (step 0 only)
   pages,     ///< a page's upper bound of q k: sum_c max(q_c min_c, q_c max_c), over the group by max
   vote,      ///< softmax of q k, unscaled, over the candidates alone, summed over all query heads
+  sketch,    ///< a row over 0..p estimated from a coarse copy of the keys (Sketch)
+};
+
+/// A coarse copy of the cached keys of one KV head, and what a choice reads of it (docs/semantics.md, "Sketch").
+struct Sketch {
+  int32_t block = 0;     ///< positions that share a range by channel; 0: there is no sketch
+  int32_t bits = 0;      ///< of a code
+  int32_t channels = 0;  ///< that a choice reads
+  int32_t first = 0;     ///< positions before it are in no block
+  bool operator==(const Sketch&) const = default;
 };
 
 /// How a kept set is made: score, reduce over heads, pool, take the best of the candidates. The candidates are
@@ -36,6 +46,9 @@ struct Select {
   bool ascending = false;     ///< entries in order of position, not of rank
   int32_t page = 1;           ///< pages: positions of one; begin and end are multiples of it
   int32_t window = 0;
+  Sketch sketch = {};     ///< of Rank::sketch
+  double min_weight = 0;  ///< above 0, of ascending sets: what scores less is not kept, but for the best `least`
+  int32_t least = 0;
 
   constexpr bool chooses() const { return by != Rank::nothing; }
 };
@@ -44,7 +57,6 @@ struct Select {
 struct PromptNeeds {
   bool row_sums = false;  ///< rows of all prompt queries, summed
   int32_t window = 0;     ///< queries of the last prompt tokens
-  int32_t page = 0;       ///< bounds of the keys in pages of so many positions (made when decoding begins)
 };
 
 }  // namespace reattend

@@ -10,6 +10,7 @@
 #include "kernels/layout.h"
 #include "kernels/quant.h"
 #include "kernels/selection.h"
+#include "kernels/sketch.h"
 
 namespace reattend {
 
@@ -143,6 +144,25 @@ struct Cpu {
   /// The k highest of score [n] in rank order, equal scores by lower index first; returns min(k, n) = how many of out
   /// are written. The k-th score is found by bisection, then the k are sorted.
   static int32_t top_k(const float* score, int32_t n, int32_t k, int32_t* out);
+
+  /// The same k, but ascending, and of them only those that score at least `least` or are among the best n_least:
+  /// returns how many; out has room for min(k, n).
+  static int32_t top_set(const float* score, int32_t n, int32_t k, float least, int32_t n_least, int32_t* out);
+
+  /// Makes the blocks of a sketch (layout.bytes(n), zeros where nothing was made) hold positions layout.shape.first ..
+  /// n - 1, of which those before n_known are in them already. The bytes do not depend on the steps in which it grew.
+  static void extend_sketch(const KvBlocks& keys, const SketchLayout& layout, int32_t n_known, int32_t n,
+                            std::byte* blocks);
+  /// out [layout.shape.channels], ascending: the channels with the greatest max_h |q_hc| max_b (high - low)_bc over
+  /// the group and the sketch's n_block blocks, of equal ones the lower. q [group][d_head].
+  static void sketch_channels(const float* q, int32_t group, const SketchLayout& layout, const std::byte* blocks,
+                              int32_t n_block, int32_t* out);
+  /// out [group][stride]: scores of the positions below n in the blocks [begin, end) of a sketch, each from its block's
+  /// start on, estimated by the channels given (ascending), scaled. In float, in the order that docs/semantics.md
+  /// prescribes, but for the scale.
+  static void sketch_scores(const float* q, int32_t group, const SketchLayout& layout, const std::byte* blocks,
+                            std::span<const int32_t> channels, int32_t begin, int32_t end, int32_t n,
+                            ScoreScale<float> scale, float* out, int64_t stride);
 
   /// bounds [2][d_head]: of each channel the lowest and the highest value among the keys of the positions first ...
   /// first + n - 1, n >= 1. Exact.

@@ -181,6 +181,41 @@ int32_t Cpu::top_k(const float* score, int32_t n, int32_t k, int32_t* out) {
   return k;
 }
 
+int32_t Cpu::top_set(const float* score, int32_t n, int32_t k, float least, int32_t n_least, int32_t* out) {
+  k = std::clamp(k, 0, std::max(n, 0));
+  if (k == 0) return 0;
+  const auto room = static_cast<size_t>(n) + 16;
+  const auto keys = std::make_unique_for_overwrite<int32_t[]>(room);
+  const auto found = std::make_unique_for_overwrite<int32_t[]>(room);
+  table().rank_keys(score, n, keys.get());
+  int32_t limit = 0;
+  table().rank_keys(&least, 1, &limit);
+  int32_t count = table().count_at_least(keys.get(), n, limit);
+  const int32_t wanted = std::clamp(count, std::min(n_least, k), k);
+  if (count != wanted) {
+    const int32_t rough = rough_limit(keys.get(), n, wanted);
+    const int32_t n_some = table().count_at_least(keys.get(), n, rough);
+    table().find_at_least(keys.get(), n, rough, found.get());
+    const auto some = std::make_unique_for_overwrite<int32_t[]>(room);
+    for (int32_t i = 0; i < n_some; ++i) some[i] = keys[found[i]];
+    const int32_t top = *std::max_element(some.get(), some.get() + n_some);
+    const Reached reached = limit_of(some.get(), n_some, wanted, rough, int64_t{top} + 1);
+    limit = reached.limit, count = reached.count;
+  }
+  table().find_at_least(keys.get(), n, limit, found.get());
+  // Too many reach the limit only where several equal it: the last of those are left out.
+  int32_t left = count - wanted;
+  int32_t* to = out + wanted;
+  for (int32_t i = count; i-- > 0;) {
+    if (left > 0 && keys[found[i]] == limit) {
+      --left;
+    } else {
+      *--to = found[i];
+    }
+  }
+  return wanted;
+}
+
 void Cpu::page_scores(const float* q, int32_t group, int32_t d_head, const float* bounds, int32_t n_page, float* out) {
   // The greater product is the one with the maximum where q_c > 0, with the minimum where q_c < 0: so a page's score is
   // the product of (min(q, 0), max(q, 0)) with its (minima, maxima), and pages are scored like keys of twice the width.

@@ -102,6 +102,38 @@ struct RowTile {
   float* scratch;  ///< [row_scratch(d_head)]
 };
 
+/// Keys of a sketch whose codes share their bytes.
+struct CodeTile {
+  const void* const* rows;  ///< [n], null where there is none: its code is 0
+  int32_t n;                ///< 16 for each vector that shares the bytes
+  KvType type;
+  int32_t d_head, n_edge, code_bits, line_bytes;
+  const float* edges;  ///< [d_head][n_edge]: a code is how many of them its key reaches
+  std::byte* codes;    ///< [d_head][line_bytes], of which 16 bytes each are written
+};
+
+/// Query heads whose sums stand beside each other.
+inline constexpr int kSketchLanes = 8;
+
+/// Positions of one block of a sketch, and the query heads of one KV head.
+struct SketchTile {
+  const float* q;               ///< [group][d_head]
+  const double* q_by_lane;      ///< [group / kSketchLanes, rounded up][d_head][kSketchLanes], 0 where there is no head
+  const std::byte *low, *high;  ///< ranges, rows of a cache of type `bounds`
+  const std::byte* codes;       ///< [d_head][line_bytes], as SketchLayout says
+  const int32_t* channels;      ///< [n_channel] that are read, ascending
+  KvType bounds;
+  int32_t group, d_head, n_channel, bits, code_bits, line_bytes;
+  int32_t n;  ///< positions, from the block's start on
+  float scale;
+  float* out;  ///< [group][out_stride], n of each row are written
+  int64_t out_stride;
+  float* scratch;  ///< [sketch_scratch(group, d_head, n_channel)]
+};
+constexpr int64_t sketch_scratch(int64_t group, int64_t d_head, int64_t n_channel) {
+  return 2 * d_head + group * n_channel + group + kSketchLanes;
+}
+
 struct KernelTable {
   std::string_view name;
   int tokens;  ///< the largest TokenTile::width, a power of two
@@ -164,6 +196,13 @@ struct KernelTable {
   void (*find_at_least)(const int32_t* keys, int32_t n, int32_t limit, int32_t* out);
   /// Integers that are greater where the score is higher; -0 counts as 0.
   void (*rank_keys)(const float* scores, int32_t n, int32_t* keys);
+
+  void (*code_rows)(const CodeTile& tile);
+  /// widest[c] = max(widest[c], high_c - low_c); low and high are rows of a cache, widest [d_head].
+  void (*extend_widths)(const void* low, const void* high, int d_head, KvType type, float* widest);
+  /// Scores estimated: what the middles of all ranges give, then the channels read in their order, then the scale;
+  /// rounded after each.
+  void (*estimate_block)(const SketchTile& tile);
 };
 
 /// The table in use.

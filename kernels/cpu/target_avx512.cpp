@@ -15,6 +15,7 @@
 #include "kernels/cpu/body/attend.h"
 #include "kernels/cpu/body/prompt.h"
 #include "kernels/cpu/body/rows.h"
+#include "kernels/cpu/body/sketch.h"
 // The table that names them all.
 #include "kernels/cpu/body/table.h"
 

@@ -61,6 +61,22 @@ double selection_margin(std::span<const double> score, int32_t k) {
   return (n_reach == k ? below : std::min(above, below)) / scale;
 }
 
+double selection_margin(std::span<const double> score, const Select& what) {
+  if (what.min_weight <= 0) return selection_margin(score, what.keep);
+  std::vector<double> best(score.begin(), score.end());
+  std::sort(best.begin(), best.end(), std::greater<>());
+  best.resize(std::min(best.size(), static_cast<size_t>(what.keep)));
+  const size_t n_least = std::min(best.size(), static_cast<size_t>(what.least));
+  const auto heavy = std::count_if(best.begin(), best.end(), [&](double x) { return x >= what.min_weight; });
+  const size_t n_kept = std::max(n_least, static_cast<size_t>(heavy));
+  double margin = std::numeric_limits<double>::infinity();
+  if (n_kept == best.size() || n_kept == n_least) margin = selection_margin(score, static_cast<int32_t>(n_kept));
+  for (size_t i = n_least; i < best.size(); ++i) {
+    margin = std::min(margin, std::abs(best[i] - what.min_weight) / what.min_weight);
+  }
+  return margin;
+}
+
 double relative_error(std::span<const float> a, std::span<const float> b) {
   double error = 0, norm = 0;
   for (size_t i = 0; i < b.size(); ++i) {

@@ -27,6 +27,9 @@ Overlap measure_overlap(std::span<const double> score, int32_t k, std::span<cons
 /// How safe the cut of a top-k is: relative distance of the lowest score kept to the nearest different score; where the
 /// cut runs through equal scores, both neighbours of that plateau count. Infinity where nothing is cut.
 double selection_margin(std::span<const double> score, int32_t k);
+/// The same of a choice that leaves out what scores below its min_weight: the nearest of the best scores to that weight
+/// counts too, relative to the weight.
+double selection_margin(std::span<const double> score, const Select& what);
 
 /// ‖a - b‖ / ‖b‖ over [d_head].
 double relative_error(std::span<const float> a, std::span<const float> b);

@@ -10,6 +10,7 @@
 #include "kernels/layout.h"
 #include "kernels/quant.h"
 #include "kernels/selection.h"
+#include "kernels/sketch.h"
 
 namespace reattend {
 
@@ -68,9 +69,17 @@ struct Reference {
   static void reduce_heads(const double* rows, int32_t group, int64_t stride, int64_t n, Reduce how, double* out);
   static void max_pool(const double* x, int64_t n, int32_t width, double* out);
   static int32_t top_k(const double* score, int32_t n, int32_t k, int32_t* out);
+  static int32_t top_set(const double* score, int32_t n, int32_t k, double least, int32_t n_least, int32_t* out);
   static void page_bounds(const KvBlocks& kv, int32_t first, int32_t n, double* bounds);
   static void page_scores(const double* q, int32_t group, int32_t d_head, const double* bounds, int32_t n_page,
                           double* out);
+  static void extend_sketch(const KvBlocks& keys, const SketchLayout& layout, int32_t n_known, int32_t n,
+                            std::byte* blocks);
+  static void sketch_channels(const double* q, int32_t group, const SketchLayout& layout, const std::byte* blocks,
+                              int32_t n_block, int32_t* out);
+  static void sketch_scores(const double* q, int32_t group, const SketchLayout& layout, const std::byte* blocks,
+                            std::span<const int32_t> channels, int32_t begin, int32_t end, int32_t n,
+                            ScoreScale<double> scale, double* out, int64_t stride);
   static double similarity(const double* q, const double* ref, int32_t n_head, int32_t d_head, Similarity how);
 };
 

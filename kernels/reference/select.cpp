@@ -42,6 +42,14 @@ int32_t Reference::top_k(const double* score, int32_t n, int32_t k, int32_t* out
   return taken;
 }
 
+int32_t Reference::top_set(const double* score, int32_t n, int32_t k, double least, int32_t n_least, int32_t* out) {
+  const int32_t taken = top_k(score, n, k, out);
+  int32_t kept = 0;
+  while (kept < taken && (kept < n_least || score[out[kept]] >= least)) ++kept;
+  std::sort(out, out + kept);
+  return kept;
+}
+
 void Reference::page_scores(const double* q, int32_t group, int32_t d_head, const double* bounds, int32_t n_page,
                             double* out) {
   for (int32_t page = 0; page < n_page; ++page) {

@@ -34,6 +34,9 @@ constexpr KernelTable kTable = {
     .count_at_least = count_at_least,
     .find_at_least = find_at_least,
     .rank_keys = rank_keys,
+    .code_rows = code_rows,
+    .extend_widths = extend_widths,
+    .estimate_block = estimate_block,
 };
 
 }  // namespace

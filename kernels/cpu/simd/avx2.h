@@ -209,6 +209,37 @@ REATTEND_INLINE uint32_t mask_at_least(IVec x, IVec limit) {
 REATTEND_INLINE Vec to_float(IVec x) {
   return {_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)};
 }
+/// 16 bytes, one a lane.
+REATTEND_INLINE IVec load_codes(const std::byte* p) {
+  const auto widen = [](const std::byte* from) {
+    return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from)));
+  };
+  return {widen(p), widen(p + 8)};
+}
+/// Whole numbers below 256, a byte a lane.
+REATTEND_INLINE void store_codes(std::byte* p, Vec x) {
+  const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(_mm256_cvttps_epi32(x.a), _mm256_cvttps_epi32(x.b)),
+                                                 _MM_SHUFFLE(3, 1, 2, 0));
+  const __m128i bytes = _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bytes);
+}
+template <int n>
+REATTEND_INLINE IVec shift_down(IVec x) {
+  return {_mm256_srli_epi32(x.a, n), _mm256_srli_epi32(x.b, n)};
+}
+REATTEND_INLINE IVec low_bits_of(IVec x, int32_t mask) {
+  const __m256i bits = _mm256_set1_epi32(mask);
+  return {_mm256_and_si256(x.a, bits), _mm256_and_si256(x.b, bits)};
+}
+/// p [4] in each quarter.
+REATTEND_INLINE Vec load_quarters(const float* p) {
+  const __m256 quarters = _mm256_broadcast_ps(reinterpret_cast<const __m128*>(p));
+  return {quarters, quarters};
+}
+/// Lane i: value number (the lowest two bits of x's lane) of the quarter.
+REATTEND_INLINE Vec look_up_low_bits(Vec quarters, IVec x) {
+  return {_mm256_permutevar_ps(quarters.a, x.a), _mm256_permutevar_ps(quarters.b, x.b)};
+}
 /// Rounds to nearest and stores the lanes' low bytes: 16 int8. Values lie within int8.
 REATTEND_INLINE void store_int8(int8_t* p, Vec x) {
   const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(_mm256_cvtps_epi32(x.a), _mm256_cvtps_epi32(x.b)),

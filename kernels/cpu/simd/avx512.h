@@ -164,6 +164,29 @@ REATTEND_INLINE uint32_t mask_at_least(IVec x, IVec limit) {
 REATTEND_INLINE Vec to_float(IVec x) {
   return {_mm512_cvtepi32_ps(x.v)};
 }
+/// 16 bytes, one a lane.
+REATTEND_INLINE IVec load_codes(const std::byte* p) {
+  return {_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
+}
+/// Whole numbers below 256, a byte a lane.
+REATTEND_INLINE void store_codes(std::byte* p, Vec x) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(_mm512_cvttps_epi32(x.v)));
+}
+template <int n>
+REATTEND_INLINE IVec shift_down(IVec x) {
+  return {_mm512_srli_epi32(x.v, n)};
+}
+REATTEND_INLINE IVec low_bits_of(IVec x, int32_t mask) {
+  return {_mm512_and_si512(x.v, _mm512_set1_epi32(mask))};
+}
+/// p [4] in each quarter.
+REATTEND_INLINE Vec load_quarters(const float* p) {
+  return {_mm512_broadcast_f32x4(_mm_loadu_ps(p))};
+}
+/// Lane i: value number (the lowest two bits of x's lane) of the quarter.
+REATTEND_INLINE Vec look_up_low_bits(Vec quarters, IVec x) {
+  return {_mm512_permutevar_ps(quarters.v, x.v)};
+}
 /// Rounds to nearest and stores the lanes' low bytes: 16 int8.
 REATTEND_INLINE void store_int8(int8_t* p, Vec x) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(x.v)));

@@ -167,6 +167,35 @@ REATTEND_INLINE uint32_t mask_at_least(const IVec& x, const IVec& limit) {
 REATTEND_INLINE Vec to_float(const IVec& x) {
   return lanes([&](int i) { return static_cast<float>(x.v[i]); });
 }
+/// 16 bytes, one a lane.
+REATTEND_INLINE IVec load_codes(const std::byte* p) {
+  IVec out;
+  for (int i = 0; i < 16; ++i) out.v[i] = std::to_integer<int32_t>(p[i]);
+  return out;
+}
+/// Whole numbers below 256, a byte a lane.
+REATTEND_INLINE void store_codes(std::byte* p, const Vec& x) {
+  for (int i = 0; i < 16; ++i) p[i] = static_cast<std::byte>(static_cast<uint8_t>(x.v[i]));
+}
+template <int n>
+REATTEND_INLINE IVec shift_down(const IVec& x) {
+  IVec out;
+  for (int i = 0; i < 16; ++i) out.v[i] = x.v[i] >> n;
+  return out;
+}
+REATTEND_INLINE IVec low_bits_of(const IVec& x, int32_t mask) {
+  IVec out;
+  for (int i = 0; i < 16; ++i) out.v[i] = x.v[i] & mask;
+  return out;
+}
+/// p [4] in each quarter.
+REATTEND_INLINE Vec load_quarters(const float* p) {
+  return lanes([&](int i) { return p[i % 4]; });
+}
+/// Lane i: value number (the lowest two bits of x's lane) of the quarter.
+REATTEND_INLINE Vec look_up_low_bits(const Vec& quarters, const IVec& x) {
+  return lanes([&](int i) { return quarters.v[x.v[i] & 3]; });
+}
 /// Rounds to nearest and stores 16 int8. Values lie within int8.
 REATTEND_INLINE void store_int8(int8_t* p, const Vec& x) {
   const Vec whole = round(x);
