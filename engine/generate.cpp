@@ -53,7 +53,7 @@ class Decoder {
   /// The policy's choices at the prompt's end.
   void begin(const Prefilled& prefilled) {
     for (int32_t layer = 0; layer < shape_.n_layer; ++layer) {
-      selection_.after_prompt(sequence_, layer, policy_->prompt(layer), policy_->plan(layer, 1).compare,
+      selection_.after_prompt(sequence_, layer, policy_->prompt(layer), policy_->plan(layer, 1),
                               policy_->needs(), full_rows_);
     }
     observers_.begin(view_, {.t = 0,

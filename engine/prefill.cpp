@@ -18,6 +18,7 @@ RunShape run_shape(const ModelShape& shape, int32_t n_prompt) {
   return {.n_layer = shape.n_layer,
           .n_head = shape.n_head,
           .n_kv_head = shape.n_kv_head,
+          .d_head = shape.d_head,
           .n_prompt = n_prompt,
           .windows = shape.windows()};
 }

@@ -15,7 +15,7 @@ namespace reattend {
 
 /// What a policy knows of a run.
 struct RunShape {
-  int32_t n_layer = 0, n_head = 0, n_kv_head = 0;
+  int32_t n_layer = 0, n_head = 0, n_kv_head = 0, d_head = 0;
   int32_t n_prompt = 0;  ///< L; step t decodes position L - 1 + t
   /// [n_layer] positions that the model itself lets a layer attend to, its own the last; 0: as many as the policy says.
   /// Empty: 0 in all layers.

@@ -22,8 +22,6 @@ class Quest final : public Policy {
     }
   }
 
-  PromptNeeds needs() const override { return {.page = page_}; }
-
   Plan plan(int32_t layer, int32_t t) const override {
     const auto [dense, n_page] = layers_[static_cast<size_t>(layer)];
     if (dense) return {.branch = {.attend = {.everything = true}, .full = true}};

@@ -20,7 +20,8 @@
   POLICY(pyramidkv)               \
   POLICY(tova)                    \
   POLICY(quest)                   \
-  POLICY(tokenselect)
+  POLICY(tokenselect)             \
+  POLICY(sketch)
 
 namespace reattend {
 

@@ -84,6 +84,7 @@ struct TraceInfo {
     return {.n_layer = n_layer,
             .n_head = n_head,
             .n_kv_head = n_kv_head,
+            .d_head = d_head,
             .n_prompt = n_prompt,
             .windows = {windows.begin(), windows.end()}};
   }

@@ -146,8 +146,8 @@ class SelectionOps {
   /// Sums and kept sets of the branches that ask for them.
   virtual void after(Sequence& sequence, int32_t layer, const Plan& plan) = 0;
   /// Step 0: nothing is kept yet; then the choice of the last prompt token, and sums that begin with the prompt's where
-  /// the policy needs them.
-  virtual void after_prompt(Sequence& sequence, int32_t layer, const Select& select, const Comparison& compare,
+  /// the policy needs them. `first` is the plan of step 1: what its choice reads besides is made now.
+  virtual void after_prompt(Sequence& sequence, int32_t layer, const Select& select, const Plan& first,
                             const PromptNeeds& needs, bool measure) = 0;
   /// out [n_layer][n_kv_head]: what all layers did at this step. Once a step: a device is waited for here.
   virtual void log(const Sequence& sequence, std::span<HeadLog> out) = 0;

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "engine/backend/host_by_rank.h"
 #include "engine/backend/host_core.h"
+#include "engine/backend/host_sketch.h"
 #include "kernels/choose.h"
 #include "kernels/measures/row_measures.h"
 
@@ -21,7 +22,7 @@ class HostSelection final : public SelectionOps {
   using Seq = HostSequence<Real>;
   using State = typename Core::Rows::State;
 
-  explicit HostSelection(Core& core) : c_(core) {}
+  explicit HostSelection(Core& core) : c_(core), sketches_(core) {}
 
   void gate(Sequence& sequence, int32_t layer, const Plan& plan, bool measure) override {
     const BackendMemory::Access access(c_.memory);
@@ -124,7 +125,7 @@ class HostSelection final : public SelectionOps {
     if (!heads.empty()) choose(seq, layer, heads, c_.branch(seq, layer, heads[0], plan).after, plan.compare, false);
   }
 
-  void after_prompt(Sequence& sequence, int32_t layer, const Select& select, const Comparison& compare,
+  void after_prompt(Sequence& sequence, int32_t layer, const Select& select, const Plan& first,
                     const PromptNeeds& needs, bool measure) override {
     const BackendMemory::Access access(c_.memory);
     Seq& seq = c_.cast(sequence);
@@ -135,11 +136,15 @@ class HostSelection final : public SelectionOps {
       kept.order.clear(), kept.selected_at = -1, kept.packed = false;
       c_.log(seq, layer, g) = {.margin_before = kNan, .margin_after = kNan};
       seq.bounds[layer * c_.shape.n_kv_head + g].clear();
+      seq.sketches[layer * c_.shape.n_kv_head + g].n = 0;
     }
     if (needs.row_sums && layer == 0) seq.sums = seq.prompt->sums;
-    if (needs.page > 0 && c_.window(layer) == 0) extend_bounds(seq, layer, needs.page, seq.cache->size() / needs.page);
+    // What the first step's choice is made from is made now: no step pays for the whole prompt.
+    const Select& next = first.branch.before;
+    if (next.by == Rank::pages) extend_bounds(seq, layer, next.page, seq.cache->size() / next.page);
+    if (next.by == Rank::sketch) sketches_.extend(seq, layer, c_.all_kv_heads(), next.sketch, seq.cache->size());
     c_.rows.layer = -1;
-    if (select.chooses()) choose(seq, layer, c_.all_kv_heads(), select, compare, false);
+    if (select.chooses()) choose(seq, layer, c_.all_kv_heads(), select, first.compare, false);
   }
 
   void log(const Sequence& sequence, std::span<HeadLog> out) override {
@@ -268,6 +273,7 @@ class HostSelection final : public SelectionOps {
     }
     if (what.by == Rank::window) window_sums(seq, layer, what.window);
     if (what.by == Rank::vote) vote(seq, layer, what);
+    if (what.by == Rank::sketch) sketches_.estimate(seq, layer, kv_heads, what.sketch);
     const std::span<const int32_t> choosing = what.shared ? kv_heads.first(1) : kv_heads;
     // Room is made here: the backend's memory takes one thread at a time.
     const auto most = static_cast<size_t>(std::min(what.keep * what.page, n) + 1);
@@ -279,7 +285,7 @@ class HostSelection final : public SelectionOps {
       const std::span<const Real> score =
           carry_out<Ops>(what, source, n, c_.unit(seq, layer, choosing[i]).order, scratch_[thread]);
       if (measure_) {
-        margin[i] = static_cast<float>(selection_margin(std::vector<double>(score.begin(), score.end()), what.keep));
+        margin[i] = static_cast<float>(selection_margin(std::vector<double>(score.begin(), score.end()), what));
       }
     });
     for (size_t i = 0; i < choosing.size(); ++i) {
@@ -320,6 +326,7 @@ class HostSelection final : public SelectionOps {
     }
     RowsOf<Real> window_rows() const { return {core().set_rows.row(head()), core().rows.stride}; }
     RowsOf<Real> votes() const { return {core().set_rows.row(0), core().set_rows.stride}; }
+    RowsOf<Real> estimated_rows() const { return {core().set_rows.row(head()), core().set_rows.stride}; }
     const Real* bounds() const { return seq.bounds[layer * core().shape.n_kv_head + kv_head].data(); }
     const Real* query() const { return core().query(seq, layer) + int64_t{head()} * d_head(); }
   };
@@ -350,6 +357,7 @@ class HostSelection final : public SelectionOps {
   }
 
   Core& c_;
+  HostSketches<Ops> sketches_;
   bool measure_ = false;
   std::vector<ChoiceSpace<Real>> scratch_;  ///< [n_thread]
 };

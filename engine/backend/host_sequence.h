@@ -13,6 +13,7 @@
 #include "engine/backend/memory.h"
 #include "engine/cache/kv_cache.h"
 #include "engine/model/model.h"
+#include "kernels/sketch.h"
 
 namespace reattend {
 
@@ -24,6 +25,14 @@ struct KeptSet {
   std::pmr::vector<std::byte> packed_keys, packed_values;  ///< [n_kept] rows, the cache's bits, once `packed`
   bool packed = false;
   explicit KeptSet(std::pmr::memory_resource* m) : order(m), packed_keys(m), packed_values(m) {}
+};
+
+/// One KV head's sketch of its keys, as far as a policy asked for one.
+struct KeySketch {
+  Sketch shape;
+  int32_t n = 0;                       ///< positions before it are in the blocks, or before the sketch
+  std::pmr::vector<std::byte> blocks;  ///< as SketchLayout says
+  explicit KeySketch(std::pmr::memory_resource* m) : blocks(m) {}
 };
 
 /// What is remembered of a prompt; forks share it.
@@ -50,6 +59,7 @@ struct HostSequence final : Sequence {
   std::pmr::vector<KeptSet> kept;    ///< [n_layer][n_kv_head]
   std::pmr::vector<Real> sums;  ///< [n_layer][n_head][n_ctx] rows of all queries so far, where a policy adds them up
   std::pmr::vector<std::pmr::vector<Real>> bounds;  ///< [n_layer][n_kv_head] of [n_page][2][d_head] minima, maxima
+  std::pmr::vector<KeySketch> sketches;             ///< [n_layer][n_kv_head]
   std::pmr::vector<uint8_t> stays;  ///< [n_layer][n_kv_head] the gate's flag of this step: 1 takes Plan::branch
   std::pmr::vector<HeadLog> logs;   ///< [n_layer][n_kv_head]
 
@@ -61,6 +71,7 @@ struct HostSequence final : Sequence {
         kept(m.resource()),
         sums(m.resource()),
         bounds(m.resource()),
+        sketches(m.resource()),
         stays(m.resource()),
         logs(m.resource()) {
     const size_t n_unit = static_cast<size_t>(shape.n_layer) * shape.n_kv_head;
@@ -72,7 +83,7 @@ struct HostSequence final : Sequence {
     prompt->queries.resize(shape.n_layer);
     if (keeps.row_sums) prompt->sums.resize(static_cast<size_t>(shape.n_layer) * shape.n_head * cache_shape.n_ctx);
     query.resize(n_query), reference.resize(n_query);
-    for (size_t i = 0; i < n_unit; ++i) kept.emplace_back(m.resource());
+    for (size_t i = 0; i < n_unit; ++i) kept.emplace_back(m.resource()), sketches.emplace_back(m.resource());
     bounds.resize(n_unit);
     stays.resize(n_unit, 1), logs.resize(n_unit);
   }
@@ -84,6 +95,7 @@ struct HostSequence final : Sequence {
         kept(memory.resource()),
         sums(other.sums, memory.resource()),
         bounds(other.bounds, memory.resource()),
+        sketches(memory.resource()),
         stays(other.stays, memory.resource()),
         logs(other.logs, memory.resource()) {
     cache.emplace(*other.cache);
@@ -91,13 +103,17 @@ struct HostSequence final : Sequence {
       KeptSet& to = kept.emplace_back(memory.resource());
       to.order = from.order, to.selected_at = from.selected_at;
     }
+    for (const KeySketch& from : other.sketches) {
+      KeySketch& to = sketches.emplace_back(memory.resource());
+      to.shape = from.shape, to.n = from.n, to.blocks = from.blocks;
+    }
   }
   ~HostSequence() override {
     const BackendMemory::Access access(memory);
     const auto drop = [](auto& vector) {
       std::remove_reference_t<decltype(vector)>(vector.get_allocator()).swap(vector);
     };
-    drop(query), drop(reference), drop(kept), drop(sums), drop(bounds), drop(stays), drop(logs);
+    drop(query), drop(reference), drop(kept), drop(sums), drop(bounds), drop(sketches), drop(stays), drop(logs);
     prompt.reset();
     cache.reset();
   }

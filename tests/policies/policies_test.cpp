@@ -29,6 +29,13 @@ struct RandomOps {
     std::copy_n(order.begin(), std::min(n, k), out);
     return std::min(n, k);
   }
+  static int32_t top_set(const double* score, int32_t n, int32_t k, double least, int32_t n_least, int32_t* out) {
+    const int32_t taken = top_k(score, n, k, out);
+    const auto light =
+        std::find_if(out + std::min(n_least, taken), out + taken, [&](int32_t i) { return score[i] < least; });
+    std::sort(out, light);
+    return static_cast<int32_t>(light - out);
+  }
 };
 
 void choose(const Select& what, int32_t p, std::mt19937& random, Kept& kept) {
@@ -51,7 +58,8 @@ std::vector<int32_t> members(const PositionSet& set) {
 template <class Check>
 void walk(const Settings& settings, int32_t n_prompt, int32_t n_step, unsigned seed, const Check& check) {
   std::mt19937 random(seed);
-  const auto policy = make_policy(settings, {.n_layer = 1, .n_head = 1, .n_kv_head = 1, .n_prompt = n_prompt});
+  const auto policy =
+      make_policy(settings, {.n_layer = 1, .n_head = 1, .n_kv_head = 1, .d_head = 8, .n_prompt = n_prompt});
   Kept kept;
   choose(policy->prompt(0), n_prompt - 1, random, kept);
   for (int32_t t = 1; t <= n_step; ++t) {
@@ -86,6 +94,9 @@ Settings random_settings(std::mt19937& random) {
   maybe("sinks", number(0, 70));
   maybe("page", number(1, 20));
   maybe("beta", number(1, 30));
+  maybe("block", number(1, 300));
+  maybe("recent", number(0, 70));
+  maybe("min_weight", static_cast<double>(number(0, 9)) / 100);
   if (number(0, 1) == 0) maybe("dense_layers", std::vector<int64_t>{});
   for (const char* key : {"rotate", "schedule", "refresh", "granularity", "selection_cache"}) one_of(key);
   if (settings.takes("window")) {
@@ -113,7 +124,8 @@ TEST(Policies, EverySetHoldsTheCurrentTokenHasNoPositionTwiceAndStaysWithinItsBo
     const auto n_prompt = static_cast<int32_t>(1 + random() % 80);
     std::vector<int32_t> before;  // positions of the step before
     const int32_t k = settings.is_full() ? 0 : static_cast<int32_t>(settings.count("K", 0, n_prompt));
-    const auto policy = make_policy(settings, {.n_layer = 1, .n_head = 1, .n_kv_head = 1, .n_prompt = n_prompt});
+    const auto policy =
+        make_policy(settings, {.n_layer = 1, .n_head = 1, .n_kv_head = 1, .d_head = 8, .n_prompt = n_prompt});
     walk(settings, n_prompt, 60, round,
          [&](int32_t t, int32_t p, const PositionSet& set, const Branch& branch, const Kept& kept) {
            SCOPED_TRACE(settings.summary() + " L " + std::to_string(n_prompt) + " t " + std::to_string(t));

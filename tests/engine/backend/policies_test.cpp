@@ -108,7 +108,7 @@ TEST_F(EveryPolicy, StartsAnewOnAForkOfTheSamePrompt) {
     const auto fork = backend_.model->fork(*prefilled_.sequence);
     generate(backend_, model_, *fork, prefilled_,
              {.settings = first, .n_step = 0, .next_token = [](int32_t, StepLogits&) { return 0; }});
-    for (const char* second : {"h2o", "tova", "recycled", "quest"}) {
+    for (const char* second : {"h2o", "tova", "recycled", "quest", "sketch"}) {
       Settings settings(second);
       settings.set("K", int64_t{24});
       const auto next = backend_.model->fork(*fork);

@@ -230,6 +230,17 @@ const std::vector<Case>& cases() {
       {"quest_pages_of_5", "quest", {{"K", int64_t{33}}, {"page", int64_t{5}}, {"dense_layers", List{1}}}},
       {"quest_pages_of_1", "quest", {{"K", List{1, 20, 300}}, {"page", int64_t{1}}, {"dense_layers", List{}}}},
       {"quest_pages_of_256", "quest", {{"K", int64_t{40}}, {"page", int64_t{256}}, {"dense_layers", List{}}}},
+      {"sketch", "sketch", {{"K", int64_t{48}}}},
+      {"sketch_blocks_of_20",
+       "sketch",
+       {{"K", List{24, 300, 61}},
+        {"block", int64_t{20}},
+        {"bits", int64_t{3}},
+        {"recent", int64_t{5}},
+        {"pool", int64_t{3}}}},
+      {"sketch_by_weight",
+       "sketch",
+       {{"K", int64_t{64}}, {"min_weight", 0.01}, {"min_k", int64_t{8}}, {"dense_layers", List{1}}}},
       {"tokenselect", "tokenselect", {{"K", int64_t{48}}, {"threshold", 0.4}}},
       {"tokenselect_off", "tokenselect", {{"K", int64_t{48}}, {"selection_cache", text("off")}}},
       {"tokenselect_per_layer",
@@ -258,8 +269,8 @@ TEST(ReplaySetsOfAll, EveryCacheTypeIsReplayed) {
   for (const KvType type : kKvTypes) {
     Bench bench("tests/golden/models/tiny_llama.gguf", kPrompt, kSteps, {.kv = type});
     for (const Case& each : cases()) {
-      static const std::set<std::string_view> kSome = {"fixed", "query_kv_post", "streaming_cache", "h2o",
-                                                       "tova",  "snapkv",        "quest",           "tokenselect"};
+      static const std::set<std::string_view> kSome = {"fixed",  "query_kv_post", "streaming_cache", "h2o",   "tova",
+                                                       "snapkv", "quest",         "tokenselect",     "sketch"};
       if (!kSome.contains(each.name)) continue;
       SCOPED_TRACE(std::string(name_of(type)) + " " + each.name);
       const SetObserver engine = bench.run(folder / "own.h5", each.settings(), false);
