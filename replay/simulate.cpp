@@ -8,6 +8,7 @@
 
 #include "kernels/choose.h"
 #include "kernels/cpu/ops.h"
+#include "kernels/sketch.h"
 #include "replay/work.h"
 
 namespace reattend {
@@ -21,6 +22,10 @@ void for_each(ThreadPool* pool, int32_t n, const Task& task) {
   } else {
     for (int32_t i = 0; i < n; ++i) task(i);
   }
+}
+
+SketchLayout sketch_layout(const PreparedLayer& prepared, const Sketch& shape) {
+  return SketchLayout::of(shape, prepared.blocks(0).type, prepared.d_head(), prepared.n_row(prepared.n_step()));
 }
 
 /// KV heads that keep the same set: one, or all of the layer.
@@ -48,7 +53,9 @@ class Unit {
                     sums_.data() + h * stride_);
       }
     }
-    if (needs.page > 0) extend_bounds(needs.page, n_prompt / needs.page);
+    // As the engine does: no step pays for the whole prompt.
+    const Select next = plans_.steps.empty() ? Select{} : plans_.at(1).branch.before;
+    if (next.by == Rank::pages) extend_bounds(next.page, n_prompt / next.page);
     if (!plans_.prompt.chooses()) return;
     window_rows_ = window_rows == nullptr ? nullptr : window_rows + first_head() * window_stride;
     window_stride_ = window_stride;
@@ -118,6 +125,23 @@ class Unit {
     return n_page - n_known;
   }
 
+  /// Rows of step t over everything, estimated from a sketch, into rows_.
+  void estimate(int32_t t, const Sketch& shape) {
+    const int32_t n = prepared_.n_row(t), group = prepared_.group();
+    const KvBlocks keys = prepared_.blocks(first_kv_);
+    const SketchLayout layout = sketch_layout(prepared_, shape);
+    if (!(sketch_shape_ == shape)) sketch_.clear(), n_sketched_ = 0, sketch_shape_ = shape;
+    sketch_.resize(static_cast<size_t>(layout.bytes(n - 1)));
+    Cpu::extend_sketch(keys, layout, n_sketched_, n - 1, sketch_.data());
+    n_sketched_ = n - 1;
+    std::vector<int32_t> channels(static_cast<size_t>(shape.channels));
+    Cpu::sketch_channels(query(t), group, layout, sketch_.data(), layout.n_block(n - 1), channels.data());
+    rows_.resize(static_cast<size_t>(n_head_ * stride_));
+    estimate_scores<Cpu>(query(t), group, keys, layout, sketch_.data(), channels, 0, layout.n_block(n - 1), n,
+                         prepared_.scale(), rows_.data(), stride_);
+    for (int32_t h = 0; h < group; ++h) Cpu::softmax(rows_.data() + h * stride_, n);
+  }
+
   /// `attended`: what this step has attended to so far. The new set goes to `kept`.
   void choose(const Select& what, int32_t t, const PositionSet& attended, std::vector<int32_t>& kept) {
     const int32_t n = prepared_.n_row(t);
@@ -133,8 +157,9 @@ class Unit {
       ChoiceSource source{*this, what, t, attended};
       n_candidate = static_cast<int32_t>(carry_out<Cpu>(what, source, n, chosen, space_).size());
     }
+    const int64_t sketch_bytes = what.by == Rank::sketch ? sketch_layout(prepared_, what.sketch).bytes_read(n - 1) : 0;
     for (int32_t g = 0; g < n_kv_; ++g)
-      count_choice(work, what, n_candidate, keys_read(what, n, n_candidate, attended));
+      count_choice(work, what, n_candidate, keys_read(what, n, n_candidate, attended), sketch_bytes);
     kept = std::move(chosen);
     kept_ = &kept, kept_step_ = t, packed_ = false;
   }
@@ -166,6 +191,10 @@ class Unit {
     RowsOf<float> sums() const { return {unit.sums_.data(), unit.stride_}; }
     RowsOf<float> window_rows() const { return {unit.window_rows_, unit.window_stride_}; }
     RowsOf<float> votes() const { return scored({.tail = what.begin, .end = what.end}, 1.0F); }
+    RowsOf<float> estimated_rows() const {
+      unit.estimate(t, what.sketch);
+      return {unit.rows_.data(), unit.stride_};
+    }
     const float* bounds() const {
       unit.n_paged_ = unit.extend_bounds(what.page, what.end / what.page);
       return unit.bounds_.data();
@@ -188,6 +217,9 @@ class Unit {
   std::vector<float> sums_;    ///< [n_head_][stride_] by position
   std::vector<float> bounds_;  ///< [n_page][2][d_head]
   std::vector<float> rows_;    ///< [n_head_][stride_] in the set's order
+  Sketch sketch_shape_;
+  int32_t n_sketched_ = 0;
+  std::vector<std::byte> sketch_;  ///< as SketchLayout says
   ChoiceSpace<float> space_;
 };
 

@@ -22,9 +22,15 @@ inline void count_attention(CountedWork& work, const Branch& branch, const Posit
   packed = true;
 }
 
-/// A choice for one KV head; `n_read`: keys read for it alone.
-inline void count_choice(CountedWork& work, const Select& select, int32_t n_candidate, int32_t n_read) {
+/// A choice for one KV head; `n_read`: keys read for it alone; sketch_bytes: of a sketch.
+inline void count_choice(CountedWork& work, const Select& select, int32_t n_candidate, int32_t n_read,
+                         int64_t sketch_bytes = 0) {
   work.rescored += n_read;
+  if (select.by == Rank::sketch) {
+    work.estimated += n_candidate, work.looked_up += static_cast<double>(n_candidate) * select.sketch.channels;
+    work.sketch_bytes += static_cast<double>(sketch_bytes);
+    return;
+  }
   if (select.by == Rank::pages) {
     work.bounds += n_candidate;
   } else if (select.by == Rank::row || select.by == Rank::vote) {

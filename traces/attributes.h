@@ -83,6 +83,8 @@ inline constexpr Attribute kAttributes[] = {
     {"calibration_sum_ns", AttributeType::real, false, "ns", "a weight of the attended set's row that is added up or ranked"},
     {"calibration_pack_ns", AttributeType::real, false, "ns", "a kept position of a KV head copied, key and value"},
     {"calibration_page_ns", AttributeType::real, false, "ns", "a page of a KV head whose bounds are ranked"},
+    {"calibration_estimate_ns", AttributeType::real, false, "ns", "a position of a KV head ranked by a row that is estimated from a sketch, beside its channels"},
+    {"calibration_channel_ns", AttributeType::real, false, "ns", "a channel of it that is read from the sketch"},
 };
 // clang-format on
 

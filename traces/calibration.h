@@ -21,6 +21,8 @@ struct Calibration {
   double sum_ns = kNone;               ///< a weight of the attended set's row that is added up or ranked
   double pack_ns = kNone;              ///< a kept position copied
   double page_ns = kNone;              ///< a page whose bounds are ranked
+  double estimate_ns = kNone;          ///< a position ranked by an estimated row, beside its channels
+  double channel_ns = kNone;           ///< a channel of it that is read from a sketch
 };
 
 /// One of them as it is named in traces (`calibration_` before it), files and tables.
@@ -45,7 +47,9 @@ inline constexpr CalibrationField kCalibrationFields[] = {
     {"keep_ns", "ns", "a position chosen", &Calibration::keep_ns, Calibration::kNone},
     {"sum_ns", "ns", "a weight added up", &Calibration::sum_ns, Calibration::kNone},
     {"pack_ns", "ns", "a position copied", &Calibration::pack_ns, Calibration::kNone},
-    {"page_ns", "ns", "a page ranked", &Calibration::page_ns, Calibration::kNone}};
+    {"page_ns", "ns", "a page ranked", &Calibration::page_ns, Calibration::kNone},
+    {"estimate_ns", "ns", "a position estimated", &Calibration::estimate_ns, Calibration::kNone},
+    {"channel_ns", "ns", "a channel of it", &Calibration::channel_ns, Calibration::kNone}};
 
 /// What a machine can have; far beyond any, yet sums of them stay finite.
 struct CalibrationRange {

@@ -81,8 +81,20 @@ Settings Calibrator::settings_of(Part part) const {
       out.set("dense_layers", std::vector<int64_t>{});
       return out;
     }
+    case kSketch:
+    case kChannels: {
+      Settings out = make("sketch", few_);
+      out.set("channels", int64_t{sketch_channels(part == kChannels)});
+      return out;
+    }
   }
   return Settings("full");
+}
+
+/// A quarter of the channels, or (`many`) three.
+int32_t Calibrator::sketch_channels(bool many) const {
+  const int32_t quarter = (model_.shape().d_head + 3) / 4;
+  return many ? std::min(3 * quarter, model_.shape().d_head) : quarter;
 }
 
 void Calibrator::round(const Cancel& cancel) {
@@ -143,6 +155,11 @@ Calibration Calibrator::result() const {
   const double per_place = placed > 0 && many > few ? placed / (many - few) : per_position;
   out.sum_ns = ns_each(median_of(times_[kSum].partial, nothing) - base - many * per_place, many);
   out.page_ns = ns_each(median_of(times_[kPages].partial, nothing) - base - few * per_place, n / kPage);
+  const int32_t quarter = sketch_channels(false), three = sketch_channels(true);
+  out.channel_ns =
+      ns_each(median_of(times_[kChannels].partial, times_[kSketch].partial), n * std::max(1, three - quarter));
+  out.estimate_ns = std::max(
+      0.0, ns_each(median_of(times_[kSketch].partial, nothing) - base - few * per_place, n) - quarter * out.channel_ns);
   // What a program of format 1.1 makes of a refresh: ranking and copying an eighth.
   const double refresh = ranking + heads * n / 8 * (out.keep_ns + out.pack_ns) * 1e-6;
   out.score_gbps = rate(key * n, refresh);

@@ -24,7 +24,7 @@ double attend_bytes(const TraceInfo& info, const CountedWork& work) {
 }
 
 double select_bytes(const TraceInfo& info, const CountedWork& work) {
-  return (work.rescored + 2 * work.packed) * row_bytes(info) + bound_bytes(info, work);
+  return (work.rescored + 2 * work.packed) * row_bytes(info) + bound_bytes(info, work) + work.sketch_bytes;
 }
 
 bool is_calibrated(const Calibration& calibration) {
@@ -48,11 +48,12 @@ double predict_ms(const TraceInfo& info, const CountedWork& work) {
   const double ms = c.weights_ms + c.attend_ms + read * 1e-6;
   if (c.rank_ns < 0) {
     const double scored = (work.ranked + work.summed) * row + bound_bytes(info, work);
-    return ms + scored / first_of({c.score_gbps, stream}) * 1e-6;
+    return ms + scored / first_of({c.score_gbps, stream}) * 1e-6 + work.sketch_bytes / stream * 1e-6;
   }
   const auto ns = [](double count, double each) { return count * std::max(0.0, each); };
   return ms + 1e-6 * (ns(work.ranked, c.rank_ns) + ns(work.chosen, c.keep_ns) + ns(work.summed, c.sum_ns) +
-                      ns(work.packed, c.pack_ns) + ns(work.bounds, c.page_ns));
+                      ns(work.packed, c.pack_ns) + ns(work.bounds, c.page_ns) + ns(work.estimated, c.estimate_ns) +
+                      ns(work.looked_up, c.channel_ns));
 }
 
 std::vector<std::string> assumed_rates(const TraceInfo& info, const CountedWork& work) {
@@ -74,6 +75,8 @@ std::vector<std::string> assumed_rates(const TraceInfo& info, const CountedWork&
   need(work.summed, c.sum_ns >= 0, "sum_ns");
   need(work.packed, c.pack_ns >= 0, "pack_ns");
   need(work.bounds, c.page_ns >= 0, "page_ns");
+  need(work.estimated, c.estimate_ns >= 0, "estimate_ns");
+  need(work.looked_up, c.channel_ns >= 0, "channel_ns");
   return names;
 }
 

@@ -89,7 +89,9 @@ Calibration from_datasheet(const KnownGpu& gpu, const TraceInfo& info, double we
           .keep_ns = 0,
           .sum_ns = 0,
           .pack_ns = 4 * row / gbps,  // key and value, read and written
-          .page_ns = bounds / gbps};
+          .page_ns = bounds / gbps,
+          .estimate_ns = 2 * row / kPiece / gbps,  // ranges of a block of the usual size
+          .channel_ns = 0.25 / gbps};              // 2 bits
 }
 
 }  // namespace reattend

@@ -37,6 +37,7 @@ class BrutePolicies : public BruteRows {
         if (name == "streaming" || name == "streaming_refresh") step = streaming(layer, t, s);
         if (name == "snapkv" || name == "pyramidkv") step.set = join(once, range(info_.n_prompt, p_of(t) + 1));
         if (name == "quest") step = quest(layer, g, t, s);
+        if (name == "sketch") step = sketch(layer, g, t, s);
       }
     }
     return out;
@@ -190,6 +191,65 @@ class BrutePolicies : public BruteRows {
     std::vector<int32_t> set = range(last * page, p + 1);
     for (const int32_t i : best(range(0, last), scores, (budget(layer, s) + page - 1) / page - 1)) {
       set = join(set, range(i * page, (i + 1) * page));
+    }
+    return {.set = set};
+  }
+
+  BruteChoice sketch(int32_t layer, int32_t g, int32_t t, const Settings& s) const {
+    const auto count = [&](const char* key) { return static_cast<int32_t>(s.count(key, layer, info_.n_prompt)); };
+    const int32_t p = p_of(t), k = budget(layer, s), sinks = std::min(count("sinks"), k);
+    const int32_t recent = std::min(count("recent"), k - sinks), d = info_.d_head;
+    if (is_dense(layer, s)) return {.full = true, .set = all(t)};
+    if (p <= k) return {.set = all(t)};
+    const int32_t first_head = g * info_.group(), end_head = first_head + info_.group();
+    // Ranges by channel, [block][d_head], and the channels that this query reads.
+    std::vector<Row> low, high;
+    Row weight(static_cast<size_t>(d));
+    const int32_t block = count("block"), first_block = sinks / block;
+    for (int32_t j = sinks; j < p; ++j) {
+      const Row x = key(layer, g, j);
+      if (static_cast<int32_t>(low.size()) <= j / block - first_block) low.push_back(x), high.push_back(x);
+      for (int32_t c = 0; c < d; ++c) {
+        low.back()[c] = std::min(low.back()[c], x[c]), high.back()[c] = std::max(high.back()[c], x[c]);
+      }
+    }
+    for (int32_t c = 0; c < d; ++c) {
+      double most = 0, widest = 0;
+      for (int32_t h = first_head; h < end_head; ++h) most = std::max(most, std::abs(query(layer, h, t)[c]));
+      for (size_t b = 0; b < low.size(); ++b) widest = std::max(widest, high[b][c] - low[b][c]);
+      weight[c] = most * widest;
+    }
+    const std::vector<int32_t> read =
+        best(range(0, d), weight, s.is_auto("channels") ? (d + 3) / 4 : count("channels"));
+    const double bins = std::pow(2.0, count("bits"));
+    const auto coarse = [&](int32_t j, int32_t c) {
+      const double from = low[j / block - first_block][c], width = high[j / block - first_block][c] - from;
+      if (std::count(read.begin(), read.end(), c) == 0) return from + width / 2;
+      const double x = key(layer, g, j)[c];
+      double code = 0;
+      while (width > 0 && code < bins - 1 && bins * (x - from) >= (code + 1) * width) ++code;
+      return from + (code + 0.5) * width / bins;
+    };
+    std::vector<Row> rows(static_cast<size_t>(info_.n_head));
+    for (int32_t h = first_head; h < end_head; ++h) {
+      const Row q = query(layer, h, t);
+      for (int32_t j = 0; j <= p; ++j) {
+        double score = 0;
+        for (int32_t c = 0; c < d; ++c) score += q[c] * (j < sinks || j == p ? key(layer, g, j)[c] : coarse(j, c));
+        rows[h].push_back(score / std::sqrt(d));
+      }
+      softmax(rows[h]);
+    }
+    Row score = pooled(reduced(rows, g, s.choice("reduce")), s.count("pool", layer, 0));
+    if (s.choice("reduce") == "mean") {
+      for (double& x : score) x /= info_.group();
+    }
+    const Row among(score.begin() + sinks, score.begin() + (p - recent));
+    std::vector<int32_t> set = join(range(0, sinks), range(p - recent, p + 1));
+    auto kept = static_cast<int32_t>(set.size()) - 1;  // cached ones
+    for (const int32_t j : best(range(sinks, p - recent), among, k - sinks - recent)) {
+      if (score[j] < s.real("min_weight", layer) && kept >= count("min_k")) break;
+      set = join(set, {j}), ++kept;
     }
     return {.set = set};
   }
