@@ -12,6 +12,7 @@
 #include "policies/value_text.h"
 #include "report/json.h"
 #include "report/words.h"
+#include "tune/by_policy.h"
 
 namespace reattend::cli {
 namespace {
@@ -100,9 +101,9 @@ std::string over_traces_in_words(const TuneResult& tuned) {
 
 std::string short_name(const Candidate& candidate, const TuneResult& tuned) {
   const Settings& settings = candidate.settings;
-  if (&settings.info() != tuned.policy) return name_of(candidate);
   std::string text;
   const auto add = [&](const std::string& part) { text += (text.empty() || part.empty() ? "" : " ") + part; };
+  if (tuned.policies.size() > 1 || !tuned.swept(settings.info())) add(settings.policy());
   for (const char* const key : {"S", "K"}) {
     if (settings.takes(key) && !settings.is_auto(key)) add(fmt::format("{}={}", key, ends_text(settings.get(key))));
   }
@@ -166,6 +167,29 @@ Table measured_table(const TuneResult& tuned, Names names) {
     std::vector<Cell>& row = out.rows.emplace_back(std::vector<Cell>{
         name_in(tuned, i, names), candidate.output_error_p95, candidate.lost, candidate.predicted_kl, candidate.cost});
     for (const Found& each : measured_numbers()) row.emplace_back((*candidate.measured).*each.of);
+  }
+  return out;
+}
+
+Table policies_table(const TuneResult& tuned) {
+  Table out = {
+      .name = "policies",
+      .title = "Each policy's best: its fastest setting within the bounds as predicted, or the nearest to them" +
+               over_traces_in_words(tuned),
+      .columns = {{.key = "setting", .left = true}}};
+  const Numbers numbers(tuned, true);
+  numbers.add_columns(out);
+  out.columns.push_back({.key = "within_bounds", .title = "in bounds"});
+  out.columns.push_back({.key = "n_within", .title = "of tried"});
+  for (const PolicyBest& each : best_of_policies(tuned)) {
+    if (each.candidate == tuned.chosen) out.marked.insert(out.rows.size());
+    std::vector<Cell>& row = out.rows.emplace_back();
+    row.emplace_back(each.candidate ? short_name(tuned.candidates[*each.candidate], tuned)
+                                    : std::string(each.policy->name));
+    if (each.candidate) numbers.add_cells(row, tuned.candidates[*each.candidate]);
+    row.resize(out.columns.size() - 2);
+    row.emplace_back(std::string(each.within ? "yes" : each.candidate ? "no" : "-"));
+    row.emplace_back(fmt::format("{} of {}", each.n_within, each.n_tried));
   }
   return out;
 }
