@@ -148,16 +148,21 @@ Chart front_frame(const TuneResult& tuned, const Damage& damage, std::string tit
           .width = kChartWidth};
 }
 
+/// Times a bound on KL: what is farther is of no use, and would take the room of what is.
+constexpr double kFarthest = 10;
+
 /// A line for each policy through what none of its own settings beats, so that hundreds of settings stay readable; what
-/// is slower than full attention is left out.
+/// is slower than full attention or very far from the bound is left out.
 Chart policies_chart(const TuneResult& tuned) {
   const Damage damage = damage_of(tuned);
   Chart chart =
       front_frame(tuned, damage,
                   tuned.traces.size() > 1 ? "each policy's best at every cost, on its worst trace"
                                           : "each policy's best at every cost",
-                  "Left is faster, low is closer to full attention. A policy's name stands beside its fastest "
-                  "setting within the bounds, or the nearest to them.");
+                  "Left is faster, low is closer to full attention. A policy's name stands beside its fastest setting "
+                  "within the bounds, or the nearest to them." +
+                      (damage.is_kl ? fmt::format(" Lines begin at {:.0f} times the bound.", kFarthest) : ""));
+  const double farthest = damage.is_kl ? kFarthest * tuned.bounds.max_kl : HUGE_VAL;
   std::vector<Series> lines, measured;
   Series moved = {.name = "from predicted to measured", .x = {}, .y = {}};
   Series chosen = points("chosen", PointStyle::ring);
@@ -170,7 +175,8 @@ Chart policies_chart(const TuneResult& tuned) {
       const Candidate& candidate = tuned.candidates[i];
       const double y = damage.of(candidate);
       if (&candidate.settings.info() != best.policy || !candidate.whole || std::isnan(y)) continue;
-      const bool is_best = best.candidate == i, better = y < least && candidate.cost <= tuned.full_cost;
+      const bool is_best = best.candidate == i;
+      const bool better = y < least && y <= farthest && candidate.cost <= tuned.full_cost;
       if (better) least = y;
       if (better || is_best) add(line, candidate.cost, y, is_best ? name : "");
       if (i == tuned.chosen) add(chosen, candidate.cost, y);

@@ -45,7 +45,7 @@ std::string predicted_in_words(const TuneResult& tuned, const std::vector<Policy
       n, bests.size(), bounds, bests.front().policy->name, fastest.cost, tuned.calibrated ? "ms" : "MB");
   const auto beyond = [](const PolicyBest& each) { return !each.within && each.n_tried > 0; };
   if (const std::vector<std::string> others = names_of(bests, beyond); !others.empty()) {
-    text += fmt::format(" None of {}.", listed(others));
+    text += fmt::format(" Without one: {}.", listed(others));
   }
   return text;
 }
@@ -70,13 +70,12 @@ std::string measured_in_words(const TuneResult& tuned, const std::vector<PolicyB
     return !passes(tuned.candidates[*each.candidate], tuned, Evidence::measured);
   };
   std::string text = fmt::format(
-      "Of the {} that were measured {} has the lowest KL ({:.4f}); no other is as fast (within {:.0f} %) with a lower "
-      "KL "
-      "than {}.",
+      "Of the {} that were measured {} has the lowest KL ({:.4f}). Beaten by none that is as fast (within {:.0f} %) "
+      "and has "
+      "a lower KL: {}.",
       measured.size(), lowest.policy->name, score(lowest)->kl, 100 * kTimeNoise, listed(unbeaten));
   if (const std::vector<std::string> broken = names_of(measured, breaks); !broken.empty()) {
-    text += fmt::format(" As measured {} the bounds: {}.", broken.size() == 1 ? "one breaks" : "these break",
-                        listed(broken));
+    text += fmt::format(" Beyond the bounds as measured: {}.", listed(broken));
   }
   return text;
 }
