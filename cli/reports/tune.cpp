@@ -1,6 +1,8 @@
 // Shows a tuner's result as lines for a terminal and as JSON.
 #include "cli/reports/tune.h"
 
+#include <set>
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -41,6 +43,19 @@ nlohmann::json to_json(const PolicyBest& best, const TuneResult& tuned) {
                          {"best", nullptr}};
   if (best.candidate) json["best"] = cli::to_json(tuned.candidates[*best.candidate]);
   return json;
+}
+
+/// Whether the table of each policy's best shows all that was measured.
+bool bests_show_all_measured(const TuneResult& tuned) {
+  if (tuned.policies.size() < 2) return false;
+  std::set<size_t> bests;
+  for (const PolicyBest& best : best_of_policies(tuned)) {
+    if (best.candidate) bests.insert(*best.candidate);
+  }
+  for (size_t i = 0; i < tuned.candidates.size(); ++i) {
+    if (tuned.candidates[i].measured && !bests.contains(i)) return false;
+  }
+  return true;
 }
 
 }  // namespace
@@ -92,7 +107,8 @@ std::string to_text(const TuneResult& tuned) {
   text += fmt::format("full attention: {:.2f} {} per token (predicted{})\n\n", tuned.full_cost,
                       tuned.calibrated ? "ms" : "MB", several ? ", mean" : "");
   text += to_text(front_table(tuned, Names::brief, false));
-  if (any_measured(tuned)) text += "\n" + to_text(measured_table(tuned, Names::brief));
+  if (any_measured(tuned) && !bests_show_all_measured(tuned))
+    text += "\n" + to_text(measured_table(tuned, Names::brief));
   if (tuned.policies.size() > 1) {
     text += "\n" + to_text(policies_table(tuned));
     for (const std::string& line : policies_in_words(tuned)) text += line + "\n";

@@ -56,8 +56,7 @@ std::vector<Found> measured_numbers() {
 /// The columns of a setting's numbers, and their cells in the same order.
 class Numbers {
  public:
-  /// costs_and_damage: without stride and positions; fewest: of damage the KL alone, or the estimate where none is
-  /// predicted.
+  /// costs_and_damage: without stride and positions; fewest: cost and KL, or the estimate where none is predicted.
   enum class Choose { all, costs_and_damage, fewest };
   Numbers(const TuneResult& tuned, bool with_measured, Choose choose = Choose::all)
       : with_measured_(with_measured && any_measured(tuned)) {
@@ -65,7 +64,8 @@ class Numbers {
     for (Predicted& each : predicted_numbers(unit(tuned))) {
       const bool unknown = each.of == &Metrics::predicted_kl && !has_kl;
       const bool is_work = each.of == &Metrics::effective_stride || each.of == &Metrics::positions;
-      const bool is_more = each.of == &Metrics::lost || (has_kl && each.of == &Metrics::estimate);
+      const bool is_more =
+          each.of == &Metrics::speed_up || each.of == &Metrics::lost || (has_kl && each.of == &Metrics::estimate);
       if (unknown || each.column.hidden || (is_work && choose != Choose::all) ||
           (is_more && choose == Choose::fewest)) {
         continue;
