@@ -166,7 +166,10 @@ Chart policies_chart(const TuneResult& tuned) {
   std::vector<Series> lines, measured;
   Series moved = {.name = "from predicted to measured", .x = {}, .y = {}};
   Series chosen = points("chosen", PointStyle::ring);
-  for (const PolicyBest& best : best_of_policies(tuned)) {
+  // In the registry's order, so that a policy has one colour in the reports of all texts.
+  std::vector<PolicyBest> bests = best_of_policies(tuned);
+  std::sort(bests.begin(), bests.end(), [](const PolicyBest& a, const PolicyBest& b) { return a.policy < b.policy; });
+  for (const PolicyBest& best : bests) {
     const std::string name(best.policy->name);
     Series line = points(name, PointStyle::hollow), found = points(name, PointStyle::filled);
     line.line = true;

@@ -126,8 +126,11 @@ TEST_F(TuneCommand, AllPoliciesAreSweptInOneRun) {
                                file("tuned.toml")});
     const ProgramResult tuned = run(more);
     EXPECT_EQ(tuned.code, 0) << tuned.err;
+    EXPECT_EQ(tuned.err.find("their queries choose"), std::string::npos)
+        << "an option's help is no note: " << tuned.err;
     std::map<std::string, json> out;
-    for (const json& each : json::parse(tuned.out)["policies"]) out[each["policy"]] = each;
+    const json result = json::parse(tuned.out);
+    for (const json& each : result["policies"]) out[each["policy"]] = each;
     return out;
   };
   const std::map<std::string, json> all =
