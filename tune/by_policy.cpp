@@ -47,13 +47,17 @@ std::vector<PolicyBest> measured_front(const std::vector<PolicyBest>& bests, con
   for (const PolicyBest& each : bests) {
     if (each.candidate && result.candidates[*each.candidate].measured) measured.push_back(each);
   }
-  for (const PolicyBest& each : measured) {
-    const bool beaten = std::any_of(measured.begin(), measured.end(), [&](const PolicyBest& other) {
-      return score(other).kl < score(each).kl && time(other) <= time(each) * (1 + kTimeNoise);
-    });
-    if (!beaten) out.push_back(each);
+  std::sort(measured.begin(), measured.end(),
+            [&](const PolicyBest& a, const PolicyBest& b) { return time(a) < time(b); });
+  while (!measured.empty()) {
+    const double alike = time(measured.front()) * (1 + kTimeNoise);
+    const auto end =
+        std::find_if(measured.begin(), measured.end(), [&](const PolicyBest& each) { return time(each) > alike; });
+    const auto best = std::min_element(
+        measured.begin(), end, [&](const PolicyBest& a, const PolicyBest& b) { return score(a).kl < score(b).kl; });
+    out.push_back(*best);
+    std::erase_if(measured, [&](const PolicyBest& each) { return !(score(each).kl < score(out.back()).kl); });
   }
-  std::stable_sort(out.begin(), out.end(), [&](const PolicyBest& a, const PolicyBest& b) { return time(a) < time(b); });
   return out;
 }
 

@@ -22,8 +22,9 @@ struct PolicyBest {
 /// fastest first, then the nearest to them.
 std::vector<PolicyBest> best_of_policies(const TuneResult& result);
 
-/// Of the bests that were measured those that no other one beats in KL and time (predicted time where another machine's
-/// was asked for), the fastest first; times within kTimeNoise are alike.
+/// Of the bests that were measured those that are faster or nearer to full attention than all others: the lowest KL
+/// among the fastest, whose times are within kTimeNoise, as the choice is made; then the same of those whose KL is
+/// lower. Times are predicted where another machine's were asked for.
 std::vector<PolicyBest> measured_front(const std::vector<PolicyBest>& bests, const TuneResult& result);
 
 }  // namespace reattend

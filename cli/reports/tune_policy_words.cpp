@@ -70,9 +70,8 @@ std::string measured_in_words(const TuneResult& tuned, const std::vector<PolicyB
     return !passes(tuned.candidates[*each.candidate], tuned, Evidence::measured);
   };
   std::string text = fmt::format(
-      "Of the {} that were measured {} has the lowest KL ({:.4f}). Beaten by none that is as fast (within {:.0f} %) "
-      "and has "
-      "a lower KL: {}.",
+      "Of the {} that were measured {} has the lowest KL ({:.4f}). Faster than all others or nearer to full attention, "
+      "times within {:.0f} % being equal: {}.",
       measured.size(), lowest.policy->name, score(lowest)->kl, 100 * kTimeNoise, listed(unbeaten));
   if (const std::vector<std::string> broken = names_of(measured, breaks); !broken.empty()) {
     text += fmt::format(" Beyond the bounds as measured: {}.", listed(broken));
