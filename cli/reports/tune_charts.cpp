@@ -164,7 +164,6 @@ Chart policies_chart(const TuneResult& tuned) {
                       (damage.is_kl ? fmt::format(" Lines begin at {:.0f} times the bound.", kFarthest) : ""));
   const double farthest = damage.is_kl ? kFarthest * tuned.bounds.max_kl : HUGE_VAL;
   std::vector<Series> lines, measured;
-  Series moved = {.name = "from predicted to measured", .x = {}, .y = {}};
   Series chosen = points("chosen", PointStyle::ring);
   // In the registry's order, so that a policy has one colour in the reports of all texts.
   std::vector<PolicyBest> bests = best_of_policies(tuned);
@@ -187,7 +186,6 @@ Chart policies_chart(const TuneResult& tuned) {
       const double ms = shown_time(tuned, candidate);
       add(found, ms, candidate.measured->kl);
       if (i == tuned.chosen) add(chosen, ms, candidate.measured->kl);
-      add(moved, candidate.cost, y), add(moved, ms, candidate.measured->kl), add(moved, kNone, kNone);
     }
     if (!line.x.empty()) lines.push_back(std::move(line));
     if (!found.x.empty()) measured.push_back(std::move(found));
@@ -196,9 +194,7 @@ Chart policies_chart(const TuneResult& tuned) {
   for (std::vector<Series>* const all : {&lines, &measured}) {
     for (Series& each : *all) series.push_back(std::move(each));
   }
-  for (Series* const each : {&moved, &chosen}) {
-    if (!each->x.empty()) series.push_back(std::move(*each));
-  }
+  if (!chosen.x.empty()) series.push_back(std::move(chosen));
   return chart;
 }
 
