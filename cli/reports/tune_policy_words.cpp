@@ -87,7 +87,7 @@ std::string law_in_words(const TuneResult& tuned, const std::vector<PolicyBest>&
       "Estimates were judged over settings of several policies together, most of them recycled's: how they order the "
       "settings of different policies is known less well than how they order one's";
   if (prediction.curve.exists()) {
-    text += ", and a policy may lie beside the one law to KL (quest's settings had 0.4 of the KL predicted)";
+    text += ", and a policy may lie beside the one law to KL (on SmolLM2 quest's settings had 0.4 of the KL predicted)";
   }
   const auto unknown = [&](const PolicyBest& each) { return each.n_tried > 0 && !prediction.knows(each.policy->name); };
   if (const std::vector<std::string> others = names_of(bests, unknown); !others.empty()) {
