@@ -69,6 +69,11 @@ Hardest hardest(const Candidate& candidate, const TuneResult& result, Evidence e
   return hardest(candidate, [&](const Metrics& each) { return excess(each, result, evidence); });
 }
 
+double distance(const Candidate& candidate, const TuneResult& result) {
+  const double most = hardest(candidate, result, Evidence::predicted).most;
+  return std::isnan(most) ? HUGE_VAL : most;
+}
+
 bool passes(const Candidate& candidate, const TuneResult& result, Evidence evidence) {
   return hardest(candidate, result, evidence).most <= 1;
 }

@@ -49,6 +49,8 @@ struct Hardest {
 Hardest hardest(const Candidate& candidate, const std::function<double(const Metrics&)>& of);
 /// By the distance from the bounds.
 Hardest hardest(const Candidate& candidate, const TuneResult& result, Evidence evidence);
+/// How far the candidate is from the bounds as predicted, for an order: on its hardest trace; infinite where not known.
+double distance(const Candidate& candidate, const TuneResult& result);
 /// Within the bounds on every trace.
 bool passes(const Candidate& candidate, const TuneResult& result, Evidence evidence);
 

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <functional>
+#include <iterator>
+#include <memory>
 #include <set>
 
 #include <fmt/format.h>
@@ -26,6 +28,9 @@ constexpr std::string_view kMenuBudgets[] = {"L/2", "L/4", "L/8", "L/16", "L/32"
 constexpr std::string_view kMenuStrides[] = {"4", "16", "64"};
 constexpr std::string_view kMenuGateStrides[] = {"4"};
 constexpr std::string_view kMenuThresholds[] = {"0.7", "0.8", "0.9"};
+
+/// Stands for TuneGrid::gate_strides among keys of parameters.
+constexpr std::string_view kGateStrides = "gate strides";
 
 using Texts = std::span<const std::string_view>;
 
@@ -63,11 +68,11 @@ int order_of(const Parameter& parameter) {
 
 class Combinations {
  public:
-  Combinations(const TuneGrid& grid, std::span<const TraceInfo* const> traces,  // [n_trace]
+  Combinations(const TuneGrid& grid, const Settings& base, std::span<const TraceInfo* const> traces,  // [n_trace]
                Texts (*otherwise)(const Parameter&, const Settings&))
-      : grid_(grid), otherwise_(otherwise), n_prompt_(traces.front()->n_prompt) {
+      : grid_(grid), base_(base), otherwise_(otherwise), n_prompt_(traces.front()->n_prompt) {
     for (const TraceInfo* const each : traces) n_prompt_ = std::min(n_prompt_, each->n_prompt);
-    for (const PolicyParameter& each : grid.base.info().parameters) {
+    for (const PolicyParameter& each : base.info().parameters) {
       const Parameter& parameter = *each.parameter;
       if (grid.tried.contains(parameter.key) || !parameter.tried.empty()) axes_.push_back(&each);
     }
@@ -82,13 +87,12 @@ class Combinations {
   /// `is_fixed`: parameters that stay at the first of their values.
   std::vector<Settings> make(const std::function<bool(const Parameter&)>& is_fixed) {
     is_fixed_ = is_fixed;
-    add(0, grid_.base);
+    add(0, base_);
     return std::move(out_);
   }
 
-  /// Whether a list of the grid was taken anywhere; of strides where no threshold decides.
-  bool used(std::string_view key) const { return used_.contains(key); }
-  bool used_gate_strides() const { return used_gate_strides_; }
+  /// Lists of the grid that were taken somewhere, by their keys; kGateStrides for those of gates.
+  const std::set<std::string, std::less<>>& used() const { return used_; }
 
  private:
   void add(size_t axis, const Settings& settings) {
@@ -111,7 +115,7 @@ class Combinations {
     const bool gate_strides = &parameter == &kStride && is_gated(at);
     const auto given = grid_.tried.find(parameter.key);
     if (gate_strides && !grid_.gate_strides.empty()) {
-      used_gate_strides_ = true;
+      used_.insert(std::string(kGateStrides));
       return grid_.gate_strides;
     }
     if (!gate_strides && given != grid_.tried.end()) {
@@ -122,20 +126,30 @@ class Combinations {
   }
 
   const TuneGrid& grid_;
+  const Settings& base_;
   Texts (*otherwise_)(const Parameter&, const Settings&);
   int32_t n_prompt_;  ///< of the shortest trace
   std::function<bool(const Parameter&)> is_fixed_;
   std::vector<const PolicyParameter*> axes_;
   std::vector<Settings> out_;
   std::set<std::string, std::less<>> used_;
-  bool used_gate_strides_ = false;
 };
 
-/// Moves what a policy refuses for one of the traces out of the settings.
+/// Throws Error where the setting does not fit the trace.
+void check_fits(const Settings& settings, const TraceInfo& trace) {
+  const std::unique_ptr<Policy> policy = make_policy(settings, trace.run_shape());
+  if (!policy->needs().row_sums || trace.has_prompt_row_sums) return;
+  fail({.where = trace.path.string(),
+        .expected = "sums of the prompt's attention rows",
+        .got = "a trace without them",
+        .remedy = "record it with --prompt-rows, the default"});
+}
+
+/// Moves what does not fit one of the traces out of the settings.
 void leave_out_misfits(GridSettings& out, std::span<const TraceInfo* const> traces) {  // [n_trace]
   std::erase_if(out.settings, [&](const Settings& each) {
     try {
-      for (const TraceInfo* const trace : traces) make_policy(each, trace->run_shape());
+      for (const TraceInfo* const trace : traces) check_fits(each, *trace);
       return false;
     } catch (const Error& error) {
       out.left_out.push_back(fmt::format("{}: {}", each.summary(), error.what()));
@@ -144,11 +158,19 @@ void leave_out_misfits(GridSettings& out, std::span<const TraceInfo* const> trac
   });
 }
 
+std::string names_of(const std::vector<Settings>& bases) {
+  std::vector<std::string> names;
+  for (const Settings& each : bases) names.push_back(each.policy());
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
 void refuse_lists_of_others(const TuneGrid& grid) {
   for (const auto& [key, values] : grid.tried) {
     const Parameter* const parameter = find_parameter(key);
     if (parameter == nullptr) fail_usage({"--sweep", "a parameter's name", "\"" + key + "\""});
-    if (!grid.base.takes(key)) refuse_parameter(list_option(*parameter), *parameter, grid.base.policy());
+    const auto takes = [&key = key](const Settings& base) { return base.takes(key); };
+    if (std::any_of(grid.bases.begin(), grid.bases.end(), takes)) continue;
+    refuse_parameter(list_option(*parameter), *parameter, names_of(grid.bases));
   }
 }
 
@@ -159,12 +181,12 @@ void refuse_lists_of_others(const TuneGrid& grid) {
               .remedy = "leave it out"});
 }
 
-void refuse_unused_lists(const TuneGrid& grid, const Combinations& made) {
-  if (!grid.gate_strides.empty() && !made.used_gate_strides()) {
+void refuse_unused_lists(const TuneGrid& grid, const std::set<std::string, std::less<>>& used) {
+  if (!grid.gate_strides.empty() && !used.contains(kGateStrides)) {
     refuse_unused("--gate-strides", "a threshold decides at a due step");
   }
   for (const auto& [key, values] : grid.tried) {
-    if (made.used(key)) continue;
+    if (used.contains(key)) continue;
     const bool strides = key == kStride.key;  // gates have lists of their own
     refuse_unused(list_option(*find_parameter(key)), strides ? "no threshold decides at a due step" : "it decides");
   }
@@ -173,30 +195,44 @@ void refuse_unused_lists(const TuneGrid& grid, const Combinations& made) {
 [[noreturn]] void refuse_policy_without_axes(const Settings& base) {
   std::vector<std::string_view> names;
   for (const PolicyInfo& info : policy_registry()) {
-    if (std::any_of(info.parameters.begin(), info.parameters.end(),
-                    [](const PolicyParameter& each) { return !each.parameter->tried.empty(); })) {
-      names.push_back(info.name);
-    }
+    if (has_axes(info)) names.push_back(info.name);
   }
   fail_usage({.where = "tune",
               .expected = fmt::format("a policy that has something to sweep ({})", fmt::join(names, ", ")),
               .got = base.policy()});
 }
 
-}  // namespace
-
-GridSettings make_grid(const TuneGrid& grid, std::span<const TraceInfo* const> traces) {  // [n_trace]
-  refuse_lists_of_others(grid);
-  Combinations combinations(grid, traces, tried_at);
-  if (combinations.axes().empty()) refuse_policy_without_axes(grid.base);
-  GridSettings out = {.settings = combinations.make([](const Parameter&) { return false; })};
-  refuse_unused_lists(grid, combinations);
-  if (grid.base.takes(kBudget.key) && !out.settings.front().is_auto(kBudget.key)) {
+/// Settings of one policy, largest budgets first.
+std::vector<Settings> settings_of(Combinations& combinations, const Settings& base) {
+  std::vector<Settings> out = combinations.make([](const Parameter&) { return false; });
+  if (base.takes(kBudget.key) && !out.front().is_auto(kBudget.key)) {
     const int32_t n_prompt = combinations.shortest_prompt();  // of which a budget that somebody gave may be 0: refused
-    std::stable_sort(out.settings.begin(), out.settings.end(), [&](const Settings& a, const Settings& b) {
+    std::stable_sort(out.begin(), out.end(), [&](const Settings& a, const Settings& b) {
       return a.count(kBudget.key, 0, n_prompt) > b.count(kBudget.key, 0, n_prompt);
     });
   }
+  return out;
+}
+
+}  // namespace
+
+bool has_axes(const PolicyInfo& policy) {
+  return std::any_of(policy.parameters.begin(), policy.parameters.end(),
+                     [](const PolicyParameter& each) { return !each.parameter->tried.empty(); });
+}
+
+GridSettings make_grid(const TuneGrid& grid, std::span<const TraceInfo* const> traces) {  // [n_trace]
+  refuse_lists_of_others(grid);
+  GridSettings out;
+  std::set<std::string, std::less<>> used;
+  for (const Settings& base : grid.bases) {
+    Combinations combinations(grid, base, traces, tried_at);
+    if (combinations.axes().empty()) refuse_policy_without_axes(base);
+    std::vector<Settings> all = settings_of(combinations, base);
+    std::move(all.begin(), all.end(), std::back_inserter(out.settings));
+    used.insert(combinations.used().begin(), combinations.used().end());
+  }
+  refuse_unused_lists(grid, used);
   leave_out_misfits(out, traces);
   if (out.settings.empty()) fail_usage({"tune", "a setting that fits the traces", out.left_out.front()});
   for (const Settings& each : grid.more) {
@@ -205,9 +241,10 @@ GridSettings make_grid(const TuneGrid& grid, std::span<const TraceInfo* const> t
   return out;
 }
 
-GridSettings schedule_menu(const TuneGrid& grid, std::span<const TraceInfo* const> traces) {  // [n_trace]
-  Combinations combinations(grid, traces, menu_at);
-  const PolicyInfo& policy = grid.base.info();
+GridSettings schedule_menu(const TuneGrid& grid, const Settings& base,
+                           std::span<const TraceInfo* const> traces) {  // [n_trace]
+  Combinations combinations(grid, base, traces, menu_at);
+  const PolicyInfo& policy = base.info();
   const auto is_fixed = [&](const Parameter& parameter) { return !may_differ_by_layer(policy, parameter); };
   const std::vector<const PolicyParameter*>& axes = combinations.axes();
   GridSettings out;

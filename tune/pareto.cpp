@@ -14,24 +14,25 @@ bool dominates(const Metrics& a, const Metrics& b) {
   return no_worse && (a.cost < b.cost || a.estimate < b.estimate || a.lost < b.lost);
 }
 
-std::vector<Settings> most_promising(const std::vector<Candidate>& candidates, size_t n) {
+std::vector<bool> most_promising(const std::vector<Candidate>& candidates, size_t n,
+                                 const std::function<bool(const Candidate&)>& of) {
+  std::vector<size_t> left;
+  for (size_t i = 0; i < candidates.size(); ++i) {
+    if (!of || of(candidates[i])) left.push_back(i);
+  }
   std::vector<bool> taken(candidates.size());
-  for (size_t n_taken = 0; n_taken < std::min(taken.size(), n);) {
-    std::vector<size_t> front;
-    for (size_t i = 0; i < taken.size(); ++i) {
-      bool beaten = taken[i];
-      for (size_t j = 0; j < taken.size() && !beaten; ++j)
-        beaten = !taken[j] && dominates(candidates[j], candidates[i]);
-      if (!beaten) front.push_back(i);
+  for (size_t n_taken = 0; n_taken < n && !left.empty();) {
+    std::vector<size_t> front, beaten;
+    for (const size_t i : left) {
+      const bool beats =
+          std::any_of(left.begin(), left.end(), [&](size_t j) { return dominates(candidates[j], candidates[i]); });
+      (beats ? beaten : front).push_back(i);
     }
     for (const size_t i : front) taken[i] = true;
     n_taken += front.size();
+    left = std::move(beaten);
   }
-  std::vector<Settings> settings;
-  for (size_t i = 0; i < taken.size(); ++i) {
-    if (taken[i]) settings.push_back(candidates[i].settings);
-  }
-  return settings;
+  return taken;
 }
 
 void finish_candidates(TuneResult& result) {

@@ -1,6 +1,8 @@
 // What a tuner ranks settings by, how it comes from there to a KL, and how well that was found to work.
 #pragma once
+#include <algorithm>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "traces/read/reader.h"
@@ -16,8 +18,12 @@ struct Prediction {
   bool of_this_model = false;  ///< there was a study of this very file; otherwise of others, the worst of which counts
   double within = 0, across = 0;  ///< 0: not known
   KlCurve curve;                  ///< corrected; none for a model that was not studied and nothing was verified on
+  std::vector<std::string_view> policies;  ///< whose settings had a part in the studies; of others nothing is known
   Correction correction;
 
+  bool knows(std::string_view policy) const {
+    return std::find(policies.begin(), policies.end(), policy) != policies.end();
+  }
   /// nan where there is no curve or no estimate.
   double kl(double value) const;
 };

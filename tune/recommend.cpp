@@ -2,9 +2,9 @@
 #include "tune/recommend.h"
 
 #include <algorithm>
-#include <cmath>
 #include <iterator>
 
+#include "tune/by_policy.h"
 #include "tune/tune.h"
 
 namespace reattend {
@@ -61,27 +61,48 @@ class Recommender {
     }
     beyond_bounds = within.empty();
     if (!beyond_bounds) return within;
-    const auto excess_of = [&](size_t i) {
-      const double most = hardest(candidate(i), result_, Evidence::predicted).most;
-      return std::isnan(most) ? HUGE_VAL : most;
-    };
-    std::stable_sort(all.begin(), all.end(), [&](size_t a, size_t b) { return excess_of(a) < excess_of(b); });
+    const auto from_bounds = [&](size_t i) { return distance(candidate(i), result_); };
+    std::stable_sort(all.begin(), all.end(), [&](size_t a, size_t b) { return from_bounds(a) < from_bounds(b); });
     return all;
+  }
+
+  /// What is measured first. Of several policies the best of each: neighbours on the front are mostly one policy's, and
+  /// how far the prediction is off differs between policies.
+  std::vector<size_t> first_measured(const std::vector<size_t>& order) const {
+    std::vector<size_t> first;
+    if (result_.policies.size() > 1) {
+      for (const PolicyBest& each : best_of_policies(result_)) {
+        if (each.candidate && (each.within || result_.reason.beyond_bounds)) first.push_back(*each.candidate);
+      }
+    }
+    const auto n = options_.n_measure ? static_cast<size_t>(std::max(1, *options_.n_measure))
+                                      : std::max(first.size(), static_cast<size_t>(kMeasureOfOne));
+    first.resize(std::min(first.size(), n));
+    for (const size_t i : without(order, first)) {
+      if (first.size() < n) first.push_back(i);
+    }
+    return first;
+  }
+  static std::vector<size_t> without(const std::vector<size_t>& order, const std::vector<size_t>& taken) {
+    std::vector<size_t> out;
+    std::copy_if(order.begin(), order.end(), std::back_inserter(out),
+                 [&](size_t i) { return std::find(taken.begin(), taken.end(), i) == taken.end(); });
+    return out;
   }
 
   /// Measures the first candidates, then more careful ones until one passes, and sets `chosen`.
   void measure_candidates(const std::vector<size_t>& order) {
-    const size_t n_first = std::min(order.size(), static_cast<size_t>(std::max(1, options_.n_measure)));
-    measure_all(std::span(order).first(n_first));
+    measure_all(first_measured(order));
     // Within the bounds slower means more careful: half of what is left is skipped each time, so that a few tries reach
     // its end. Beyond them the nearest were tried first, and what is left is worse.
-    size_t next = result_.reason.beyond_bounds ? order.size() : n_first;
+    const std::vector<size_t> left = without(order, measured_);
+    size_t next = result_.reason.beyond_bounds ? left.size() : 0;
     const auto any_passes = [&] {
       return std::any_of(measured_.begin(), measured_.end(), [&](size_t i) { return passes(i); });
     };
-    for (int more = 0; more < options_.n_more && next < order.size() && !any_passes(); ++more) {
-      next += (order.size() - next) / 2;
-      measure_all(std::span(order).subspan(next++, 1));
+    for (int more = 0; more < options_.n_more && next < left.size() && !any_passes(); ++more) {
+      next += (left.size() - next) / 2;
+      measure_all(std::span(left).subspan(next++, 1));
     }
     result_.chosen = best_measured();
   }

@@ -1,4 +1,4 @@
-// Walks the path of schedules by layer, and adds those of it that a user would want to see.
+// Walks each policy's path of schedules by layer, and adds those of it that a user would want to see.
 #include "tune/refine.h"
 
 #include <algorithm>
@@ -15,11 +15,9 @@ double cost_of(const std::vector<std::vector<LayerNumbers>>& numbers, const Laye
   return cost;
 }
 
-}  // namespace
-
-void add_schedules(Sweep& sweep, const TuneOptions& options, TuneResult& result) {
-  if (options.n_schedule < 1 || !result.has_values) return;
-  const GridSettings layer_items = schedule_menu(options.grid, infos_of(result.traces));
+/// Replays the menu of one policy and adds it with the schedules that are made of it.
+void add_schedules_of(const Settings& base, Sweep& sweep, const TuneOptions& options, TuneResult& result) {
+  const GridSettings layer_items = schedule_menu(options.grid, base, infos_of(result.traces));
   const std::vector<Settings>& menu = layer_items.settings;
   if (menu.size() < 2) return;
   for (const std::string& line : layer_items.left_out) {
@@ -28,7 +26,9 @@ void add_schedules(Sweep& sweep, const TuneOptions& options, TuneResult& result)
     }
   }
   Replayed replayed;
-  std::vector<Candidate> items = sweep.evaluate(menu, sweep.all_layers(), "sweep for schedules by layer", &replayed);
+  const bool several = options.grid.bases.size() > 1;
+  const std::string what = "sweep for schedules by layer" + (several ? " of " + base.policy() : std::string());
+  std::vector<Candidate> items = sweep.evaluate(menu, sweep.all_layers(), what, &replayed);
   std::vector<std::vector<LayerNumbers>> numbers;  // [n_item][n_layer]
   for (const Candidate& item : items) numbers.push_back(item.layers);
   const std::vector<LayerPicks> path = schedule_path(numbers);
@@ -55,6 +55,13 @@ void add_schedules(Sweep& sweep, const TuneOptions& options, TuneResult& result)
   if (good == tried.end() || good == tried.begin() || n == n_even) return;
   const size_t low = std::prev(good)->first + 1, high = good->first - 1;
   if (low <= high) add(spread_over(low, high, n - n_even));
+}
+
+}  // namespace
+
+void add_schedules(Sweep& sweep, const TuneOptions& options, TuneResult& result) {
+  if (options.n_schedule < 1 || !result.has_values) return;
+  for (const Settings& base : options.grid.bases) add_schedules_of(base, sweep, options, result);
 }
 
 }  // namespace reattend

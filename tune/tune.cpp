@@ -15,6 +15,25 @@
 namespace reattend {
 namespace {
 
+/// What is not beaten: of all settings, and where several policies are swept of each by itself. Otherwise one that has
+/// many settings would crowd out another's few, of which some layers alone cannot tell.
+std::vector<Settings> worth_replaying(const TuneResult& result, const TuneOptions& options) {
+  const std::vector<Candidate>& all = result.candidates;
+  std::vector<bool> taken = most_promising(all, static_cast<size_t>(options.n_whole));
+  for (const PolicyInfo* const policy : result.policies) {
+    if (result.policies.size() < 2) break;
+    const std::vector<bool> of_it =
+        most_promising(all, static_cast<size_t>(options.n_whole_each),
+                       [&](const Candidate& each) { return &each.settings.info() == policy; });
+    for (size_t i = 0; i < all.size(); ++i) taken[i] = taken[i] || of_it[i];
+  }
+  std::vector<Settings> settings;
+  for (size_t i = 0; i < all.size(); ++i) {
+    if (taken[i]) settings.push_back(all[i].settings);
+  }
+  return settings;
+}
+
 /// Screening: an order is all that some of the layers are good for, and all that is needed to drop most of the grid.
 void sweep_grid(Sweep& sweep, const TuneOptions& options, TuneResult& result) {
   GridSettings tried = make_grid(options.grid, infos_of(result.traces));
@@ -23,7 +42,7 @@ void sweep_grid(Sweep& sweep, const TuneOptions& options, TuneResult& result) {
   const std::vector<int32_t> all = sweep.all_layers(), some = sweep.screen_layers(options.n_screen_layer);
   if (some.size() < all.size() && static_cast<int>(grid.size()) > options.n_whole) {
     merge(result.candidates, sweep.evaluate(grid, some, "sweep on some layers"));
-    grid = most_promising(result.candidates, static_cast<size_t>(options.n_whole));
+    grid = worth_replaying(result, options);
   }
   merge(result.candidates, sweep.evaluate(grid, all, "sweep"));
 }
@@ -31,7 +50,7 @@ void sweep_grid(Sweep& sweep, const TuneOptions& options, TuneResult& result) {
 /// What is known before the sweep.
 TuneResult start(const Sweep& sweep, const TuneOptions& options) {
   TuneResult result;
-  result.policy = &options.grid.base.info();
+  for (const Settings& base : options.grid.bases) result.policies.push_back(&base.info());
   result.traces = sweep.traces();
   result.full_cost = sweep.full_cost();
   result.calibrated = sweep.calibrated();

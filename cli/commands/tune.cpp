@@ -1,6 +1,5 @@
 // `reattend tune`: sweeps a trace, shows the Pareto front and writes the recommended settings with their evidence.
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
 #include <optional>
@@ -11,16 +10,13 @@
 #include "cli/command.h"
 #include "cli/options/calibration_option.h"
 #include "cli/options/engine_options.h"
-#include "cli/options/lists.h"
+#include "cli/options/grid_options.h"
 #include "cli/options/memory_option.h"
 #include "cli/options/old_names.h"
-#include "cli/options/policy_options.h"
 #include "cli/options/tune_inputs.h"
 #include "cli/reports/tune.h"
 #include "cli/reports/tune_words.h"
 #include "evals/tune_engines.h"
-#include "policies/policy_list.h"
-#include "policies/shared_parameters.h"
 #include "replay/estimates.h"
 #include "report/json.h"
 #include "tune/settings_file.h"
@@ -30,76 +26,19 @@ namespace reattend::cli {
 namespace {
 
 struct Options {
-  std::string out = "reattend.toml", budgets, strides, gate_strides, thresholds, policies, estimate, report;
-  std::vector<std::string> traces, verified, held_out, sweeps;
+  std::string out = "reattend.toml", estimate, report;
+  std::vector<std::string> traces, verified, held_out;
   bool force = false;
-  int measure = 3, schedules = TuneOptions().n_schedule;
+  std::optional<int> measure;
+  int schedules = TuneOptions().n_schedule;
   TuneBounds bounds;
-  PolicyOptions policy;
+  GridOptions grid;
   MemoryOption memory;
   EngineOptions engine;
   CalibrationOption calibration;
 };
 
-/// Adds the list of a parameter; one that has a list already is refused.
-void add_list(TuneGrid& grid, const Parameter& parameter, std::vector<Value> values) {
-  if (values.empty()) return;
-  if (grid.tried.try_emplace(std::string(parameter.key), std::move(values)).second) return;
-  fail_usage({"--sweep", fmt::format("one list of {}", parameter.key), "two", "leave one of them out"});
-}
-
-/// "KEY=V,V,.."
-void add_sweep(TuneGrid& grid, const std::string& text) {
-  const size_t equals = text.find('=');
-  const Parameter* const parameter = find_parameter(text.substr(0, equals));
-  if (parameter == nullptr || equals == text.npos || equals + 1 == text.size()) {
-    std::vector<std::string_view> keys;
-    for (const PolicyParameter& each : grid.base.info().parameters) keys.push_back(each.parameter->key);
-    fail_usage({"--sweep",
-                fmt::format("KEY=V,V,.. of a parameter of {} ({})", grid.base.policy(), fmt::join(keys, ", ")),
-                "\"" + text + "\""});
-  }
-  add_list(grid, *parameter, parse_each(*parameter, fmt::format("sweep {}", parameter->key), text.substr(equals + 1)));
-}
-
-TuneGrid grid_of(const Options& options) {
-  TuneGrid grid = {.base = options.policy.settings(),
-                   .gate_strides = parse_each(kStride, "gate-strides", options.gate_strides)};
-  add_list(grid, kBudget, parse_each(kBudget, "budgets", options.budgets));
-  add_list(grid, kStride, parse_each(kStride, "strides", options.strides));
-  add_list(grid, kThreshold, parse_each(kThreshold, "thresholds", options.thresholds));
-  for (const std::string& each : options.sweeps) add_sweep(grid, each);
-  // One value of what is tried unless somebody says otherwise, such as --schedule fixed.
-  for (const auto& [key, value] : options.policy.given) {
-    const Parameter& parameter = *find_parameter(key);
-    if (!parameter.tried.empty()) add_list(grid, parameter, {value});
-  }
-  if (!options.policies.empty()) grid.more = parse_policies(options.policies, {});
-  return grid;
-}
-
-/// What is swept has lists of its own.
-void refuse_single_values(const Options& options) {
-  const Settings base = options.policy.base();
-  for (const auto& [key, value] : options.policy.given) {
-    const Parameter& parameter = *find_parameter(key);
-    if (!PolicyOptions::is_listed(parameter)) continue;
-    const std::string list = list_option(parameter), where = fmt::format("--{}", parameter.flag);
-    if (!base.takes(key)) {
-      fail_usage({where,
-                  fmt::format("{}, and a policy that takes it ({})", list, fmt::join(takers_of(parameter), ", ")),
-                  base.policy()});
-    }
-    fail_usage({.where = where,
-                .expected = fmt::format("{}{}: a sweep tries several values", list,
-                                        &parameter == &kStride ? " or --gate-strides" : ""),
-                .got = reattend::to_text(value),
-                .remedy = "`reattend replay` shows a single setting"});
-  }
-}
-
 void check(const Options& options) {
-  refuse_single_values(options);
   check_bounds(options.bounds);
   if (!options.estimate.empty()) estimate_named(options.estimate, "--estimate");
   if (options.bounds.min_agreement && options.engine.model.empty()) {
@@ -178,13 +117,13 @@ TuneResult tune_traces(const Options& options, const TuneOptions& what, const Tr
 }
 
 void run(const Options& options, const Globals& globals) {
-  check(options);
-  TuneOptions what = {.grid = grid_of(options),
+  TuneOptions what = {.grid = options.grid.grid(),
                       .bounds = options.bounds,
                       .estimate = options.estimate,
                       .verified = {},
                       .n_measure = options.measure,
                       .n_schedule = options.schedules};
+  check(options);
   const size_t n_tuned = options.traces.size();
   const Traces traces = open_traces(options.traces, options.held_out);
   const auto tuned_on = std::span(traces).first(n_tuned);
@@ -193,7 +132,7 @@ void run(const Options& options, const Globals& globals) {
   std::vector<const TraceInfo*> infos;
   for (const std::shared_ptr<TraceReader>& each : tuned_on) infos.push_back(&each->info());
   for (size_t i = n_tuned; i < traces.size(); ++i) check_held_out(traces[i]->info(), infos, what);
-  options.policy.check_layers(what.grid.base, traces.front()->info().n_layer);
+  options.grid.check_layers(what.grid, traces.front()->info().n_layer);
   for (size_t i = 0; i < traces.size(); ++i) warn_of(traces[i]->info(), i < n_tuned);
   ThreadPool pool(globals.threads);
   const TuneTimes times = tune_times(options.calibration, traces, n_tuned, options.engine.device, pool.n_thread());
@@ -218,7 +157,6 @@ void run(const Options& options, const Globals& globals) {
 }
 
 void add_options(CLI::App* command, const std::shared_ptr<Options>& options) {
-  options->policy.initial = kDefaultPolicy, options->policy.sweeps = true;
   command
       ->add_option("traces", options->traces,
                    "Traces of full-attention runs of one model; with several, bounds hold on each of them")
@@ -264,53 +202,41 @@ void add_options(CLI::App* command, const std::shared_ptr<Options>& options) {
           ->type_name("TRACE")
           ->allow_extra_args(false);
   add_old_name(*command, *held_out, "--validate");
-  command->add_option("--measure", options->measure, "Candidates that are measured in the engine, with --model")
-      ->type_name("N")
-      ->check(CLI::Range(1, 1000))
-      ->capture_default_str();
   command
       ->add_option(
-          "--schedules", options->schedules,
-          "Schedules that give each layer a budget and, where the policy has one, a stride of its own, tried at most; "
-          "0: none")
+          "--measure", options->measure,
+          "Candidates that are measured in the engine, with --model (default 3; of several policies the best of each)")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1000));
+  command
+      ->add_option("--schedules", options->schedules,
+                   "Schedules that give each layer a budget and, where the policy has one, a stride of its own, tried "
+                   "at most of "
+                   "each policy; 0: none")
       ->type_name("N")
       ->check(CLI::Range(0, 1000))
       ->capture_default_str();
-  command->add_option("--policies", options->policies, "Tried besides the sweep: NAME[:KEY=VALUE...] parted by commas")
-      ->type_name("LIST");
   options->engine.add_to(*command, "none: nothing is measured");
   options->engine.prompt_cache.add_to(*command);
   for (const char* const of_engine : {"--device", "--prompt-cache"}) {
     command->get_option(of_engine)->needs(command->get_option("--model"));
   }
-  command->add_option("--budgets", options->budgets, "Budgets to try, such as L/8,512 (default L/2 to L/32)")
-      ->type_name("K,K,..");
-  command->add_option("--strides", options->strides, "Strides to try where no threshold decides (default 2 to 64)")
-      ->type_name("S,S,..");
-  command
-      ->add_option("--gate-strides", options->gate_strides, "Strides to try where a threshold decides (default 2,4,8)")
-      ->type_name("S,S,..");
-  command->add_option("--thresholds", options->thresholds, "Thresholds to try (default 0.7 to 0.95)")
-      ->type_name("X,X,..");
-  command
-      ->add_option("--sweep", options->sweeps,
-                   "Values to try of another parameter of the policy, such as window=16,32; may be repeated")
-      ->type_name("KEY=V,V,..")
-      ->allow_extra_args(false);
-  options->policy.add_to(*command);
+  options->grid.add_to(*command);
   command->footer(
       "Examples:\n"
       "  reattend tune trace.h5\n"
       "  reattend tune trace.h5 --model SmolLM2-135M-Instruct.Q4_1.gguf --max-kl 0.05 --out careful.toml\n"
       "  reattend tune prose.h5 code.h5 --held-out list.h5 --model SmolLM2-135M-Instruct.Q4_1.gguf --report "
       "report.html\n"
+      "  reattend tune trace.h5 --policies all --model SmolLM2-135M-Instruct.Q4_1.gguf --report report.html\n"
       "  reattend tune trace.h5 --policies h2o:K=L/4,snapkv:K=L/4 --verified verified.json\n"
       "  reattend tune trace.h5 --budgets 256,512,1024 --strides 8,16 --pool 15 --json\n"
       "  reattend tune trace.h5 --policy snapkv --sweep window=16,32,64 --out snapkv.toml\n\n"
-      "The policy is `recycled` unless another is given, whose options --policy NAME --help lists. They hold for the\n"
-      "whole sweep; --schedule restricts it to fixed or gated settings. The front is over predicted time, the estimate "
-      "and\n"
-      "lost mass; mass alone ranks settings wrongly.\n"
+      "The policy is `recycled` unless others are named; --policy NAME --help lists a policy's options. Options and "
+      "lists\n"
+      "hold for every policy of the run that takes them; --schedule restricts recycled to fixed or gated settings. "
+      "The\n"
+      "front is over predicted time, the estimate and lost mass; mass alone ranks settings wrongly.\n"
       "With --model the fastest candidates are run in the engine; without it the KL is a prediction, and the result\n"
       "says how far it may be off.\n"
       "With several traces bounds hold on each, times are means, and --prompt-cache FILE serves the first one's "
@@ -321,7 +247,7 @@ void add_options(CLI::App* command, const std::shared_ptr<Options>& options) {
 
 }  // namespace
 
-const Command kTune =
-    make_command<Options, add_options, run>("tune", "Sweep S, K and threshold on a trace and write the best settings");
+const Command kTune = make_command<Options, add_options, run>(
+    "tune", "Sweep a policy's settings, or all policies', on traces and write the best");
 
 }  // namespace reattend::cli

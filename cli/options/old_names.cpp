@@ -1,12 +1,23 @@
 // Passes what was given under an option's old name on to the option, and copies JSON values to their old keys.
 #include "cli/options/old_names.h"
 
+#include <string>
+#include <vector>
+
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/standard_streams.h"
 
 namespace reattend::cli {
+namespace {
+
+/// How the description of an old name begins; other options are hidden for other reasons.
+std::string now_called(const std::string& old_name) {
+  return old_name + " is now called ";
+}
+
+}  // namespace
 
 void add_old_name(CLI::App& app, CLI::Option& option, const std::string& old_name) {
   CLI::Option* const target = &option;
@@ -20,7 +31,7 @@ void add_old_name(CLI::App& app, CLI::Option& option, const std::string& old_nam
   };
   // Without a value it passes on an empty text, which the option refuses under its own name: a hidden one has none.
   app.add_option(old_name, pass_on,
-                 old_name + " is now called " + target->get_name() + "; the next version takes the new name alone")
+                 now_called(old_name) + target->get_name() + "; the next version takes the new name alone")
       ->expected(0, 1)
       ->type_name(option.get_type_name())
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
@@ -31,7 +42,10 @@ void add_old_name(CLI::App& app, CLI::Option& option, const std::string& old_nam
 void tell_new_names(const CLI::App& app) {
   for (const CLI::App* const command : app.get_subcommands()) {
     for (const CLI::Option* const option : command->get_options()) {
-      if (option->get_group().empty() && option->count() > 0) print_note("reattend: {}\n", option->get_description());
+      const std::string note = option->get_description();
+      const std::vector<std::string>& names = option->get_lnames();  // get_name() of a hidden option is empty
+      const bool is_old = !names.empty() && note.starts_with(now_called("--" + names.front()));
+      if (is_old && option->count() > 0) print_note("reattend: {}\n", note);
     }
     tell_new_names(*command);
   }

@@ -1,6 +1,8 @@
 // Shows a tuner's result as lines for a terminal and as JSON.
 #include "cli/reports/tune.h"
 
+#include <set>
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -9,6 +11,7 @@
 #include "cli/reports/tune_words.h"
 #include "replay/estimates.h"
 #include "report/json.h"
+#include "tune/by_policy.h"
 
 namespace reattend::cli {
 namespace {
@@ -32,6 +35,29 @@ nlohmann::json to_json(const HeldOutTrace& held, const TuneResult& tuned) {
   return json;
 }
 
+nlohmann::json to_json(const PolicyBest& best, const TuneResult& tuned) {
+  nlohmann::json json = {{"policy", best.policy->name},
+                         {"n_tried", best.n_tried},
+                         {"n_all_layers", best.n_whole},
+                         {"n_within_bounds", best.n_within},
+                         {"best", nullptr}};
+  if (best.candidate) json["best"] = cli::to_json(tuned.candidates[*best.candidate]);
+  return json;
+}
+
+/// Whether the table of each policy's best shows all that was measured.
+bool bests_show_all_measured(const TuneResult& tuned) {
+  if (tuned.policies.size() < 2) return false;
+  std::set<size_t> bests;
+  for (const PolicyBest& best : best_of_policies(tuned)) {
+    if (best.candidate) bests.insert(*best.candidate);
+  }
+  for (size_t i = 0; i < tuned.candidates.size(); ++i) {
+    if (tuned.candidates[i].measured && !bests.contains(i)) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 nlohmann::json to_json(const Candidate& candidate) {
@@ -48,10 +74,11 @@ nlohmann::json to_json(const Candidate& candidate) {
 }
 
 nlohmann::json to_json(const TuneResult& tuned) {
-  nlohmann::json points = nlohmann::json::array(), traces = points, held_out = points;
+  nlohmann::json points = nlohmann::json::array(), traces = points, held_out = points, policies = points;
   for (const Candidate& candidate : tuned.candidates) points.push_back(to_json(candidate));
   for (const TunedTrace& trace : tuned.traces) traces.push_back(to_json(trace));
   for (const HeldOutTrace& held : tuned.held_out) held_out.push_back(to_json(held, tuned));
+  for (const PolicyBest& best : best_of_policies(tuned)) policies.push_back(to_json(best, tuned));
   nlohmann::json json = traces.front();
   json.update({{"traces", traces},
                {"cost_unit", tuned.calibrated ? "ms per token" : "MB per token"},
@@ -67,7 +94,9 @@ nlohmann::json to_json(const TuneResult& tuned) {
                {"chosen", to_json(tuned.best())},
                {"reason", reason_in_words(tuned)},
                {"points", points},
+               {"policies", policies},
                {"held_out", held_out}});
+  if (tuned.policies.size() > 1) json["policies_in_words"] = policies_in_words(tuned);
   return json;
 }
 
@@ -78,7 +107,12 @@ std::string to_text(const TuneResult& tuned) {
   text += fmt::format("full attention: {:.2f} {} per token (predicted{})\n\n", tuned.full_cost,
                       tuned.calibrated ? "ms" : "MB", several ? ", mean" : "");
   text += to_text(front_table(tuned, Names::brief, false));
-  if (any_measured(tuned)) text += "\n" + to_text(measured_table(tuned, Names::brief));
+  if (any_measured(tuned) && !bests_show_all_measured(tuned))
+    text += "\n" + to_text(measured_table(tuned, Names::brief));
+  if (tuned.policies.size() > 1) {
+    text += "\n" + to_text(policies_table(tuned));
+    for (const std::string& line : policies_in_words(tuned)) text += line + "\n";
+  }
   text += fmt::format(
       "\nestimate: {} ({}); {}\n", tuned.prediction.estimate, find_estimate(tuned.prediction.estimate)->description,
       tuned.prediction.curve.exists() ? "KL is predicted from it" : "no KL is predicted for this model");

@@ -31,10 +31,11 @@ Document tune_document(const TuneReport& report);
 /// Its end: where numbers come from, what they mean, how it was made.
 void add_appendix(Document& document, const TuneReport& report);
 
-/// Cost against predicted damage, with what was measured; the bounds; the choice.
+/// Cost against predicted damage, with what was measured; the bounds; the choice. Of several policies a line each, of
+/// one every setting.
 Chart front_chart(const TuneResult& tuned);
 /// Damage against budget, and cost against stride or threshold (or budget, where the policy has neither), of the swept
-/// settings in which a threshold decides, or of those in which none does; no panels where none was swept.
-Chart sweep_chart(const TuneResult& tuned, bool gated);
+/// settings of a policy in which a threshold decides, or of those in which none does; no panels where none was swept.
+Chart sweep_chart(const TuneResult& tuned, const PolicyInfo& policy, bool gated);
 
 }  // namespace reattend::cli

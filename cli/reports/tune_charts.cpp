@@ -12,7 +12,7 @@
 #include "cli/reports/tune_tables.h"
 #include "policies/layer_schedule.h"
 #include "policies/policy.h"
-#include "replay/estimates.h"
+#include "tune/by_policy.h"
 
 namespace reattend::cli {
 namespace {
@@ -42,18 +42,18 @@ void add(Series& series, double x, double y, const std::string& name = {}) {
   series.x.push_back(x), series.y.push_back(y), series.labels.push_back(name);
 }
 
-/// A setting of the sweep with one budget for all layers, in which a threshold decides or none does.
-bool is_swept(const Candidate& candidate, const TuneResult& tuned, bool gated) {
+/// A setting of the policy's sweep with one budget for all layers, in which a threshold decides or none does.
+bool is_swept(const Candidate& candidate, const PolicyInfo& policy, bool gated) {
   const LayerSchedule schedule(candidate.settings);
-  return &candidate.settings.info() == tuned.policy && candidate.settings.takes("K") && !schedule.by_layer() &&
+  return &candidate.settings.info() == &policy && candidate.settings.takes("K") && !schedule.by_layer() &&
          schedule.gate(0).has_value() == gated;
 }
 
-/// Whether the sweep has settings that differ in that.
-bool rest_differs(const TuneResult& tuned) {
+/// Whether the policy's sweep has settings that differ in that.
+bool rest_differs(const TuneResult& tuned, const PolicyInfo& policy) {
   std::set<std::string> rests;
   for (const Candidate& candidate : tuned.candidates) {
-    if (&candidate.settings.info() == tuned.policy) rests.insert(rest_of(candidate.settings));
+    if (&candidate.settings.info() == &policy) rests.insert(rest_of(candidate.settings));
   }
   return rests.size() > 1;
 }
@@ -94,10 +94,10 @@ double stride_of(const Settings& settings) {
 
 /// Of settings in which a threshold decides the stride that was replayed most often on all layers; 0 where there is
 /// none.
-double usual_stride(const TuneResult& tuned) {
+double usual_stride(const TuneResult& tuned, const PolicyInfo& policy) {
   std::map<double, int> n;
   for (const Candidate& candidate : tuned.candidates) {
-    if (is_swept(candidate, tuned, true) && candidate.whole && candidate.settings.takes("S"))
+    if (is_swept(candidate, policy, true) && candidate.whole && candidate.settings.takes("S"))
       ++n[stride_of(candidate.settings)];
   }
   const auto most = std::max_element(n.begin(), n.end(), [](auto& a, auto& b) { return a.second < b.second; });
@@ -119,23 +119,96 @@ std::string sweep_subtitle(bool gated, bool strides, double usual) {
   return "All points are predicted.";
 }
 
+Series points(const std::string& name, PointStyle style) {
+  return {.name = name, .x = {}, .y = {}, .line = false, .points = true, .style = style};
+}
+
+/// What was measured stands at its measured time, but for another machine's times: predicted ones there and measured
+/// ones here have no axis in common.
+double shown_time(const TuneResult& tuned, const Candidate& candidate) {
+  return tuned.other_machine ? candidate.cost : candidate.measured->ms;
+}
+bool shows_measured(const TuneResult& tuned, const Candidate& candidate, const Damage& damage) {
+  return candidate.measured && damage.is_kl && tuned.calibrated;
+}
+
+/// Time against damage: axes, full attention and the bounds.
+Chart front_frame(const TuneResult& tuned, const Damage& damage, std::string title, std::string subtitle) {
+  Panel panel = {
+      .title = std::move(title), .x = {.title = cost_title(tuned)}, .y = {.title = damage.title, .log = true}};
+  const std::string unit = tuned.calibrated ? "ms" : "MB";
+  panel.marks.push_back({tuned.full_cost, fmt::format("full attention, {:.2f} {}", tuned.full_cost, unit)});
+  if (tuned.bounds.max_ms && tuned.calibrated) {
+    panel.marks.push_back({*tuned.bounds.max_ms, fmt::format("bound: {} ms", *tuned.bounds.max_ms)});
+  }
+  if (damage.is_kl) panel.levels.push_back({tuned.bounds.max_kl, fmt::format("bound: KL {}", tuned.bounds.max_kl)});
+  return {.title = "Time against damage",
+          .subtitle = std::move(subtitle),
+          .panels = {std::move(panel)},
+          .width = kChartWidth};
+}
+
+/// Times a bound on KL: what is farther is of no use, and would take the room of what is.
+constexpr double kFarthest = 10;
+
+/// A line for each policy through what none of its own settings beats, so that hundreds of settings stay readable; what
+/// is slower than full attention or very far from the bound is left out.
+Chart policies_chart(const TuneResult& tuned) {
+  const Damage damage = damage_of(tuned);
+  Chart chart =
+      front_frame(tuned, damage,
+                  tuned.traces.size() > 1 ? "each policy's best at every cost, on its worst trace"
+                                          : "each policy's best at every cost",
+                  "Left is faster, low is closer to full attention. A policy's name stands beside its fastest setting "
+                  "within the bounds, or the nearest to them." +
+                      (damage.is_kl ? fmt::format(" Lines begin at {:.0f} times the bound.", kFarthest) : ""));
+  const double farthest = damage.is_kl ? kFarthest * tuned.bounds.max_kl : HUGE_VAL;
+  std::vector<Series> lines, measured;
+  Series chosen = points("chosen", PointStyle::ring);
+  // In the registry's order, so that a policy has one colour in the reports of all texts.
+  std::vector<PolicyBest> bests = best_of_policies(tuned);
+  std::sort(bests.begin(), bests.end(), [](const PolicyBest& a, const PolicyBest& b) { return a.policy < b.policy; });
+  for (const PolicyBest& best : bests) {
+    const std::string name(best.policy->name);
+    Series line = points(name, PointStyle::hollow), found = points(name, PointStyle::filled);
+    line.line = true;
+    double least = HUGE_VAL;
+    for (size_t i = 0; i < tuned.candidates.size(); ++i) {  // in the order of their cost
+      const Candidate& candidate = tuned.candidates[i];
+      const double y = damage.of(candidate);
+      if (&candidate.settings.info() != best.policy || !candidate.whole || std::isnan(y)) continue;
+      const bool is_best = best.candidate == i;
+      const bool better = y < least && y <= farthest && candidate.cost <= tuned.full_cost;
+      if (better) least = y;
+      if (better || is_best) add(line, candidate.cost, y, is_best ? name : "");
+      if (i == tuned.chosen) add(chosen, candidate.cost, y);
+      if (!shows_measured(tuned, candidate, damage)) continue;
+      const double ms = shown_time(tuned, candidate);
+      add(found, ms, candidate.measured->kl);
+      if (i == tuned.chosen) add(chosen, ms, candidate.measured->kl);
+    }
+    if (!line.x.empty()) lines.push_back(std::move(line));
+    if (!found.x.empty()) measured.push_back(std::move(found));
+  }
+  std::vector<Series>& series = chart.panels.front().series;
+  for (std::vector<Series>* const all : {&lines, &measured}) {
+    for (Series& each : *all) series.push_back(std::move(each));
+  }
+  if (!chosen.x.empty()) series.push_back(std::move(chosen));
+  return chart;
+}
+
 }  // namespace
 
 Chart front_chart(const TuneResult& tuned) {
+  if (tuned.policies.size() > 1) return policies_chart(tuned);
   const Damage damage = damage_of(tuned);
-  const auto hollow = [](const char* name) {
-    return Series{.name = name, .x = {}, .y = {}, .line = false, .points = true, .style = PointStyle::hollow};
-  };
-  Series uniform = hollow("the same in all layers, predicted"), by_layer = hollow("by layer, predicted");
+  Series uniform = points("the same in all layers, predicted", PointStyle::hollow),
+         by_layer = points("by layer, predicted", PointStyle::hollow), chosen = points("chosen", PointStyle::ring),
+         measured =
+             points(tuned.other_machine ? "KL measured in the engine" : "measured in the engine", PointStyle::filled);
   Series front = {.name = "nothing is both faster and better", .x = {}, .y = {}};
-  Series measured = {.name = tuned.other_machine ? "KL measured in the engine" : "measured in the engine",
-                     .x = {},
-                     .y = {},
-                     .line = false,
-                     .points = true};
   Series moved = {.name = "from predicted to measured", .x = {}, .y = {}};
-  Series chosen = hollow("chosen");
-  chosen.style = PointStyle::ring;
   double least = HUGE_VAL;
   for (size_t i = 0; i < tuned.candidates.size(); ++i) {
     const Candidate& candidate = tuned.candidates[i];
@@ -148,41 +221,30 @@ Chart front_chart(const TuneResult& tuned) {
     add(candidate.schedule > 0 ? by_layer : uniform, candidate.cost, y, named ? short_name(candidate, tuned) : "");
     if (is_chosen)
       add(chosen, candidate.cost, y, candidate.schedule > 0 ? fmt::format("chosen, #{}", candidate.schedule) : "");
-    if (!candidate.measured || !damage.is_kl || !tuned.calibrated) continue;
-    // Another machine's predicted times and this one's measured ones have no axis in common.
-    const double ms = tuned.other_machine ? candidate.cost : candidate.measured->ms;
+    if (!shows_measured(tuned, candidate, damage)) continue;
+    const double ms = shown_time(tuned, candidate);
     add(measured, ms, candidate.measured->kl);
     if (is_chosen) add(chosen, ms, candidate.measured->kl);
     add(moved, candidate.cost, y), add(moved, ms, candidate.measured->kl), add(moved, kNone, kNone);
   }
-  Panel panel = {.title = tuned.traces.size() > 1 ? "every setting on its worst trace"
-                                                  : "every setting that was replayed on all layers",
-                 .x = {.title = cost_title(tuned)},
-                 .y = {.title = damage.title, .log = true}};
+  Chart chart = front_frame(
+      tuned, damage,
+      tuned.traces.size() > 1 ? "every setting on its worst trace" : "every setting that was replayed on all layers",
+      "Left is faster, low is closer to full attention. S: stride, K: positions kept; behind > "
+      "the threshold of the query schedule.");
   for (Series* const each : {&front, &moved, &uniform, &by_layer, &measured, &chosen}) {
-    if (!each->x.empty()) panel.series.push_back(std::move(*each));
+    if (!each->x.empty()) chart.panels.front().series.push_back(std::move(*each));
   }
-  const std::string unit = tuned.calibrated ? "ms" : "MB";
-  panel.marks.push_back({tuned.full_cost, fmt::format("full attention, {:.2f} {}", tuned.full_cost, unit)});
-  if (tuned.bounds.max_ms && tuned.calibrated) {
-    panel.marks.push_back({*tuned.bounds.max_ms, fmt::format("bound: {} ms", *tuned.bounds.max_ms)});
-  }
-  if (damage.is_kl) panel.levels.push_back({tuned.bounds.max_kl, fmt::format("bound: KL {}", tuned.bounds.max_kl)});
-  return {.title = "Time against damage",
-          .subtitle =
-              "Left is faster, low is closer to full attention. S: stride, K: positions kept; behind > the "
-              "threshold of the query schedule.",
-          .panels = {std::move(panel)},
-          .width = kChartWidth};
+  return chart;
 }
 
-Chart sweep_chart(const TuneResult& tuned, bool gated) {
+Chart sweep_chart(const TuneResult& tuned, const PolicyInfo& policy, bool gated) {
   const Damage damage = damage_of(tuned);
-  const double stride = usual_stride(tuned);
-  const bool strides = tuned.policy->takes("S"), named = rest_differs(tuned);
+  const double stride = usual_stride(tuned, policy);
+  const bool strides = policy.takes("S"), named = rest_differs(tuned, policy);
   Lines by_budget, by_step;
   for (const Candidate& candidate : tuned.candidates) {
-    if (!is_swept(candidate, tuned, gated)) continue;
+    if (!is_swept(candidate, policy, gated)) continue;
     const Settings& settings = candidate.settings;
     const double s = strides ? stride_of(settings) : 0;
     if (strides && (s == 0 || (gated && s != stride))) continue;
@@ -198,10 +260,12 @@ Chart sweep_chart(const TuneResult& tuned, bool gated) {
       by_step.add(0, name + rest, budget, candidate.cost);
     }
   }
-  const bool scheduled = tuned.policy->takes("schedule");
-  Chart chart = {.title = !scheduled ? "The sweep"
-                          : gated    ? "The sweep: query schedule"
-                                     : "The sweep: fixed schedule",
+  const bool scheduled = policy.takes("schedule");
+  const std::string of = tuned.policies.size() > 1 ? fmt::format(" of {}", policy.name) : std::string();
+  Chart chart = {.title = fmt::format("The sweep{}{}", of,
+                                      !scheduled ? ""
+                                      : gated    ? ": query schedule"
+                                                 : ": fixed schedule"),
                  .subtitle = sweep_subtitle(gated, strides, stride),
                  .panels = {},
                  .width = kChartWidth};

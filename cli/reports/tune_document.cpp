@@ -32,6 +32,7 @@ class Writer {
                         ? " (their KL: times are another machine's, and stay predicted)"
                         : "",
                     any_measured(tuned_) ? "" : " Nothing was measured: no --model was given.")});
+    if (tuned_.policies.size() > 1) policies();
     front();
     sweep();
     if (several() || !tuned_.held_out.empty()) each_trace();
@@ -85,15 +86,24 @@ class Writer {
         "replay was wrong (`reattend tune --verified verified.json` learns from it); the third shows what is kept."));
   }
 
+  void policies() {
+    out_.head("Each policy's best");
+    out_.add(policies_table(tuned_));
+    for (const std::string& line : policies_in_words(tuned_)) out_.say(line);
+  }
+
   void front() {
     out_.head("The Pareto front");
     out_.add(front_table(tuned_, Names::whole, true));
   }
 
+  /// Of several policies the choice's alone.
   void sweep() {
     std::vector<Figure> charts;
+    const PolicyInfo& policy = tuned_.policies.size() > 1 ? best_.settings.info() : *tuned_.policies.front();
+    if (!tuned_.swept(policy)) return;
     for (const bool gated : {false, true}) {
-      Chart chart = sweep_chart(tuned_, gated);
+      Chart chart = sweep_chart(tuned_, policy, gated);
       if (!chart.panels.empty()) charts.push_back({gated ? "query" : "fixed", std::move(chart), ""});
     }
     if (charts.empty()) return;

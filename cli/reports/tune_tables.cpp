@@ -12,6 +12,7 @@
 #include "policies/value_text.h"
 #include "report/json.h"
 #include "report/words.h"
+#include "tune/by_policy.h"
 
 namespace reattend::cli {
 namespace {
@@ -55,13 +56,20 @@ std::vector<Found> measured_numbers() {
 /// The columns of a setting's numbers, and their cells in the same order.
 class Numbers {
  public:
-  enum class Choose { all, costs_and_damage };  ///< the latter without stride and positions
+  /// costs_and_damage: without stride and positions; fewest: cost and KL, or the estimate where none is predicted.
+  enum class Choose { all, costs_and_damage, fewest };
   Numbers(const TuneResult& tuned, bool with_measured, Choose choose = Choose::all)
       : with_measured_(with_measured && any_measured(tuned)) {
+    const bool has_kl = tuned.prediction.curve.exists();
     for (Predicted& each : predicted_numbers(unit(tuned))) {
-      const bool unknown = each.of == &Metrics::predicted_kl && !tuned.prediction.curve.exists();
+      const bool unknown = each.of == &Metrics::predicted_kl && !has_kl;
       const bool is_work = each.of == &Metrics::effective_stride || each.of == &Metrics::positions;
-      if (unknown || each.column.hidden || (is_work && choose == Choose::costs_and_damage)) continue;
+      const bool is_more =
+          each.of == &Metrics::speed_up || each.of == &Metrics::lost || (has_kl && each.of == &Metrics::estimate);
+      if (unknown || each.column.hidden || (is_work && choose != Choose::all) ||
+          (is_more && choose == Choose::fewest)) {
+        continue;
+      }
       predicted_.push_back(std::move(each));
     }
     for (Found& each : measured_numbers()) {
@@ -100,9 +108,9 @@ std::string over_traces_in_words(const TuneResult& tuned) {
 
 std::string short_name(const Candidate& candidate, const TuneResult& tuned) {
   const Settings& settings = candidate.settings;
-  if (&settings.info() != tuned.policy) return name_of(candidate);
   std::string text;
   const auto add = [&](const std::string& part) { text += (text.empty() || part.empty() ? "" : " ") + part; };
+  if (tuned.policies.size() > 1 || !tuned.swept(settings.info())) add(settings.policy());
   for (const char* const key : {"S", "K"}) {
     if (settings.takes(key) && !settings.is_auto(key)) add(fmt::format("{}={}", key, ends_text(settings.get(key))));
   }
@@ -135,7 +143,9 @@ Table front_table(const TuneResult& tuned, Names names, bool with_measured) {
           "lost mass, and those that were measured; the fastest first{}",
           plural(static_cast<int64_t>(tuned.candidates.size()), "setting"), n_whole, over_traces_in_words(tuned)),
       .columns = {{.key = "setting", .left = true}}};
-  const Numbers numbers(tuned, with_measured);
+  // With the policies' names a line has room for fewer.
+  const bool short_of_room = names == Names::brief && tuned.policies.size() > 1;
+  const Numbers numbers(tuned, with_measured, short_of_room ? Numbers::Choose::costs_and_damage : Numbers::Choose::all);
   numbers.add_columns(out);
   out.columns.push_back(
       {.key = "within_bounds", .title = names == Names::brief ? "in bounds" : "within the bounds, predicted"});
@@ -166,6 +176,27 @@ Table measured_table(const TuneResult& tuned, Names names) {
     std::vector<Cell>& row = out.rows.emplace_back(std::vector<Cell>{
         name_in(tuned, i, names), candidate.output_error_p95, candidate.lost, candidate.predicted_kl, candidate.cost});
     for (const Found& each : measured_numbers()) row.emplace_back((*candidate.measured).*each.of);
+  }
+  return out;
+}
+
+Table policies_table(const TuneResult& tuned) {
+  Table out = {
+      .name = "policies",
+      .title = "Each policy's best: its fastest setting within the bounds as predicted, or the nearest to them" +
+               over_traces_in_words(tuned),
+      .columns = {{.key = "setting", .left = true}}};
+  const Numbers numbers(tuned, true, Numbers::Choose::fewest);
+  numbers.add_columns(out);
+  out.columns.push_back({.key = "n_within", .title = "in bounds"});
+  for (const PolicyBest& each : best_of_policies(tuned)) {
+    if (each.candidate == tuned.chosen) out.marked.insert(out.rows.size());
+    std::vector<Cell>& row = out.rows.emplace_back();
+    row.emplace_back(each.candidate ? short_name(tuned.candidates[*each.candidate], tuned)
+                                    : std::string(each.policy->name));
+    if (each.candidate) numbers.add_cells(row, tuned.candidates[*each.candidate]);
+    row.resize(out.columns.size() - 1);
+    row.emplace_back(fmt::format("{} of {}", each.n_within, each.n_tried));
   }
   return out;
 }

@@ -78,6 +78,8 @@ std::string measured_in_words(const TuneResult& tuned) {
   const Reason& reason = tuned.reason;
   const Candidate& best = tuned.best();
   const std::string wanted = bounds_in_words(tuned, Evidence::measured) + everywhere(tuned);
+  const std::string measured = std::to_string(reason.n_measured) + " measured" +
+                               (tuned.policies.size() > 1 ? " (the best of each policy first)" : "");
   std::string kl = fmt::format("{:.4f}", best.measured->kl);
   if (several(tuned)) {
     kl = fmt::format("at most {}; hardest trace: {}", kl,
@@ -85,15 +87,13 @@ std::string measured_in_words(const TuneResult& tuned) {
   }
   std::string text;
   if (reason.rule == Reason::Rule::lowest_kl) {
-    text =
-        fmt::format("None of the {} measured has {}; this one has the lowest KL ({}).", reason.n_measured, wanted, kl);
+    text = fmt::format("None of the {} has {}; this one has the lowest KL ({}).", measured, wanted, kl);
   } else if (reason.rule == Reason::Rule::fastest) {
-    text =
-        fmt::format("Of the {} measured, this is the fastest with {} (its KL is {}).", reason.n_measured, wanted, kl);
+    text = fmt::format("Of the {}, this is the fastest with {} (its KL is {}).", measured, wanted, kl);
   } else {
     text = fmt::format(
-        "Of the {} measured, {} with {} are within {:.0f} % of the fastest of them; this one has the lowest KL ({}).",
-        reason.n_measured, reason.n_alike, wanted, 100 * kTimeNoise, kl);
+        "Of the {}, {} with {} are within {:.0f} % of the fastest of them; this one has the lowest KL ({}).", measured,
+        reason.n_alike, wanted, 100 * kTimeNoise, kl);
   }
   if (tuned.other_machine) {
     text += " Times are predicted for another machine than this one, so none was measured.";
@@ -136,7 +136,7 @@ std::string kept(const TuneResult& tuned) {
 std::string policy_in_words(const TuneResult& tuned) {
   const Settings& settings = tuned.best().settings;
   const PolicyInfo& info = settings.info();
-  std::string text = &info == tuned.policy ? "" : "A policy that was tried beside the sweep. ";
+  std::string text = tuned.swept(info) ? "" : "A policy that was tried beside the sweep. ";
   text += fmt::format("It keeps: {}. It reads: {}.", info.keeps, info.reads);
   if (!settings.takes("K") || settings.is_auto("K")) return text;
   const Value& budget = settings.get("K");

@@ -20,6 +20,9 @@ std::string correction_in_words(const Correction& correction);
 std::string time_warning(const TuneResult& tuned);
 /// A sentence for each held-out trace.
 std::vector<std::string> held_out_in_words(const TuneResult& tuned);
+/// Where several policies were swept: which of their bests is fastest, what measuring says of them, and how far
+/// predictions of different policies can be compared.
+std::vector<std::string> policies_in_words(const TuneResult& tuned);
 /// What the recommended setting keeps, reads and chooses anew, on the prompts tuned on.
 std::string setting_in_words(const TuneResult& tuned);
 /// What the recommended setting gives, predicted and measured, beside full attention.

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <csignal>
 #include <fstream>
+#include <map>
 #include <thread>
 
 #include <nlohmann/json.hpp>
@@ -116,6 +117,56 @@ TEST_F(TuneCommand, AReportInMarkdownHasItsFiguresBesideIt) {
   EXPECT_NE(text.find("Nothing was measured"), std::string::npos);
   fs::remove(file("a report.md")), fs::remove(file("tuned.toml"));
   expect_refused({a, "--report", file("a report.md")}, 2, "a report-front.svg");
+}
+
+TEST_F(TuneCommand, AllPoliciesAreSweptInOneRun) {
+  const std::string a = record("a.h5", "90"), report = file("all.html");
+  const auto policies_of = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), {"tune", a, "--budgets", "16,30", "--schedules", "2", "--force", "--json", "--out",
+                               file("tuned.toml")});
+    const ProgramResult tuned = run(more);
+    EXPECT_EQ(tuned.code, 0) << tuned.err;
+    EXPECT_EQ(tuned.err.find("their queries choose"), std::string::npos)
+        << "an option's help is no note: " << tuned.err;
+    std::map<std::string, json> out;
+    const json result = json::parse(tuned.out);
+    for (const json& each : result["policies"]) out[each["policy"]] = each;
+    return out;
+  };
+  const std::map<std::string, json> all =
+      policies_of({"--policies", "all", "--window", "4", "--pool", "3", "--model", kTiny, "--max-kl", "9",
+                   "--calibration", machine(), "--report", report});
+  EXPECT_GE(all.size(), 10U);
+  EXPECT_FALSE(all.contains("full"));
+  EXPECT_EQ(all.at("snapkv")["best"]["settings"]["window"], 4);
+  EXPECT_EQ(all.at("oracle")["best"]["settings"]["pool"], 3) << "an option holds for all that take it";
+  int n_measured = 0;
+  for (const auto& [name, each] : all) n_measured += each["best"].contains("measured");
+  EXPECT_GT(n_measured, 3) << "the best of each";
+  EXPECT_NE(read_all(report).find("policy&#39;s best") != std::string::npos ||
+                read_all(report).find("policy's best") != std::string::npos,
+            false);
+  // Names are swept, with values they are one setting; recycled is the default where none is named to sweep.
+  EXPECT_EQ(policies_of({"--policies", "snapkv,tova", "--window", "4"}).size(), 2U);
+  const std::map<std::string, json> beside = policies_of({"--policies", "tova:K=20"});
+  EXPECT_EQ(beside.at("tova")["n_tried"], 1);
+  EXPECT_GT(beside.at("recycled")["n_tried"], 2);
+  EXPECT_EQ(policies_of({"--policy", "h2o", "--policies", "tova"}).size(), 2U);
+  fs::remove(file("tuned.toml"));
+  const auto refused = [&](const std::vector<std::string>& more, const std::string& part) {
+    std::vector<std::string> arguments = {"tune", a, "--out", file("tuned.toml")};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const ProgramResult result = run(arguments);
+    EXPECT_EQ(result.code, 2) << result.err;
+    EXPECT_NE(result.err.find(part), std::string::npos) << result.err;
+    EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
+  };
+  refused({"--policies", "tova,h2o", "--strides", "4"}, "--strides: expected a policy that takes it (recycled");
+  refused({"--policies", "tova,h2o", "--pool", "3"}, "got tova, h2o");
+  refused({"--policies", "all", "--budget", "30"}, "--budgets: a sweep tries several values");
+  refused({"--policies", "all,telepathy"}, "telepathy");
+  refused({"--policies", "tova,,h2o"}, "--policies");
+  refused({"--policies", "tova,snapkv", "--sweep", "windows=4"}, "of a parameter of tova, snapkv (K, ");
 }
 
 TEST_F(TuneCommand, WhatCannotBeTunedTogetherIsSaidInALine) {

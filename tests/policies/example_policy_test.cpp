@@ -80,7 +80,7 @@ TEST(ExamplePolicy, IsSweptAlongWhatItsParametersSay) {
   info.n_layer = 2, info.n_head = 2, info.n_kv_head = 1, info.d_head = 8;
   info.n_prompt = 1000, info.n_step = 8;
   const TraceInfo* const traces[] = {&info};
-  const GridSettings grid = make_grid({.base = Settings("anchored")}, traces);
+  const GridSettings grid = make_grid({.bases = {Settings("anchored")}}, traces);
   EXPECT_EQ(grid.settings.size(), 5U * 6U * 2U);  // K, S, latest
   EXPECT_TRUE(std::any_of(grid.settings.begin(), grid.settings.end(), [](const Settings& each) {
     return each.count("latest", 0, 1000) == 32 && each.count("S", 0, 1000) == 2;

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "policies/layer_schedule.h"
 #include "policies/policy.h"
 #include "tests/replay/tuned.h"
@@ -13,7 +15,7 @@ namespace {
 TraceInfo trace_of(int32_t n_prompt) {
   TraceInfo info;
   info.n_layer = 4, info.n_head = 4, info.n_kv_head = 2, info.d_head = 8;
-  info.n_prompt = n_prompt, info.n_step = 16;
+  info.n_prompt = n_prompt, info.n_step = 16, info.has_prompt_row_sums = true;
   return info;
 }
 
@@ -27,7 +29,7 @@ GridSettings grid_of(const TuneGrid& grid, std::initializer_list<int32_t> length
 }
 
 size_t n_tried(std::string_view policy) {
-  return grid_of({.base = Settings(policy)}, {4096}).settings.size();
+  return grid_of({.bases = {Settings(policy)}}, {4096}).settings.size();
 }
 
 TEST(Grid, EveryPolicyIsSweptAlongWhatItTakes) {
@@ -44,7 +46,7 @@ TEST(Grid, EveryPolicyIsSweptAlongWhatItTakes) {
 TEST(Grid, AThresholdThatDecidesNothingDoesNotVary) {
   Settings anew("tokenselect");
   anew.set("selection_cache", std::string("off"));
-  EXPECT_EQ(grid_of({.base = anew}, {4096}).settings.size(), 5U);
+  EXPECT_EQ(grid_of({.bases = {anew}}, {4096}).settings.size(), 5U);
   for (const Settings& each : grid_of({}, {4096}).settings) {
     if (each.choice("schedule") == "fixed") {
       EXPECT_FALSE(each.is_set("threshold"));
@@ -53,7 +55,7 @@ TEST(Grid, AThresholdThatDecidesNothingDoesNotVary) {
 }
 
 TEST(Grid, ListsOfAnyParameterAreTaken) {
-  TuneGrid grid = {.base = Settings("snapkv")};
+  TuneGrid grid = {.bases = {Settings("snapkv")}};
   grid.tried = {{"window", {int64_t{16}, int64_t{64}}}, {"reduce", {std::string("mean")}}};
   const std::vector<Settings> all = grid_of(grid, {4096}).settings;
   EXPECT_EQ(all.size(), 10U);
@@ -63,7 +65,7 @@ TEST(Grid, ListsOfAnyParameterAreTaken) {
 
 TEST(Grid, ListsThatNothingUsesAreRefused) {
   const auto line = [](const char* policy, const ValueLists& tried, std::vector<Value> gate_strides = {}) {
-    return refusal([&] { grid_of({Settings(policy), tried, std::move(gate_strides), {}}, {4096}); });
+    return refusal([&] { grid_of({{Settings(policy)}, tried, std::move(gate_strides), {}}, {4096}); });
   };
   EXPECT_NE(line("h2o", {{"S", {int64_t{4}}}}).find("--strides: expected a policy that takes it (recycled"),
             std::string::npos);
@@ -74,23 +76,36 @@ TEST(Grid, ListsThatNothingUsesAreRefused) {
   EXPECT_NE(line("recycled", query).find("--strides"), std::string::npos);
 }
 
+TEST(Grid, OfSeveralPoliciesAListHoldsForThoseThatTakeIt) {
+  TuneGrid grid = {.bases = {Settings("h2o"), Settings("streaming_refresh"), Settings("snapkv")}};
+  grid.tried = {{"S", {int64_t{4}, int64_t{8}}}, {"K", {std::string("L/4")}}, {"window", {int64_t{16}, int64_t{32}}}};
+  std::map<std::string, int> n;
+  for (const Settings& each : grid_of(grid, {4096}).settings) ++n[each.policy()];
+  EXPECT_EQ(n, (std::map<std::string, int>{{"h2o", 1}, {"streaming_refresh", 2}, {"snapkv", 2}}));
+  grid.tried = {{"page", {int64_t{8}}}};
+  const std::string line = refusal([&] { grid_of(grid, {4096}); });
+  EXPECT_NE(line.find("--sweep page: expected a policy that takes it (quest"), std::string::npos) << line;
+  EXPECT_NE(line.find("h2o, streaming_refresh, snapkv"), std::string::npos) << line;
+}
+
 TEST(Grid, WhatAPolicyRefusesForOneOfTheTracesIsLeftOutWithItsReason) {
-  const GridSettings both = grid_of({.base = Settings("snapkv")}, {4096, 512});  // of 512, L/32 is less than the window
+  const GridSettings both =
+      grid_of({.bases = {Settings("snapkv")}}, {4096, 512});  // of 512, L/32 is less than the window
   ASSERT_EQ(both.settings.size(), 4U);
   EXPECT_EQ(both.settings.back().summary(), "snapkv K=L/16");
   ASSERT_EQ(both.left_out.size(), 1U);
   EXPECT_NE(both.left_out[0].find("snapkv K=L/32: window: expected at most"), std::string::npos) << both.left_out[0];
-  const std::string none = refusal([] { grid_of({.base = Settings("snapkv")}, {32}); });
+  const std::string none = refusal([] { grid_of({.bases = {Settings("snapkv")}}, {32}); });
   EXPECT_NE(none.find("a setting that fits"), std::string::npos) << none;
 }
 
 TEST(Grid, TheMenuOfSchedulesHoldsWhatMayDifferByLayer) {
   const TraceInfo info = trace_of(4096);
   const TraceInfo* const traces[] = {&info};
-  EXPECT_EQ(schedule_menu({}, traces).settings.size(), 6U * (3 + 3));
-  TuneGrid grid = {.base = Settings("snapkv")};
+  EXPECT_EQ(schedule_menu({}, Settings("recycled"), traces).settings.size(), 6U * (3 + 3));
+  TuneGrid grid = {.bases = {Settings("snapkv")}};
   grid.tried = {{"window", {int64_t{16}, int64_t{64}}}};
-  const std::vector<Settings> menu = schedule_menu(grid, traces).settings;
+  const std::vector<Settings> menu = schedule_menu(grid, grid.bases.front(), traces).settings;
   EXPECT_EQ(menu.size(), 6U);
   for (const Settings& each : menu) EXPECT_EQ(each.count("window", 0, 4096), 16) << "the first of its values";
 }
@@ -100,9 +115,9 @@ TEST_F(Tune, EveryPolicysNumbersAreTheReplaysInSchedulesByLayerToo) {
   for (const PolicyInfo& info : policy_registry()) {
     if (!info.takes("K")) continue;
     SCOPED_TRACE(info.name);
-    options_.grid = {.base = Settings(info.name)};
+    options_.grid = {.bases = {Settings(info.name)}};
     options_.grid.tried["K"] = {std::string("L/2"), std::string("L/4"), std::string("L/8")};
-    if (info.takes("window")) options_.grid.base.set("window", int64_t{8});
+    if (info.takes("window")) options_.grid.bases.front().set("window", int64_t{8});
     options_.n_schedule = 4;
     const TuneResult result = tuned();
     Replayer replayer(run_, pool_);

@@ -230,7 +230,7 @@ TEST_F(Tune, CancellationStopsTheSweep) {
 
 TEST_F(Tune, TheDefaultGridIsSizedToThePromptAndWholeBasesAreKept) {
   TuneGrid grid;
-  grid.base.set("pool", int64_t{15});
+  grid.bases.front().set("pool", int64_t{15});
   const TraceInfo* const traces[] = {&run_->info()};
   const std::vector<Settings> all = make_grid(grid, traces).settings;
   EXPECT_GT(all.size(), 50U);
