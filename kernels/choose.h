@@ -135,7 +135,7 @@ struct ChoiceSpace {
 ///   sums()             rows of all queries so far, by position                                     (Rank::sums)
 ///   window_rows()      rows of the last prompt queries, summed                                   (Rank::window)
 ///   votes()            softmax rows over the candidates alone                                      (Rank::vote)
-///   estimated_rows()   softmax rows over 0..n-1, estimated from a sketch of the keys             (Rank::sketch)
+///   estimated_scores(how, out)  of a row over 0..n-1, estimated from a sketch of the keys, reduced (Rank::sketch)
 ///   bounds(), query()  of the pages [n_page][2][d_head()]; the heads' queries [n_head][d_head()]  (Rank::pages)
 /// Only what `what.by` names is asked for, once.
 template <class Ops, class Source, class Vector>
@@ -152,11 +152,8 @@ std::span<const typename Ops::Real> carry_out(const Select& what, Source& source
     case Rank::nothing:
       break;
     case Rank::row:
-    case Rank::window:
-    case Rank::sketch: {
-      const RowsOf<typename Ops::Real> rows = what.by == Rank::row      ? source.rows()
-                                              : what.by == Rank::window ? source.window_rows()
-                                                                        : source.estimated_rows();
+    case Rank::window: {
+      const RowsOf<typename Ops::Real> rows = what.by == Rank::row ? source.rows() : source.window_rows();
       if (scratch.size() < n_value) scratch.resize(n_value);
       score_rows<Ops>(what, rows.first, n_head, rows.stride, n, values.data(), scratch.data());
       break;
@@ -171,6 +168,11 @@ std::span<const typename Ops::Real> carry_out(const Select& what, Source& source
       score_sums<Ops>(what, sums.first, sums.stride, n_head, candidates, values.data(), scratch);
       break;
     }
+    case Rank::sketch:
+      if (what.pool > 1 && scratch.size() < n_value) scratch.resize(n_value);
+      source.estimated_scores(what.reduce, what.pool > 1 ? scratch.data() : values.data());
+      if (what.pool > 1) Ops::max_pool(scratch.data(), n, what.pool, values.data());
+      break;
     case Rank::pages:
       Ops::page_scores(source.query(), n_head, source.d_head(), source.bounds(), candidates.n, values.data());
       break;

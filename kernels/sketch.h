@@ -81,25 +81,46 @@ constexpr uint8_t sketch_code(double x, double low, double high, int32_t bits) {
   return static_cast<uint8_t>(code);
 }
 
-/// Raw scores of the blocks [begin, end) of the sketch, for the query heads of one KV head: by position into rows
-/// [group][stride], a whole vector at each start and end of a block; with the first block come the exact scores of the
-/// positions before the sketch, with the last one that of position n - 1, which is behind it. q [group][d_head],
+/// The row of position n - 1 over 0 .. n - 1, estimated, for the query heads of one KV head: weights relative to the
+/// maximum of their piece in rows [group][stride], with the pieces' states in m and d [group][state_stride]
+/// (Ops::weigh). Positions before the sketch and n - 1, which is behind it, are scored exactly. q [group][d_head],
 /// channels [read], ascending; n - 1 positions are sketched, n are in `keys`.
 template <class Ops>
-void estimate_scores(const typename Ops::Real* q, int32_t group, const KvBlocks& keys, const SketchLayout& layout,
-                     const std::byte* blocks, std::span<const int32_t> channels, int32_t begin, int32_t end, int32_t n,
-                     ScoreScale<typename Ops::Real> scale, typename Ops::Real* rows, int64_t stride) {
-  Ops::sketch_scores(q, group, layout, blocks, channels, begin, end, n - 1, scale, rows, stride);
-  std::vector<typename Ops::Real> exact;
+void estimate_row(const typename Ops::Real* q, int32_t group, const KvBlocks& keys, const SketchLayout& layout,
+                  const std::byte* blocks, std::span<const int32_t> channels, int32_t n,
+                  ScoreScale<typename Ops::Real> scale, typename Ops::Real* rows, int64_t stride, typename Ops::Real* m,
+                  typename Ops::Real* d, int64_t state_stride) {
+  using Real = typename Ops::Real;
+  const auto estimate = [&](int32_t begin, int32_t end, Real* tops, Real* sums) {
+    if (begin < end) {
+      Ops::sketch_scores(q, group, layout, blocks, channels, begin, end, n - 1, scale, rows, stride, tops, sums,
+                         state_stride);
+    }
+  };
+  // Blocks [low, high) are whole pieces without an exact score in them: weighed as they are estimated.
+  const bool fits = layout.shape.block == kPiece && scale.cap <= 0;
+  const int32_t low = fits && layout.shape.first != layout.start_of(0) ? 1 : 0;
+  const int32_t high = fits ? std::max(low, (n - 1) / kPiece - layout.first_block()) : 0;
+  estimate(0, low, nullptr, nullptr);
+  estimate(low, high, m, d);
+  estimate(high, layout.n_block(n - 1), nullptr, nullptr);
+  std::vector<Real> exact;
   const auto score = [&](const PositionSet& set, int32_t at) {
     const int32_t size = set.size();
-    if (size == 0) return;
     exact.resize(static_cast<size_t>(group) * static_cast<size_t>(size));
     Ops::score_set(q, group, keys, set, scale, exact.data(), size);
     for (int32_t h = 0; h < group; ++h) std::copy_n(exact.data() + int64_t{h} * size, size, rows + h * stride + at);
   };
-  if (begin == 0) score({.lead = layout.shape.first}, 0);
-  if (end == layout.n_block(n - 1)) score({.tail = n - 1, .end = n}, n - 1);
+  if (layout.shape.first > 0) score({.lead = layout.shape.first}, 0);
+  score({.tail = n - 1, .end = n}, n - 1);
+  const auto weigh = [&](int32_t begin, int32_t end) {
+    for (int32_t h = 0; h < group && begin < end; ++h) {
+      const int64_t state = h * state_stride + begin / kPiece;
+      Ops::weigh(rows + h * stride + begin, end - begin, m + state, d + state);
+    }
+  };
+  const int32_t from = low < high ? layout.start_of(low) : 0, to = low < high ? layout.start_of(high) : 0;
+  weigh(0, from), weigh(to, n);
 }
 
 }  // namespace reattend

@@ -125,8 +125,8 @@ class Unit {
     return n_page - n_known;
   }
 
-  /// Rows of step t over everything, estimated from a sketch, into rows_.
-  void estimate(int32_t t, const Sketch& shape) {
+  /// Scores of step t's row over everything, estimated from a sketch: out [n_row(t)].
+  void estimate(int32_t t, const Sketch& shape, Reduce how, float* out) {
     const int32_t n = prepared_.n_row(t), group = prepared_.group();
     const KvBlocks keys = prepared_.blocks(first_kv_);
     const SketchLayout layout = sketch_layout(prepared_, shape);
@@ -137,9 +137,11 @@ class Unit {
     std::vector<int32_t> channels(static_cast<size_t>(shape.channels));
     Cpu::sketch_channels(query(t), group, layout, sketch_.data(), layout.n_block(n - 1), channels.data());
     rows_.resize(static_cast<size_t>(n_head_ * stride_));
-    estimate_scores<Cpu>(query(t), group, keys, layout, sketch_.data(), channels, 0, layout.n_block(n - 1), n,
-                         prepared_.scale(), rows_.data(), stride_);
-    for (int32_t h = 0; h < group; ++h) Cpu::softmax(rows_.data() + h * stride_, n);
+    const int64_t n_state = n_piece(n);
+    std::vector<float> m(static_cast<size_t>(group * n_state)), d(m.size());
+    estimate_row<Cpu>(query(t), group, keys, layout, sketch_.data(), channels, n, prepared_.scale(), rows_.data(),
+                      stride_, m.data(), d.data(), n_state);
+    Cpu::reduce_weights(rows_.data(), group, stride_, n, m.data(), d.data(), n_state, how, out);
   }
 
   /// `attended`: what this step has attended to so far. The new set goes to `kept`.
@@ -191,10 +193,7 @@ class Unit {
     RowsOf<float> sums() const { return {unit.sums_.data(), unit.stride_}; }
     RowsOf<float> window_rows() const { return {unit.window_rows_, unit.window_stride_}; }
     RowsOf<float> votes() const { return scored({.tail = what.begin, .end = what.end}, 1.0F); }
-    RowsOf<float> estimated_rows() const {
-      unit.estimate(t, what.sketch);
-      return {unit.rows_.data(), unit.stride_};
-    }
+    void estimated_scores(Reduce how, float* out) const { unit.estimate(t, what.sketch, how, out); }
     const float* bounds() const {
       unit.n_paged_ = unit.extend_bounds(what.page, what.end / what.page);
       return unit.bounds_.data();

@@ -136,13 +136,13 @@ class HostSelection final : public SelectionOps {
       kept.order.clear(), kept.selected_at = -1, kept.packed = false;
       c_.log(seq, layer, g) = {.margin_before = kNan, .margin_after = kNan};
       seq.bounds[layer * c_.shape.n_kv_head + g].clear();
-      seq.sketches[layer * c_.shape.n_kv_head + g].n = 0;
+      seq.sketches->forget(layer * c_.shape.n_kv_head + g);
     }
     if (needs.row_sums && layer == 0) seq.sums = seq.prompt->sums;
     // What the first step's choice is made from is made now: no step pays for the whole prompt.
     const Select& next = first.branch.before;
     if (next.by == Rank::pages) extend_bounds(seq, layer, next.page, seq.cache->size() / next.page);
-    if (next.by == Rank::sketch) sketches_.extend(seq, layer, c_.all_kv_heads(), next.sketch, seq.cache->size());
+    if (next.by == Rank::sketch) sketches_.extend(seq, layer, next.sketch, seq.cache->size());
     c_.rows.layer = -1;
     if (select.chooses()) choose(seq, layer, c_.all_kv_heads(), select, first.compare, false);
   }
@@ -273,7 +273,7 @@ class HostSelection final : public SelectionOps {
     }
     if (what.by == Rank::window) window_sums(seq, layer, what.window);
     if (what.by == Rank::vote) vote(seq, layer, what);
-    if (what.by == Rank::sketch) sketches_.estimate(seq, layer, kv_heads, what.sketch);
+    if (what.by == Rank::sketch) sketches_.prepare(seq, layer, kv_heads, what.sketch);
     const std::span<const int32_t> choosing = what.shared ? kv_heads.first(1) : kv_heads;
     // Room is made here: the backend's memory takes one thread at a time.
     const auto most = static_cast<size_t>(std::min(what.keep * what.page, n) + 1);
@@ -281,7 +281,7 @@ class HostSelection final : public SelectionOps {
     std::vector<float> margin(choosing.size(), kNan);
     scratch_.resize(static_cast<size_t>(c_.pool.n_thread()));
     c_.pool.run(static_cast<int64_t>(choosing.size()), [&](int64_t i, int thread) {
-      ChoiceSource source{*this, seq, layer, choosing[i], what.shared};
+      ChoiceSource source{*this, seq, layer, choosing[i], thread, what.shared};
       const std::span<const Real> score =
           carry_out<Ops>(what, source, n, c_.unit(seq, layer, choosing[i]).order, scratch_[thread]);
       if (measure_) {
@@ -308,9 +308,10 @@ class HostSelection final : public SelectionOps {
 
   /// Where carry_out() finds what one kept set is chosen from: made for all KV heads at once, before.
   struct ChoiceSource {
-    const HostSelection& self;
+    HostSelection& self;
     Seq& seq;
     int32_t layer, kv_head;
+    int thread;
     bool shared;  ///< one set for all KV heads
 
     Core& core() const { return self.c_; }
@@ -326,7 +327,7 @@ class HostSelection final : public SelectionOps {
     }
     RowsOf<Real> window_rows() const { return {core().set_rows.row(head()), core().rows.stride}; }
     RowsOf<Real> votes() const { return {core().set_rows.row(0), core().set_rows.stride}; }
-    RowsOf<Real> estimated_rows() const { return {core().set_rows.row(head()), core().set_rows.stride}; }
+    void estimated_scores(Reduce how, Real* out) const { self.sketches_.scores(seq, layer, kv_head, thread, how, out); }
     const Real* bounds() const { return seq.bounds[layer * core().shape.n_kv_head + kv_head].data(); }
     const Real* query() const { return core().query(seq, layer) + int64_t{head()} * d_head(); }
   };

@@ -11,9 +11,9 @@
 
 #include "engine/backend/backend.h"
 #include "engine/backend/memory.h"
+#include "engine/cache/key_sketches.h"
 #include "engine/cache/kv_cache.h"
 #include "engine/model/model.h"
-#include "kernels/sketch.h"
 
 namespace reattend {
 
@@ -25,14 +25,6 @@ struct KeptSet {
   std::pmr::vector<std::byte> packed_keys, packed_values;  ///< [n_kept] rows, the cache's bits, once `packed`
   bool packed = false;
   explicit KeptSet(std::pmr::memory_resource* m) : order(m), packed_keys(m), packed_values(m) {}
-};
-
-/// One KV head's sketch of its keys, as far as a policy asked for one.
-struct KeySketch {
-  Sketch shape;
-  int32_t n = 0;                       ///< positions before it are in the blocks, or before the sketch
-  std::pmr::vector<std::byte> blocks;  ///< as SketchLayout says
-  explicit KeySketch(std::pmr::memory_resource* m) : blocks(m) {}
 };
 
 /// What is remembered of a prompt; forks share it.
@@ -53,13 +45,13 @@ template <class Real>
 struct HostSequence final : Sequence {
   BackendMemory& memory;
   std::optional<KvCache> cache;
+  std::optional<KeySketches> sketches;  ///< columns as the cache's
   std::shared_ptr<PromptMemory<Real>> prompt;
   std::pmr::vector<Real> query;      ///< [n_layer][n_head][d_head] post-RoPE, of the newest token
   std::pmr::vector<Real> reference;  ///< [n_layer][n_head][d_head] of the last choice, in the stage that is compared
   std::pmr::vector<KeptSet> kept;    ///< [n_layer][n_kv_head]
   std::pmr::vector<Real> sums;  ///< [n_layer][n_head][n_ctx] rows of all queries so far, where a policy adds them up
   std::pmr::vector<std::pmr::vector<Real>> bounds;  ///< [n_layer][n_kv_head] of [n_page][2][d_head] minima, maxima
-  std::pmr::vector<KeySketch> sketches;             ///< [n_layer][n_kv_head]
   std::pmr::vector<uint8_t> stays;  ///< [n_layer][n_kv_head] the gate's flag of this step: 1 takes Plan::branch
   std::pmr::vector<HeadLog> logs;   ///< [n_layer][n_kv_head]
 
@@ -71,19 +63,19 @@ struct HostSequence final : Sequence {
         kept(m.resource()),
         sums(m.resource()),
         bounds(m.resource()),
-        sketches(m.resource()),
         stays(m.resource()),
         logs(m.resource()) {
     const size_t n_unit = static_cast<size_t>(shape.n_layer) * shape.n_kv_head;
     const size_t n_query = static_cast<size_t>(shape.n_layer) * shape.n_head * shape.d_head;
     cache.emplace(cache_shape, blocks, m.maps());
+    sketches.emplace(cache_shape.n_column(), m.maps());
     prompt = std::allocate_shared<PromptMemory<Real>>(std::pmr::polymorphic_allocator<PromptMemory<Real>>(m.resource()),
                                                       m.resource());
     prompt->keeps = keeps;
     prompt->queries.resize(shape.n_layer);
     if (keeps.row_sums) prompt->sums.resize(static_cast<size_t>(shape.n_layer) * shape.n_head * cache_shape.n_ctx);
     query.resize(n_query), reference.resize(n_query);
-    for (size_t i = 0; i < n_unit; ++i) kept.emplace_back(m.resource()), sketches.emplace_back(m.resource());
+    for (size_t i = 0; i < n_unit; ++i) kept.emplace_back(m.resource());
     bounds.resize(n_unit);
     stays.resize(n_unit, 1), logs.resize(n_unit);
   }
@@ -95,17 +87,13 @@ struct HostSequence final : Sequence {
         kept(memory.resource()),
         sums(other.sums, memory.resource()),
         bounds(other.bounds, memory.resource()),
-        sketches(memory.resource()),
         stays(other.stays, memory.resource()),
         logs(other.logs, memory.resource()) {
     cache.emplace(*other.cache);
+    sketches.emplace(*other.sketches);
     for (const KeptSet& from : other.kept) {
       KeptSet& to = kept.emplace_back(memory.resource());
       to.order = from.order, to.selected_at = from.selected_at;
-    }
-    for (const KeySketch& from : other.sketches) {
-      KeySketch& to = sketches.emplace_back(memory.resource());
-      to.shape = from.shape, to.n = from.n, to.blocks = from.blocks;
     }
   }
   ~HostSequence() override {
@@ -113,8 +101,9 @@ struct HostSequence final : Sequence {
     const auto drop = [](auto& vector) {
       std::remove_reference_t<decltype(vector)>(vector.get_allocator()).swap(vector);
     };
-    drop(query), drop(reference), drop(kept), drop(sums), drop(bounds), drop(sketches), drop(stays), drop(logs);
+    drop(query), drop(reference), drop(kept), drop(sums), drop(bounds), drop(stays), drop(logs);
     prompt.reset();
+    sketches.reset();
     cache.reset();
   }
 

@@ -137,6 +137,13 @@ struct Cpu {
   /// The last part of that: weights [n] relative to the maximum of their piece -> softmax; m and d of the pieces lie
   /// `stride` floats apart.
   static void finish_row(float* row, int64_t n, const float* m, const float* d, int64_t stride);
+  /// In place: row [n] of scores, from the first entry of a piece on -> weights relative to the maximum of their piece;
+  /// m and d [n_piece]: that maximum, and the piece's sum of weights.
+  static void weigh(float* row, int64_t n, float* m, float* d);
+  /// reduce_heads() of the softmax rows that such weights make: rows [group][stride], their states m and d
+  /// [group][state_stride] -> out [n]
+  static void reduce_weights(const float* rows, int32_t group, int64_t stride, int64_t n, const float* m,
+                             const float* d, int64_t state_stride, Reduce how, float* out);
   /// rows [group][stride] -> out [n] (n <= stride)
   static void reduce_heads(const float* rows, int32_t group, int64_t stride, int64_t n, Reduce how, float* out);
   /// Centred running maximum of odd width, cut at both ends; x and out [n], not the same memory.
@@ -159,10 +166,12 @@ struct Cpu {
                               int32_t n_block, int32_t* out);
   /// out [group][stride]: scores of the positions below n in the blocks [begin, end) of a sketch, each from its block's
   /// start on, estimated by the channels given (ascending), scaled. In float, in the order that docs/semantics.md
-  /// prescribes, but for the scale.
+  /// prescribes, but for the scale. m and d: null, or [group][state_stride] for the states of blocks that are whole
+  /// pieces, whose scores are weighed (weigh()); not of scores that are capped.
   static void sketch_scores(const float* q, int32_t group, const SketchLayout& layout, const std::byte* blocks,
                             std::span<const int32_t> channels, int32_t begin, int32_t end, int32_t n,
-                            ScoreScale<float> scale, float* out, int64_t stride);
+                            ScoreScale<float> scale, float* out, int64_t stride, float* m, float* d,
+                            int64_t state_stride);
 
   /// bounds [2][d_head]: of each channel the lowest and the highest value among the keys of the positions first ...
   /// first + n - 1, n >= 1. Exact.

@@ -100,11 +100,22 @@ int32_t rough_limit(const int32_t* keys, int32_t n, int32_t k) {
 
 void Cpu::softmax(float* row, int64_t n) {
   if (n <= 0) return;
-  std::vector<float> m, d;
-  for (int64_t at = 0; at < n; at += kPiece) {
-    table().weigh(row + at, static_cast<int>(std::min<int64_t>(kPiece, n - at)), &m.emplace_back(), &d.emplace_back());
-  }
+  std::vector<float> m(static_cast<size_t>((n + kPiece - 1) / kPiece)), d(m.size());
+  weigh(row, n, m.data(), d.data());
   table().finish_row(row, n, m.data(), d.data(), 1);
+}
+
+void Cpu::weigh(float* row, int64_t n, float* m, float* d) {
+  for (int64_t at = 0; at < n; at += kPiece) {
+    table().weigh(row + at, static_cast<int>(std::min<int64_t>(kPiece, n - at)), m++, d++);
+  }
+}
+
+void Cpu::reduce_weights(const float* rows, int32_t group, int64_t stride, int64_t n, const float* m, const float* d,
+                         int64_t state_stride, Reduce how, float* out) {
+  const int64_t n_state = (n + kPiece - 1) / kPiece;
+  std::vector<float> shares(static_cast<size_t>(group) * static_cast<size_t>(n_state));
+  table().reduce_weights(rows, group, stride, n, m, d, state_stride, how, shares.data(), out);
 }
 
 void Cpu::finish_row(float* row, int64_t n, const float* m, const float* d, int64_t stride) {

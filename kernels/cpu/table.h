@@ -112,26 +112,32 @@ struct CodeTile {
   std::byte* codes;    ///< [d_head][line_bytes], of which 16 bytes each are written
 };
 
-/// Query heads whose sums stand beside each other.
-inline constexpr int kSketchLanes = 8;
-
 /// Positions of one block of a sketch, and the query heads of one KV head.
 struct SketchTile {
   const float* q;               ///< [group][d_head]
-  const double* q_by_lane;      ///< [group / kSketchLanes, rounded up][d_head][kSketchLanes], 0 where there is no head
+  const double* wide_q;         ///< the same, [group][sketch_width(d_head)], 0 behind a head's last channel
   const std::byte *low, *high;  ///< ranges, rows of a cache of type `bounds`
   const std::byte* codes;       ///< [d_head][line_bytes], as SketchLayout says
   const int32_t* channels;      ///< [n_channel] that are read, ascending
   KvType bounds;
+  double* wide_middle;  ///< [sketch_width(d_head)] working space, 0 behind the last channel
   int32_t group, d_head, n_channel, bits, code_bits, line_bytes;
   int32_t n;  ///< positions, from the block's start on
   float scale;
   float* out;  ///< [group][out_stride], n of each row are written
   int64_t out_stride;
+  /// Where not null, and where n is a whole piece: [group], `state_stride` apart. The scores are weighed as weigh()
+  /// does, and these are their states.
+  float *m, *d;
+  int64_t state_stride;
   float* scratch;  ///< [sketch_scratch(group, d_head, n_channel)]
 };
+/// Channels that a sum in double is made of, whole vectors.
+constexpr int64_t sketch_width(int64_t d_head) {
+  return (d_head + 7) / 8 * 8;
+}
 constexpr int64_t sketch_scratch(int64_t group, int64_t d_head, int64_t n_channel) {
-  return 2 * d_head + group * n_channel + group + kSketchLanes;
+  return 2 * d_head + group * n_channel + group;
 }
 
 struct KernelTable {
@@ -185,6 +191,10 @@ struct KernelTable {
   /// In place: weights [n] that weigh() made piece by piece -> the softmax row; m and d of the pieces lie `stride`
   /// floats apart.
   void (*finish_row)(float* row, int64_t n, const float* m, const float* d, int64_t stride);
+  /// The same, reduced over a group without being written: rows [group][stride], their states m and d
+  /// [group][state_stride], shares [group][n_piece] of working space -> out [n].
+  void (*reduce_weights)(const float* rows, int32_t group, int64_t stride, int64_t n, const float* m, const float* d,
+                         int64_t state_stride, Reduce how, float* shares, float* out);
   void (*reduce_heads)(const float* rows, int32_t group, int64_t stride, int64_t n, Reduce how, float* out);
   /// out[i] = max(a[i], b[i])
   void (*max_of)(const float* a, const float* b, int64_t n, float* out);

@@ -66,6 +66,9 @@ struct Reference {
                               int64_t sum_stride);
 
   static void softmax(double* row, int64_t n);
+  static void weigh(double* row, int64_t n, double* m, double* d);
+  static void reduce_weights(const double* rows, int32_t group, int64_t stride, int64_t n, const double* m,
+                             const double* d, int64_t state_stride, Reduce how, double* out);
   static void reduce_heads(const double* rows, int32_t group, int64_t stride, int64_t n, Reduce how, double* out);
   static void max_pool(const double* x, int64_t n, int32_t width, double* out);
   static int32_t top_k(const double* score, int32_t n, int32_t k, int32_t* out);
@@ -79,7 +82,8 @@ struct Reference {
                               int32_t n_block, int32_t* out);
   static void sketch_scores(const double* q, int32_t group, const SketchLayout& layout, const std::byte* blocks,
                             std::span<const int32_t> channels, int32_t begin, int32_t end, int32_t n,
-                            ScoreScale<double> scale, double* out, int64_t stride);
+                            ScoreScale<double> scale, double* out, int64_t stride, double* m, double* d,
+                            int64_t state_stride);
   static double similarity(const double* q, const double* ref, int32_t n_head, int32_t d_head, Similarity how);
 };
 

@@ -26,6 +26,30 @@ void Reference::reduce_heads(const double* rows, int32_t group, int64_t stride, 
   }
 }
 
+void Reference::weigh(double* row, int64_t n, double* m, double* d) {
+  for (int64_t at = 0; at < n; at += kPiece, ++m, ++d) {
+    const int64_t end = std::min<int64_t>(n, at + kPiece);
+    *m = *std::max_element(row + at, row + end), *d = 0;
+    for (int64_t i = at; i < end; ++i) *d += row[i] = std::exp(row[i] - *m);
+  }
+}
+
+void Reference::reduce_weights(const double* rows, int32_t group, int64_t stride, int64_t n, const double* m,
+                               const double* d, int64_t state_stride, Reduce how, double* out) {
+  const auto n_state = static_cast<size_t>((n + kPiece - 1) / kPiece);
+  std::vector<double> whole(static_cast<size_t>(group) * static_cast<size_t>(n));
+  for (int32_t h = 0; h < group; ++h) {
+    const double *const tops = m + h * state_stride, *const sums = d + h * state_stride;
+    const double top = *std::max_element(tops, tops + n_state);
+    double total = 0;
+    for (size_t i = 0; i < n_state; ++i) total += sums[i] * std::exp(tops[i] - top);
+    for (int64_t i = 0; i < n; ++i) {
+      whole[static_cast<size_t>(h * n + i)] = rows[h * stride + i] * std::exp(tops[i / kPiece] - top) / total;
+    }
+  }
+  reduce_heads(whole.data(), group, n, n, how, out);
+}
+
 void Reference::max_pool(const double* x, int64_t n, int32_t width, double* out) {
   const int64_t half = width / 2;
   for (int64_t i = 0; i < n; ++i) {

@@ -77,7 +77,8 @@ void Reference::sketch_channels(const double* q, int32_t group, const SketchLayo
 
 void Reference::sketch_scores(const double* q, int32_t group, const SketchLayout& layout, const std::byte* blocks,
                               std::span<const int32_t> channels, int32_t begin, int32_t end, int32_t n,
-                              ScoreScale<double> scale, double* out, int64_t stride) {
+                              ScoreScale<double> scale, double* out, int64_t stride, double* m, double* d,
+                              int64_t state_stride) {
   const int32_t bins = 1 << layout.shape.bits;
   for (int32_t i = begin; i < end; ++i) {
     const std::byte* const block = blocks + i * layout.block_bytes();
@@ -97,6 +98,10 @@ void Reference::sketch_scores(const double* q, int32_t group, const SketchLayout
         }
         out[h * stride + p] = scale(sum);
       }
+    }
+    for (int32_t h = 0; h < group && m != nullptr; ++h) {
+      const int64_t state = h * state_stride + layout.start_of(i) / kPiece;
+      weigh(out + h * stride + layout.start_of(i), kPiece, m + state, d + state);
     }
   }
 }

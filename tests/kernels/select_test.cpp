@@ -43,6 +43,33 @@ TEST_P(Select, ReduceAgreesWithReference) {
   }
 }
 
+// A choice that reduced other bits than those of the rows would not be the one that a replay makes of them.
+TEST_P(Select, ReducesWeightsToTheBitsOfTheirRows) {
+  for (const int64_t n : {1, 15, 16, 255, 256, 257, 700, 1024}) {
+    for (const int32_t group : {1, 3, 7}) {
+      const int64_t stride = (n + 63) / 64 * 64, n_state = (n + kPiece - 1) / kPiece;
+      const std::vector<float> scores = Random(static_cast<uint32_t>(n)).normals(group * stride, 5);
+      for (const Reduce how : {Reduce::max, Reduce::mean, Reduce::first}) {
+        std::vector<float> rows = scores, weights = scores, m(static_cast<size_t>(group * n_state)), d(m.size());
+        std::vector<double> wide = widen(scores), wide_m(m.size()), wide_d(m.size());
+        for (int32_t h = 0; h < group; ++h) {
+          Cpu::softmax(rows.data() + h * stride, n);
+          Cpu::weigh(weights.data() + h * stride, n, m.data() + h * n_state, d.data() + h * n_state);
+          Reference::weigh(wide.data() + h * stride, n, wide_m.data() + h * n_state, wide_d.data() + h * n_state);
+        }
+        std::vector<float> want(static_cast<size_t>(n)), got(want.size());
+        std::vector<double> exact(want.size());
+        Cpu::reduce_heads(rows.data(), group, stride, n, how, want.data());
+        Cpu::reduce_weights(weights.data(), group, stride, n, m.data(), d.data(), n_state, how, got.data());
+        Reference::reduce_weights(wide.data(), group, stride, n, wide_m.data(), wide_d.data(), n_state, how,
+                                  exact.data());
+        ASSERT_TRUE(same_bits(got, want)) << "n " << n << " group " << group;
+        for (size_t i = 0; i < got.size(); ++i) ASSERT_NEAR(double{got[i]}, exact[i], 1e-5 * exact[i] + 1e-30);
+      }
+    }
+  }
+}
+
 // Pooling copies values: exactly the reference's, for windows wider than the row too.
 TEST_P(Select, PoolAgreesWithReference) {
   for (const int64_t n : {1, 2, 7, 16, 100, 2047, 2048, 2049, 4096, 4097}) {

@@ -117,8 +117,8 @@ void scores(const float* q, int group, int d_head, const void* const* rows, int 
   with_row(type, [&]<class Row>() { scores_in<Row>(q, group, d_head, rows, n, scale, out, out_stride); });
 }
 
-void weigh(float* scores, int n, float* m, float* d) {
-  const float top = highest(scores, n);
+/// `top`: the highest of the scores.
+REATTEND_INLINE void weigh_under(float* scores, int n, float top, float* m, float* d) {
   Vec total = zero();
   for_vectors(
       n,
@@ -133,6 +133,10 @@ void weigh(float* scores, int n, float* m, float* d) {
       });
   *m = top;
   *d = sum(total);
+}
+
+void weigh(float* scores, int n, float* m, float* d) {
+  weigh_under(scores, n, highest(scores, n), m, d);
 }
 
 template <class Row>
@@ -198,6 +202,35 @@ void finish_row(float* row, int64_t n, const float* m, const float* d, int64_t s
         least(kPiece, n - i * kPiece), [&](int64_t j) { store(piece + j, mul(load(piece + j), share)); },
         [&](int64_t j, int k) { store_part(piece + j, mul(load_part(piece + j, k), share), k); });
   });
+}
+
+/// finish_row() and reduce_heads(), bit for bit, in one pass.
+void reduce_weights(const float* rows, int32_t group, int64_t stride, int64_t n, const float* m, const float* d,
+                    int64_t state_stride, Reduce how, float* shares, float* out) {
+  const int64_t n_piece = (n + kPiece - 1) / kPiece;
+  if (how == Reduce::first) group = 1;
+  for (int32_t h = 0; h < group; ++h, m += state_stride, d += state_stride) {
+    const float top = highest_of(m, n_piece, 1);
+    float total = 0;
+    for_pieces(m, n_piece, 1, top, [&](int64_t i, float e) { total += d[i] * e; });
+    for_pieces(m, n_piece, 1, top, [&](int64_t i, float e) { shares[h * n_piece + i] = e / total; });
+  }
+  const Vec of_mean = set(1.0F / static_cast<float>(group));
+  for (int64_t piece = 0; piece < n_piece; ++piece) {
+    const float* const from = rows + piece * kPiece;
+    const auto reduce = [&](int64_t i, auto get) {
+      Vec all = mul(get(from + i), set(shares[piece]));
+      for (int32_t h = 1; h < group; ++h) {
+        const Vec here = mul(get(from + h * stride + i), set(shares[h * n_piece + piece]));
+        all = how == Reduce::max ? max(all, here) : add(all, here);
+      }
+      return how == Reduce::mean ? mul(all, of_mean) : all;
+    };
+    float* const to = out + piece * kPiece;
+    for_vectors(
+        least(kPiece, n - piece * kPiece), [&](int64_t i) { store(to + i, reduce(i, load)); },
+        [&](int64_t i, int k) { store_part(to + i, reduce(i, [k](const float* x) { return load_part(x, k); }), k); });
+  }
 }
 
 void merge_states(const float* m, const float* d, const float* o, int64_t n, int64_t stride, int d_head, float* out) {

@@ -74,6 +74,10 @@ void estimate_block_of(const SketchTile& tile, const float* base, const float* a
   constexpr int kShared = 8 / kBits;  // vectors that share their bytes
   const CodeSteps<kBits> steps(tile.bits);
   const float* const factors = all_factors + int64_t{first_head} * tile.n_channel;
+  const bool weighs = tile.m != nullptr && tile.n == kPiece;
+  Vec tops[kGroup];
+  REATTEND_UNROLL
+  for (int h = 0; h < kGroup; ++h) tops[h] = set(-__builtin_inff());
   for (int at = 0; at < tile.n; at += 16 * kShared) {
     Vec acc[kGroup][kShared];
     REATTEND_UNROLL
@@ -102,11 +106,17 @@ void estimate_block_of(const SketchTile& tile, const float* base, const float* a
         const int left = tile.n - at - 16 * k;
         if (left >= 16) {
           store(out + 16 * k, score);
+          tops[h] = max(tops[h], score);
         } else if (left > 0) {
           store_part(out + 16 * k, score, left);
         }
       }
     }
+  }
+  for (int h = 0; h < kGroup && weighs; ++h) {
+    const int64_t state = (first_head + h) * tile.state_stride;
+    weigh_under(tile.out + (first_head + h) * tile.out_stride, kPiece, max_lane(tops[h]), tile.m + state,
+                tile.d + state);
   }
 }
 
@@ -117,16 +127,20 @@ void estimate_block_in(const SketchTile& tile, const float* base, const float* f
   in_passes<kMost>(tile.group, 0, [&]<int kGroup>(int h) { estimate_block_of<kBits, kGroup>(tile, base, factors, h); });
 }
 
-/// base [group rounded up to lanes]: sums over the channels, one after the other, of the heads beside each other.
+/// base [group]: what the middles of all ranges give, summed in eight chains of doubles.
 void sum_middles(const SketchTile& tile, const float* low, const float* high, float* base) {
-  const double* q = tile.q_by_lane;
-  for (int first = 0; first < tile.group; first += kSketchLanes) {
-    double sums[kSketchLanes] = {};
-    for (int c = 0; c < tile.d_head; ++c, q += kSketchLanes) {
-      const double middle = (low[c] + high[c]) * 0.5F;
-      for (int lane = 0; lane < kSketchLanes; ++lane) sums[lane] += q[lane] * middle;
+  constexpr int kChains = 8;
+  const int64_t width = sketch_width(tile.d_head);
+  double* const middle = tile.wide_middle;
+  for (int c = 0; c < tile.d_head; ++c) middle[c] = (low[c] + high[c]) * 0.5F;
+  const double* q = tile.wide_q;
+  for (int h = 0; h < tile.group; ++h, q += width) {
+    double sums[kChains] = {};
+    for (int64_t c = 0; c < width; c += kChains) {
+      for (int i = 0; i < kChains; ++i) sums[i] += q[c + i] * middle[c + i];
     }
-    for (int lane = 0; lane < kSketchLanes; ++lane) base[first + lane] = static_cast<float>(sums[lane]);
+    base[h] =
+        static_cast<float>(((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7])));
   }
 }
 

@@ -28,6 +28,7 @@ constexpr KernelTable kTable = {
     .merge_row_states = merge_row_states,
     .add_rows = add_rows,
     .finish_row = finish_row,
+    .reduce_weights = reduce_weights,
     .reduce_heads = reduce_heads,
     .max_of = max_of,
     .extend_bounds = extend_bounds,
