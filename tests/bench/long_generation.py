@@ -17,6 +17,7 @@ import sys
 
 from cached_compare import Place
 from package_texts import DOC, JARGON, text_file
+from policy_settings import slug_of
 from policy_tables import header, row, short
 
 PACKAGES = "jargon-text anarchism debian-faq maint-guide-ru debian-reference-zh-cn git"
@@ -78,7 +79,7 @@ def main():
         runs = {}
         for kind, (source, skip) in TEXTS.items():
             name = kind.replace(" ", "-")
-            place = Place(options, model, f"{pathlib.Path(model).stem}-{name}", text_file(options.cache, name, source, PACKAGES),
+            place = Place(options, model, f"{slug_of(model)}-{name}", text_file(options.cache, name, source, PACKAGES),
                           skip, CONTEXT, STEPS)
             policies = place.measure(ENTRIES, ("--repeats", 0, "--no-mass"))
             if policies:

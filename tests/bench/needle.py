@@ -29,12 +29,15 @@ import tempfile
 import h5py
 
 from package_texts import JARGON, text_of
+from policy_settings import slug_of
 from policy_tables import header, percent, row
 
 CONTEXTS = {"smollm2-135m": (2048, 7680)}
 LONG_CONTEXTS = (2048, 8192, 16384)
 # A case has no prompt cache: with the question in the prompt, each is a prefill, and h2o's sums double it.
 LONGEST_IN_PROMPT = LONGEST_H2O = 8192
+# Beyond it every other question is asked.
+LONGEST_WITH_ALL = 8192
 SKIP = 200000
 DEPTHS = [5 + 10 * i for i in range(10)]
 FACTS = [("pass code", "blue archive"), ("locker number", "old lighthouse"), ("serial number", "copper engine"),
@@ -121,14 +124,19 @@ def run(command):
         sys.exit(f"{' '.join(map(str, command))}: {done.stderr.strip()}")
 
 
-def weights_of(options, model, hay, folder):
-    """For each question [(layers, [5 steps][layer][KV head][5 digits] of full attention's weight)], or None where its greedy
-    answer isn't the code."""
-    base, context, out = folder / "context.prompt", folder / "context.json", []
+def asked_in(context):
+    return range(0, len(FACTS), 1 if context <= LONGEST_WITH_ALL else 2)
+
+
+def weights_of(options, model, hay, asked, folder):
+    """For each question asked {i: (layers, [5 steps][layer][KV head][5 digits] of full attention's weight)}, or None where
+    its greedy answer isn't the code."""
+    base, context, out = folder / "context.prompt", folder / "context.json", {}
     context.write_text(json.dumps(hay.ids))
     run([options.program, "run", "--model", model, "--prompt-tokens", context, "--steps", 0, "--prefill", "f32",
          "--prompt-cache", base])
-    for ask, answer, digits in zip(hay.questions, hay.answers, hay.digits):
+    for i in asked:
+        ask, answer, digits = hay.questions[i], hay.answers[i], hay.digits[i]
         ids, prompt, trace = folder / "question.json", folder / "question.prompt", folder / "question.h5"
         ids.write_text(json.dumps(hay.ids + ask))
         shutil.copyfile(base, prompt)
@@ -139,7 +147,7 @@ def weights_of(options, model, hay, folder):
             written = f["tokens/ids"][len(hay.ids) + len(ask):].tolist()
             layers = f.attrs["layers"].tolist() if "layers" in f.attrs else list(range(f.attrs["n_layer"]))
             weights = f["steps/map_dense"][:FEEDS - 2, :, :, digits:digits + 5].astype("f4")
-        out.append((layers, weights) if written == answer[:len(written)] else None)
+        out[i] = (layers, weights) if written == answer[:len(written)] else None
     return out
 
 
@@ -165,12 +173,11 @@ def score(case, hay, i, tail, found):
     """What a policy did with question i, of which `tail` tokens were decoded under it."""
     n = len(hay.answers[i])
     right = [int(a) == b for a, b in zip(case["top_ids"][tail:tail + n, 0], hay.answers[i])][:-1]  # without the full stop
-    out = {"answers": all(right), "digits": sum(right[1:]), "positions": float(case["positions"][:].mean()) / len(hay.ids)}
+    out = {"answers": all(right), "digits": sum(right[1:]), "positions": float(case["positions"][:].mean())}
     if found:
         layers, weights = found
         held = held_of(case, tail + 1, layers, hay.digits[i])
-        pairs = [(float(w), h) for ws, hs in zip(weights.reshape(-1), [x for s in held for l in s for g in l for x in g])
-                 for w, h in [(ws, hs)]]
+        pairs = list(zip(map(float, weights.reshape(-1)), [x for step in held for heads in step for g in heads for x in g]))
         heavy = [h for w, h in pairs if w >= HEAVY]
         out |= {"pairs": len(pairs), "held": sum(h for _, h in pairs), "heavy": len(heavy), "heavy_held": sum(heavy),
                 "weight": sum(w for w, _ in pairs), "weight_held": sum(w for w, h in pairs if h)}
@@ -179,7 +186,7 @@ def score(case, hay, i, tail, found):
 
 def measure(options, model, context, way):
     """{entry: [question's scores]}, from the cache where it is there."""
-    kept = options.cache / f"{pathlib.Path(model).stem}-{context}-{way}.json"
+    kept = options.cache / f"{slug_of(model)}-{context}-{way}.json"
     result = json.loads(kept.read_text()) if kept.exists() else {}
     entries = [e for e in ENTRIES if e not in result and (context <= LONGEST_H2O or not e.startswith("h2o"))]
     if not entries or options.only_cached:
@@ -188,11 +195,12 @@ def measure(options, model, context, way):
     hay = Haystack(Tokens(options, model), context)
     with tempfile.TemporaryDirectory(dir=options.cache) as name:
         folder = pathlib.Path(name)
-        found = weights_of(options, model, hay, folder)
+        found = weights_of(options, model, hay, asked_in(context), folder)
         cases = {}
-        for i, (ask, answer) in enumerate(zip(hay.questions, hay.answers)):
+        for i in asked_in(context):
             if not found[i]:
                 continue
+            ask, answer = hay.questions[i], hay.answers[i]
             tail = len(ask) if way == "later" else 1
             for j, entry in enumerate(entries):
                 file = folder / f"case-{i}-{j}.json"
@@ -223,11 +231,12 @@ def table(model, context, way, result):
     # Full attention answers while it records; decoded in steps ("later") its rounding is other, so it is asked again.
     asked = {s["question"] for s in result.get("full", []) if s["answers"]}
     print(f"\n{model}, {context} tokens, question {'decoded later' if way == 'later' else 'in the prompt'}: full attention "
-          f"answers {len(asked)} of {len(CODES)}\n")
+          f"answers {len(asked)} of {len(asked_in(context))}\n")
     if not asked:
         return
     header("policy", "answers", "digits right, of 5", "needle's digits in the set", "of those with >= 1 % of full's weight",
-           "of their weight", "positions, of context", "misses at depths, %")
+           "of their weight", "positions, of full's", "misses at depths, %")
+    full = statistics.fmean(s["positions"] for s in result["full"] if s["question"] in asked)
     for entry, scores in result.items():
         mine = [s for s in scores if s["question"] in asked]
         total = lambda key: sum(s[key] for s in mine)
@@ -235,7 +244,7 @@ def table(model, context, way, result):
         row(entry.replace(":", " "), f"{total('answers')} of {len(mine)}", f"{statistics.fmean(s['digits'] for s in mine):.1f}",
             percent(total("held") / total("pairs")), f"{percent(total('heavy_held') / max(1, total('heavy')))} of "
             f"{total('heavy')}", percent(total("weight_held") / total("weight")),
-            percent(statistics.fmean(s["positions"] for s in mine)), ", ".join(misses) or "–")
+            percent(statistics.fmean(s["positions"] for s in mine) / full), ", ".join(misses) or "–")
 
 
 def main():

@@ -32,9 +32,8 @@ IN_WINDOWS = ("recycled:S=5", "recycled:S=10", "h2o", "snapkv", "streaming", "to
 
 
 def place_of(options, model, text, context, more=""):
-    """`model` may be a file's path: its name is what the cache knows it by."""
     path, skip = settings.TEXTS[text]
-    slug = f"{pathlib.Path(model).stem}-{text.replace(' ', '-')}-{context}{more}"
+    slug = f"{settings.slug_of(model)}-{text.replace(' ', '-')}-{context}{more}"
     file = text_file(options.cache, path.name.split(".")[0], path, settings.PACKAGES)
     return Place(options, model, slug, file, skip, context, settings.grid_of(model).steps[context])
 

@@ -1,6 +1,7 @@
 # What policy_quality.py measures: models, texts, contexts, budgets, and every setting with its name in the tables.
 import dataclasses
 import json
+import pathlib
 import subprocess
 
 from package_texts import DOC, JARGON
@@ -24,6 +25,11 @@ SHORT = Grid({2048: 64, 4096: 64, 7680: 64}, ("jargon 200k", "jargon 700k", "ana
 LONG = Grid({4096: 64, 16384: 32, 32000: 24}, ("jargon 200k", "anarchism I.4"))
 SMOLLM2 = "smollm2-135m"
 MODELS = {SMOLLM2: SHORT, "qwen2.5-coder-0.5b": LONG, "gemma-3-270m": LONG}
+
+
+def slug_of(model):
+    """What the cache knows a model by: its name, or a file's."""
+    return pathlib.Path(model).name.removesuffix(".gguf")
 
 
 def grid_of(model):
