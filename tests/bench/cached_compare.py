@@ -42,4 +42,6 @@ class Place:
         return policies
 
     def done(self):
-        self.prompt.unlink(missing_ok=True)
+        """Nothing more is measured here. --only-cached may look at what another process is at."""
+        if not self.options.only_cached:
+            self.prompt.unlink(missing_ok=True)

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 # Whether a policy's error grows over a thousand tokens, and on what kinds of text: KL by hundred steps.
 """Prose, code, lists and texts in Cyrillic, Chinese and Greek, each continued along itself for 1,000 tokens under a few
-policies: `reattend compare`, KL to full attention on the same tokens. Settings that are in --cache are not repeated.
+policies: `reattend compare`, KL to full attention on the same tokens. What the last 300 of them cost is held against a
+policy that begins there, after a prompt of full attention: texts differ along their way, what a policy left behind in the
+cache is told by the two alone. Settings that are in --cache are not repeated.
 
 The texts come from Debian packages (apt-get install jargon-text anarchism debian-faq maint-guide-ru debian-reference-zh-cn
 git), from Python's library and the installed packages' list. Python's own library is all this needs.
@@ -12,6 +14,7 @@ git), from Python's library and the installed packages' list. Python's own libra
 import argparse
 import pathlib
 import random
+import re
 import statistics
 import sys
 
@@ -22,6 +25,7 @@ from policy_tables import header, row, short
 
 PACKAGES = "jargon-text anarchism debian-faq maint-guide-ru debian-reference-zh-cn git"
 CONTEXT, STEPS, BIN = 3072, 1000, 100
+LAST = 300
 # Kind, file or command, characters left out in front.
 TEXTS = {
     "prose": (JARGON, 400000),
@@ -37,34 +41,46 @@ ENTRIES = ("sketch:K=L/8", "sketch:K=L/16", "sketch:K=L/4:min_weight=0.0005", "r
            "tokenselect:K=L/8")
 
 
-def growth(run, rounds=2000, block=20):
-    """KL of the last 300 steps over that of the first 300, and 95 % of it with blocks of steps drawn anew."""
-    pick = random.Random(1)
-    ends = [[statistics.fmean(part[i:i + block]) for i in range(0, len(part), block)] for part in (run[-300:], run[:300])]
-    mean = lambda blocks: statistics.fmean(pick.choices(blocks, k=len(blocks)))
-    ratios = sorted(mean(ends[0]) / mean(ends[1]) for _ in range(rounds))
-    return (statistics.fmean(ends[0]) / statistics.fmean(ends[1]), ratios[rounds * 25 // 1000], ratios[rounds * 975 // 1000])
+def fresh(entry):
+    """The same setting with its budget as a count, which a longer prompt doesn't change."""
+    return re.sub(r"L/(\d+)", lambda m: str(CONTEXT // int(m[1])), entry)
+
+
+def aged(old, new, rounds=2000, block=20):
+    """KL of the last steps over that of a policy that begins there, and 95 % of it with blocks of steps drawn anew, the two
+    together: they share their tokens."""
+    pick, n = random.Random(1), len(new)
+    pairs = [(statistics.fmean(old[i:i + block]), statistics.fmean(new[i:i + block])) for i in range(0, n, block)]
+    ratio = lambda drawn: sum(a for a, _ in drawn) / sum(b for _, b in drawn)
+    ratios = sorted(ratio(pick.choices(pairs, k=len(pairs))) for _ in range(rounds))
+    return ratio(pairs), ratios[rounds * 25 // 1000], ratios[rounds * 975 // 1000]
 
 
 def tables(model, runs):
-    """`runs`: {kind: {entry: policy}}."""
+    """`runs`: {kind: ({entry: policy} of all steps, {entry: policy} of the last ones after a prompt)}."""
     hundreds = range(0, STEPS, BIN)
-    print(f"\n## {model}\n\nKL by hundred steps, mean over {len(runs)} texts; growth: last 300 steps over the first 300 (95 %, "
-          "over the texts' steps joined)\n")
-    header("policy", *(f"{i + 1}-{i + BIN}" for i in hundreds), "all", "growth")
-    entries = [e for e in ENTRIES if all(e in policies for policies in runs.values())]
-    steps = {e: [policies[e]["steps"]["kl"] for policies in runs.values()] for e in entries}
+    print(f"\n## {model}\n\nKL by hundred steps, mean over {len(runs)} texts; then the last {LAST} beside a policy that begins "
+          "there on the same tokens, and the one over the other (95 %)\n")
+    header("policy", *(f"{i + 1}-{i + BIN}" for i in hundreds), "all", f"last {LAST}", "begun there", "ratio")
+    entries = [e for e in ENTRIES if all(e in long and fresh(e) in late for long, late in runs.values())]
+    ages = {}
     for e in entries:
-        joined = [statistics.fmean(x) for x in zip(*steps[e])]
-        ratio, lo, hi = growth(joined)
-        row(e.replace(":", " "), *(short(statistics.fmean(joined[i:i + BIN])) for i in hundreds), short(statistics.fmean(joined)),
+        olds = {kind: long[e]["steps"]["kl"] for kind, (long, _) in runs.items()}
+        news = {kind: late[fresh(e)]["steps"]["kl"] for kind, (_, late) in runs.items()}
+        joined = [statistics.fmean(x) for x in zip(*olds.values())]
+        last, begun = ([x for kind in runs for x in of[kind][-LAST:]] for of in (olds, news))
+        ratio, lo, hi = aged(last, begun)
+        ages[e] = {kind: aged(olds[kind][-LAST:], news[kind])[0] for kind in runs}
+        row(e.replace(":", " "), *(short(statistics.fmean(joined[i:i + BIN])) for i in hundreds),
+            short(statistics.fmean(joined)), short(statistics.fmean(last)), short(statistics.fmean(begun)),
             f"{ratio:.2f} ({lo:.2f} to {hi:.2f})")
-    print("\nKL by kind of text; growth in brackets\n")
+    print("\nKL by kind of text; in brackets the ratio of the last steps\n")
     header("policy", *runs)
     for e in entries:
-        row(e.replace(":", " "), *(f"**{short(p[e]['kl'])}** ({growth(p[e]['steps']['kl'])[0]:.2f})" for p in runs.values()))
-    row("NLL of full attention", *(f"{p['full']['nll']:.2f}" for p in runs.values()))
-    row("top-1 of sketch K=L/8", *(short(p[ENTRIES[0]]["agreement"]) if ENTRIES[0] in p else "–" for p in runs.values()))
+        row(e.replace(":", " "), *(f"**{short(long[e]['kl'])}** ({ages[e][kind]:.2f})" for kind, (long, _) in runs.items()))
+    for e in entries:
+        row(f"top-1 of {e.replace(':', ' ')}", *(short(long[e]["agreement"]) for long, _ in runs.values()))
+    row("NLL of full attention", *(f"{long['full']['nll']:.2f}" for long, _ in runs.values()))
 
 
 def main():
@@ -78,13 +94,14 @@ def main():
     for model in options.model:
         runs = {}
         for kind, (source, skip) in TEXTS.items():
-            name = kind.replace(" ", "-")
-            place = Place(options, model, f"{slug_of(model)}-{name}", text_file(options.cache, name, source, PACKAGES),
-                          skip, CONTEXT, STEPS)
-            policies = place.measure(ENTRIES, ("--repeats", 0, "--no-mass"))
-            if policies:
-                runs[kind] = policies
-            place.done()
+            name, quick = kind.replace(" ", "-"), ("--repeats", 0, "--no-mass")
+            file, slug = text_file(options.cache, name, source, PACKAGES), f"{slug_of(model)}-{name}"
+            whole = Place(options, model, slug, file, skip, CONTEXT, STEPS)
+            late = Place(options, model, f"{slug}-begun-late", file, skip, CONTEXT + STEPS - LAST, LAST)
+            measured = whole.measure(ENTRIES, quick), late.measure([fresh(e) for e in ENTRIES], quick)
+            if all(measured):
+                runs[kind] = measured
+            whole.done(), late.done()
         if not runs:
             sys.exit(f"{options.cache}: expected finished runs of {model}, got none: leave out --only-cached")
         tables(model, runs)
