@@ -4,7 +4,7 @@ import math
 import random
 import statistics
 
-from policy_settings import TEXTS
+from policy_settings import ADAPTIVE, LADDER, MIN_WEIGHTS, TEXTS
 
 
 class Results:
@@ -54,8 +54,9 @@ class Results:
 
     def curve(self, name, context=None):
         """[(share of bytes, KL, budget)] of a policy's budgets, by what they read."""
-        keys = [key for key in self.of if key[0] == name and key[1] and self.has(key, context)]
-        return sorted((self.bytes_share(k, context), self.mean(k, "kl", context), k[1]) for k in keys if "=" not in k[1])
+        budgets = MIN_WEIGHTS if name == ADAPTIVE else LADDER
+        return sorted((self.bytes_share((name, k), context), self.mean((name, k), "kl", context), k)
+                      for k in budgets if self.has((name, k), context))
 
     def kl_at_bytes(self, name, share, context=None):
         """KL of a policy that read that share, straight between its budgets' logarithms; None outside of them."""
