@@ -128,9 +128,11 @@ def asked_in(context):
     return range(0, len(FACTS), 1 if context <= LONGEST_WITH_ALL else 2)
 
 
-def weights_of(options, model, hay, asked, folder):
-    """For each question asked {i: (layers, [5 steps][layer][KV head][5 digits] of full attention's weight)}, or None where
-    its greedy answer isn't the code."""
+def weights_of(options, model, hay, asked, folder, kept):
+    """{question: (layers, flat [5 steps][layer][KV head][5 digits] of full attention's weight)} of those asked, None where its
+    greedy answer isn't the code. From the file `kept` where it is there."""
+    if kept.exists():
+        return {int(i): found for i, found in json.loads(kept.read_text()).items()}
     base, context, out = folder / "context.prompt", folder / "context.json", {}
     context.write_text(json.dumps(hay.ids))
     run([options.program, "run", "--model", model, "--prompt-tokens", context, "--steps", 0, "--prefill", "f32",
@@ -147,7 +149,8 @@ def weights_of(options, model, hay, asked, folder):
             written = f["tokens/ids"][len(hay.ids) + len(ask):].tolist()
             layers = f.attrs["layers"].tolist() if "layers" in f.attrs else list(range(f.attrs["n_layer"]))
             weights = f["steps/map_dense"][:FEEDS - 2, :, :, digits:digits + 5].astype("f4")
-        out[i] = (layers, weights) if written == answer[:len(written)] else None
+        out[i] = (layers, weights.reshape(-1).tolist()) if written == answer[:len(written)] else None
+    kept.write_text(json.dumps(out))
     return out
 
 
@@ -170,18 +173,15 @@ def held_of(case, first, layers, digits):
 
 
 def score(case, hay, i, tail, found):
-    """What a policy did with question i, of which `tail` tokens were decoded under it."""
-    n = len(hay.answers[i])
+    """What a policy did with question i, of which `tail` tokens were decoded under it; `found` as weights_of() gives it."""
+    n, (layers, weights) = len(hay.answers[i]), found
     right = [int(a) == b for a, b in zip(case["top_ids"][tail:tail + n, 0], hay.answers[i])][:-1]  # without the full stop
-    out = {"answers": all(right), "digits": sum(right[1:]), "positions": float(case["positions"][:].mean())}
-    if found:
-        layers, weights = found
-        held = held_of(case, tail + 1, layers, hay.digits[i])
-        pairs = list(zip(map(float, weights.reshape(-1)), [x for step in held for heads in step for g in heads for x in g]))
-        heavy = [h for w, h in pairs if w >= HEAVY]
-        out |= {"pairs": len(pairs), "held": sum(h for _, h in pairs), "heavy": len(heavy), "heavy_held": sum(heavy),
-                "weight": sum(w for w, _ in pairs), "weight_held": sum(w for w, h in pairs if h)}
-    return out
+    held = held_of(case, tail + 1, layers, hay.digits[i])
+    pairs = list(zip(weights, [x for step in held for heads in step for g in heads for x in g]))
+    heavy = [h for w, h in pairs if w >= HEAVY]
+    return {"answers": all(right), "digits": sum(right[1:]), "positions": float(case["positions"][:].mean()),
+            "pairs": len(pairs), "held": sum(h for _, h in pairs), "heavy": len(heavy), "heavy_held": sum(heavy),
+            "weight": sum(w for w, _ in pairs), "weight_held": sum(w for w, h in pairs if h)}
 
 
 def measure(options, model, context, way):
@@ -195,7 +195,8 @@ def measure(options, model, context, way):
     hay = Haystack(Tokens(options, model), context)
     with tempfile.TemporaryDirectory(dir=options.cache) as name:
         folder = pathlib.Path(name)
-        found = weights_of(options, model, hay, asked_in(context), folder)
+        rows = options.cache / f"{slug_of(model)}-{context}-weights.json"
+        found = weights_of(options, model, hay, asked_in(context), folder, rows)
         cases = {}
         for i in asked_in(context):
             if not found[i]:
