@@ -10,7 +10,7 @@ PLOT_HEIGHT, MARGIN, GAP, SMALL, TEXT, HEADING, TITLE = 330, 16, 28, 11, 12, 13,
 @dataclasses.dataclass
 class Series:
     name: str
-    points: list  # [(x, y, label below on the left)], of which a line goes from each to the next
+    points: list  # [(x, y, label above on the right)], of which a line goes from each to the next
     colour: str
     dash: str = ""
     width: float = 1.8
@@ -95,7 +95,7 @@ def draw_panel(panel, index, left, top, right):
         for x, y, label in where:
             out.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{s.colour}" stroke="white" stroke-width="0.8"/>')
             if label:
-                out.append(text(x - 6, y + 13, label, SMALL, "end", f'fill="{s.colour}"'))
+                out.append(text(x + 6, y - 6, label, SMALL, "start", f'fill="{s.colour}"'))
     return out
 
 
