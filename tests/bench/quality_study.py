@@ -14,16 +14,15 @@ Times alone, on a quiet machine, in a folder of its own so that the traces are c
     tests/bench/quality_study.py --program build/bin/reattend --out out/times --no-mass
 """
 import argparse
-import gzip
 import itertools
 import json
 import pathlib
-import re
 import statistics
 import subprocess
 import sys
 
-DOC = pathlib.Path("/usr/share/doc")
+from package_texts import DOC, text_of
+
 # Name, file (or a command), characters left out at its beginning, tokens of prompt. By name, two of a kind stand one after
 # the other, so that every other prompt is half of each kind.
 TEXTS = [
@@ -51,18 +50,6 @@ FEW = [f"recycled:S={s}:K={k}" for s in (4, 8, 16) for k in (64, 128, 256, "L/8"
     "snapkv:K=128", "snapkv:K=512", "tova:K=256", "quest:K=256", "oracle:K=128"]
 STEPS = 64
 SAMPLER = ["--temperature", "0.8", "--top-k", "40", "--top-p", "0.95", "--seed", "1"]
-
-
-def text_of(source):
-    if isinstance(source, list):
-        return subprocess.run(source, stdout=subprocess.PIPE, check=True).stdout.decode("utf-8", "replace")
-    data = pathlib.Path(source).read_bytes()
-    if str(source).endswith(".gz"):
-        data = gzip.decompress(data)
-    text = data.decode("utf-8", "replace")
-    if re.search(r"\.[1-8]\.gz$", str(source)):  # a manual's markup: keep its words
-        text = re.sub(r"^\.\\?\"?.*$|\\f.|\\", "", text, flags=re.M)
-    return text
 
 
 def record(options, name, source, skip, length):
