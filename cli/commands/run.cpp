@@ -130,6 +130,7 @@ void run(const RunOptions& options, const Globals& globals) {
   const Tokenizer tokenizer = options.prompt.tokenizer_choice.open(model.file());
   const std::vector<int32_t> prompt = options.prompt.split(tokenizer, globals.json).prompt;
   const int32_t n_ctx = options.model.n_ctx(model.shape(), static_cast<int64_t>(prompt.size()), options.steps);
+  note_where_nothing_acts({&settings, 1}, run_shape(model.shape(), static_cast<int32_t>(prompt.size())));
 
   ThreadPool pool(globals.threads);
   Backend backend = make_backend(device, model, pool);
