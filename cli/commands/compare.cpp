@@ -147,10 +147,12 @@ void run(const Options& options, const Globals& globals) {
   ThreadPool pool(globals.threads);
   Backend backend = make_backend(device, model, pool);
   const ProgressFn progress = make_progress(globals.progress);
-  const CachedPrefill prefilled = prefill_cached(
-      backend, model, text.prompt,
-      {.n_ctx = n_ctx, .needs = needs_of(policies, shape, n_prompt), .progress = progress, .cancel = globals.cancel},
-      options.prompt_cache.cache());
+  const CachedPrefill prefilled = prefill_cached(backend, model, text.prompt,
+                                                 {.n_ctx = n_ctx,
+                                                  .needs = needs_of(policies, shape, backend.kv, n_prompt, n_ctx),
+                                                  .progress = progress,
+                                                  .cancel = globals.cancel},
+                                                 options.prompt_cache.cache());
   NextToken own(tokenizer, options.sampler);
   const NextTokenFn next_token = continuation.tokens.empty()
                                      ? [&own](int32_t, StepLogits& logits) { return own(logits); }

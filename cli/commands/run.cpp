@@ -134,13 +134,13 @@ void run(const RunOptions& options, const Globals& globals) {
 
   ThreadPool pool(globals.threads);
   Backend backend = make_backend(device, model, pool);
-  CachedPrefill prefilled =
-      prefill_cached(backend, model, prompt,
-                     {.n_ctx = n_ctx,
-                      .needs = needs_of({&settings, 1}, model.shape(), static_cast<int32_t>(prompt.size())),
-                      .progress = make_progress(globals.progress),
-                      .cancel = globals.cancel},
-                     options.prompt_cache.cache());
+  CachedPrefill prefilled = prefill_cached(
+      backend, model, prompt,
+      {.n_ctx = n_ctx,
+       .needs = needs_of({&settings, 1}, model.shape(), backend.kv, static_cast<int32_t>(prompt.size()), n_ctx),
+       .progress = make_progress(globals.progress),
+       .cancel = globals.cancel},
+      options.prompt_cache.cache());
 
   RunReport report = {.model = model.path().filename().string(),
                       .policy = settings.summary(),
