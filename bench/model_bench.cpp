@@ -41,17 +41,22 @@ struct Sample {
   double tok_per_s = 0, bytes = 0, macs = 0;
 };
 
+/// Of a depth, all that is passed through the model behind it included.
+int64_t n_token(const ModelBenchOptions& options, int64_t depth) {
+  return depth + options.prompt + options.steps + 1;
+}
+
 /// One depth of our own: a prompt that long, continued from forks.
 class Depth {
  public:
-  Depth(Backend& backend, const Model& model, const ModelBenchOptions& options, int64_t depth, const PromptNeeds& needs,
-        const ProgressFn& progress, const Cancel& cancel)
+  Depth(Backend& backend, const Model& model, const ModelBenchOptions& options, int64_t depth,
+        const SequenceNeeds& needs, const ProgressFn& progress, const Cancel& cancel)
       : backend_(backend),
         model_(model),
         options_(options),
         depth_(depth),
         cancel_(cancel),
-        ids_(some_tokens(depth + options.prompt + options.steps + 1, model.shape().n_vocab)) {
+        ids_(some_tokens(n_token(options, depth), model.shape().n_vocab)) {
     base_ = reattend::prefill(
         backend, model, std::span(ids_).first(static_cast<size_t>(std::max<int64_t>(depth, 1))),
         {.n_ctx = static_cast<int32_t>(ids_.size()), .needs = needs, .progress = progress, .cancel = cancel});
@@ -267,7 +272,9 @@ class Bench {
 
   void policies(int64_t depth) {
     const std::vector<Settings> all = costed_policies(options_, model_.shape(), depth);
-    const PromptNeeds needs = needs_of(all, model_.shape(), static_cast<int32_t>(std::max<int64_t>(depth, 1)));
+    const SequenceNeeds needs =
+        needs_of(all, model_.shape(), backend_.kv, static_cast<int32_t>(std::max<int64_t>(depth, 1)),
+                 static_cast<int32_t>(n_token(options_, depth)));
     const Depth ours(backend_, model_, options_, depth, needs, progress_, cancel_);
     report_.policies = measure_costs(backend_, model_, ours.base(), all,
                                      {.n_step = static_cast<int32_t>(options_.steps),

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/free_memory.h"
 #include "bench/policy_cost.h"
+#include "engine/sequence_needs.h"
 #include "kernels/cpu/ops.h"
 
 namespace reattend {
@@ -48,7 +49,7 @@ class Scale {
                .repeats = options.repeats,
                .free_bytes = options.memory > 0 ? options.memory : free_memory(),
                .weight_bytes = weight_bytes(*named_, type_),
-               .position_bytes = int64_t{2} * s.n_layer * s.n_kv_head * row_bytes(options.backend.kv, s.d_head)};
+               .position_bytes = s.n_layer * position_bytes(s, options.backend.kv)};
   }
 
   ScaleBench run() {

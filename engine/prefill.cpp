@@ -6,58 +6,10 @@
 #include <limits>
 #include <string>
 
-#include <fmt/format.h>
-
 #include "base/error.h"
-#include "base/free_memory.h"
 #include "engine/logits.h"
 
 namespace reattend {
-
-RunShape run_shape(const ModelShape& shape, int32_t n_prompt) {
-  return {.n_layer = shape.n_layer,
-          .n_head = shape.n_head,
-          .n_kv_head = shape.n_kv_head,
-          .d_head = shape.d_head,
-          .n_prompt = n_prompt,
-          .windows = shape.windows()};
-}
-
-int64_t sequence_bytes(const ModelShape& shape, KvType kv, int32_t n_ctx, bool row_sums) {
-  const int64_t position = 2 * row_bytes(kv, shape.d_head) * shape.n_kv_head;  // of a layer
-  int64_t bytes = 0;
-  for (const LayerShape& layer : shape.layers) {
-    const int64_t n =
-        layer.window > 0 ? std::min<int64_t>(n_ctx, layer.window + 4 * kPiece) : n_ctx;  // a chunk, and parts of blocks
-    bytes += n * position;
-    if (row_sums) bytes += int64_t{n_ctx} * shape.n_head * static_cast<int64_t>(sizeof(float));
-  }
-  return bytes;
-}
-
-void check_memory(const ModelShape& shape, KvType kv, int32_t n_ctx, bool row_sums) {
-  constexpr double kGb = 1e9;
-  const int64_t needed = sequence_bytes(shape, kv, n_ctx, row_sums), free = free_memory();
-  if (needed <= free) return;
-  fail({.where = "memory",
-        .expected =
-            fmt::format("{:.1f} GB for keys and values of {} positions{} (cache {})", static_cast<double>(needed) / kGb,
-                        n_ctx, row_sums ? " and sums of their rows" : "", name_of(kv)),
-        .got = fmt::format("{:.1f} GB free", static_cast<double>(free) / kGb),
-        .remedy = std::string("give a shorter prompt or fewer steps") + (kv == KvType::q8 ? "" : ", or --kv q8") +
-                  (row_sums ? ", or leave the sums out (--no-prompt-rows where one records; h2o needs them)" : "")});
-}
-
-PromptNeeds needs_of(std::span<const Settings> settings, const ModelShape& shape, int32_t n_prompt) {
-  PromptNeeds all;
-  for (const Settings& each : settings) {
-    each.check_against_model(shape.n_layer);
-    const PromptNeeds one = make_policy(each, run_shape(shape, n_prompt))->needs();
-    all.row_sums = all.row_sums || one.row_sums;
-    all.window = std::max(all.window, one.window);
-  }
-  return all;
-}
 
 void check_ids(std::span<const int32_t> ids, int32_t n_vocab) {
   for (size_t i = 0; i < ids.size(); ++i) {
@@ -112,11 +64,11 @@ Prefilled prefill(Backend& backend, const Model& model, std::span<const int32_t>
                 .remedy = "shorten it or give a larger --ctx"});
   }
 
-  check_memory(shape, backend.kv, n_ctx, options.needs.row_sums);
+  check_memory(shape, backend.kv, n_ctx, options.needs);
   ModelOps& ops = *backend.model;
   // The queries that a trace stores are cheap, and most policies' windows fit.
-  const PromptNeeds keeps = {.row_sums = options.needs.row_sums,
-                             .window = std::max(options.needs.window, kRememberedQueries)};
+  const PromptNeeds keeps = {.row_sums = options.needs.prompt.row_sums,
+                             .window = std::max(options.needs.prompt.window, kRememberedQueries)};
   Prefilled out{.sequence = ops.new_sequence(n_ctx, keeps),
                 .prompt = {prompt.begin(), prompt.end()},
                 .logits = std::vector<float>(shape.n_vocab)};

@@ -9,7 +9,7 @@
 #include "engine/backend/backend.h"
 #include "engine/model/model.h"
 #include "engine/observer.h"
-#include "policies/policy.h"
+#include "engine/sequence_needs.h"
 
 namespace reattend {
 
@@ -24,20 +24,12 @@ struct Prefilled {
 struct PrefillOptions {
   int32_t n_ctx = 0;    ///< room in the cache; 0: as much as the prompt needs
   int32_t chunk = 512;  ///< tokens at a time; does not change a bit of the result
-  PromptNeeds needs;    ///< of the policies that will continue it (see needs_of)
+  SequenceNeeds needs;  ///< of the policies that will continue it (see needs_of)
   std::span<Observer* const> observers;
   ProgressFn progress;
   Cancel cancel;
 };
 
-/// What a policy is made for: the model's shape and the prompt's length.
-RunShape run_shape(const ModelShape& shape, int32_t n_prompt);
-/// What a sequence of n_ctx positions takes of memory: keys and values and, where a policy asks for them, sums of rows.
-int64_t sequence_bytes(const ModelShape& shape, KvType kv, int32_t n_ctx, bool row_sums);
-/// Throws Error with both numbers and what would take less, where the machine has less left than that.
-void check_memory(const ModelShape& shape, KvType kv, int32_t n_ctx, bool row_sums);
-/// What policies need of a prompt of n_prompt tokens that is to be prefilled for all of them.
-PromptNeeds needs_of(std::span<const Settings> settings, const ModelShape& shape, int32_t n_prompt);
 /// Throws Error (usage) for ids outside the vocabulary.
 void check_ids(std::span<const int32_t> ids, int32_t n_vocab);
 

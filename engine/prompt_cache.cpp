@@ -154,7 +154,7 @@ std::unique_ptr<Sequence> load(PromptFileReader& file, Backend& backend, const M
   ModelOps& ops = *backend.model;
   const auto row = static_cast<size_t>(row_bytes(backend, model));
   const int32_t last = reuse.n - 1;
-  check_memory(model.shape(), backend.kv, options.n_ctx, reuse.keeps.row_sums);
+  check_memory(model.shape(), backend.kv, options.n_ctx, {.prompt = reuse.keeps, .summaries = options.needs.summaries});
   std::unique_ptr<Sequence> sequence = ops.new_sequence(options.n_ctx, reuse.keeps);
   std::vector<std::byte> expected;                 // as read_position() gives it
   std::vector<std::vector<std::byte>> remembered;  // [n_layer] queries, then sums
@@ -236,7 +236,7 @@ CachedPrefill prefill_cached(Backend& backend, const Model& model, std::span<con
   if (fits && fs::exists(path, ignored)) {
     PromptFileReader file(path);
     check_model(file, now, model.shape(), path);
-    reuse = compare(file, now, prompt, options.needs, of);
+    reuse = compare(file, now, prompt, options.needs.prompt, of);
     if (reuse.n > 0) out.sequence = load(file, backend, model, prompt, options, reuse);
     if (reuse.n > 0 && !out.sequence) {
       reuse = {.save = of.replace,

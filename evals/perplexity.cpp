@@ -33,7 +33,7 @@ void add_text(Backend& backend, const Model& model, std::span<const int32_t> ids
               int64_t before, int64_t n_all, const ProgressFn& progress, const Cancel& cancel) {
   constexpr int32_t kChunk = 512;
   const auto n = static_cast<int32_t>(ids.size());
-  check_memory(model.shape(), backend.kv, n, false);
+  check_memory(model.shape(), backend.kv, n, {});
   const auto sequence = backend.model->new_sequence(n, {});
   std::vector<float> logits(static_cast<size_t>(model.shape().n_vocab));
   for (int32_t first = 0; first < n; first += kChunk) {

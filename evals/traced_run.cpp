@@ -45,12 +45,13 @@ CachedPrefill prefill_trace(const TracedModel& of, TraceReader& trace, const std
   check_has_steps(info);
   std::vector<int32_t> prompt = trace.tokens();
   prompt.resize(static_cast<size_t>(info.n_prompt));
-  return prefill_cached(backend, model, prompt,
-                        {.n_ctx = info.n_prompt + info.n_step,
-                         .needs = needs_of(policies, model.shape(), info.n_prompt),
-                         .progress = progress,
-                         .cancel = cancel},
-                        of.prompt_cache);
+  return prefill_cached(
+      backend, model, prompt,
+      {.n_ctx = info.n_prompt + info.n_step,
+       .needs = needs_of(policies, model.shape(), backend.kv, info.n_prompt, info.n_prompt + info.n_step),
+       .progress = progress,
+       .cancel = cancel},
+      of.prompt_cache);
 }
 
 ReferenceRun run_full(TraceReader& trace, Backend& backend, const Model& model, const Prefilled& prefilled,

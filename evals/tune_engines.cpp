@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include "engine/sequence_needs.h"
+
 namespace reattend {
 namespace {
 
@@ -10,10 +12,10 @@ namespace {
 /// computed again when its trace is asked for.
 constexpr int64_t kHeldBytes = int64_t{2} << 30;
 
-/// Keys and values, and the logits of full attention's steps.
-int64_t bytes_of(const TraceInfo& info) {
-  return int64_t{info.n_prompt + info.n_step} * info.n_layer * info.n_kv_head * 2 *
-             row_bytes(info.kv_type, info.d_head) +
+/// The sequence, and the logits of full attention's steps.
+int64_t bytes_of(const TraceInfo& info, const ModelShape& shape, const std::vector<Settings>& policies) {
+  const int32_t n_ctx = info.n_prompt + info.n_step;
+  return sequence_bytes(shape, info.kv_type, n_ctx, needs_of(policies, shape, info.kv_type, info.n_prompt, n_ctx)) +
          int64_t{info.n_step + 1} * info.n_vocab * static_cast<int64_t>(sizeof(float));
 }
 
@@ -43,16 +45,18 @@ TuneEngines::Bench::Bench(const std::shared_ptr<TracedDevice>& device, const Tra
 TuneEngines::Bench& TuneEngines::bench_of(size_t trace) {
   if (benches_[trace]) return *benches_[trace];
   const TraceInfo& info = traces_[trace]->info();
-  for (size_t i = 0; i < benches_.size() && bytes_ + bytes_of(info) > kHeldBytes; ++i) {
+  const int64_t bytes = bytes_of(info, device_->model.shape(), policies_);
+  for (size_t i = 0; i < benches_.size() && bytes_ + bytes > kHeldBytes; ++i) {
     if (!benches_[i]) continue;
-    bytes_ -= bytes_of(traces_[i]->info());
+    bytes_ -= benches_[i]->bytes;
     benches_[i].reset();
   }
   const TracedModel of = model_of(trace);
   // Another trace may have been recorded with other types of cache or activations.
   if (!serves(*device_, of, info)) device_ = open_device(of, info, pool_);
   benches_[trace] = std::make_unique<Bench>(device_, of, *traces_[trace], policies_, progress_, cancel_);
-  bytes_ += bytes_of(info);
+  benches_[trace]->bytes = bytes;
+  bytes_ += bytes;
   return *benches_[trace];
 }
 

@@ -26,6 +26,7 @@ class TuneEngines {
           const std::vector<Settings>& policies, const ProgressFn& progress, const Cancel& cancel);
     TracedRun run;
     SettingScorer scorer;
+    int64_t bytes = 0;  ///< of memory
   };
   Bench& bench_of(size_t trace);
   TracedModel model_of(size_t trace) const;

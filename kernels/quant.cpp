@@ -168,7 +168,7 @@ constexpr TensorFormat element(TensorType type, std::string_view name, uint32_t 
 
 /// How quants are kept in tiles: their bits, what stands for 0, whether there are minima; where scales share a scale,
 /// the columns of each, what stands for a scale of 0 and its bits; whether quants are codes.
-struct Quants {
+struct QuantFormat {
   int32_t bits, offset;
   bool has_minima;
   int32_t scale_cols, scale_offset;
@@ -178,7 +178,7 @@ struct Quants {
 /// `unpack` takes a block of 32 columns apart, or one of 256 whose scales share a scale.
 template <class Unpacked>
 constexpr TensorFormat quantised(TensorType type, std::string_view name, uint32_t id, int32_t block_bytes,
-                                 void (*unpack)(const std::byte*, Unpacked&), Quants quants) {
+                                 void (*unpack)(const std::byte*, Unpacked&), QuantFormat quants) {
   TensorFormat format{.type = type, .name = name, .gguf_id = id, .block_size = kBlock, .block_bytes = block_bytes};
   if constexpr (std::is_same_v<Unpacked, UnpackedSuper>) {
     format.block_size = kSuper, format.unpack_super = unpack;

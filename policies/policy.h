@@ -22,7 +22,9 @@ struct RunShape {
   std::vector<int32_t> windows = {};
 
   int32_t window(int32_t layer) const { return windows.empty() ? 0 : windows[static_cast<size_t>(layer)]; }
-  /// Layers that a policy acts on: those without a window.
+  /// Whether a policy acts on the layer: it has no window of its own.
+  bool acts(int32_t layer) const { return window(layer) == 0; }
+  /// Layers that a policy acts on.
   int32_t n_acting() const { return n_layer - n_windowed(n_layer); }
   /// How many of them come before `layer`.
   int32_t n_acting_before(int32_t layer) const { return layer - n_windowed(layer); }

@@ -11,12 +11,11 @@ class WithWindows final : public Policy {
  public:
   WithWindows(std::unique_ptr<Policy> policy, RunShape shape) : policy_(std::move(policy)), shape_(std::move(shape)) {}
 
-  Select prompt(int32_t layer) const override { return shape_.window(layer) > 0 ? Select{} : policy_->prompt(layer); }
+  Select prompt(int32_t layer) const override { return shape_.acts(layer) ? policy_->prompt(layer) : Select{}; }
   PromptNeeds needs() const override { return policy_->needs(); }
   Plan plan(int32_t layer, int32_t t) const override {
-    const int32_t window = shape_.window(layer);
-    if (window == 0) return policy_->plan(layer, t);
-    return {.branch = {.attend = {.tail = std::max(0, shape_.n_prompt + t - window)}}};
+    if (shape_.acts(layer)) return policy_->plan(layer, t);
+    return {.branch = {.attend = {.tail = std::max(0, shape_.n_prompt + t - shape_.window(layer))}}};
   }
 
  private:

@@ -59,7 +59,11 @@ struct PreparedLayer::Scratch {
 };
 
 PreparedLayer::PreparedLayer(const TraceInfo& info, LayerData data)
-    : data_(std::move(data)), n_prompt_(info.n_prompt), n_step_(info.n_step), scale_(info.score_scale().as<float>()) {
+    : data_(std::move(data)),
+      n_prompt_(info.n_prompt),
+      n_step_(info.n_step),
+      scale_(info.score_scale().as<float>()),
+      cache_type_(info.kv_type) {
   const int64_t n_position = data_.n_position, width = int64_t{data_.n_head} * data_.d_head;
   if (n_prompt_ < 1 || n_step_ < 0 || data_.n_head < 1 || data_.n_kv_head < 1 || data_.d_head < 1 ||
       data_.n_head % data_.n_kv_head != 0 || data_.n_head != info.n_head || data_.n_kv_head != info.n_kv_head ||

@@ -74,6 +74,8 @@ class PreparedLayer {
   int32_t n_kv_head() const { return data_.n_kv_head; }
   int32_t group() const { return data_.n_head / data_.n_kv_head; }
   int32_t d_head() const { return data_.d_head; }
+  /// Of the cache that was recorded, not of the keys and values as a trace stores them.
+  KvType cache_type() const { return cache_type_; }
   int32_t position(int32_t t) const { return n_prompt_ - 1 + t; }
   int32_t n_row(int32_t t) const { return n_prompt_ + t; }
   ScoreScale<float> scale() const { return scale_; }
@@ -143,6 +145,7 @@ class PreparedLayer {
   LayerData data_;
   int32_t n_prompt_ = 0, n_step_ = 0;
   ScoreScale<float> scale_;
+  KvType cache_type_;
   std::vector<float> query_pre_;         ///< [T + 1][n_head][d_head]
   std::vector<const void*> key_blocks_;  ///< [n_kv_head][n_block]
   std::vector<const void*> value_blocks_;

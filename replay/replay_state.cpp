@@ -59,7 +59,7 @@ std::vector<int32_t> ReplayState::layers_of(const ReplayRequest& request) const 
   for (int32_t i = 0; request.layers.empty() && i < info.n_stored(); ++i) layers.push_back(info.stored_layer(i));
   for (const int32_t l : layers) {
     const bool stored = info.layers.empty() || std::binary_search(info.layers.begin(), info.layers.end(), l);
-    if (l >= 0 && l < info.n_layer && info.has_window(l)) {
+    if (l >= 0 && l < info.n_layer && !info.acts(l)) {
       fail_usage({.where = fmt::format("{}: layer {}", info.path.string(), l),
                   .expected = fmt::format("one without a window, on which a policy acts: {}",
                                           fmt::join(info.acting_layers(), ", ")),

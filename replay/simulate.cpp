@@ -24,8 +24,9 @@ void for_each(ThreadPool* pool, int32_t n, const Task& task) {
   }
 }
 
-SketchLayout sketch_layout(const PreparedLayer& prepared, const Sketch& shape) {
-  return SketchLayout::of(shape, prepared.blocks(0).type, prepared.d_head(), prepared.n_row(prepared.n_step()));
+/// Of keys of `type`: the trace's own, or for counting what the engine reads those of the cache.
+SketchLayout sketch_layout(const PreparedLayer& prepared, const Sketch& shape, KvType type) {
+  return SketchLayout::of(shape, type, prepared.d_head(), prepared.n_row(prepared.n_step()));
 }
 
 /// KV heads that keep the same set: one, or all of the layer.
@@ -129,7 +130,7 @@ class Unit {
   void estimate(int32_t t, const Sketch& shape, Reduce how, float* out) {
     const int32_t n = prepared_.n_row(t), group = prepared_.group();
     const KvBlocks keys = prepared_.blocks(first_kv_);
-    const SketchLayout layout = sketch_layout(prepared_, shape);
+    const SketchLayout layout = sketch_layout(prepared_, shape, keys.type);
     if (!(sketch_shape_ == shape)) sketch_.clear(), n_sketched_ = 0, sketch_shape_ = shape;
     sketch_.resize(static_cast<size_t>(layout.bytes(n - 1)));
     Cpu::extend_sketch(keys, layout, n_sketched_, n - 1, sketch_.data());
@@ -159,7 +160,8 @@ class Unit {
       ChoiceSource source{*this, what, t, attended};
       n_candidate = static_cast<int32_t>(carry_out<Cpu>(what, source, n, chosen, space_).size());
     }
-    const int64_t sketch_bytes = what.by == Rank::sketch ? sketch_layout(prepared_, what.sketch).bytes_read(n - 1) : 0;
+    const int64_t sketch_bytes =
+        what.by == Rank::sketch ? sketch_layout(prepared_, what.sketch, prepared_.cache_type()).bytes_read(n - 1) : 0;
     for (int32_t g = 0; g < n_kv_; ++g)
       count_choice(work, what, n_candidate, keys_read(what, n, n_candidate, attended), sketch_bytes);
     kept = std::move(chosen);

@@ -67,12 +67,13 @@ struct TraceInfo {
   /// Layers that are stored.
   int32_t n_stored() const { return layers.empty() ? n_layer : static_cast<int32_t>(layers.size()); }
   int32_t stored_layer(int32_t i) const { return layers.empty() ? i : layers[static_cast<size_t>(i)]; }
-  bool has_window(int32_t layer) const { return !windows.empty() && windows[static_cast<size_t>(layer)] > 0; }
-  /// Layers without a window, on which a policy acts, ascending.
+  /// Whether a policy acts on the layer: it has no window of its own.
+  bool acts(int32_t layer) const { return windows.empty() || windows[static_cast<size_t>(layer)] == 0; }
+  /// Layers on which a policy acts, ascending.
   std::vector<int32_t> acting_layers() const {
     std::vector<int32_t> all;
     for (int32_t l = 0; l < n_layer; ++l) {
-      if (!has_window(l)) all.push_back(l);
+      if (acts(l)) all.push_back(l);
     }
     return all;
   }

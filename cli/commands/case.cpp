@@ -280,7 +280,8 @@ void run(const Options& options, const Globals& globals) {
       policies.push_back(cases[j].settings);
     }
     const int32_t n_ctx = how.n_ctx(model.shape(), static_cast<int64_t>(cases[i].prompt.size()), longest);
-    const PromptNeeds needs = needs_of(policies, model.shape(), static_cast<int32_t>(cases[i].prompt.size()));
+    const SequenceNeeds needs =
+        needs_of(policies, model.shape(), backend.kv, static_cast<int32_t>(cases[i].prompt.size()), n_ctx);
     const Prefilled prefilled =
         prefill(backend, model, cases[i].prompt,
                 {.n_ctx = n_ctx, .needs = needs, .progress = progress, .cancel = globals.cancel});

@@ -77,6 +77,7 @@ void check_policies(std::vector<Settings>& policies, bool chosen, const ModelSha
   if (!chosen && policies.empty()) {
     fail_usage({"policies", "at least one that can have these values", "none", "the lines above say why"});
   }
+  note_where_nothing_acts(policies, run);
 }
 
 /// Tokens that everybody is forced along, and where they come from. Empty: full attention's own, yet to be made.
@@ -146,10 +147,12 @@ void run(const Options& options, const Globals& globals) {
   ThreadPool pool(globals.threads);
   Backend backend = make_backend(device, model, pool);
   const ProgressFn progress = make_progress(globals.progress);
-  const CachedPrefill prefilled = prefill_cached(
-      backend, model, text.prompt,
-      {.n_ctx = n_ctx, .needs = needs_of(policies, shape, n_prompt), .progress = progress, .cancel = globals.cancel},
-      options.prompt_cache.cache());
+  const CachedPrefill prefilled = prefill_cached(backend, model, text.prompt,
+                                                 {.n_ctx = n_ctx,
+                                                  .needs = needs_of(policies, shape, backend.kv, n_prompt, n_ctx),
+                                                  .progress = progress,
+                                                  .cancel = globals.cancel},
+                                                 options.prompt_cache.cache());
   NextToken own(tokenizer, options.sampler);
   const NextTokenFn next_token = continuation.tokens.empty()
                                      ? [&own](int32_t, StepLogits& logits) { return own(logits); }

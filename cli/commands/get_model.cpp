@@ -28,10 +28,20 @@ struct Options {
   bool list = false, accept_licence = false;
 };
 
-bool is_right(const CatalogueModel& model, const fs::path& file) {
+bool has_its_size(const CatalogueModel& model, const fs::path& file) {
   std::error_code error;
-  return static_cast<int64_t>(fs::file_size(file, error)) == model.bytes && !error &&
-         sha256(MappedFile(file).bytes()) == model.sha256;
+  return static_cast<int64_t>(fs::file_size(file, error)) == model.bytes && !error;
+}
+
+bool is_right(const CatalogueModel& model, const fs::path& file) {
+  return has_its_size(model, file) && sha256(MappedFile(file).bytes()) == model.sha256;
+}
+
+/// By the size alone: a list does not read gigabytes.
+std::string_view stored_text(const CatalogueModel& model) {
+  const fs::path file = model_store() / model.file;
+  std::error_code error;
+  return has_its_size(model, file) ? "yes" : fs::exists(file, error) ? "damaged" : "no";
 }
 
 void list_models(const Globals& globals) {
@@ -49,9 +59,9 @@ void list_models(const Globals& globals) {
         n_package(model.parts) == 1
             ? package_of(model.parts, 0)
             : fmt::format("{} to {}", package_of(model.parts, 0), package_of(model.parts, n_package(model.parts) - 1));
-    const bool stored = fs::exists(model_store() / model.file);
     table.rows.push_back({std::string(model.name), std::string(model.title), model.bytes, std::string(model.licence),
-                          std::string(model.file), stored ? "yes" : "no", packages, std::string(model.sha256)});
+                          std::string(model.file), std::string(stored_text(model)), packages,
+                          std::string(model.sha256)});
   }
   if (globals.json) return print_out("{}\n", json_text(to_json(table)));
   print_out("{}\nstore: {}\n", to_text(table), model_store().string());

@@ -20,6 +20,7 @@
 #include "engine/backend/backend.h"
 #include "engine/model/gguf.h"
 #include "engine/model/model.h"
+#include "engine/sequence_needs.h"
 #include "engine/text/tokenizer.h"
 #include "kernels/cpu/ops.h"
 #include "replay/cost/calibration_file.h"
@@ -123,7 +124,7 @@ void add_windows(const ModelShape& shape, Facts& facts) {
 
 /// What a cache of the type takes for each position, and for windows once they are full.
 std::string cache_text(const ModelShape& shape, KvType type) {
-  const int64_t position = 2 * row_bytes(type, shape.d_head) * shape.n_kv_head;  // of a layer
+  const int64_t position = position_bytes(shape, type);
   int64_t windows = 0;
   for (const LayerShape& layer : shape.layers) windows += std::min(layer.window, shape.n_ctx_train) * position;
   const std::string text = fmt::format("{} bytes", position * shape.n_acting());

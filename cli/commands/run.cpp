@@ -130,16 +130,17 @@ void run(const RunOptions& options, const Globals& globals) {
   const Tokenizer tokenizer = options.prompt.tokenizer_choice.open(model.file());
   const std::vector<int32_t> prompt = options.prompt.split(tokenizer, globals.json).prompt;
   const int32_t n_ctx = options.model.n_ctx(model.shape(), static_cast<int64_t>(prompt.size()), options.steps);
+  note_where_nothing_acts({&settings, 1}, run_shape(model.shape(), static_cast<int32_t>(prompt.size())));
 
   ThreadPool pool(globals.threads);
   Backend backend = make_backend(device, model, pool);
-  CachedPrefill prefilled =
-      prefill_cached(backend, model, prompt,
-                     {.n_ctx = n_ctx,
-                      .needs = needs_of({&settings, 1}, model.shape(), static_cast<int32_t>(prompt.size())),
-                      .progress = make_progress(globals.progress),
-                      .cancel = globals.cancel},
-                     options.prompt_cache.cache());
+  CachedPrefill prefilled = prefill_cached(
+      backend, model, prompt,
+      {.n_ctx = n_ctx,
+       .needs = needs_of({&settings, 1}, model.shape(), backend.kv, static_cast<int32_t>(prompt.size()), n_ctx),
+       .progress = make_progress(globals.progress),
+       .cancel = globals.cancel},
+      options.prompt_cache.cache());
 
   RunReport report = {.model = model.path().filename().string(),
                       .policy = settings.summary(),

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "base/ascii.h"
 #include "cli/options/model_options.h"
 
 namespace reattend::cli {
@@ -45,10 +46,8 @@ constexpr CatalogueModel kModels[] = {
      .terms = {}},
 };
 
-/// ASCII letters without their case.
 bool alike(std::string_view a, std::string_view b) {
-  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [&](char x, char y) { return lower(x) == lower(y); });
+  return ascii_lower(a) == ascii_lower(b);
 }
 
 }  // namespace

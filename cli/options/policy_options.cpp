@@ -1,10 +1,13 @@
 // Builds options from the parameters of all policies, and settings from options.
 #include "cli/options/policy_options.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include "base/error.h"
+#include "base/standard_streams.h"
 #include "policies/policy.h"
 
 namespace reattend::cli {
@@ -47,6 +50,13 @@ void add_parameter_options(CLI::App& app, std::map<std::string, Value>& given) {
     const std::string help = fmt::format("{} {}", parameter->help, takers_text(*parameter));
     app.add_option_function<std::string>(flags, take, help)->type_name(type_name(*parameter))->group(kGroup);
   }
+}
+
+void note_where_nothing_acts(std::span<const Settings> settings, const RunShape& shape) {
+  const bool all_full = std::ranges::all_of(settings, [](const Settings& each) { return each.is_full(); });
+  if (shape.n_acting() > 0 || all_full) return;
+  print_note(
+      "reattend: the model has a window of its own in every layer: no policy acts, and every run is as `full`\n");
 }
 
 void PolicyOptions::add_to(CLI::App& app) {

@@ -1,6 +1,7 @@
 // The policy and its parameters on the command line: every parameter of every policy is an option.
 #pragma once
 #include <map>
+#include <span>
 #include <string>
 
 #include <CLI/CLI.hpp>
@@ -11,6 +12,10 @@ namespace reattend::cli {
 
 /// One option per parameter; what is given goes to `given`, which must stay where it is.
 void add_parameter_options(CLI::App& app, std::map<std::string, Value>& given);
+
+/// One line on stderr where the model has a window of its own in every layer: none of these policies, but for full
+/// attention's, does anything there.
+void note_where_nothing_acts(std::span<const Settings> settings, const RunShape& shape);
 
 /// --policy, --settings and one option per parameter. Must stay where it is once add_to() was called.
 struct PolicyOptions {

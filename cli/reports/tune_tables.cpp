@@ -303,11 +303,11 @@ Table schedule_table(const Settings& settings, const TraceInfo& model) {
   };
   for (size_t first = 0; first < n;) {
     size_t end = first + 1;
-    if (model.has_window(static_cast<int32_t>(first))) {
+    if (!model.acts(static_cast<int32_t>(first))) {
       first = end;
       continue;
     }
-    while (end < n && !model.has_window(static_cast<int32_t>(end)) && row_of(end) == row_of(first)) ++end;
+    while (end < n && model.acts(static_cast<int32_t>(end)) && row_of(end) == row_of(first)) ++end;
     std::vector<Cell> row = row_of(first);
     row.insert(row.begin(), end - first == 1 ? std::to_string(first) : fmt::format("{}-{}", first, end - 1));
     out.rows.push_back(std::move(row));

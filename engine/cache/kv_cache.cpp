@@ -14,7 +14,7 @@ KvCache::KvCache(const CacheShape& shape, BlockPool& pool, std::pmr::memory_reso
       pool_(pool),
       memory_(memory),
       n_block_max_(static_cast<size_t>(n_piece(shape.n_ctx))),
-      left_(shape.windows.size()) {
+      n_given_up_(shape.windows.size()) {
   if (n_entry() == 0) return;
   keys_ = static_cast<const void**>(memory_->allocate(table_bytes(), alignof(void*)));
   values_ = keys_ + n_entry();
@@ -23,7 +23,7 @@ KvCache::KvCache(const CacheShape& shape, BlockPool& pool, std::pmr::memory_reso
 
 // From here on the cache is one that can be destroyed, whatever memory runs out of.
 KvCache::KvCache(const KvCache& other) : KvCache(other.shape_, other.pool_, other.memory_) {
-  complete_ = other.complete_, left_ = other.left_;
+  complete_ = other.complete_, n_given_up_ = other.n_given_up_;
   const int32_t n_shared = other.size_ / kPiece;
   const auto partial = static_cast<size_t>(other.size_ % kPiece * bytes_per_position() / 2);
   const size_t half = pool_.block_bytes() / 2;
@@ -56,7 +56,7 @@ void KvCache::put(size_t at, int32_t block) {
   values_[at] = data == nullptr ? nullptr : data + pool_.block_bytes() / 2;
 }
 
-int32_t KvCache::n_left(int32_t layer, int32_t next) const {
+int32_t KvCache::n_unseen(int32_t layer, int32_t next) const {
   const int32_t window = shape_.window(layer);
   return window == 0 ? 0 : std::max(0, next + 1 - window) / kPiece;
 }
@@ -68,15 +68,15 @@ void KvCache::extend(int32_t n, int32_t next) {
           .got = std::to_string(size_) + " held and " + std::to_string(n) + " more",
           .remedy = "give a larger --ctx or generate fewer tokens"});
   }
-  for (int32_t layer = 0; layer < static_cast<int32_t>(left_.size()); ++layer) {
-    const int32_t end = std::min(n_left(layer, next), n_piece(size_));
-    for (int32_t& b = left_[static_cast<size_t>(layer)]; b < end; ++b) {
+  for (int32_t layer = 0; layer < static_cast<int32_t>(n_given_up_.size()); ++layer) {
+    const int32_t end = std::min(n_unseen(layer, next), n_piece(size_));
+    for (int32_t& b = n_given_up_[static_cast<size_t>(layer)]; b < end; ++b) {
       for (int32_t g = 0; g < shape_.n_kv_head; ++g) drop(entry(layer * shape_.n_kv_head + g, b));
     }
   }
   for (; n_held_ < int64_t{n_piece(size_ + n)} * shape_.n_column(); ++n_held_) {
     const auto layer = static_cast<int32_t>(n_held_ % shape_.n_column()) / shape_.n_kv_head;
-    const bool seen = n_held_ / shape_.n_column() >= n_left(layer, next);
+    const bool seen = n_held_ / shape_.n_column() >= n_unseen(layer, next);
     put(entry_of(n_held_), seen ? pool_.take() : -1);
   }
   size_ += n;

@@ -71,7 +71,7 @@ class KvCache {
     return entry(static_cast<int32_t>(i % shape_.n_column()), static_cast<int32_t>(i / shape_.n_column()));
   }
   /// Blocks of the layer that no query from position `next` on sees.
-  int32_t n_left(int32_t layer, int32_t next) const;
+  int32_t n_unseen(int32_t layer, int32_t next) const;
   void extend(int32_t n, int32_t next);
   void drop(size_t at);
   void put(size_t at, int32_t block);
@@ -85,9 +85,9 @@ class KvCache {
   std::pmr::memory_resource* memory_;
   int32_t size_ = 0;
   bool complete_ = true;
-  size_t n_block_max_ = 0;     ///< blocks of a column at n_ctx
-  int64_t n_held_ = 0;         ///< entries that were filled, in the order of entry_of()
-  std::vector<int32_t> left_;  ///< [n_layer] n_left() of layers with a window, as it was when the cache last grew
+  size_t n_block_max_ = 0;           ///< blocks of a column at n_ctx
+  int64_t n_held_ = 0;               ///< entries that were filled, in the order of entry_of()
+  std::vector<int32_t> n_given_up_;  ///< [n_layer] blocks given up because no query sees them again; empty: no windows
   // Where blocks are, in one allocation; entries that were not filled are undefined, and untouched pages cost nothing.
   const void **keys_ = nullptr, **values_ = nullptr;  ///< [n_column][n_block_max], null where released
   int32_t* blocks_ = nullptr;                         ///< the same in the pool, -1 where released

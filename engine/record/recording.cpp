@@ -48,8 +48,9 @@ Recording record_run(Backend& backend, const Model& model, const Tokenizer& toke
   Recorder recorder(writer, header_of(model, tokenizer, prompt, options, backend, pool), model.shape(), pool);
   std::vector<Observer*> observers = {&recorder};
   observers.insert(observers.end(), options.observers.begin(), options.observers.end());
-  PromptNeeds needs = needs_of({&options.settings, 1}, model.shape(), static_cast<int32_t>(prompt.size()));
-  needs.row_sums = needs.row_sums || options.row_sums;
+  SequenceNeeds needs =
+      needs_of({&options.settings, 1}, model.shape(), backend.kv, static_cast<int32_t>(prompt.size()), options.n_ctx);
+  needs.prompt.row_sums = needs.prompt.row_sums || options.row_sums;
   Recording out{
       .prefilled = prefill_cached(
           backend, model, prompt,

@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/ascii.h"
 #include "base/error.h"
 #include "engine/model/gguf.h"
 #include "engine/text/byte_bpe.h"
@@ -39,8 +40,7 @@ std::unique_ptr<TextEncoder> make_encoder(const Gguf& gguf, Vocabulary& vocabula
 /// Phi 3's tokenizer takes white space behind its control tokens for a part of them; the files say so nowhere, so that
 /// llama.cpp goes by the model's name, too.
 bool is_phi3(const Gguf& gguf) {
-  std::string name(gguf.string_or("general.name", ""));
-  for (char& c : name) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  const std::string name = ascii_lower(gguf.string_or("general.name", ""));
   return name.find("phi-3") != std::string::npos || name.find("phi3") != std::string::npos;
 }
 
@@ -218,12 +218,14 @@ std::string Tokenizer::names_put_together(const MarkedText& chat, std::span<cons
   for (const auto& [text, id] : state_->specials->split(chat.text, chat.marks)) {
     if (id >= 0) --surplus[static_cast<size_t>(id)];
   }
+  std::vector<std::string> said;  // without its case: the template may have changed that
+  for (const Message& message : messages) said.push_back(ascii_lower(message.content));
   std::string names;
   for (size_t id = 0; id < surplus.size(); ++id) {
     if (surplus[id] <= 0) continue;  // nearly all: a text is looked through for the few that are left
     const std::string& name = state_->vocabulary.tokens[id].bytes;
-    const bool is_users = std::any_of(messages.begin(), messages.end(), [&](const Message& message) {
-      return message.content.find(name) != std::string::npos;
+    const bool is_users = std::any_of(said.begin(), said.end(), [lower = ascii_lower(name)](const std::string& each) {
+      return each.find(lower) != std::string::npos;
     });
     if (!is_users) names += (names.empty() ? "" : ", ") + name;
   }

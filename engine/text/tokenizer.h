@@ -56,8 +56,9 @@ class Tokenizer {
   /// "<|im_start|>user\n...": the messages in the chat template, in which roles and contents are plain; Error where
   /// there is none, or where it does not render them.
   MarkedText chat(std::span<const Message> messages, bool add_generation_prompt) const;
-  /// Names of special tokens that a chat of these messages spells out though none of them does: the template puts them
-  /// together in a way that is not followed, so that they are text. One line for a user, empty where there are none.
+  /// Names of special tokens that a chat of these messages spells out though none of them does, in upper or lower case:
+  /// the template puts them together in a way that is not followed, so that they are text. One line for a user, empty
+  /// where there are none.
   std::string names_put_together(const MarkedText& chat, std::span<const Message> messages) const;
 
  private:

@@ -97,6 +97,23 @@ TEST_F(GetModel, TheListNamesTheFilesThatOthersLookFor) {
   EXPECT_NE(get_model({"--list"}).out.find("store: " + store().string()), std::string::npos);
 }
 
+// An interrupted copy under the model's name is not the model: whoever lists before going offline would learn it there.
+TEST_F(GetModel, TheListTellsADamagedFileFromAModel) {
+  const auto stored = [](const std::string& name) {
+    for (const json& each : json::parse(get_model({"--list", "--json"}).out)) {
+      if (each["name"] == name) return each["stored"].get<std::string>();
+    }
+    return std::string("not listed");
+  };
+  fs::create_directories(store());
+  const fs::path file = store() / "gemma-3-270m.Q4_K_M.gguf";
+  EXPECT_EQ(stored("gemma-3-270m"), "no");
+  std::ofstream(file).close();
+  EXPECT_EQ(stored("gemma-3-270m"), "damaged");
+  fs::resize_file(file, 253'113'024);  // a hole: takes no room
+  EXPECT_EQ(stored("gemma-3-270m"), "yes");
+}
+
 TEST_F(GetModel, ANameThatThereIsNotIsWrongUse) {
   expect_refused(get_model({"gemma-4"}), 2, "NAME: expected one of smollm2-135m, qwen2.5-coder-0.5b, gemma-3-270m");
   expect_refused(get_model({"--list", "gemma-3-270m"}), 2, "excludes");

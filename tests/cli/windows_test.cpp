@@ -5,6 +5,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "engine/model/gguf.h"
+#include "tests/support/gguf_writer.h"
 #include "tests/support/program.h"
 
 namespace reattend {
@@ -81,6 +83,29 @@ TEST(ModelWithWindows, BytesOfAReplayAreTheEngines) {
   }
   ASSERT_EQ(n, 12);
   EXPECT_NEAR(json["total"]["bytes_attend"].get<double>(), sum / n, 1e-6 * sum) << json.dump(2);
+}
+
+// Whoever asks for a policy there would take full attention's time and text for the policy's.
+TEST(ModelWithWindows, ThatNoPolicyActsIsSaidWhereAllLayersHaveOne) {
+  const test::ScratchFolder folder;
+  const std::string model = (folder / "windows.gguf").string();
+  testing::GgufWriter writer = testing::copy_of(Gguf::open(kGemma));
+  writer.put_u32("gemma3.attention.sliding_window_pattern", 0);
+  std::ofstream(model, std::ios::binary) << writer.bytes();
+  const auto notes = [&](const std::string& command, const std::string& of, const std::vector<std::string>& more) {
+    std::vector<std::string> all = {command, "--raw", "--model", of, "--prompt-tokens", kPrompt, "--steps", "2"};
+    all.insert(all.end(), more.begin(), more.end());
+    const ProgramResult result = reattend(all);
+    EXPECT_EQ(result.code, 0) << result.err;
+    const std::string line = "reattend: the model has a window of its own in every layer: no policy acts";
+    const size_t at = result.err.find(line);
+    return at == std::string::npos ? 0 : result.err.find(line, at + 1) == std::string::npos ? 1 : 2;
+  };
+  EXPECT_EQ(notes("run", model, {"--policy", "recycled"}), 1);
+  EXPECT_EQ(notes("run", model, {}), 0) << "nobody asked for a policy";
+  EXPECT_EQ(notes("run", kGemma, {"--policy", "recycled"}), 0) << "it acts on two layers";
+  EXPECT_EQ(notes("compare", model, {"--policies", "recycled,quest", "--repeats", "0"}), 1);
+  EXPECT_EQ(notes("compare", kGemma, {"--policies", "recycled", "--repeats", "0"}), 0);
 }
 
 TEST(Perplexity, OptionsThatCannotBeAreRefused) {

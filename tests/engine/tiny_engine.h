@@ -29,7 +29,8 @@ class TinyEngine : public ::testing::Test {
   }
   /// The prompt, with all that any policy asks of it.
   Prefilled fresh(Backend& backend, const Model& model) {
-    return prefill(backend, model, prompt_, {.n_ctx = kPrompt + kSteps, .needs = {.row_sums = true, .window = 64}});
+    return prefill(backend, model, prompt_,
+                   {.n_ctx = kPrompt + kSteps, .needs = {.prompt = {.row_sums = true, .window = 64}}});
   }
   Log continue_on(Backend& backend, const Model& model, const Prefilled& prefilled, Sequence& sequence,
                   const Settings& settings, bool shadow = false) {

@@ -77,7 +77,9 @@ TraceHeader header() {
                    .keep_ns = 4,
                    .sum_ns = 5,
                    .pack_ns = 0,
-                   .page_ns = 20};
+                   .page_ns = 20,
+                   .estimate_ns = 2.5,
+                   .channel_ns = 0.125};
   return h;
 }
 

@@ -224,7 +224,7 @@ void check_scores(const CheckedFile& file, const AttributeReader& read, const Tr
           .got = attribute_text(info.windows).substr(0, 80)});
   }
   for (int32_t i = 0; i < info.n_stored(); ++i) {
-    if (!info.has_window(info.stored_layer(i))) continue;
+    if (info.acts(info.stored_layer(i))) continue;
     fail({.where = read.where("layers"),
           .expected = "layers without a window",
           .got = fmt::format("layer {}, whose window is {} positions", info.stored_layer(i),

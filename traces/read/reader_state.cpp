@@ -93,7 +93,7 @@ uint64_t TraceReader::State::stored_index(int32_t layer) const {
   if (info.layers.empty()) return static_cast<uint64_t>(layer);
   const auto found = std::lower_bound(info.layers.begin(), info.layers.end(), layer);
   if (found != info.layers.end() && *found == layer) return static_cast<uint64_t>(found - info.layers.begin());
-  if (info.has_window(layer)) {
+  if (!info.acts(layer)) {
     fail_usage({.where = info.path.string() + ": layer",
                 .expected = "one without a window, on which a policy acts",
                 .got = std::to_string(layer) + ", which looks back " +

@@ -23,7 +23,7 @@ class Windows : public ::testing::TestWithParam<const char*> {
         ids_(some_tokens(700, model_.shape().n_vocab)) {}
   Prefilled prefill_of(int32_t n) {
     return prefill(backend_, model_, std::span(ids_).first(static_cast<size_t>(n)),
-                   {.n_ctx = 700, .chunk = 50, .needs = {.row_sums = true, .window = 64}});
+                   {.n_ctx = 700, .chunk = 50, .needs = {.prompt = {.row_sums = true, .window = 64}}});
   }
   Generated go_on(const Prefilled& from, const Settings& settings, bool shadow,
                   std::span<Observer* const> observers = {}) {

@@ -48,7 +48,7 @@ class PromptCache : public ::testing::TestWithParam<const char*> {
   std::span<const int32_t> first(int32_t n) const { return std::span(prompt_).first(static_cast<size_t>(n)); }
   PrefillOptions options(const std::vector<Settings>& policies, std::span<const int32_t> prompt) const {
     const auto n = static_cast<int32_t>(prompt.size());
-    return {.n_ctx = n + kSteps, .chunk = 100, .needs = needs_of(policies, model_.shape(), n)};
+    return {.n_ctx = n + kSteps, .chunk = 100, .needs = needs_of(policies, model_.shape(), backend_.kv, n, n + kSteps)};
   }
   CachedPrefill cached(std::span<const int32_t> prompt, const std::vector<Settings>& policies = {Settings("full")}) {
     notice_.clear();
@@ -131,7 +131,7 @@ TEST_P(PromptCache, CommonBeginningOfAnotherPromptIsUsed) {
   std::vector<int32_t> other(prompt_.begin(), prompt_.end() - 10);
   for (size_t i = 200; i < other.size(); ++i) other[i] = static_cast<int32_t>(i % 50);
   std::vector<Settings> policies = every_policy();
-  std::erase_if(policies, [&](const Settings& each) { return options({each}, other).needs.row_sums; });
+  std::erase_if(policies, [&](const Settings& each) { return options({each}, other).needs.prompt.row_sums; });
   ASSERT_GE(policies.size(), 5U);
   const CachedPrefill made = cached(other, policies);
   EXPECT_EQ(made.n_loaded, 260 - 64) << "the last queries are not in the file";

@@ -75,8 +75,9 @@ class Bench {
     SetObserver observer(shape);
     Observer* observers[] = {&recorder, &observer};
     if (!prefilled_.sequence) {
-      prefilled_ = prefill(backend_, model_, prompt_,
-                           {.n_ctx = static_cast<int32_t>(prompt_.size()) + n_step_, .needs = {.row_sums = true}});
+      prefilled_ =
+          prefill(backend_, model_, prompt_,
+                  {.n_ctx = static_cast<int32_t>(prompt_.size()) + n_step_, .needs = {.prompt = {.row_sums = true}}});
     }
     const auto sequence = backend_.model->fork(*prefilled_.sequence);
     generate(backend_, model_, *sequence, prefilled_,

@@ -41,9 +41,9 @@ TEST(PromptRowSums, AreTheSumsOfEveryPromptQuerysRowHoweverThePromptIsCut) {
     Recorder recorder(writer, header, shape, pool);
     QueryObserver observer(shape);
     Observer* observers[] = {&recorder, &observer};
-    Prefilled prefilled =
-        prefill(backend, model, prompt,
-                {.n_ctx = kPrompt + 1, .chunk = chunk, .needs = {.row_sums = true}, .observers = observers});
+    Prefilled prefilled = prefill(
+        backend, model, prompt,
+        {.n_ctx = kPrompt + 1, .chunk = chunk, .needs = {.prompt = {.row_sums = true}}, .observers = observers});
     generate(backend, model, *prefilled.sequence, prefilled,
              {.settings = Settings("full"),
               .n_step = 1,

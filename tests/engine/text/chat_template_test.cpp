@@ -274,6 +274,8 @@ TEST(Chat, NamesThatATemplatePutsTogetherAreToldOf) {
   EXPECT_NE(line.find("got <turn>, put together"), std::string::npos) << line;
   EXPECT_EQ(told("<turn>{{ messages[0].content }}", "x"), "");
   EXPECT_EQ(told("<turn>{{ messages[0].content }}", "a <turn> of the user's"), "");
+  EXPECT_EQ(told("<turn>{{ messages[0].content | lower }}", "a <TURN> of the user's"), "")
+      << "not the template's doing";
 }
 
 TEST(Chat, FilesOwnTemplateSeesTheNamesOfItsTokens) {
