@@ -138,6 +138,8 @@ TEST_F(Panels, EveryPolicyCanBeChosen) {
       EXPECT_EQ(session().settings().policy(), policy.name);
       EXPECT_EQ(session().answer()->settings, session().settings());
     }
+    ctx->ComboClick("policy/tokenselect");
+    host.settle(ctx);
     ctx->ItemClick("//Tune/**/n_local/auto");  // becomes a field to type in
     ctx->Yield(2);
     ctx->ItemInputValue("//Tune/**/n_local/##text", "32");
