@@ -4,6 +4,7 @@
 // code. Attended to are the first `sinks`, the last `recent`, the best between them, and p:
 //   score_j = pool(reduce_h(softmax_j(sum_c q_hc x_jc))), x_jc the middle of the code's bin, or of the block's range
 //             where channel c is not read; exact for sinks and p
+// With `reuse` a choice serves for as long as the query stays similar, and every token since is attended to as well.
 // With min_weight what scores below it is not read either: one threshold for all heads spends a budget where rows have
 // their weight (Twilight, arXiv 2502.02770, cuts by top-p instead).
 #include <algorithm>
@@ -49,7 +50,7 @@ constexpr Parameter kRecent = {
     .unit = "positions",
     .help = "last cached positions that are always attended to, of the budget that sinks leave"};
 
-constexpr std::string_view kTriedWeights[] = {"0", "0.0005", "0.001", "0.002"};
+constexpr std::string_view kTriedWeights[] = {"0", "0.0005"};
 constexpr Parameter kMinWeight = {
     .key = "min_weight",
     .flag = "min-weight",
@@ -68,10 +69,27 @@ constexpr Parameter kMinKept = {
     .unit = "positions",
     .help = "cached positions that min_weight leaves in any case, sinks and recent ones included"};
 
+constexpr std::string_view kTriedReuse[] = {"2", "0.8"};
+/// A name of its own beside `threshold`: off unless asked for.
+constexpr Parameter kReuse = {
+    .key = "reuse",
+    .flag = "reuse",
+    .type = ParamType::real,
+    .initial = "2",
+    .low = -1,
+    .high = 2,
+    .off_above = 1,
+    .tried = kTriedReuse,
+    .unit = "cosine",
+    .help = "a KV head's last choice serves again while its query is more similar than this; above 1 it never does"};
+
 class SketchPolicy final : public Policy {
  public:
   SketchPolicy(const Settings& settings, const RunShape& shape)
-      : n_prompt_(shape.n_prompt), least_(count_of(settings, "min_k", 0, shape.n_prompt)) {
+      : n_prompt_(shape.n_prompt),
+        least_(count_of(settings, "min_k", 0, shape.n_prompt)),
+        reuse_(settings.real("reuse", 0)),
+        compare_{.present = reuse_ <= 1, .stage = stage_of(settings), .per_kv_head = true} {
     const auto count = [&](std::string_view key, int32_t l) { return count_of(settings, key, l, shape.n_prompt); };
     const std::vector<int64_t> dense = settings.layers("dense_layers");
     const int32_t channels = settings.is_auto("channels") ? (shape.d_head + 3) / 4 : count("channels", 0);
@@ -105,8 +123,11 @@ class SketchPolicy final : public Policy {
     select.begin = sinks, select.end = p - recent;
     select.sketch.first = sinks;
     select.least = std::max(0, least_ - sinks - recent);
-    const Attend attend = {.lead = sinks, .kept = true, .keep = select.keep, .tail = p - recent};
-    return {.branch = {.before = select, .attend = attend}};
+    const Attend attend = {.lead = sinks, .kept = true, .keep = select.keep, .tail = -recent, .from_selected = true};
+    const Branch anew = {.before = select, .attend = attend};
+    if (!compare_.present) return {.branch = anew};
+    // Without a choice that could serve there is no cosine either, and the first step makes one.
+    return {.compare = compare_, .gated = true, .threshold = reuse_, .branch = {.attend = attend}, .else_branch = anew};
   }
 
  private:
@@ -115,6 +136,8 @@ class SketchPolicy final : public Policy {
     int32_t keep, sinks, recent;
   };
   int32_t n_prompt_, least_;
+  double reuse_;
+  Comparison compare_;
   Select select_;  ///< but for what depends on layer and step
   std::vector<Layer> layers_;
 };
@@ -138,6 +161,8 @@ PolicyInfo sketch_policy() {
                          {kPool, "1"},
                          kMinWeight,
                          kMinKept,
+                         kReuse,
+                         kSimilarityQuery,
                          kDenseLayers},
           .make = make<SketchPolicy>};
 }

@@ -140,7 +140,7 @@ class HostSelection final : public SelectionOps {
     }
     if (needs.row_sums && layer == 0) seq.sums = seq.prompt->sums;
     // What the first step's choice is made from is made now: no step pays for the whole prompt.
-    const Select& next = first.branch.before;
+    const Select& next = first.gated ? first.else_branch.before : first.branch.before;
     if (next.by == Rank::pages) extend_bounds(seq, layer, next.page, seq.cache->size() / next.page);
     if (next.by == Rank::sketch) sketches_.extend(seq, layer, next.sketch, seq.cache->size());
     c_.rows.layer = -1;

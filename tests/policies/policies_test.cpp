@@ -97,6 +97,7 @@ Settings random_settings(std::mt19937& random) {
   maybe("block", number(1, 300));
   maybe("recent", number(0, 70));
   maybe("min_weight", static_cast<double>(number(0, 9)) / 100);
+  maybe("reuse", static_cast<double>(number(-5, 20)) / 10);
   if (number(0, 1) == 0) maybe("dense_layers", std::vector<int64_t>{});
   for (const char* key : {"rotate", "schedule", "refresh", "granularity", "selection_cache"}) one_of(key);
   if (settings.takes("window")) {

@@ -30,6 +30,7 @@ class BrutePolicies : public BruteRows {
     for (int32_t g = 0; g < info_.n_kv_head; ++g) {
       const std::vector<int32_t> once =
           name == "snapkv" || name == "pyramidkv" ? prompt_choice(layer, g, s) : std::vector<int32_t>();
+      Chosen chosen;
       for (int32_t t = 1; t <= info_.n_step; ++t) {
         BruteChoice& step = out[static_cast<size_t>(t - 1)][static_cast<size_t>(g)];
         if (name == "full") step = {.full = true, .set = all(t)};
@@ -37,7 +38,7 @@ class BrutePolicies : public BruteRows {
         if (name == "streaming" || name == "streaming_refresh") step = streaming(layer, t, s);
         if (name == "snapkv" || name == "pyramidkv") step.set = join(once, range(info_.n_prompt, p_of(t) + 1));
         if (name == "quest") step = quest(layer, g, t, s);
-        if (name == "sketch") step = sketch(layer, g, t, s);
+        if (name == "sketch") step = sketch_again(layer, g, t, s, chosen);
       }
     }
     return out;
@@ -193,6 +194,33 @@ class BrutePolicies : public BruteRows {
       set = join(set, range(i * page, (i + 1) * page));
     }
     return {.set = set};
+  }
+
+  /// The last choice of a KV head: its step and set.
+  struct Chosen {
+    int32_t step = 0;
+    std::vector<int32_t> set;
+  };
+  /// The last choice while the query is like its own, or another.
+  BruteChoice sketch_again(int32_t layer, int32_t g, int32_t t, const Settings& s, Chosen& last) const {
+    BruteChoice step;
+    if (!is_dense(layer, s) && p_of(t) > budget(layer, s) && s.real("reuse", layer) <= 1 && last.step > 0) {
+      Row now(static_cast<size_t>(info_.d_head)), then = now;
+      for (int32_t h = g * info_.group(); h < (g + 1) * info_.group(); ++h) {
+        const Row a = staged(layer, h, t, s), b = staged(layer, h, last.step, s);
+        for (size_t c = 0; c < now.size(); ++c) now[c] += a[c], then[c] += b[c];
+      }
+      step.cos = cosine(now, then);
+      if (step.cos > s.real("reuse", layer)) {
+        step.set = join(last.set, range(p_of(last.step), p_of(t) + 1));
+        return step;
+      }
+    }
+    const double cosine_then = step.cos;
+    step = sketch(layer, g, t, s);
+    step.cos = cosine_then;
+    if (!is_dense(layer, s) && p_of(t) > budget(layer, s)) last = {t, step.set};
+    return step;
   }
 
   BruteChoice sketch(int32_t layer, int32_t g, int32_t t, const Settings& s) const {

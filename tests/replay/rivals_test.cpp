@@ -55,6 +55,10 @@ std::vector<Settings> rivals() {
       settings_of("tokenselect", {{"threshold", 0.4}}),
       settings_of("sketch", {{"K", int64_t{30}}}),
       settings_of("sketch", {{"K", int64_t{1}}}),
+      settings_of("sketch", {{"K", int64_t{24}}, {"reuse", 0.3}}),
+      settings_of(
+          "sketch",
+          {{"K", List{9, 45}}, {"reuse", 0.2}, {"similarity_query", text("post_rope")}, {"recent", int64_t{3}}}),
       settings_of("sketch", {{"K", int64_t{200}}}),
       settings_of("sketch", {{"K", int64_t{12}}, {"sinks", int64_t{0}}, {"recent", int64_t{0}}, {"block", int64_t{7}}}),
       settings_of("sketch",
@@ -140,7 +144,8 @@ TEST(Rivals, RandomRivalsAgreeToo) {
                                  {"recent", count(0, 20)},
                                  {"reduce", pick({"max", "mean", "first"})},
                                  {"min_weight", static_cast<double>(random() % 40) / 1000},
-                                 {"min_k", count(0, 20)}}),
+                                 {"min_k", count(0, 20)},
+                                 {"reuse", static_cast<double>(random() % 300) / 100 - 1}}),
           settings_of("tokenselect", {{"K", budget},
                                       {"threshold", static_cast<double>(random() % 100) / 100},
                                       {"similarity_query", pick({"pre_rope", "post_rope"})}})}) {

@@ -239,6 +239,7 @@ const std::vector<Case>& cases() {
         {"bits", int64_t{3}},
         {"recent", int64_t{5}},
         {"pool", int64_t{3}}}},
+      {"sketch_reused", "sketch", {{"K", int64_t{48}}, {"reuse", 0.5}}},
       {"sketch_by_weight",
        "sketch",
        {{"K", int64_t{64}}, {"min_weight", 0.01}, {"min_k", int64_t{8}}, {"dense_layers", List{1}}}},
