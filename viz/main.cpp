@@ -99,7 +99,10 @@ void take_screenshot(App& app, const Options& options) {
     host.frame([&] { app.draw_frame(); });
     if (!app.session().open_error().empty()) throw Error(app.session().open_error());
     quiet = app.settled() ? quiet + 1 : 0;
-    if (quiet == 0) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    // What is drawn while something is computed nobody sees, and it takes processors away from that.
+    for (int i = 0; i < 50 && quiet == 0 && app.session().activity().busy; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
   }
   if (!app.session().replay_error().empty()) throw Error(app.session().replay_error());
   write_png(host.read(), options.screenshot, options.force);

@@ -7,6 +7,7 @@
 #include "synthetic_source.h"
 #include "viz/session/goal.h"
 #include "viz/session/landscape.h"
+#include "viz/session/ledger.h"
 
 namespace reattend::viz::testing {
 namespace {
@@ -121,6 +122,41 @@ TEST_F(GoalPanels, TheStripFitsWhateverTheSizeOfText) {
       line = strip->Size.y;
     }
     ImGui::GetStyle().FontScaleMain = 1;
+  });
+}
+
+// Greedy steps, a value typed into a layer's row and the way back, as a person does it.
+TEST_F(GoalPanels, TheLedgerSpendsEditsAndGoesBack) {
+  run([this](ImGuiTestContext* ctx) {
+    app().bring_to_front("Ledger", "");
+    ctx->Yield(3);
+    host.settle(ctx);
+    const Settings start = session().settings();
+    const LedgerPage page = *session().data<Ledger>().ask();
+    ASSERT_TRUE(page.priced());
+    ctx->ItemClick("//Ledger/spend where it helps most");
+    host.settle(ctx);
+    const Settings spent = session().settings();
+    EXPECT_EQ(spent, spend(page, 0.005 * session().tuning()->full_cost, shape.n_layer).value());
+    EXPECT_GT(session().data<Ledger>().ask()->metrics.cost, page.metrics.cost);
+    ctx->ItemClick("//Ledger/save where it hurts least");
+    host.settle(ctx);
+    EXPECT_NE(session().settings(), spent);
+    ctx->ItemClick("//Ledger/undo");
+    EXPECT_EQ(session().settings(), spent);
+    ctx->ItemClick("//Ledger/undo");
+    host.settle(ctx);
+    EXPECT_EQ(session().settings(), start);
+    ctx->ItemInput("//Ledger/**/$$1/K/##value");
+    ctx->KeyCharsReplaceEnter("L/4");
+    host.settle(ctx);
+    EXPECT_EQ(session().settings().count("K", 1, shape.n_prompt), 64);
+    EXPECT_EQ(session().settings().get("K"), Value(std::vector<std::string>{"64", "L/4", "64"}));
+    ctx->ItemInput("//Ledger/**/$$1/K/##value");
+    ctx->KeyCharsReplaceEnter("many");
+    host.settle(ctx);
+    EXPECT_EQ(session().settings().get("K"), Value(std::vector<std::string>{"64", "L/4", "64"})) << "no number";
+    EXPECT_EQ(session().replay_error(), "");
   });
 }
 

@@ -311,14 +311,16 @@ void LandscapePanel::draw(Session& session, SharedView& view) {
   const Landscape& map = maps.ask(session, session.settings(), axes.across, axes.upwards);
   draw_head(session, view, map);
   const ImVec2 room = ImGui::GetContentRegionAvail();
-  const float line = ImGui::GetFontSize(), scale = line * 4;
-  const float strip = threshold.key.empty() ? 0 : line * 5;
+  const float line = ImGui::GetFontSize(), scale = line * 4, least = line * 6;
+  if (room.y < least || room.x < scale + least) return ImGui::TextDisabled("make this pane larger");
+  const bool strip_fits = !threshold.key.empty() && room.y > 2 * least;
+  const float strip = strip_fits ? line * 5 : 0;
   const ImVec2 size(room.x - scale - ImGui::GetStyle().ItemSpacing.x, room.y - strip - ImGui::GetStyle().ItemSpacing.y);
   if (!ImPlot::BeginAlignedPlots("##aligned", true)) return;
   draw_map(session, view, map, map_, "##map", size);
   ImGui::SameLine();
   draw_scale(map_, ImVec2(scale, size.y));
-  if (!threshold.key.empty()) {
+  if (strip_fits) {
     const Landscape& at = maps.ask(session, session.settings(), threshold, {});
     draw_map(session, view, at, thresholds_, "##thresholds", ImVec2(size.x, strip));
   }

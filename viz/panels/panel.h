@@ -27,6 +27,7 @@ std::unique_ptr<Panel> make_tune();
 std::unique_ptr<Panel> make_trace_info();
 std::unique_ptr<Panel> make_tokens();
 std::unique_ptr<Panel> make_landscape();
+std::unique_ptr<Panel> make_ledger();
 
 /// All panels in the order of the menu.
 std::vector<std::unique_ptr<Panel>> make_panels();

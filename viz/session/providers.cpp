@@ -5,6 +5,7 @@
 
 #include "viz/session/goal.h"
 #include "viz/session/landscape.h"
+#include "viz/session/ledger.h"
 
 namespace reattend::viz {
 namespace {
@@ -14,7 +15,7 @@ template <class P>
 std::unique_ptr<Provider> make(BackgroundTasks& tasks, int kind) {
   return std::make_unique<P>(tasks, kind);
 }
-constexpr Make kMake[] = {make<Goal>, make<Landscapes>};
+constexpr Make kMake[] = {make<Goal>, make<Ledger>, make<Landscapes>};
 
 }  // namespace
 
