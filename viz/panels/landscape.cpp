@@ -75,6 +75,24 @@ class LandscapePanel : public Panel {
   std::string dragged_;  ///< id of the plot on which the cross is being dragged
 };
 
+/// contour() of a map's values, in its places; lines go across where the map is one cell wide, or high.
+std::vector<Segment> lines_of(const Landscape& map, const std::vector<double>& values, double level) {
+  const auto n_row = static_cast<int32_t>(map.upwards.size()), n_column = static_cast<int32_t>(map.across.size());
+  if (n_row > 1 && n_column > 1) return contour(values, n_row, n_column, level);
+  std::vector<double> twice;
+  for (const double each : values) {
+    twice.push_back(each);
+    if (n_column == 1) twice.push_back(each);
+  }
+  if (n_column > 1) twice.insert(twice.end(), values.begin(), values.end());
+  std::vector<Segment> lines = contour(twice, std::max(n_row, 2), std::max(n_column, 2), level);
+  const ImVec2 shift(n_column == 1 ? 0.5F : 0, n_column > 1 ? 0.5F : 0);
+  for (Segment& each : lines) {
+    for (ImVec2* const end : {&each.from, &each.to}) end->x -= shift.x, end->y -= shift.y;
+  }
+  return lines;
+}
+
 std::string in_words(const Metrics& metrics, const Landscape& map) {
   const Prediction& law = map.judged.prediction;
   std::string text;
@@ -126,7 +144,6 @@ void LandscapePanel::draw_head(Session& session, const SharedView& view, const L
 }
 
 void LandscapePanel::draw_lines(const Landscape& map, const Look& look) const {
-  const auto n_row = static_cast<int32_t>(map.upwards.size()), n_column = static_cast<int32_t>(map.across.size());
   ImDrawList& list = *ImPlot::GetPlotDrawList();
   const auto draw = [&](const std::vector<Segment>& segments, ImU32 color, float width) {
     for (const Segment& each : segments) {
@@ -139,9 +156,9 @@ void LandscapePanel::draw_lines(const Landscape& map, const Look& look) const {
   const float text = ImGui::GetFontSize();
   std::vector<ImVec2> labels;  // corners of those that are drawn
   for (const double level : round_levels(look.cost, kLevels)) {
-    const std::vector<Segment> segments = contour(look.cost, n_row, n_column, level);
+    const std::vector<Segment> segments = lines_of(map, look.cost, level);
     draw(segments, line, text * 0.07F);
-    if (segments.empty()) continue;
+    if (segments.empty() || map.upwards.size() < 2) continue;
     const Segment& middle = segments[segments.size() / 2];
     const ImVec2 at = ImPlot::PlotToPixels(middle.from.x, middle.from.y);
     const std::string words = fmt::format("{:.4g}", level);
@@ -155,7 +172,7 @@ void LandscapePanel::draw_lines(const Landscape& map, const Look& look) const {
     list.AddRectFilled(ImVec2(corner.x - 2, corner.y), ImVec2(corner.x + size.x + 2, corner.y + text), shade, 2);
     list.AddText(corner, label, words.c_str());
   }
-  draw(contour(look.excess, n_row, n_column, 0), ImGui::ColorConvertFloat4ToU32(palette(false).threshold),
+  draw(lines_of(map, look.excess, 0), ImGui::ColorConvertFloat4ToU32(palette(false).threshold),
        std::max(2.0F, text * 0.2F));
 }
 
@@ -242,10 +259,18 @@ void LandscapePanel::draw_map(Session& session, SharedView& view, const Landscap
                       varies ? kLocked : kLocked | ImPlotAxisFlags_NoDecorations);
     ImPlot::SetupAxisLimits(where, -0.5, static_cast<double>(axis->size()) - 0.5, ImPlotCond_Always);
     if (!varies) continue;
+    const bool lies = where == ImAxis_X1;
+    const float em = ImGui::GetFontSize();
+    const float cell = (lies ? size.x - 4 * em : size.y - 3 * em) / static_cast<float>(axis->size());
     std::vector<double> places;
     labels.clear();
+    float end = -HUGE_VALF;  // of the last label
     for (size_t i = 0; i < axis->size(); ++i) {
-      if (axis->tried[i]) places.push_back(static_cast<double>(i)), labels.push_back(to_text(axis->values[i]));
+      std::string label = to_text(axis->values[i]);
+      const float half = (lies ? ImGui::CalcTextSize(label.c_str()).x : em) / 2, at = static_cast<float>(i) * cell;
+      if (!axis->tried[i] || at - half < end) continue;
+      end = at + half + em / 3;
+      places.push_back(static_cast<double>(i)), labels.push_back(std::move(label));
     }
     std::vector<const char*> texts;
     for (const std::string& each : labels) texts.push_back(each.c_str());
