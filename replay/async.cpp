@@ -30,7 +30,7 @@ uint64_t AsyncReplayer::submit(const AsyncRequest& request) {
   });
   post_layer();
   post_all(kinds_.masses, false);
-  if (request.output_error && info_.has_values && !request.from_maps) post_all(kinds_.errors, true);
+  if (wants_losses()) post_all(kinds_.errors, true);
   return ticket;
 }
 
@@ -58,6 +58,11 @@ bool AsyncReplayer::has_news() const {
   return news;
 }
 
+/// Whether there is more to find than masses.
+bool AsyncReplayer::wants_losses() const {
+  return !request_.from_maps && (request_.estimates || (request_.output_error && info_.has_values));
+}
+
 void AsyncReplayer::post_layer() {
   tasks_.drop(kinds_.looked_at), tasks_.drop(kinds_.layer_errors);
   if (looked_at_.layer < 0) return;
@@ -69,14 +74,19 @@ void AsyncReplayer::post_layer() {
                            .set_kv_head = looked_at_.kv_head,
                            .from_maps = request_.from_maps};
   post(kinds_.looked_at, request, false);
-  if (!request_.output_error || !info_.has_values || request_.from_maps) return;
-  request.output_error = true, request.keep_sets = false;
+  if (!wants_losses()) return;
+  request.output_error = request_.output_error, request.keep_sets = false;
+  request.estimates = request_.estimates, request.output_norm = request_.output_error;
   post(kinds_.layer_errors, request, false);
 }
 
-void AsyncReplayer::post_all(int kind, bool errors) {
-  ReplayRequest request = {
-      .settings = request_.settings, .layers = {}, .output_error = errors, .from_maps = request_.from_maps};
+void AsyncReplayer::post_all(int kind, bool losses) {
+  ReplayRequest request = {.settings = request_.settings,
+                           .layers = {},
+                           .output_error = losses && request_.output_error,
+                           .from_maps = request_.from_maps,
+                           .estimates = losses && request_.estimates,
+                           .output_norm = losses && request_.output_error};
   // The layer that is looked at goes first in every part.
   if (looked_at_.layer >= 0) request.layers.push_back(looked_at_.layer);
   for (int32_t i = 0; i < info_.n_stored(); ++i) {
@@ -115,7 +125,7 @@ void AsyncReplayer::post(int kind, const ReplayRequest& request, bool whole) {
     if (!whole) return;
     deliver([&](AsyncAnswer& answer) {
       answer.total = result.total;
-      (request.output_error ? answer.has_errors : answer.has_masses) = true;
+      (request.output_error || request.estimates ? answer.has_errors : answer.has_masses) = true;
     });
   };
   tasks_.post(kind, work);
@@ -125,7 +135,10 @@ void AsyncReplayer::Found::store(const LayerReplay& layer, const ReplaySummary& 
   const auto at = static_cast<size_t>(layer.layer);
   std::shared_ptr<const LayerReplay>& known = answer.layers[at];
   if (!known) ++answer.n_done;
-  if (known && layer.output_error.empty() && !known->output_error.empty()) return;  // that says more
+  const auto has_losses = [](const LayerReplay& each) {
+    return !each.output_error.empty() || !each.losses.largest.empty();
+  };
+  if (known && has_losses(*known) && !has_losses(layer)) return;  // that says more
   known = std::make_shared<const LayerReplay>(layer);
   answer.per_layer[at] = summary;
 }

@@ -11,6 +11,7 @@ namespace reattend {
 struct AsyncRequest {
   Settings settings;
   bool output_error = true;  ///< also, after everything else
+  bool estimates = false;    ///< with those also what estimates from masses look at (ReplayRequest::estimates)
   bool from_maps = false;    ///< see ReplayRequest
 };
 
@@ -31,7 +32,7 @@ struct AsyncAnswer {
   ReplaySummary total;                                     ///< once has_masses
   int32_t n_done = 0;                                      ///< layers that are there
   bool has_masses = false;                                 ///< all layers are there
-  bool has_errors = false;  ///< with output errors, if those were asked for and can be had
+  bool has_errors = false;  ///< with output errors and their norms, or what estimates look at, as far as asked for
   LookedAt sets_of;         ///< whose sets these are
   std::shared_ptr<const std::vector<std::vector<int32_t>>> sets;  ///< [sets_of.steps] sorted positions
 
@@ -74,8 +75,9 @@ class AsyncReplayer {
     bool changed = false;
     void store(const LayerReplay& layer, const ReplaySummary& summary);
   };
+  bool wants_losses() const;
   void post_layer();
-  void post_all(int kind, bool errors);
+  void post_all(int kind, bool losses);
   void post(int kind, const ReplayRequest& request, bool whole);
 
   BackgroundTasks& tasks_;

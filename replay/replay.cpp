@@ -29,6 +29,14 @@ int64_t Replayer::memory() const {
   return state_->memory;
 }
 
+bool Replayer::holds_all_layers() const {
+  bool all = true;
+  for (int32_t i = 0; i < info().n_stored(); ++i) {
+    all = all && state_->cache.find(info().stored_layer(i)) != nullptr;
+  }
+  return all;
+}
+
 void Replayer::set_aside(int64_t bytes) {
   state_->set_aside(bytes);
 }

@@ -122,6 +122,8 @@ class Replayer {
   int64_t bytes() const;
   /// What it may hold.
   int64_t memory() const;
+  /// Whether every layer that the trace stores is held: a replay of all prepares none anew.
+  bool holds_all_layers() const;
   /// The caller holds so many bytes of that memory itself. Throws Error where nothing is left.
   void set_aside(int64_t bytes);
   /// Whether a layer is forgotten as soon as another is looked at: for whoever looks at each once.

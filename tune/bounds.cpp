@@ -11,26 +11,6 @@
 #include "tune/tune.h"
 
 namespace reattend {
-namespace {
-
-/// What the bound is on, over its limit.
-double ratio(const Metrics& metrics, const Bound& bound) {
-  switch (bound.of) {
-    case Bounded::kl:
-      return (bound.of_prediction ? metrics.predicted_kl : metrics.measured->kl) / bound.limit;
-    case Bounded::agreement:
-      return bound.limit / metrics.measured->agreement;
-    case Bounded::output_error:
-      return metrics.output_error_p95 / bound.limit;
-    case Bounded::lost_mass:
-      return metrics.lost / bound.limit;
-    case Bounded::ms:
-      return (bound.of_prediction ? metrics.cost : metrics.measured->ms) / bound.limit;
-  }
-  return std::nan("");
-}
-
-}  // namespace
 
 std::vector<Bound> bounds_that_hold(const TuneResult& result, Evidence evidence) {
   const TuneBounds& bounds = result.bounds;
@@ -46,11 +26,27 @@ std::vector<Bound> bounds_that_hold(const TuneResult& result, Evidence evidence)
   return out;
 }
 
+double ratio_to(const Bound& bound, const Metrics& metrics) {
+  switch (bound.of) {
+    case Bounded::kl:
+      return (bound.of_prediction ? metrics.predicted_kl : metrics.measured->kl) / bound.limit;
+    case Bounded::agreement:
+      return bound.limit / metrics.measured->agreement;
+    case Bounded::output_error:
+      return metrics.output_error_p95 / bound.limit;
+    case Bounded::lost_mass:
+      return metrics.lost / bound.limit;
+    case Bounded::ms:
+      return (bound.of_prediction ? metrics.cost : metrics.measured->ms) / bound.limit;
+  }
+  return std::nan("");
+}
+
 double excess(const Metrics& metrics, const TuneResult& result, Evidence evidence) {
   double most = 0;
   bool unknown = false;
   for (const Bound& bound : bounds_that_hold(result, evidence)) {
-    const double each = ratio(metrics, bound);
+    const double each = ratio_to(bound, metrics);
     unknown = unknown || std::isnan(each), most = std::fmax(most, each);
   }
   return unknown && most <= 1 ? std::nan("") : most;

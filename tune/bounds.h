@@ -18,6 +18,7 @@ struct TuneBounds {
   double max_kl = 0.1;                     ///< mean KL(full || policy): predicted where it can be, then measured
   std::optional<double> min_agreement;     ///< share of steps with the same top-1; measured only
   std::optional<double> max_ms;            ///< per token: predicted where it can be, then measured
+  bool operator==(const TuneBounds&) const = default;
 };
 inline constexpr double kMaxOutputError = 0.5, kMaxLostMass = 0.1;
 /// Throws Error (usage) naming the option of a bound that is not a number above 0.
@@ -35,6 +36,9 @@ struct Bound {
 /// Those that hold for this kind of evidence, in the order of Bounded. Time is held as predicted where it is another
 /// machine's.
 std::vector<Bound> bounds_that_hold(const TuneResult& result, Evidence evidence);
+
+/// What is bounded, over its limit: at most 1 is within. Measured evidence needs metrics that were measured.
+double ratio_to(const Bound& bound, const Metrics& metrics);
 
 /// How far the metrics of one trace are from the bounds: the largest ratio to one of them. At most 1: within; nan: not
 /// known, for something bounded is not and nothing that is known is beyond its bound. Measured evidence needs metrics

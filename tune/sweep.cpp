@@ -2,11 +2,6 @@
 #include "tune/sweep.h"
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
-
-#include "replay/estimates.h"
-#include "replay/summary.h"
 
 namespace reattend {
 Sweep::Sweep(std::span<Replayer* const> replayers,       // [n_trace]
@@ -28,14 +23,9 @@ Sweep::Sweep(std::span<Replayer* const> replayers,       // [n_trace]
   calibrated_ = in_ms.value_or(std::all_of(
       traces_.begin(), traces_.end(), [](const TunedTrace& each) { return is_calibrated(each.info.calibration); }));
   for (TunedTrace& each : traces_) {
-    each.full_cost = cost(each.info, full_work(each.info)) * (calibrated_ ? prediction_.correction.full_ms : 1);
+    each = tuned_trace(each.info, prediction_, unit());
     full_cost_ += each.full_cost / static_cast<double>(traces_.size());
   }
-}
-
-double Sweep::cost(const TraceInfo& info, const CountedWork& work) const {
-  if (!calibrated_) return (attend_bytes(info, work) + window_bytes(info) + select_bytes(info, work)) * 1e-6;
-  return is_calibrated(info.calibration) ? predict_ms(info, work) : std::numeric_limits<double>::quiet_NaN();
 }
 
 std::vector<int32_t> Sweep::all_layers() const {
@@ -82,13 +72,11 @@ std::vector<Candidate> Sweep::evaluate(std::span<const Settings> settings,  // [
 /// [n_setting][n_layer]; `step` is called before each replay.
 std::vector<std::vector<LayerReplay>> Sweep::replay(size_t trace, Batch settings, const std::vector<int32_t>& layers,
                                                     const std::function<void()>& step) {
-  const bool losses = !find_estimate(prediction_.estimate)->needs_values;
   std::vector<std::vector<LayerReplay>> replayed(settings.size());
   for (const int32_t layer : layers) {
     for (size_t i = 0; i < settings.size(); ++i) {
       step();
-      ReplayResult one = replayers_[trace]->run(
-          {.settings = settings[i], .layers = {layer}, .estimates = losses, .output_norm = !losses}, {}, cancel_);
+      ReplayResult one = replayers_[trace]->run(request_to_judge(prediction_, settings[i], {layer}), {}, cancel_);
       replayed[i].push_back(std::move(one.layers.front()));
     }
   }
@@ -116,27 +104,7 @@ Candidate Sweep::mix(const Settings& settings, const Replayed& menu, const Layer
 }
 
 Metrics Sweep::metrics_of(size_t trace, std::span<const LayerReplay> layers) const {  // [those evaluated]
-  const TraceInfo& info = traces_[trace].info;
-  const ReplaySummary summary = summarize(info, layers);
-  const double share = static_cast<double>(layers.size()) / info.n_acting();
-  CountedWork work = work_of(info, layers);
-  work /= share;
-  Metrics out;
-  out.cost = cost(info, work) * (calibrated_ ? prediction_.correction.ms : 1);
-  out.speed_up = traces_[trace].full_cost / out.cost;
-  out.estimate = find_estimate(prediction_.estimate)->value({info.n_step, layers});
-  // Sums over some of the layers are good for an order, not for a KL.
-  const bool whole = static_cast<int32_t>(layers.size()) == info.n_acting();
-  out.predicted_kl = whole ? prediction_.kl(out.estimate) : std::numeric_limits<double>::quiet_NaN();
-  out.output_error_mean = info.has_values ? summary.output_error_mean : std::numeric_limits<double>::quiet_NaN();
-  out.output_error_p95 = info.has_values ? summary.output_error_p95 : std::numeric_limits<double>::quiet_NaN();
-  out.lost = summary.lost, out.recovered = summary.recovered, out.normalised = summary.normalised;
-  out.effective_stride = summary.effective_stride, out.positions = summary.positions;
-  for (const LayerReplay& each : layers) {
-    const double alone = cost(info, work_of(info, {&each, 1})) - cost(info, {});
-    out.layers.push_back({alone * (calibrated_ ? prediction_.correction.ms : 1), layer_error(each, info.n_step)});
-  }
-  return out;
+  return judge(traces_[trace], prediction_, unit(), layers);
 }
 
 }  // namespace reattend

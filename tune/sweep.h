@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "replay/cost/cost.h"
+#include "tune/judge.h"
 #include "tune/tune.h"
 
 namespace reattend {
@@ -50,7 +51,7 @@ class Sweep {
   std::vector<std::vector<LayerReplay>> replay(size_t trace, Batch settings, const std::vector<int32_t>& layers,
                                                const std::function<void()>& step);
   int64_t result_bytes(size_t n_setting, size_t n_layer) const;
-  double cost(const TraceInfo& info, const CountedWork& work) const;
+  CostUnit unit() const { return calibrated_ ? CostUnit::ms : CostUnit::megabytes; }
   Metrics metrics_of(size_t trace, std::span<const LayerReplay> layers) const;  // [those evaluated]
 
   std::vector<Replayer*> replayers_;

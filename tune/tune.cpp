@@ -49,20 +49,9 @@ void sweep_grid(Sweep& sweep, const TuneOptions& options, TuneResult& result) {
 
 /// What is known before the sweep.
 TuneResult start(const Sweep& sweep, const TuneOptions& options) {
-  TuneResult result;
+  TuneResult result = untried(sweep.traces(), sweep.prediction(), sweep.calibrated(), options.bounds);
   for (const Settings& base : options.grid.bases) result.policies.push_back(&base.info());
-  result.traces = sweep.traces();
-  result.full_cost = sweep.full_cost();
-  result.calibrated = sweep.calibrated();
-  result.has_values = std::all_of(result.traces.begin(), result.traces.end(),
-                                  [](const TunedTrace& each) { return each.info.has_values; });
   result.other_machine = options.other_machine;
-  result.bounds = options.bounds;
-  result.prediction = sweep.prediction();
-  if (!result.prediction.curve.exists()) {
-    if (!result.bounds.max_output_error && result.has_values) result.bounds.max_output_error = kMaxOutputError;
-    if (!result.bounds.max_lost_mass) result.bounds.max_lost_mass = kMaxLostMass;
-  }
   return result;
 }
 
@@ -102,6 +91,24 @@ void check_same_model(std::span<const TraceInfo* const> traces) {  // [n_trace]
              fmt::format("SHA-256 {}...", other.substr(0, 12)));
     }
   }
+}
+
+TuneResult untried(std::vector<TunedTrace> traces, const Prediction& prediction, bool calibrated,
+                   const TuneBounds& bounds) {
+  TuneResult result;
+  result.traces = std::move(traces);
+  for (const TunedTrace& each : result.traces) {
+    result.full_cost += each.full_cost / static_cast<double>(result.traces.size());
+    result.has_values = result.has_values && each.info.has_values;
+  }
+  result.calibrated = calibrated;
+  result.bounds = bounds;
+  result.prediction = prediction;
+  if (!prediction.curve.exists()) {
+    if (!result.bounds.max_output_error && result.has_values) result.bounds.max_output_error = kMaxOutputError;
+    if (!result.bounds.max_lost_mass) result.bounds.max_lost_mass = kMaxLostMass;
+  }
+  return result;
 }
 
 TuneResult tune(std::span<Replayer* const> traces,  // [n_trace]

@@ -55,6 +55,10 @@ struct TuneResult {
   }
 };
 
+/// What settings of these traces are held against, defaults of bounds filled in, before any was tried.
+TuneResult untried(std::vector<TunedTrace> traces, const Prediction& prediction, bool calibrated,
+                   const TuneBounds& bounds);
+
 /// Of one policy the three fastest candidates, which may be each other's neighbours; of several one of each.
 inline constexpr int kMeasureOfOne = 3;
 

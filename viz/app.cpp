@@ -10,10 +10,17 @@
 #include <imgui_internal.h>
 #include <implot.h>
 
+#include "base/error.h"
 #include "base/utf8.h"
 #include "viz/render/theme.h"
 
 namespace reattend::viz {
+namespace {
+
+/// What one sees first of the panels that share a place.
+constexpr const char* kFrontPanel = "Attention";
+
+}  // namespace
 
 UiContexts::UiContexts(float scale) {
   IMGUI_CHECKVERSION();
@@ -51,6 +58,15 @@ void App::set_light(bool light) {
   apply_theme(light);
 }
 
+void App::bring_to_front(const std::string& name, const std::string& option) {
+  std::string names;
+  for (const auto& panel : panels_) {
+    if (name == panel->name()) front_ = name;
+    names += fmt::format("{}{}", names.empty() ? "" : ", ", panel->name());
+  }
+  if (front_ != name) fail_usage({.where = option, .expected = "one of " + names, .got = "\"" + name + "\""});
+}
+
 void App::build_layout(ImGuiID dockspace) {
   ImGui::DockBuilderRemoveNode(dockspace);
   ImGui::DockBuilderAddNode(dockspace, ImGuiDockNodeFlags_DockSpace);
@@ -58,8 +74,9 @@ void App::build_layout(ImGuiID dockspace) {
   ImGuiID centre = dockspace;
   // Shares of 1600 x 900: text and sliders need their widths, the plots take the rest.
   const ImGuiID left = ImGui::DockBuilderSplitNode(centre, ImGuiDir_Left, 0.235F, nullptr, &centre);
-  const ImGuiID right = ImGui::DockBuilderSplitNode(centre, ImGuiDir_Right, 0.26F, nullptr, &centre);
-  ImGuiID left_bottom = 0, centre_bottom = 0;
+  const ImGuiID right = ImGui::DockBuilderSplitNode(centre, ImGuiDir_Right, 0.30F, nullptr, &centre);
+  ImGuiID left_bottom = 0, centre_bottom = 0, right_bottom = 0;
+  const ImGuiID right_top = ImGui::DockBuilderSplitNode(right, ImGuiDir_Up, 0.58F, nullptr, &right_bottom);
   const ImGuiID left_top = ImGui::DockBuilderSplitNode(left, ImGuiDir_Up, 0.72F, nullptr, &left_bottom);
   const ImGuiID centre_top = ImGui::DockBuilderSplitNode(centre, ImGuiDir_Up, 0.5F, nullptr, &centre_bottom);
   const auto node = [&](Dock dock) {
@@ -72,16 +89,19 @@ void App::build_layout(ImGuiID dockspace) {
         return centre_top;
       case Dock::centre_bottom:
         return centre_bottom;
-      case Dock::right:
+      case Dock::right_top:
+        return right_top;
+      case Dock::right_bottom:
         break;
     }
-    return right;
+    return right_bottom;
   };
   for (const auto& panel : panels_) {
     ImGui::DockBuilderDockWindow(panel->name(), node(panel->dock()));
     panel->open = true;
   }
   ImGui::DockBuilderFinish(dockspace);
+  if (front_.empty()) front_ = kFrontPanel;
 }
 
 void App::draw_menu() {
@@ -276,6 +296,7 @@ void App::draw_frame() {
   view_.hover = std::exchange(view_.next_hover, std::nullopt);
 
   draw_menu();
+  goal_.draw(session_, view_);
   draw_status();
   const ImGuiID dockspace = ImGui::GetID("dockspace");
   const ImGuiDockNode* node = ImGui::DockBuilderGetNode(dockspace);
@@ -289,6 +310,9 @@ void App::draw_frame() {
     if (ImGui::Begin(panel->name(), &panel->open, ImGuiWindowFlags_NoCollapse)) panel->draw(session_, view_);
     ImGui::End();
   }
+  // Only what has been docked has others before it.
+  const ImGuiWindow* const front = ImGui::FindWindowByName(front_.c_str());
+  if (front != nullptr && front->DockNode != nullptr) ImGui::SetWindowFocus(std::exchange(front_, {}).c_str());
   draw_key_sheet();
   draw_open_error();
 }

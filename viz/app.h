@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "viz/input_map.h"
+#include "viz/panels/goal_strip.h"
 #include "viz/panels/panel.h"
 #include "viz/session/session.h"
 #include "viz/session/shared_view.h"
@@ -31,6 +32,8 @@ class App {
   Session& session() { return session_; }
   SharedView& view() { return view_; }
   void set_light(bool light);
+  /// Shows the panel before others of its place. Throws Error (usage) naming `option` for one that there is not.
+  void bring_to_front(const std::string& name, const std::string& option);
 
  private:
   void draw_menu();
@@ -45,7 +48,9 @@ class App {
   std::vector<std::filesystem::path> paths_;
   Session session_;
   SharedView view_;
+  GoalStrip goal_;
   std::vector<std::unique_ptr<Panel>> panels_;
+  std::string front_;  ///< panel that is to be brought to the front
   bool reset_layout_ = false, show_keys_ = false;
   uint64_t trace_version_ = 0;
 };

@@ -22,9 +22,9 @@ namespace {
 struct Options {
   std::vector<std::filesystem::path> traces;
   std::filesystem::path screenshot, settings;
-  std::string size = "1600x900";
+  std::string size = "1600x900", panel;
   int layer = -1, head = -1, step = -1, position = -1, threads = 0, frames = 0;
-  double memory_gb = 2;
+  double memory_gb = 2, scale = 0;
   bool light = false, force = false;
 };
 
@@ -41,10 +41,14 @@ void add_options(CLI::App& app, Options& options) {
   app.add_option("--head", options.head, "Start at this KV head")->check(CLI::Range(0, kMost));
   app.add_option("--step", options.step, "Start at this step")->check(CLI::Range(1, kMost));
   app.add_option("--position", options.position, "Start with this position selected")->check(CLI::Range(0, kMost));
+  app.add_option("--panel", options.panel, "Show this panel before the others of its place (Ledger, ...)");
   app.add_flag("--light", options.light, "Light colours");
   app.add_option("--screenshot", options.screenshot,
                  "Write a picture of the window to this PNG file; needs no display");
   app.add_option("--size", options.size, "Size of the picture, WIDTHxHEIGHT")->capture_default_str();
+  app.add_option("--scale", options.scale,
+                 "Pixels per unit of size, 2 for a picture in high resolution; 0: the display's")
+      ->check(CLI::Range(0.0, 8.0));
   app.add_flag("--force", options.force, "Overwrite an existing picture");
   app.add_option("--threads", options.threads,
                  "Threads to re-simulate with; 0: as many as the processors that may be used")
@@ -82,6 +86,7 @@ void start(App& app, const Options& options, const Settings& settings) {
   app.session().set_initial_settings(settings);
   app.session().set_start({options.layer, options.head, options.step, options.position});
   app.set_light(options.light);
+  if (!options.panel.empty()) app.bring_to_front(options.panel, "--panel");
   app.open(options.traces);
 }
 
@@ -94,7 +99,10 @@ void take_screenshot(App& app, const Options& options) {
     host.frame([&] { app.draw_frame(); });
     if (!app.session().open_error().empty()) throw Error(app.session().open_error());
     quiet = app.settled() ? quiet + 1 : 0;
-    if (quiet == 0) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    // What is drawn while something is computed nobody sees, and it takes processors away from that.
+    for (int i = 0; i < 50 && quiet == 0 && app.session().activity().busy; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
   }
   if (!app.session().replay_error().empty()) throw Error(app.session().replay_error());
   write_png(host.read(), options.screenshot, options.force);
@@ -121,7 +129,7 @@ std::string layout_file() {
 void show_window(const Options& options, const Settings& settings) {
   const WindowSystem system;
   const std::string layout = layout_file();
-  const UiContexts contexts(system.scale());
+  const UiContexts contexts(options.scale > 0 ? static_cast<float>(options.scale) : system.scale());
   if (!layout.empty()) ImGui::GetIO().IniFilename = layout.c_str();
   App app(open_trace, &WindowSystem::wake, means_of(options));
   start(app, options, settings);
@@ -140,7 +148,7 @@ void run(const Options& options) {
       options.settings.empty() ? Settings(kDefaultPolicy) : Settings::from_toml_file(options.settings);
   if (options.screenshot.empty()) return show_window(options, settings);
   check_png_path(options.screenshot, options.force);
-  const UiContexts contexts(1);
+  const UiContexts contexts(options.scale > 0 ? static_cast<float>(options.scale) : 1);
   App app(
       open_trace, [] {}, means_of(options));
   start(app, options, settings);

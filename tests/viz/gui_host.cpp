@@ -1,6 +1,7 @@
 // The loop of NewFrame, draw, Render around the Test Engine, on Dear ImGui's null backends.
 #include "gui_host.h"
 
+#include <cfloat>
 #include <chrono>
 #include <thread>
 
@@ -17,6 +18,8 @@ GuiHost::GuiHost(OpenSource source) : contexts_(std::make_unique<UiContexts>(1.0
   io.ConfigNoThrottle = true;
   io.ConfigSavedSettings = false;
   io.ConfigFixedDeltaTime = 1.0F / 60;
+  // Counted in frames, of which a host that draws nothing makes thousands a second.
+  io.ConfigWatchdogWarning = io.ConfigWatchdogKillTest = FLT_MAX;
   ImGuiTestEngine_Start(engine_, ImGui::GetCurrentContext());
   ImGui_ImplNullRender_Init();
   app_ = std::make_unique<App>(std::move(source), [] {});

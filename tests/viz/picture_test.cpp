@@ -71,7 +71,7 @@ TEST(PictureSize, GrowingTheWindowKeepsTheHeatMap) {
   std::string why_not;
   const auto host = open_offscreen(2400, 1600, why_not);
   if (!host) GTEST_SKIP() << why_not;
-  for (const ImVec2 size : {ImVec2(700, 400), ImVec2(1300, 800), ImVec2(2400, 1600), ImVec2(900, 700)}) {
+  for (const ImVec2 size : {ImVec2(800, 500), ImVec2(1300, 800), ImVec2(2400, 1600), ImVec2(900, 700)}) {
     ImGui::GetIO().DisplaySize = size;
     const Picture picture = render(app, *host);
     // OpenGL's origin is below: a smaller frame lies at the bottom of the buffer.

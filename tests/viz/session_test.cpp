@@ -6,48 +6,13 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "session_rig.h"
 #include "synthetic_source.h"
+#include "viz/session/goal.h"
 #include "viz/session/save_settings.h"
 
 namespace reattend::viz::testing {
 namespace {
-
-Settings with_budget(int64_t k) {
-  Settings settings("recycled");
-  settings.set("K", k);
-  return settings;
-}
-
-void sleep_a_little() {
-  std::this_thread::sleep_for(std::chrono::milliseconds(1));
-}
-
-/// A session over a synthetic trace, driven as frames would drive it.
-struct Rig {
-  explicit Rig(const SyntheticShape& made = {}, const Means& means = {.n_thread = 2})
-      : shape(made),
-        session(
-            synthetic_source(made, stage), [] {}, means) {}
-  ~Rig() { stage->let_all_through(); }
-  void open() {
-    session.open("trace.h5");
-    settle();
-  }
-  void settle() {
-    for (bool idle = false; !idle; sleep_a_little()) idle = session.idle(), session.update();
-  }
-  template <class Condition>
-  void until(const Condition& holds) {
-    for (; !holds(); sleep_a_little()) session.update();
-  }
-  float in_map(LayerMeasure measure, int32_t layer, int32_t step) const {
-    return session.layer_map(measure).values[int64_t{layer} * shape.n_step + step - 1];
-  }
-
-  SyntheticShape shape;
-  std::shared_ptr<Stage> stage = std::make_shared<Stage>();
-  Session session;
-};
 
 TEST(Session, TheNewestSettingWinsAndNothingOfAnOlderOneIsMixedIn) {
   Rig rig;
@@ -165,7 +130,7 @@ TEST(Session, UnknownIsNotZero) {
   ASSERT_EQ(rig.session.replay_error(), "");
   EXPECT_TRUE(std::isnan(rig.in_map(LayerMeasure::lost_overlap, 1, 9)));
   EXPECT_FALSE(std::isnan(rig.in_map(LayerMeasure::lost_mass, 1, 9)));
-  EXPECT_EQ(rig.session.prediction(), "no time predicted: the trace does not store all layers");
+  EXPECT_EQ(time_in_words(rig.session).text, "no time predicted: the trace does not store all layers");
 }
 
 TEST(Session, LayersThatAreNotStoredAreSteppedOver) {
@@ -207,20 +172,6 @@ TEST(Session, ASettingThatIsNoneIsNeitherSavedNorShownAsReplayed) {
   rig.settle();
   EXPECT_EQ(rig.session.setting_error(), "");
   EXPECT_TRUE(rig.session.layer_is_current());
-}
-
-TEST(Session, APredictionSaysWhatItGuesses) {
-  Rig rig;
-  rig.open();
-  EXPECT_NE(rig.session.prediction().find("ms/token"), std::string::npos);
-  EXPECT_NE(rig.session.prediction().find("as fast"), std::string::npos);
-  EXPECT_EQ(rig.session.prediction().find("guess"), std::string::npos) << rig.session.prediction();
-  Settings quest("quest");
-  quest.set("K", int64_t{64});
-  rig.session.set_settings(quest);
-  rig.settle();
-  EXPECT_NE(rig.session.prediction().find("a guess, for the calibration did not measure"), std::string::npos)
-      << rig.session.prediction();
 }
 
 TEST(Rows, AMatrixHoldsAsManyStepsAsItsBytesAllow) {

@@ -34,9 +34,12 @@ class SyntheticSource final : public ReplaySource {
     // So slow that queries are the same before and after RoPE.
     info_.rope = {.base = 10000, .d_head = info_.d_head, .factors = {}};
     info_.rope.factors.assign(static_cast<size_t>(info_.d_head) / 2, 1e12F);
-    info_.calibration = {
-        .weights_ms = 3, .stream_gbps = 40, .attend_stream_gbps = 30, .attend_gather_gbps = 20, .score_gbps = 25};
+    if (shape.calibrated) {
+      info_.calibration = {
+          .weights_ms = 3, .stream_gbps = 40, .attend_stream_gbps = 30, .attend_gather_gbps = 20, .score_gbps = 25};
+    }
     info_.attributes = {{"model", "synthetic"}, {"version", "1.0"}};
+    if (!shape.sha256.empty()) info_.attributes["model_sha256"] = shape.sha256;
   }
 
   const TraceInfo& info() const override { return info_; }

@@ -13,7 +13,13 @@ struct SyntheticShape {
   int32_t n_layer = 6, n_head = 6, n_kv_head = 2, n_prompt = 400, n_step = 64;
   bool values = true;
   std::vector<int32_t> layers;  ///< that are stored; empty: all
+  std::string sha256 = {};      ///< of the model that it pretends to be of
+  bool calibrated = true;
 };
+
+/// Models with a law from an estimate to KL.
+inline constexpr const char* kSmolLM2 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53";
+inline constexpr const char* kGemma = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818";
 
 /// How far the source gets: layers are read on the background thread, so a test that holds them sees what is shown
 /// until then. Shared with the source.

@@ -163,16 +163,8 @@ void AttentionMap::draw_scale(const Session& session, const SharedView& view, Im
   ImGui::Dummy(size);
   const float line = ImGui::GetFontSize();
   const float bar = line * (marked ? 0.55F : 1.1F), top = corner.y + line * 0.6F, height = size.y - line * 1.8F;
-  constexpr int kBands = 64;
-  for (int column = 0; column < (marked ? 2 : 1); ++column) {
-    const ColorTable& table = color_table(column == 0 ? shown.positive : shown.negative);
-    const float x = corner.x + static_cast<float>(column) * (bar + 1);
-    for (int i = 0; i < kBands; ++i) {
-      const float high = static_cast<float>(i + 1) / kBands, low = static_cast<float>(i) / kBands;
-      list.AddRectFilled(ImVec2(x, top + height * (1 - high)), ImVec2(x + bar, top + height * (1 - low)),
-                         color_of(table, (low + high) / 2));
-    }
-  }
+  color_bands(list, ImVec2(corner.x, top), ImVec2(bar, height), color_table(shown.positive));
+  if (marked) color_bands(list, ImVec2(corner.x + bar + 1, top), ImVec2(bar, height), color_table(shown.negative));
   const ImU32 text = ImGui::GetColorU32(ImGuiCol_Text);
   const float text_x = corner.x + line * 1.3F;
   // Decades on a logarithmic scale, quarters on a linear one.

@@ -9,7 +9,7 @@
 namespace reattend::viz {
 
 /// Where the default layout puts it.
-enum class Dock : uint8_t { left_top, left_bottom, centre_top, centre_bottom, right };
+enum class Dock : uint8_t { left_top, left_bottom, centre_top, centre_bottom, right_top, right_bottom };
 
 class Panel {
  public:
@@ -26,6 +26,8 @@ std::unique_ptr<Panel> make_heat_map();
 std::unique_ptr<Panel> make_tune();
 std::unique_ptr<Panel> make_trace_info();
 std::unique_ptr<Panel> make_tokens();
+std::unique_ptr<Panel> make_landscape();
+std::unique_ptr<Panel> make_ledger();
 
 /// All panels in the order of the menu.
 std::vector<std::unique_ptr<Panel>> make_panels();

@@ -11,6 +11,7 @@
 #include <imgui_internal.h>
 #include <implot.h>
 
+#include "viz/render/colormap.h"
 #include "viz/render/ticks.h"
 #include "viz/session/shared_view.h"
 
@@ -58,6 +59,16 @@ inline void hatch(ImDrawList& list, ImVec2 corner, ImVec2 size) {
   const float step = ImGui::GetFontSize() * 0.6F;
   for (float x = corner.x - size.y; x < corner.x + size.x; x += step) {
     list.AddLine(ImVec2(x, corner.y + size.y), ImVec2(x + size.y, corner.y), IM_COL32(128, 128, 128, 255));
+  }
+}
+
+/// A bar of all colours, the lowest at its bottom.
+inline void color_bands(ImDrawList& list, ImVec2 corner, ImVec2 size, const ColorTable& table) {
+  constexpr int kBands = 64;
+  for (int i = 0; i < kBands; ++i) {
+    const float high = static_cast<float>(i + 1) / kBands, low = static_cast<float>(i) / kBands;
+    list.AddRectFilled(ImVec2(corner.x, corner.y + size.y * (1 - high)),
+                       ImVec2(corner.x + size.x, corner.y + size.y * (1 - low)), color_of(table, (low + high) / 2));
   }
 }
 

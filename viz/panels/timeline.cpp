@@ -136,7 +136,9 @@ void Timeline::draw_controls(Session& session) {
   const Selection& at = session.selection();
   const std::string text = fmt::format("layer {}, KV head {}; {}", at.layer, at.kv_head, describe(session, at.step));
   ImGui::SameLine();
+  ImGui::PushTextWrapPos(0);
   ImGui::TextUnformatted(text.c_str());
+  ImGui::PopTextWrapPos();
 }
 
 std::string Timeline::measure_name(int measure) const {

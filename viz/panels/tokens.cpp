@@ -24,7 +24,7 @@ float width_of(const char* text, size_t n_byte) {
 class Tokens : public Panel {
  public:
   const char* name() const override { return "Tokens"; }
-  Dock dock() const override { return Dock::right; }
+  Dock dock() const override { return Dock::right_bottom; }
   void draw(Session& session, SharedView& view) override;
 
  private:

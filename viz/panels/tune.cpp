@@ -25,7 +25,6 @@ class Tune : public Panel {
  private:
   void draw_policy(Session& session);
   void draw_results(const Session& session, const SharedView& view) const;
-  void draw_speed(const Session& session, const SharedView& view) const;
   void draw_save(const Session& session, const SharedView& view);
   void save(const Session& session, bool overwrite);
 
@@ -101,17 +100,6 @@ void Tune::draw_results(const Session& session, const SharedView& view) const {
   ImGui::EndTable();
 }
 
-void Tune::draw_speed(const Session& session, const SharedView& view) const {
-  if (session.total() == nullptr) return;
-  const Palette& colors = palette(view.light);
-  ImGui::PushTextWrapPos(0);
-  const std::string text = session.prediction();
-  ImGui::TextColored(session.total_is_current() ? ImGui::GetStyleColorVec4(ImGuiCol_Text) : colors.dim, "%s",
-                     text.c_str());
-  ImGui::PopTextWrapPos();
-  ImGui::SetItemTooltip("from the trace's calibration of the machine that recorded it");
-}
-
 void Tune::save(const Session& session, bool overwrite) {
   try {
     save_settings(session, save_path_, overwrite);
@@ -166,7 +154,6 @@ void Tune::draw(Session& session, SharedView& view) {
   }
   ImGui::Spacing();
   draw_results(session, view);
-  draw_speed(session, view);
   ImGui::Spacing();
   draw_save(session, view);
 }

@@ -10,6 +10,10 @@
 
 #include "base/error.h"
 #include "policies/policy.h"
+#include "replay/cost/cost.h"
+#include "replay/estimates.h"
+#include "tune/judge.h"
+#include "viz/session/landscape.h"
 #include "viz/session/token_text.h"
 
 namespace reattend::viz {
@@ -20,14 +24,14 @@ constexpr int kind(Task task) {
 }
 
 /// What is kept beside the replay: rows, the same with signs and their sets, results (two answers of the newest
-/// request and one whole one), recorded steps, maps of layers. `row_bytes`: of a matrix of rows.
+/// request, one whole one and one that is judged), recorded steps, maps of layers. `row_bytes`: of a matrix of rows.
 int64_t bytes_beside(const TraceInfo& info, int64_t row_bytes) {
   const int64_t n = int64_t{info.n_step} * info.n_layer * info.n_kv_head;
-  const ReplayRequest request = {.settings = info.settings};
+  const ReplayRequest request = {.settings = info.settings, .estimates = true};
   const int64_t recorded = n * (22 + 4 * static_cast<int64_t>(info.overlap_k.size())) + int64_t{info.n_step} * 250;
   const int64_t texts = (int64_t{info.n_prompt} + info.n_step) * int64_t{sizeof(std::string)};
   const int64_t maps = int64_t{info.n_step} * info.n_layer * kLayerMeasures * 4;
-  return 3 * row_bytes + 3 * info.n_layer * replay_bytes(info, request) + recorded + texts + maps;
+  return 3 * row_bytes + 4 * info.n_layer * replay_bytes(info, request) + recorded + texts + maps;
 }
 
 }  // namespace
@@ -36,16 +40,13 @@ Session::Session(OpenSource open, std::function<void()> wake, const Means& means
     : open_(std::move(open)),
       means_(means),
       pool_(std::make_shared<ThreadPool>(means.n_thread)),
-      tasks_(kTasks, std::move(wake)) {}
+      tasks_(kTasks + n_provider_kinds(), std::move(wake)),
+      providers_(make_providers(tasks_, kTasks)) {}
 
 void Session::open(const std::filesystem::path& path) {
   path_ = path;
-  open_error_.clear(), replay_error_.clear(), setting_error_.clear();
-  replayer_.reset(), row_reader_.reset();
-  tasks_.drop_all();
-  trace_.reset(), answer_.reset(), whole_.reset(), layer_from_.reset(), rows_.reset();
-  for (auto& map : layer_maps_) map.clear();
-  mapped_.clear();
+  open_error_.clear();
+  leave_trace();
   opened_ = std::make_shared<Opening>();
   const auto work = [open = open_, path, pool = pool_, memory = means_.memory,
                      opened = opened_](const BackgroundTasks::Context& context) {
@@ -56,11 +57,21 @@ void Session::open(const std::filesystem::path& path) {
     const TraceInfo& info = source->info();
     const int64_t all_rows = int64_t{info.n_step} * (int64_t{info.n_prompt} + info.n_step) * int64_t{sizeof(float)};
     out.row_bytes = std::min(all_rows, memory / 8);
-    out.replayer->set_aside(bytes_beside(info, out.row_bytes));
+    out.replayer->set_aside(bytes_beside(info, out.row_bytes) + memory / kMapMemoryShare);
     out.trace = std::make_shared<const OpenedTrace>(info, source->token_texts(), source->steps());
     context.deliver([&] { *opened = std::move(out); });
   };
   tasks_.post(kind(Task::open), work);
+}
+
+void Session::leave_trace() {
+  replay_error_.clear(), setting_error_.clear();
+  replayer_.reset(), row_reader_.reset();
+  for (const auto& each : providers_) each->enter(nullptr);
+  tasks_.drop_all();
+  trace_.reset(), tuning_.reset(), answer_.reset(), whole_.reset(), layer_from_.reset(), rows_.reset();
+  for (auto& map : layer_maps_) map.clear();
+  mapped_.clear();
 }
 
 void Session::update() {
@@ -74,6 +85,19 @@ void Session::update() {
   if (auto rows = row_reader_->take()) rows_ = std::move(rows);
   if (auto answer = replayer_->take()) take_answer(std::move(answer));
   if (rows() != nullptr) mark_attention(*rows());
+  if (!tuning_) return;
+  for (const auto& each : providers_) each->update(*this);
+}
+
+void Session::set_bounds(const TuneBounds& bounds) {
+  check_bounds(bounds);
+  bounds_ = bounds;
+  if (!trace_ || trace_->info.n_step == 0) return;
+  const TraceInfo& info = trace_->info;
+  const Prediction law = make_prediction(info, {}, {});
+  const bool calibrated = is_calibrated(info.calibration);
+  const CostUnit unit = calibrated ? CostUnit::ms : CostUnit::megabytes;
+  tuning_ = std::make_shared<const TuneResult>(untried({tuned_trace(info, law, unit)}, law, calibrated, bounds_));
 }
 
 void Session::take_opened(const Opening& opened) {
@@ -91,6 +115,8 @@ void Session::take_opened(const Opening& opened) {
   for (auto& map : layer_maps_)
     map.assign(static_cast<size_t>(info.n_layer) * static_cast<size_t>(info.n_step), unknown);
   mapped_.assign(static_cast<size_t>(info.n_layer), nullptr);
+  set_bounds(bounds_);
+  for (const auto& each : providers_) each->enter(opened.replayer);
   enter_trace();
 }
 
@@ -130,7 +156,8 @@ void Session::set_settings(const Settings& settings) {
     replayer_->cancel();
     return;
   }
-  replayer_->submit({.settings = settings_});
+  const bool estimates = !find_estimate(tuning_->prediction.estimate)->needs_values;
+  replayer_->submit({.settings = settings_, .estimates = estimates});
 }
 
 void Session::look() {
@@ -199,6 +226,8 @@ bool Session::idle() const {
   if (activity().busy || tasks_.has_failures()) return false;
   bool opening = false;
   if (opened_) tasks_.locked([&] { opening = opened_->trace != nullptr; });
+  const auto quiet = [](const std::unique_ptr<Provider>& each) { return each->idle(); };
+  if (!std::all_of(providers_.begin(), providers_.end(), quiet)) return false;
   return !opening && (!replayer_ || (!replayer_->has_news() && !row_reader_->has_news()));
 }
 

@@ -5,13 +5,16 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "base/background.h"
 #include "replay/async.h"
+#include "tune/tune.h"
 #include "viz/render/heatmap.h"
+#include "viz/session/provider.h"
 #include "viz/session/rows.h"
 
 namespace reattend::viz {
@@ -83,7 +86,7 @@ class Session {
   void go_to_full_step(int direction);
 
   /// What has been found under the newest setting that could be replayed; null until something was asked.
-  const AsyncAnswer* answer() const { return answer_.get(); }
+  const std::shared_ptr<const AsyncAnswer>& answer() const { return answer_; }
   /// The selected layer; of an older setting until the newest has answered (layer_is_current()).
   const LayerReplay* layer() const;
   const ReplaySummary* layer_summary() const;
@@ -91,8 +94,24 @@ class Session {
   /// Over all layers; of an older setting until the newest has answered (total_is_current()).
   const ReplaySummary* total() const;
   bool total_is_current() const;
-  /// What total() says of time: a prediction, how much of it is a guess, or why there is none.
-  std::string prediction() const;
+
+  /// What settings are held against: the law from estimates to KL, bounds with their defaults, the trace's costs; no
+  /// candidates. Null where there is nothing to replay.
+  const std::shared_ptr<const TuneResult>& tuning() const { return tuning_; }
+  /// As they were asked for, on whatever trace.
+  const TuneBounds& bounds() const { return bounds_; }
+  /// Throws Error (usage) for one that is no number above 0.
+  void set_bounds(const TuneBounds& bounds);
+
+  /// The provider of that type (viz/session/provider.h).
+  template <class P>
+  P& data() const {
+    for (const auto& each : providers_) {
+      if (P* const found = dynamic_cast<P*>(each.get())) return *found;
+    }
+    throw std::logic_error("a provider that is not in the list of providers.cpp");
+  }
+
   /// Rows of the selected layer and KV head; null while they are being read.
   const RowMatrix* rows() const;
   /// rows() as a matrix; `marked`: negative where the simulated policy does not attend (as soon as that is known).
@@ -132,6 +151,7 @@ class Session {
     int64_t row_bytes = 0;
   };
   void take_opened(const Opening& opened);
+  void leave_trace();
   void enter_trace();
   void take_answer(std::shared_ptr<const AsyncAnswer> answer);
   int32_t stored_near(int32_t layer, int32_t from) const;
@@ -164,6 +184,9 @@ class Session {
   BackgroundTasks tasks_;
   std::unique_ptr<AsyncReplayer> replayer_;  ///< null until a trace is open
   std::unique_ptr<RowReader> row_reader_;    ///< null until a trace is open
+  TuneBounds bounds_;
+  std::shared_ptr<const TuneResult> tuning_;
+  std::vector<std::unique_ptr<Provider>> providers_;
 };
 
 }  // namespace reattend::viz

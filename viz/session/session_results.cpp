@@ -3,11 +3,7 @@
 #include <cmath>
 #include <functional>
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
-
 #include "base/statistics.h"
-#include "replay/cost/cost.h"
 #include "viz/session/session.h"
 #include "viz/session/token_text.h"
 
@@ -42,20 +38,6 @@ const ReplaySummary* Session::total() const {
 
 bool Session::total_is_current() const {
   return whole_ && setting_error_.empty() && whole_->settings == settings_;
-}
-
-std::string Session::prediction() const {
-  if (total() == nullptr) return {};
-  if (!is_calibrated(trace_->info.calibration)) return "no time predicted: the trace has no calibration";
-  if (total()->ms_per_token <= 0) return "no time predicted: the trace does not store all layers";
-  const double ms = total()->ms_per_token, full = total()->ms_per_token_full;
-  std::string text = fmt::format("predicted {:.2f} ms/token, full attention {:.2f}: {:.2f} times as {}", ms, full,
-                                 std::max(full / ms, ms / full), full >= ms ? "fast" : "slow");
-  const std::vector<std::string>& assumed = total()->assumed_rates;
-  if (!assumed.empty()) {
-    text += fmt::format("; a guess, for the calibration did not measure {}", fmt::join(assumed, ", "));
-  }
-  return text;
 }
 
 const RowMatrix* Session::rows() const {

@@ -38,6 +38,7 @@ struct SharedView {
   ImVec2 threshold_line;                 ///< middle of the draggable line, 0 when there is none
   ImVec2 threshold_zero, threshold_one;  ///< screen positions of similarity 0 and 1
   ImVec2 heat_corner, heat_size;         ///< of the plotted area
+  ImVec2 landscape_corner, landscape_size;
 };
 
 }  // namespace reattend::viz
