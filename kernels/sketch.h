@@ -123,4 +123,28 @@ void estimate_row(const typename Ops::Real* q, int32_t group, const KvBlocks& ke
   weigh(0, from), weigh(to, n);
 }
 
+/// What estimate_scores() works in; kept between calls.
+template <class Real>
+struct SketchSpace {
+  std::vector<Real> rows;  ///< [group][n, to whole vectors]
+  std::vector<Real> m, d;  ///< [group][n_piece] states of their pieces
+  std::vector<int32_t> channels;
+};
+
+/// Scores of the positions 0 .. n - 1 by that row: out [n]. The blocks hold the n - 1 positions before the last.
+template <class Ops>
+void estimate_scores(const typename Ops::Real* q, int32_t group, const KvBlocks& keys, const SketchLayout& layout,
+                     const std::byte* blocks, int32_t n, ScoreScale<typename Ops::Real> scale, Reduce how,
+                     SketchSpace<typename Ops::Real>& space, typename Ops::Real* out) {
+  const int64_t stride = (int64_t{n} + 63) / 64 * 64, n_state = n_piece(n);
+  const auto n_row = static_cast<size_t>(group * stride);
+  if (space.rows.size() < n_row) space.rows.resize(2 * n_row);  // it grows by a position a step
+  space.m.resize(static_cast<size_t>(group * n_state)), space.d.resize(space.m.size());
+  space.channels.resize(static_cast<size_t>(layout.shape.channels));
+  Ops::sketch_channels(q, group, layout, blocks, layout.n_block(n - 1), space.channels.data());
+  estimate_row<Ops>(q, group, keys, layout, blocks, space.channels, n, scale, space.rows.data(), stride, space.m.data(),
+                    space.d.data(), n_state);
+  Ops::reduce_weights(space.rows.data(), group, stride, n, space.m.data(), space.d.data(), n_state, how, out);
+}
+
 }  // namespace reattend

@@ -69,8 +69,8 @@ constexpr Parameter kMinKept = {
     .unit = "positions",
     .help = "cached positions that min_weight leaves in any case, sinks and recent ones included"};
 
-constexpr std::string_view kTriedReuse[] = {"2", "0.8"};
-/// A name of its own beside `threshold`: off unless asked for.
+/// A name of its own beside `threshold`: off unless asked for, and not tried by a tuner: what it does differs by model
+/// and text.
 constexpr Parameter kReuse = {
     .key = "reuse",
     .flag = "reuse",
@@ -79,7 +79,6 @@ constexpr Parameter kReuse = {
     .low = -1,
     .high = 2,
     .off_above = 1,
-    .tried = kTriedReuse,
     .unit = "cosine",
     .help = "a KV head's last choice serves again while its query is more similar than this; above 1 it never does"};
 
@@ -148,7 +147,7 @@ PolicyInfo sketch_policy() {
   return {.name = "sketch",
           .source = "docs/sketch.md",
           .keeps = "first and latest positions, and what this query weighs most by a 2-bit copy of the keys",
-          .reads = "ranges and a quarter of the channels of the copy to choose, at most K positions to attend",
+          .reads = "ranges and a quarter of the channels of the copy to choose, at most K positions to attend (with reuse more)",
           .memory = "the full cache and the copy (a fifteenth of it)",
           .cost = "L / 50 + K",
           .parameters = {kBudget,

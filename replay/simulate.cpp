@@ -54,7 +54,7 @@ class Unit {
                     sums_.data() + h * stride_);
       }
     }
-    // As the engine does: no step pays for the whole prompt.
+    // The prompt's pages are not step 1's to pay for; nor is its sketch, whose making is not counted.
     const Select next = plans_.steps.empty() ? Select{} : plans_.at(1).branch.before;
     if (next.by == Rank::pages) extend_bounds(next.page, n_prompt / next.page);
     if (!plans_.prompt.chooses()) return;
@@ -135,14 +135,7 @@ class Unit {
     sketch_.resize(static_cast<size_t>(layout.bytes(n - 1)));
     Cpu::extend_sketch(keys, layout, n_sketched_, n - 1, sketch_.data());
     n_sketched_ = n - 1;
-    std::vector<int32_t> channels(static_cast<size_t>(shape.channels));
-    Cpu::sketch_channels(query(t), group, layout, sketch_.data(), layout.n_block(n - 1), channels.data());
-    rows_.resize(static_cast<size_t>(n_head_ * stride_));
-    const int64_t n_state = n_piece(n);
-    std::vector<float> m(static_cast<size_t>(group * n_state)), d(m.size());
-    estimate_row<Cpu>(query(t), group, keys, layout, sketch_.data(), channels, n, prepared_.scale(), rows_.data(),
-                      stride_, m.data(), d.data(), n_state);
-    Cpu::reduce_weights(rows_.data(), group, stride_, n, m.data(), d.data(), n_state, how, out);
+    estimate_scores<Cpu>(query(t), group, keys, layout, sketch_.data(), n, prepared_.scale(), how, sketch_space_, out);
   }
 
   /// `attended`: what this step has attended to so far. The new set goes to `kept`.
@@ -221,6 +214,7 @@ class Unit {
   Sketch sketch_shape_;
   int32_t n_sketched_ = 0;
   std::vector<std::byte> sketch_;  ///< as SketchLayout says
+  SketchSpace<float> sketch_space_;
   ChoiceSpace<float> space_;
 };
 

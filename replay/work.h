@@ -27,7 +27,9 @@ inline void count_choice(CountedWork& work, const Select& select, int32_t n_cand
                          int64_t sketch_bytes = 0) {
   work.rescored += n_read;
   if (select.by == Rank::sketch) {
-    work.estimated += n_candidate, work.looked_up += static_cast<double>(n_candidate) * select.sketch.channels;
+    // Channels were timed at 2 bits.
+    work.estimated += n_candidate;
+    work.looked_up += static_cast<double>(n_candidate) * select.sketch.channels * select.sketch.bits / 2;
     work.sketch_bytes += static_cast<double>(sketch_bytes);
     return;
   }

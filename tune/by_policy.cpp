@@ -25,8 +25,9 @@ std::vector<PolicyBest> best_of_policies(const TuneResult& result) {
     const PolicyInfo* const policy = &candidate.settings.info();
     auto of = std::find_if(out.begin(), out.end(), [&](const PolicyBest& each) { return each.policy == policy; });
     if (of == out.end()) of = out.insert(out.end(), {.policy = policy});
-    ++of->n_tried, of->n_whole += candidate.whole, of->n_within += candidate.within_bounds;
+    ++of->n_tried, of->n_whole += candidate.whole;
     if (!candidate.whole || candidate.cost >= result.full_cost) continue;
+    of->n_within += candidate.within_bounds;
     const bool better =
         !of->candidate || rank_of(candidate, result) < rank_of(result.candidates[*of->candidate], result);
     if (better) of->candidate = i, of->within = candidate.within_bounds;

@@ -13,9 +13,10 @@ namespace reattend {
 /// compared.
 struct PolicyBest {
   const PolicyInfo* policy = nullptr;
-  size_t n_tried = 0, n_whole = 0, n_within = 0;  ///< settings; on all layers; of these, within the bounds
-  std::optional<size_t> candidate;                ///< index; nothing where none on all layers is cheaper
-  bool within = false;                            ///< it is within the bounds
+  size_t n_tried = 0, n_whole = 0,
+         n_within = 0;              ///< settings; on all layers; of these, faster than full and within the bounds
+  std::optional<size_t> candidate;  ///< index; nothing where none on all layers is cheaper
+  bool within = false;              ///< it is within the bounds
 };
 
 /// Of each policy that was swept or has a candidate, full attention left out: those within the bounds first, the

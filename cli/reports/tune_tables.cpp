@@ -188,7 +188,7 @@ Table policies_table(const TuneResult& tuned) {
       .columns = {{.key = "setting", .left = true}}};
   const Numbers numbers(tuned, true, Numbers::Choose::fewest);
   numbers.add_columns(out);
-  out.columns.push_back({.key = "n_within", .title = "in bounds"});
+  out.columns.push_back({.key = "n_within", .title = "faster, in bounds"});
   for (const PolicyBest& each : best_of_policies(tuned)) {
     if (each.candidate == tuned.chosen) out.marked.insert(out.rows.size());
     std::vector<Cell>& row = out.rows.emplace_back();
@@ -196,7 +196,7 @@ Table policies_table(const TuneResult& tuned) {
                                     : std::string(each.policy->name));
     if (each.candidate) numbers.add_cells(row, tuned.candidates[*each.candidate]);
     row.resize(out.columns.size() - 1);
-    row.emplace_back(fmt::format("{} of {}", each.n_within, each.n_tried));
+    row.emplace_back(fmt::format("{} of {}", each.n_within, each.n_whole));
   }
   return out;
 }

@@ -35,28 +35,14 @@ class HostSketches {
 
   /// Scores of the newest query's row over everything, estimated: out [positions in the cache].
   void scores(Seq& seq, int32_t layer, int32_t kv_head, int thread, Reduce how, Real* out) {
-    const int32_t n = seq.cache->size(), group = c_.shape.group(), n_block = layout_.n_block(n - 1);
+    const int32_t n = seq.cache->size(), group = c_.shape.group();
     extend_one(seq, layer, kv_head, n - 1);
-    Space& own = spaces_[static_cast<size_t>(thread)];
-    const int64_t stride = (int64_t{n} + 63) / 64 * 64, n_state = n_piece(n);
-    if (own.rows.size() < static_cast<size_t>(group * stride)) own.rows.resize(static_cast<size_t>(2 * group * stride));
-    own.m.resize(static_cast<size_t>(group * n_state)), own.d.resize(own.m.size());
-    own.channels.resize(static_cast<size_t>(layout_.shape.channels));
     const Real* const q = c_.query(seq, layer) + int64_t{kv_head} * group * c_.shape.d_head;
-    const std::byte* const blocks = blocks_[kv_head];
-    Ops::sketch_channels(q, group, layout_, blocks, n_block, own.channels.data());
-    estimate_row<Ops>(q, group, seq.cache->blocks(layer, kv_head), layout_, blocks, own.channels, n, c_.scale,
-                      own.rows.data(), stride, own.m.data(), own.d.data(), n_state);
-    Ops::reduce_weights(own.rows.data(), group, stride, n, own.m.data(), own.d.data(), n_state, how, out);
+    estimate_scores<Ops>(q, group, seq.cache->blocks(layer, kv_head), layout_, blocks_[kv_head], n, c_.scale, how,
+                         spaces_[static_cast<size_t>(thread)], out);
   }
 
  private:
-  struct Space {
-    std::vector<Real> rows;  ///< [group][stride] of one KV head
-    std::vector<Real> m, d;  ///< [group][n_piece] states of their pieces
-    std::vector<int32_t> channels;
-  };
-
   void open(Seq& seq, int32_t layer, std::span<const int32_t> kv_heads, const Sketch& shape) {
     const int32_t n_ctx = seq.cache->shape().n_ctx;
     layout_ = SketchLayout::of(shape, c_.kv, c_.shape.d_head, n_ctx);
@@ -67,13 +53,13 @@ class HostSketches {
 
   void extend_one(Seq& seq, int32_t layer, int32_t g, int32_t n) {
     Ops::extend_sketch(seq.cache->blocks(layer, g), layout_, seq.sketches->size(column(layer, g)), n, blocks_[g]);
-    seq.sketches->set_size(column(layer, g), n);
+    seq.sketches->set_size(column(layer, g), n, layout_.bytes(n));
   }
 
   Core& c_;
-  SketchLayout layout_;             ///< of the layer under way
-  std::vector<std::byte*> blocks_;  ///< [n_kv_head] of the layer under way
-  std::vector<Space> spaces_;       ///< [n_thread]
+  SketchLayout layout_;                    ///< of the layer under way
+  std::vector<std::byte*> blocks_;         ///< [n_kv_head] of the layer under way
+  std::vector<SketchSpace<Real>> spaces_;  ///< [n_thread]
 };
 
 }  // namespace reattend

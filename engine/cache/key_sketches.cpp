@@ -10,7 +10,9 @@ KeySketches::KeySketches(const KeySketches& other) : memory_(other.memory_), col
   if (other.data_ == nullptr) return;
   data_ = static_cast<std::byte*>(memory_->allocate(other.bytes(), SketchLayout::kAlign));
   slot_ = other.slot_, columns_ = other.columns_;
-  std::memcpy(data_, other.data_, bytes());
+  for (size_t i = 0; i < columns_.size(); ++i) {
+    std::memcpy(data_ + i * slot_, other.data_ + i * slot_, static_cast<size_t>(columns_[i].bytes));
+  }
 }
 
 KeySketches::~KeySketches() {

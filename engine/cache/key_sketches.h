@@ -25,13 +25,17 @@ class KeySketches {
   std::byte* open(int32_t column, const SketchLayout& layout, int32_t n_ctx);
   /// Positions before it are in the column's blocks.
   int32_t size(int32_t column) const { return columns_[static_cast<size_t>(column)].n; }
-  void set_size(int32_t column, int32_t n) { columns_[static_cast<size_t>(column)].n = n; }
-  void forget(int32_t column) { set_size(column, 0); }
+  /// They take `bytes` of the column.
+  void set_size(int32_t column, int32_t n, int64_t bytes) {
+    columns_[static_cast<size_t>(column)].n = n, columns_[static_cast<size_t>(column)].bytes = bytes;
+  }
+  void forget(int32_t column) { set_size(column, 0, 0); }
 
  private:
   struct Column {
     Sketch shape;
     int32_t n = 0;
+    int64_t bytes = 0;
   };
   void drop();
   size_t bytes() const { return slot_ * columns_.size(); }

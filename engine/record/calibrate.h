@@ -9,9 +9,9 @@
 namespace reattend {
 
 /// Short continuations of a prompt under policies that differ in one part each (no attention to speak of, little, full,
-/// copied sets, ranking, copying, scoring, adding up, pages, sets in place, sketches). All are run in each round, so a slow
-/// moment of a shared machine falls on all of them; what a part costs is the median over rounds of differences within
-/// a round. Rounds may be run between other measurements, which then see the same machine.
+/// copied sets, ranking, copying, scoring, adding up, pages, sets in place, sketches). All are run in each round, so a
+/// slow moment of a shared machine falls on all of them; what a part costs is the median over rounds of differences
+/// within a round. Rounds may be run between other measurements, which then see the same machine.
 class Calibrator {
  public:
   static constexpr int32_t kFewestSteps = 3;
@@ -27,7 +27,21 @@ class Calibrator {
   Calibration result() const;
 
  private:
-  enum Part : size_t { kNothing, kLittle, kFull, kCopied, kRank, kCopy, kScore, kSum, kPages, kPlace, kSketch, kChannels, kParts };
+  enum Part : size_t {
+    kNothing,
+    kLittle,
+    kFull,
+    kCopied,
+    kRank,
+    kCopy,
+    kScore,
+    kSum,
+    kPages,
+    kPlace,
+    kSketch,
+    kChannels,
+    kParts
+  };
   struct Times {
     std::vector<double> full, partial;  ///< of each round, ms: median over its full steps, and its partial ones
   };

@@ -16,7 +16,7 @@ struct CountedWork {
   double packed = 0;        ///< whose keys and values were copied to where later steps read them in one run
   double bounds = 0;        ///< pages whose bounds were read
   double estimated = 0;     ///< that a kept set was chosen from by rows estimated from a sketch
-  double looked_up = 0;     ///< their channels that were read
+  double looked_up = 0;     ///< their channels that were read, in units of 2 bits
   double sketch_bytes = 0;  ///< of sketches that were read
 
   CountedWork& operator+=(const CountedWork& other);

@@ -215,7 +215,10 @@ def measure(options, model, context, way):
             files = [file for (i, _), (file, _) in cases.items() if i in group]
             if not files:
                 continue
-            run([options.program, "case", *files, "--out", folder / "out", "--kv", "f16", "--activations", "q8", "--force"])
+            # A single case would be written to --out itself.
+            out = folder / "out" / f"{files[0].stem}.h5" if len(files) == 1 else folder / "out"
+            (folder / "out").mkdir(exist_ok=True)
+            run([options.program, "case", *files, "--out", out, "--kv", "f16", "--activations", "q8", "--force"])
             for (i, entry), (file, tail) in cases.items():
                 if i in group:
                     out = folder / "out" / f"{file.stem}.h5"
