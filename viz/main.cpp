@@ -2,6 +2,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <optional>
 #include <sstream>
 #include <thread>
 
@@ -22,6 +23,7 @@ namespace {
 struct Options {
   std::vector<std::filesystem::path> traces;
   std::filesystem::path screenshot, settings;
+  double patience = 10;
   std::string size = "1600x900", panel;
   int layer = -1, head = -1, step = -1, position = -1, threads = 0, frames = 0;
   double memory_gb = 2, scale = 0;
@@ -49,6 +51,11 @@ void add_options(CLI::App& app, Options& options) {
   app.add_option("--scale", options.scale,
                  "Pixels per unit of size, 2 for a picture in high resolution; 0: the display's")
       ->check(CLI::Range(0.0, 8.0));
+  app.add_option("--patience", options.patience,
+                 "How long a picture waits for maps of other settings, once this one's numbers are there")
+      ->type_name("SECONDS")
+      ->check(CLI::Range(0.0, 1e6))
+      ->capture_default_str();
   app.add_flag("--force", options.force, "Overwrite an existing picture");
   app.add_option("--threads", options.threads,
                  "Threads to re-simulate with; 0: as many as the processors that may be used")
@@ -95,10 +102,18 @@ void take_screenshot(App& app, const Options& options) {
   Offscreen host(width, height);
   // Layout and scrolling take a few frames after the last result has arrived.
   constexpr int kQuiet = 6;
+  using Clock = std::chrono::steady_clock;
+  std::optional<Clock::time_point> answered;  // since when
+  const auto enough = [&] {
+    if (!app.session().answered()) answered.reset();
+    if (app.session().answered() && !answered) answered = Clock::now();
+    return app.settled() ||
+           (answered && std::chrono::duration<double>(Clock::now() - *answered).count() >= options.patience);
+  };
   for (int quiet = 0; quiet < kQuiet;) {
     host.frame([&] { app.draw_frame(); });
     if (!app.session().open_error().empty()) throw Error(app.session().open_error());
-    quiet = app.settled() ? quiet + 1 : 0;
+    quiet = enough() ? quiet + 1 : 0;
     // What is drawn while something is computed nobody sees, and it takes processors away from that.
     for (int i = 0; i < 50 && quiet == 0 && app.session().activity().busy; ++i) {
       std::this_thread::sleep_for(std::chrono::milliseconds(5));

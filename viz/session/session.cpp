@@ -222,13 +222,18 @@ void Session::go_to_full_step(int direction) {
   }
 }
 
-bool Session::idle() const {
-  if (activity().busy || tasks_.has_failures()) return false;
+bool Session::answered() const {
+  for (int kind = 0; kind < kTasks; ++kind) {
+    if (tasks_.waiting_for(kind)) return false;
+  }
   bool opening = false;
   if (opened_) tasks_.locked([&] { opening = opened_->trace != nullptr; });
+  return !tasks_.has_failures() && !opening && (!replayer_ || (!replayer_->has_news() && !row_reader_->has_news()));
+}
+
+bool Session::idle() const {
   const auto quiet = [](const std::unique_ptr<Provider>& each) { return each->idle(); };
-  if (!std::all_of(providers_.begin(), providers_.end(), quiet)) return false;
-  return !opening && (!replayer_ || (!replayer_->has_news() && !row_reader_->has_news()));
+  return answered() && !activity().busy && std::all_of(providers_.begin(), providers_.end(), quiet);
 }
 
 }  // namespace reattend::viz

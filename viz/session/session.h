@@ -140,6 +140,8 @@ class Session {
 
   bool waiting_for(Task task) const { return tasks_.waiting_for(static_cast<int>(task)); }
   BackgroundTasks::Activity activity() const { return tasks_.activity(); }
+  /// Nothing of the setting's own is running, waiting or left to take; maps of other settings may be.
+  bool answered() const;
   /// Nothing is running, waiting or left to take.
   bool idle() const;
 
