@@ -159,7 +159,8 @@ Chart policies_chart(const TuneResult& tuned) {
       front_frame(tuned, damage,
                   tuned.traces.size() > 1 ? "each policy's best at every cost, on its worst trace"
                                           : "each policy's best at every cost",
-                  "Left is faster, low is closer to full attention. A policy's name stands beside its fastest setting "
+                  "Left is faster, low is closer to full attention. A policy's name stands, where there is room, "
+                  "beside its fastest setting "
                   "within the bounds, or the nearest to them." +
                       (damage.is_kl ? fmt::format(" Lines begin at {:.0f} times the bound.", kFarthest) : ""));
   const double farthest = damage.is_kl ? kFarthest * tuned.bounds.max_kl : HUGE_VAL;

@@ -197,6 +197,7 @@ TEST_F(SmolLM2Policies, FastPathStaysClose) {
                 jaccard, n_same, decisions.size(), mean(kl), mean(exact_kl));
     // A key on the edge of two bins changes its code when it is rounded to f16, and with it its neighbours in rank.
     EXPECT_GE(jaccard, path.stem().string().find("sketch") != std::string::npos ? 0.8 : 0.95);
+    // Twice the most that was seen, 0.0085 (snapkv): 8-bit activations alone are worth 3e-3.
     EXPECT_NEAR(mean(kl), mean(exact_kl), 0.02) << "rounding must not make a policy worse than it is";
     EXPECT_GE(static_cast<double>(n_same), 0.95 * static_cast<double>(decisions.size()));
   }

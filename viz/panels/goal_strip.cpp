@@ -40,42 +40,34 @@ BoundWords words_of(Bounded of) {
           "`reattend tune --model` measure it"};
 }
 
-/// The limit of a bound, which may be none.
-double limit_of(const TuneBounds& bounds, Bounded of) {
+/// Where a bound that may be none has its limit; null for that on KL, which always has one.
+std::optional<double>* optional_limit(TuneBounds& bounds, Bounded of) {
   switch (of) {
     case Bounded::kl:
-      return bounds.max_kl;
+      return nullptr;
     case Bounded::agreement:
-      return bounds.min_agreement.value_or(0);
+      return &bounds.min_agreement;
     case Bounded::output_error:
-      return bounds.max_output_error.value_or(0);
+      return &bounds.max_output_error;
     case Bounded::lost_mass:
-      return bounds.max_lost_mass.value_or(0);
+      return &bounds.max_lost_mass;
     case Bounded::ms:
       break;
   }
-  return bounds.max_ms.value_or(0);
+  return &bounds.max_ms;
 }
 
-/// 0 takes an optional bound away.
+/// 0: there is none.
+double limit_of(TuneBounds bounds, Bounded of) {
+  const std::optional<double>* const limit = optional_limit(bounds, of);
+  return limit != nullptr ? limit->value_or(0) : bounds.max_kl;
+}
+
 void set_limit(TuneBounds& bounds, Bounded of, double limit) {
-  const std::optional<double> value = limit == 0 ? std::nullopt : std::optional(limit);
-  switch (of) {
-    case Bounded::kl:
-      bounds.max_kl = limit;
-      return;
-    case Bounded::agreement:
-      bounds.min_agreement = value;
-      return;
-    case Bounded::output_error:
-      bounds.max_output_error = value;
-      return;
-    case Bounded::lost_mass:
-      bounds.max_lost_mass = value;
-      return;
-    case Bounded::ms:
-      bounds.max_ms = value;
-      return;
+  if (std::optional<double>* const at = optional_limit(bounds, of)) {
+    *at = limit == 0 ? std::nullopt : std::optional(limit);
+  } else {
+    bounds.max_kl = limit;
   }
 }
 
