@@ -38,16 +38,6 @@ int64_t result_bytes(const AnalysisResult& out, const TraceInfo& info, int64_t n
   return n_layer * layer + n * n_layer * 4 + recorded;  // percentiles sort a copy of one number a row
 }
 
-/// Recycled attention with the values that another policy shares with it.
-Settings recycled_of(const Settings& settings) {
-  Settings out("recycled");
-  for (const PolicyParameter& taken : settings.info().parameters) {
-    const std::string_view key = taken.parameter->key;
-    if (out.takes(key) && !settings.is_auto(key)) out.set(key, settings.get(key));
-  }
-  return out;
-}
-
 CosineRule cosine_of(const Settings& settings) {
   return {.how = similarity_of(settings), .per_kv_head = is_per_kv_head(settings)};
 }
@@ -125,6 +115,15 @@ class Run {
 };
 
 }  // namespace
+
+Settings recycled_of(const Settings& settings) {
+  Settings out("recycled");
+  for (const PolicyParameter& taken : settings.info().parameters) {
+    const std::string_view key = taken.parameter->key;
+    if (out.takes(key) && !settings.is_auto(key)) out.set(key, settings.get(key));
+  }
+  return out;
+}
 
 void fill_in(AnalysisRequest& request, const TraceInfo& info) {
   if (request.budgets.empty()) {

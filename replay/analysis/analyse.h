@@ -54,6 +54,9 @@ struct AnalysisResult {
   std::vector<LayerSensitivity> sensitivity;
 };
 
+/// Recycled attention with the values that another policy shares with it: what the analyses of kept sets look at.
+Settings recycled_of(const Settings& settings);
+
 /// The lag that stands for the setting: S, or the largest of `lags` that the trace has where S is `never` or longer
 /// than it.
 int32_t own_lag(const Settings& recycled, int32_t layer, std::span<const int32_t> lags, int32_t n_step);
