@@ -28,6 +28,8 @@ std::unique_ptr<Panel> make_trace_info();
 std::unique_ptr<Panel> make_tokens();
 std::unique_ptr<Panel> make_landscape();
 std::unique_ptr<Panel> make_ledger();
+std::unique_ptr<Panel> make_heads();
+std::unique_ptr<Panel> make_curves();
 
 /// All panels in the order of the menu.
 std::vector<std::unique_ptr<Panel>> make_panels();

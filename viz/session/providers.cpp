@@ -3,6 +3,7 @@
 
 #include <iterator>
 
+#include "viz/session/curves.h"
 #include "viz/session/goal.h"
 #include "viz/session/landscape.h"
 #include "viz/session/ledger.h"
@@ -15,7 +16,7 @@ template <class P>
 std::unique_ptr<Provider> make(BackgroundTasks& tasks, int kind) {
   return std::make_unique<P>(tasks, kind);
 }
-constexpr Make kMake[] = {make<Goal>, make<Ledger>, make<Landscapes>};
+constexpr Make kMake[] = {make<Goal>, make<Curves>, make<Ledger>, make<Landscapes>};
 
 }  // namespace
 
