@@ -14,7 +14,8 @@ namespace reattend {
 struct Spread {
   static constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
   int64_t n = 0;
-  double mean = kNone, min = kNone, p05 = kNone, p25 = kNone, p50 = kNone, p75 = kNone, p95 = kNone, max = kNone;
+  double mean = kNone, min = kNone, p05 = kNone, p25 = kNone, p50 = kNone, p75 = kNone, p95 = kNone, p99 = kNone,
+         max = kNone;
 };
 
 /// Of the values that are numbers.
@@ -31,7 +32,8 @@ inline Spread spread(std::vector<float> values) {
                                      {&Spread::p25, 0.25},
                                      {&Spread::p50, 0.5},
                                      {&Spread::p75, 0.75},
-                                     {&Spread::p95, 0.95}}) {
+                                     {&Spread::p95, 0.95},
+                                     {&Spread::p99, 0.99}}) {
     out.*to = percentile(values, fraction);
   }
   return out;
