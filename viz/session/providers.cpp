@@ -4,9 +4,12 @@
 #include <iterator>
 
 #include "viz/session/curves.h"
+#include "viz/session/gates.h"
 #include "viz/session/goal.h"
 #include "viz/session/landscape.h"
 #include "viz/session/ledger.h"
+#include "viz/session/slice_saver.h"
+#include "viz/session/step_figures.h"
 
 namespace reattend::viz {
 namespace {
@@ -16,7 +19,8 @@ template <class P>
 std::unique_ptr<Provider> make(BackgroundTasks& tasks, int kind) {
   return std::make_unique<P>(tasks, kind);
 }
-constexpr Make kMake[] = {make<Goal>, make<Curves>, make<Ledger>, make<Landscapes>};
+constexpr Make kMake[] = {make<StepBandsData>, make<RangeData>, make<Goal>,       make<GateCounts>, make<Curves>,
+                          make<Ledger>,        make<GatePages>, make<SliceSaver>, make<Landscapes>};
 
 }  // namespace
 
