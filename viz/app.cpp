@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/utf8.h"
+#include "viz/panels/step_axis.h"
 #include "viz/render/theme.h"
 
 namespace reattend::viz {
@@ -30,6 +31,8 @@ UiContexts::UiContexts(float scale) {
   io.ConfigFlags |= ImGuiConfigFlags_DockingEnable;
   io.ConfigWindowsMoveFromTitleBarOnly = true;
   io.IniFilename = nullptr;
+  // Panels show everything at a double click themselves; nobody double-clicks a fifth button.
+  ImPlot::GetInputMap().Fit = ImGuiMouseButton_COUNT - 1;
   load_fonts();
   set_up_style(scale);
   apply_theme(false);
@@ -51,6 +54,10 @@ void App::open(const std::vector<std::filesystem::path>& paths) {
 void App::add(const std::filesystem::path& path) {
   if (std::find(paths_.begin(), paths_.end(), path) == paths_.end()) paths_.push_back(path);
   session_.open(path);
+}
+
+std::optional<double> App::next_frame_in() const {
+  return view_.player.playing() ? std::optional(view_.player.seconds_to_next()) : std::nullopt;
 }
 
 void App::set_light(bool light) {
@@ -188,7 +195,8 @@ void App::draw_key_sheet() {
     }
     constexpr std::pair<const char*, const char*> kMouse[] = {
         {"wheel", "zoom at the mouse; over an axis, that axis only"},
-        {"drag", "pan; on the threshold line, move it"},
+        {"drag, middle drag", "pan; on the threshold line, move it"},
+        {"Ctrl drag", "mark a range of steps"},
         {"right drag", "zoom to a rectangle"},
         {"click", "select step, position or layer"},
         {"double click", "show everything"},
@@ -213,7 +221,7 @@ void App::zoom(double factor) {
   const auto middle = [](const Limits& limits) { return (limits.low + limits.high) / 2; };
   if (view_.focus == Focus::timeline) return zoom_axis(view_.steps, session_.selection().step);
   zoom_axis(view_.heat_positions, view_.hover ? view_.hover->position : middle(view_.heat_positions));
-  zoom_axis(view_.heat_steps, view_.hover ? view_.hover->step : middle(view_.heat_steps));
+  zoom_axis(view_.steps, view_.hover ? view_.hover->step : middle(view_.steps));
 }
 
 void App::pan(double share) {
@@ -237,6 +245,7 @@ void App::act(Action action) {
     case Action::zoom_out:
       return zoom(1 / kZoom);
     case Action::fit:
+      if (session_.trace() != nullptr) view_.steps = all_steps(session_.trace()->info);
       (view_.focus == Focus::timeline ? view_.fit_timeline : view_.fit_heat_map) = true;
       return;
     case Action::step_back:
@@ -289,10 +298,17 @@ void App::draw_frame() {
   if (trace_version_ != session_.trace_version()) {
     trace_version_ = session_.trace_version();
     view_.fit_timeline = view_.fit_heat_map = true;
+    view_.range.reset(), view_.dragged_range.reset();
+    view_.player.stop();
+    if (session_.trace() != nullptr) view_.steps = all_steps(session_.trace()->info);
   }
+  // The middle button pans as the left one does.
+  ImPlot::GetInputMap().Pan =
+      ImGui::IsMouseDown(ImGuiMouseButton_Middle) ? ImGuiMouseButton_Middle : ImGuiMouseButton_Left;
   if (!ImGui::IsPopupOpen("", ImGuiPopupFlags_AnyPopupId | ImGuiPopupFlags_AnyPopupLevel)) {
     if (const auto action = pressed_action()) act(*action);
   }
+  play_on(session_, view_, ImGui::GetIO().DeltaTime);
   view_.hover = std::exchange(view_.next_hover, std::nullopt);
 
   draw_menu();

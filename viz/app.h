@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "viz/input_map.h"
@@ -29,6 +30,8 @@ class App {
 
   /// Nothing is being computed or waiting to be shown.
   bool settled() const { return session_.idle(); }
+  /// After so many seconds a frame is worth drawing though nothing has happened; never, where there is no value.
+  std::optional<double> next_frame_in() const;
   Session& session() { return session_; }
   SharedView& view() { return view_; }
   void set_light(bool light);

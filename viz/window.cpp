@@ -99,10 +99,11 @@ void Window::run(App& app, int n_frame) {
       --lively;
     } else {
       const double before = glfwGetTime();
-      const bool blinking = ImGui::GetIO().WantTextInput;
-      const double seconds = waits > 0 ? kWaitSeconds : kBlinkSeconds;
-      waits > 0 || blinking ? glfwWaitEventsTimeout(seconds) : glfwWaitEvents();
-      const bool woken = glfwGetTime() - before < seconds || !(waits > 0 || blinking);
+      const std::optional<double> next = app.next_frame_in();
+      const bool timed = waits > 0 || ImGui::GetIO().WantTextInput || next;
+      const double seconds = std::min(waits > 0 ? kWaitSeconds : kBlinkSeconds, next.value_or(kBlinkSeconds));
+      timed ? glfwWaitEventsTimeout(seconds) : glfwWaitEvents();
+      const bool woken = glfwGetTime() - before < seconds || !timed;
       if (woken)
         lively = kLively, waits = kWaits;
       else

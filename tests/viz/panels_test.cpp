@@ -265,7 +265,7 @@ TEST_F(Panels, AxesOfWholeNumbersAreLabelledOnceEachAtAnyZoom) {
   run([this](ImGuiTestContext* ctx) {
     for (const double size : {4.0, 5.0, 6.0, 11.0, 39.0, 1e9}) {
       const auto part = [size](double low, double high) { return Limits{low, std::min(high, low + size)}; };
-      app().view().steps = app().view().heat_steps = part(0.5, shape.n_step + 0.5);
+      app().view().steps = part(0.5, shape.n_step + 0.5);
       app().view().heat_positions = part(-0.5, shape.n_prompt + shape.n_step - 0.5);
       ctx->Yield(3);
       EXPECT_EQ(check_whole_ticks("step"), 2);

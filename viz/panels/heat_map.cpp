@@ -7,6 +7,7 @@
 
 #include "viz/panels/panel.h"
 #include "viz/panels/plot_helpers.h"
+#include "viz/panels/step_axis.h"
 #include "viz/render/heatmap.h"
 #include "viz/render/theme.h"
 
@@ -31,6 +32,11 @@ class AttentionMap : public Panel {
   HeatMap map_;
   float low_ = 1e-5F, high_ = 1;
 };
+
+void show_all(const TraceInfo& info, SharedView& view) {
+  view.steps = all_steps(info);
+  view.fit_heat_map = true;
+}
 
 HeatColors AttentionMap::colors(const SharedView& view, bool marked) const {
   HeatColors colors;
@@ -67,7 +73,7 @@ void AttentionMap::draw_controls(Session& session, SharedView& view) {
   ImGui::SetItemTooltip("weights at the ends of the colour scale (drag, or double-click to type)");
   high_ = std::max(high_, low_ * 1.01F);
   ImGui::SameLine();
-  if (ImGui::Button("fit")) view.fit_heat_map = true;
+  if (ImGui::Button("fit")) show_all(info, view);
   ImGui::SetItemTooltip("show everything (F)");
 }
 
@@ -110,7 +116,7 @@ void AttentionMap::react(Session& session, SharedView& view) {
   view.focus = Focus::heat_map;
   const ImPlotPoint mouse = ImPlot::GetPlotMousePos();
   const Cell cell{cell_at(mouse.y), cell_at(mouse.x)};
-  if (ImGui::IsMouseDoubleClicked(ImGuiMouseButton_Left)) view.fit_heat_map = true;
+  if (ImGui::IsMouseDoubleClicked(ImGuiMouseButton_Left)) show_all(session.trace()->info, view);
   const std::optional<float> weight = session.weight(cell.step, cell.position);
   if (!weight) return;
   view.next_hover = cell;
@@ -129,18 +135,14 @@ void AttentionMap::draw_plot(Session& session, SharedView& view, ImVec2 size) {
   if (!ImPlot::BeginPlot("##attention", size, ImPlotFlags_NoTitle | ImPlotFlags_NoLegend | ImPlotFlags_NoMouseText))
     return;
   ImPlot::SetupAxis(ImAxis_X1, "position", ImPlotAxisFlags_NoGridLines);
-  ImPlot::SetupAxis(ImAxis_Y1, "step", ImPlotAxisFlags_NoGridLines | ImPlotAxisFlags_Invert);
   set_up_whole_ticks(ImAxis_X1, view.heat_positions, size.x);
-  set_up_whole_ticks(ImAxis_Y1, view.heat_steps, size.y);
   ImPlot::SetupAxisLinks(ImAxis_X1, &view.heat_positions.low, &view.heat_positions.high);
-  ImPlot::SetupAxisLinks(ImAxis_Y1, &view.heat_steps.low, &view.heat_steps.high);
   const TraceInfo& info = session.trace()->info;
-  const Limits positions = cells(0, info.n_prompt + info.n_step - 1), steps = cells(1, info.n_step);
-  for (const auto& [axis, limits] : {std::pair{ImAxis_X1, positions}, std::pair{ImAxis_Y1, steps}}) {
-    const double most = limits.high - limits.low;
-    ImPlot::SetupAxisLimitsConstraints(axis, limits.low, limits.high);
-    ImPlot::SetupAxisZoomConstraints(axis, std::min(4.0, most), most);
-  }
+  const Limits positions = cells(0, info.n_prompt + info.n_step - 1);
+  const double most = positions.high - positions.low;
+  ImPlot::SetupAxisLimitsConstraints(ImAxis_X1, positions.low, positions.high);
+  ImPlot::SetupAxisZoomConstraints(ImAxis_X1, std::min(4.0, most), most);
+  set_up_step_axis(info, view, StepsGo::down, "step", ImPlotAxisFlags_NoGridLines | ImPlotAxisFlags_Invert, size.y);
   const HeatMatrix matrix = session.attention(view.marks);
   if (matrix.values != nullptr) {
     draw_cells(session, view, matrix);
@@ -151,6 +153,8 @@ void AttentionMap::draw_plot(Session& session, SharedView& view, ImVec2 size) {
     ImPlot::GetPlotDrawList()->AddText(ImVec2(corner.x + 10, corner.y + 10), ImGui::GetColorU32(ImGuiCol_Text),
                                        "computing attention rows ...");
   }
+  draw_step_marks(session, view, StepsGo::down);
+  mark_range(info, view, StepsGo::down);
   view.heat_corner = ImPlot::GetPlotPos(), view.heat_size = ImPlot::GetPlotSize();
   ImPlot::EndPlot();
 }
@@ -188,7 +192,6 @@ void AttentionMap::draw(Session& session, SharedView& view) {
   }
   if (view.fit_heat_map) {
     view.heat_positions = cells(0, info.n_prompt + info.n_step - 1);
-    view.heat_steps = cells(1, info.n_step);
     view.fit_heat_map = false;
   }
   draw_controls(session, view);

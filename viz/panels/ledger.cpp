@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "policies/value_text.h"
 #include "viz/panels/panel.h"
+#include "viz/panels/range_bar.h"
 #include "viz/render/theme.h"
 #include "viz/session/ledger.h"
 
@@ -182,7 +183,8 @@ void LedgerPanel::draw_table(Session& session, const SharedView& view, const Led
   constexpr ImGuiTableFlags kFlags = ImGuiTableFlags_RowBg | ImGuiTableFlags_SizingStretchProp |
                                      ImGuiTableFlags_ScrollY | ImGuiTableFlags_ScrollX | ImGuiTableFlags_BordersInnerV |
                                      ImGuiTableFlags_Sortable;
-  if (!ImGui::BeginTable("layers", static_cast<int>(keys.size()) + 7, kFlags)) return;
+  const std::shared_ptr<const RangePage> range = range_figures(session, view);
+  if (!ImGui::BeginTable("layers", static_cast<int>(keys.size()) + (range ? 8 : 7), kFlags)) return;
   const float em = ImGui::GetFontSize();
   const bool has_kl = !std::isnan(page.metrics.predicted_kl);
   const auto column = [&](const char* title, float width, std::optional<Order> order) {
@@ -196,6 +198,7 @@ void LedgerPanel::draw_table(Session& session, const SharedView& view, const Led
                           static_cast<ImGuiID>(Order::layer));
   for (const std::string& key : keys) column(key.c_str(), key.size() > 1 ? 4.5F : 3.2F, {});
   column("lost", 3, Order::lost), column("error", 3, Order::error);
+  if (range) column(fmt::format("lost, {}###range", range_name(range->key.steps)).c_str(), 10, {});
   const std::string unit = session.tuning()->calibrated ? "ms" : "MB";
   column(unit.c_str(), 3, Order::cost);
   column(has_kl ? "of the KL" : "of estimate", 5.5F, Order::share);
@@ -228,6 +231,11 @@ void LedgerPanel::draw_table(Session& session, const SharedView& view, const Led
     ImGui::SetItemTooltip("attention that is not attended to, mean over steps and heads");
     number(row.output_error, "{:.3f}");
     ImGui::SetItemTooltip("of the heads' outputs, mean");
+    if (range) {
+      const Spread& of = range->layers[static_cast<size_t>(row.layer)][static_cast<size_t>(StepMeasure::recovered)];
+      number(1 - of.mean, "{:.3f}");
+      ImGui::SetItemTooltip("the same over the marked range of steps");
+    }
     number(row.cost, "{:.3f}");
     ImGui::SetItemTooltip("of the layer's attention and selection, per token");
     ImGui::TableNextColumn();

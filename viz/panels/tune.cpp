@@ -10,6 +10,7 @@
 #include "policies/policy.h"
 #include "viz/panels/panel.h"
 #include "viz/panels/parameter_widgets.h"
+#include "viz/panels/range_bar.h"
 #include "viz/render/theme.h"
 #include "viz/session/save_settings.h"
 
@@ -154,6 +155,7 @@ void Tune::draw(Session& session, SharedView& view) {
   }
   ImGui::Spacing();
   draw_results(session, view);
+  draw_range_table(session, view);
   ImGui::Spacing();
   draw_save(session, view);
 }

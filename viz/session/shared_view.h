@@ -5,6 +5,9 @@
 
 #include <imgui.h>
 
+#include "replay/prepared.h"
+#include "viz/session/player.h"
+
 namespace reattend::viz {
 
 struct Cell {
@@ -17,15 +20,24 @@ struct Limits {
   double low = 0, high = 1;
 };
 
+/// A range of steps that is being drawn with the mouse.
+struct RangeDrag {
+  ImGuiID plot = 0;  ///< in which it began
+  int32_t from = 1;  ///< step
+};
+
 /// Which plot the keys for zooming and panning mean: the one that the mouse was on last.
 enum class Focus : uint8_t { timeline, heat_map };
 
 struct SharedView {
-  Limits steps;                                   ///< of the timeline
+  Limits steps;                                   ///< of every pane that has them: across, in the heat map downwards
   Limits heat_positions;                          ///< of the heat map, across
-  Limits heat_steps;                              ///< of the heat map, downwards
-  bool fit_timeline = true, fit_heat_map = true;  ///< done and cleared by the panel
+  bool fit_timeline = true, fit_heat_map = true;  ///< the panel's own axis; done and cleared by the panel
   Focus focus = Focus::heat_map;
+
+  std::optional<Steps> range;  ///< whose statistics are shown, and which can be saved as a trace
+  std::optional<RangeDrag> dragged_range;
+  Player player;
 
   std::optional<Cell> hover;       ///< what the mouse was on in the last frame, in the heat map or the text
   std::optional<Cell> next_hover;  ///< collected while this frame is drawn
@@ -38,6 +50,7 @@ struct SharedView {
   ImVec2 threshold_line;                 ///< middle of the draggable line, 0 when there is none
   ImVec2 threshold_zero, threshold_one;  ///< screen positions of similarity 0 and 1
   ImVec2 heat_corner, heat_size;         ///< of the plotted area
+  ImVec2 minimap_corner, minimap_size;
   ImVec2 landscape_corner, landscape_size;
 };
 
