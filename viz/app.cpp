@@ -1,8 +1,6 @@
 // The window's default layout, menu, status line and dialogs; everything else is a panel's.
 #include "viz/app.h"
 
-#include <algorithm>
-#include <cmath>
 #include <utility>
 
 #include <fmt/format.h>
@@ -47,31 +45,20 @@ App::App(OpenSource open, std::function<void()> wake, const Means& means)
     : session_(std::move(open), std::move(wake), means), panels_(make_panels()) {}
 
 void App::open(const std::vector<std::filesystem::path>& paths) {
-  paths_ = paths;
-  if (!paths_.empty()) session_.open(paths_.front());
+  bench_.traces = paths;
+  if (!paths.empty()) session_.open(paths.front());
 }
 
 void App::add(const std::filesystem::path& path) {
-  if (std::find(paths_.begin(), paths_.end(), path) == paths_.end()) paths_.push_back(path);
-  session_.open(path);
+  bench_.open(path);
 }
 
 std::optional<double> App::next_frame_in() const {
   return view_.player.playing() ? std::optional(view_.player.seconds_to_next()) : std::nullopt;
 }
 
-void App::set_light(bool light) {
-  view_.light = light;
-  apply_theme(light);
-}
-
-void App::bring_to_front(const std::string& name, const std::string& option) {
-  std::string names;
-  for (const auto& panel : panels_) {
-    if (name == panel->name()) front_ = name;
-    names += fmt::format("{}{}", names.empty() ? "" : ", ", panel->name());
-  }
-  if (front_ != name) fail_usage({.where = option, .expected = "one of " + names, .got = "\"" + name + "\""});
+void App::use_keys(const std::filesystem::path& file) {
+  bench_.notice = keys_problem_ = load_keys(keys_, file);
 }
 
 void App::build_layout(ImGuiID dockspace) {
@@ -108,26 +95,35 @@ void App::build_layout(ImGuiID dockspace) {
     panel->open = true;
   }
   ImGui::DockBuilderFinish(dockspace);
-  if (front_.empty()) front_ = kFrontPanel;
+  if (bench_.front.empty()) bench_.front = kFrontPanel;
+}
+
+void App::draw_entries(const char* menu) {
+  for (const Action& action : actions_.all()) {
+    if (action.menu != menu) continue;
+    const bool checked = action.checked && action.checked(bench_);
+    if (ImGui::MenuItem(action.title.c_str(), keys_.shown(action).c_str(), checked)) act({&action});
+  }
 }
 
 void App::draw_menu() {
   if (!ImGui::BeginMainMenuBar()) return;
   if (ImGui::BeginMenu("Trace")) {
-    for (const auto& path : paths_) {
+    for (const auto& path : bench_.traces) {
       if (ImGui::MenuItem(path.string().c_str(), nullptr, path == session_.path())) session_.open(path);
     }
+    ImGui::Separator();
+    draw_entries("Trace");
     ImGui::EndMenu();
   }
   if (ImGui::BeginMenu("View")) {
     for (const auto& panel : panels_) ImGui::MenuItem(panel->name(), nullptr, &panel->open);
     ImGui::Separator();
-    if (ImGui::MenuItem("reset layout")) reset_layout_ = true;
-    if (ImGui::MenuItem("light colours", nullptr, view_.light)) set_light(!view_.light);
+    draw_entries("View");
     ImGui::EndMenu();
   }
   if (ImGui::BeginMenu("Help")) {
-    if (ImGui::MenuItem("keys", "?")) show_keys_ = true;
+    draw_entries("Help");
     ImGui::EndMenu();
   }
   ImGui::EndMainMenuBar();
@@ -151,7 +147,11 @@ void App::draw_status() {
     } else if (!session_.replay_error().empty()) {
       ImGui::TextColored(palette(view_.light).error, "%s", visible(session_.replay_error()).c_str());
     }
-    constexpr const char* kHint = "? keys";
+    if (!bench_.notice.empty()) {
+      ImGui::TextColored(palette(view_.light).error, "%s", visible(bench_.notice).c_str());
+      ImGui::SetItemTooltip("%s", visible(bench_.notice).c_str());
+    }
+    constexpr const char* kHint = "Ctrl+K find, ? keys";
     ImGui::SetCursorPosX(ImGui::GetWindowWidth() - ImGui::CalcTextSize(kHint).x - ImGui::GetStyle().WindowPadding.x);
     ImGui::TextDisabled("%s", kHint);
     ImGui::EndMenuBar();
@@ -180,116 +180,12 @@ void App::draw_open_error() {
   ImGui::EndPopup();
 }
 
-void App::draw_key_sheet() {
-  if (!show_keys_) return;
-  ImGui::SetNextWindowPos(ImGui::GetMainViewport()->GetCenter(), ImGuiCond_Appearing, ImVec2(0.5F, 0.5F));
-  constexpr ImGuiWindowFlags kFlags = ImGuiWindowFlags_AlwaysAutoResize | ImGuiWindowFlags_NoDocking;
-  if (ImGui::Begin("Keys", &show_keys_, kFlags) && ImGui::BeginTable("keys", 2, ImGuiTableFlags_RowBg)) {
-    for (const KeyBinding& binding : key_bindings()) {
-      if (binding.keys == nullptr) continue;
-      ImGui::TableNextRow();
-      ImGui::TableNextColumn();
-      ImGui::TextUnformatted(binding.keys);
-      ImGui::TableNextColumn();
-      ImGui::TextUnformatted(binding.help);
-    }
-    constexpr std::pair<const char*, const char*> kMouse[] = {
-        {"wheel", "zoom at the mouse; over an axis, that axis only"},
-        {"drag, middle drag", "pan; on the threshold line, move it"},
-        {"Ctrl drag", "mark a range of steps"},
-        {"right drag", "zoom to a rectangle"},
-        {"click", "select step, position or layer"},
-        {"double click", "show everything"},
-        {"Ctrl click", "type a slider's value"},
-    };
-    for (const auto& [mouse, help] : kMouse) {
-      ImGui::TableNextRow();
-      ImGui::TableNextColumn();
-      ImGui::TextUnformatted(mouse);
-      ImGui::TableNextColumn();
-      ImGui::TextUnformatted(help);
-    }
-    ImGui::EndTable();
-  }
-  ImGui::End();
-}
-
-void App::zoom(double factor) {
-  const auto zoom_axis = [factor](Limits& limits, double centre) {
-    limits = {centre + (limits.low - centre) * factor, centre + (limits.high - centre) * factor};
-  };
-  const auto middle = [](const Limits& limits) { return (limits.low + limits.high) / 2; };
-  if (view_.focus == Focus::timeline) return zoom_axis(view_.steps, session_.selection().step);
-  zoom_axis(view_.heat_positions, view_.hover ? view_.hover->position : middle(view_.heat_positions));
-  zoom_axis(view_.steps, view_.hover ? view_.hover->step : middle(view_.steps));
-}
-
-void App::pan(double share) {
-  Limits& limits = view_.focus == Focus::timeline ? view_.steps : view_.heat_positions;
-  const double by = (limits.high - limits.low) * share;
-  limits = {limits.low + by, limits.high + by};
-}
-
-void App::act(Action action) {
-  constexpr double kPan = 0.1, kZoom = 0.8;
-  constexpr float kText = 1.1F, kSmallest = 0.6F, kLargest = 3;
-  const Selection at = session_.selection();
-  float& text = ImGui::GetStyle().FontScaleMain;
-  switch (action) {
-    case Action::pan_left:
-      return pan(-kPan);
-    case Action::pan_right:
-      return pan(kPan);
-    case Action::zoom_in:
-      return zoom(kZoom);
-    case Action::zoom_out:
-      return zoom(1 / kZoom);
-    case Action::fit:
-      if (session_.trace() != nullptr) view_.steps = all_steps(session_.trace()->info);
-      (view_.focus == Focus::timeline ? view_.fit_timeline : view_.fit_heat_map) = true;
-      return;
-    case Action::step_back:
-      return session_.select_step(at.step - 1);
-    case Action::step_on:
-      return session_.select_step(at.step + 1);
-    case Action::first_step:
-      return session_.select_step(1);
-    case Action::last_step:
-      if (session_.trace() != nullptr) session_.select_step(session_.trace()->info.n_step);
-      return;
-    case Action::previous_full:
-      return session_.go_to_full_step(-1);
-    case Action::next_full:
-      return session_.go_to_full_step(1);
-    case Action::layer_down:
-      return session_.select_layer(at.layer - 1);
-    case Action::layer_up:
-      return session_.select_layer(at.layer + 1);
-    case Action::head_down:
-      return session_.select_kv_head(at.kv_head - 1);
-    case Action::head_up:
-      return session_.select_kv_head(at.kv_head + 1);
-    case Action::toggle_marks:
-      view_.marks = !view_.marks;
-      return;
-    case Action::toggle_log:
-      view_.logarithmic = !view_.logarithmic;
-      return;
-    case Action::larger_text:
-      text = std::min(text * kText, kLargest);
-      return;
-    case Action::smaller_text:
-      text = std::max(text / kText, kSmallest);
-      return;
-    case Action::normal_text:
-      text = 1;
-      return;
-    case Action::clear:
-      show_keys_ = false;
-      return session_.select_position(-1);
-    case Action::key_sheet:
-      show_keys_ = !show_keys_;
-      return;
+void App::act(const Call& call) {
+  bench_.notice.clear();
+  try {
+    Actions::run(bench_, call);
+  } catch (const Error& error) {
+    bench_.notice = error.what();
   }
 }
 
@@ -306,7 +202,7 @@ void App::draw_frame() {
   ImPlot::GetInputMap().Pan =
       ImGui::IsMouseDown(ImGuiMouseButton_Middle) ? ImGuiMouseButton_Middle : ImGuiMouseButton_Left;
   if (!ImGui::IsPopupOpen("", ImGuiPopupFlags_AnyPopupId | ImGuiPopupFlags_AnyPopupLevel)) {
-    if (const auto action = pressed_action()) act(*action);
+    for (const Call& call : keys_.pressed()) act(call);
   }
   play_on(session_, view_, ImGui::GetIO().DeltaTime);
   view_.hover = std::exchange(view_.next_hover, std::nullopt);
@@ -316,9 +212,9 @@ void App::draw_frame() {
   draw_status();
   const ImGuiID dockspace = ImGui::GetID("dockspace");
   const ImGuiDockNode* node = ImGui::DockBuilderGetNode(dockspace);
-  if (reset_layout_ || node == nullptr) {
+  if (bench_.reset_layout || node == nullptr) {
     build_layout(dockspace);
-    reset_layout_ = false;
+    bench_.reset_layout = false;
   }
   ImGui::DockSpaceOverViewport(dockspace, ImGui::GetMainViewport());
   for (const auto& panel : panels_) {
@@ -327,9 +223,10 @@ void App::draw_frame() {
     ImGui::End();
   }
   // Only what has been docked has others before it.
-  const ImGuiWindow* const front = ImGui::FindWindowByName(front_.c_str());
-  if (front != nullptr && front->DockNode != nullptr) ImGui::SetWindowFocus(std::exchange(front_, {}).c_str());
-  draw_key_sheet();
+  const ImGuiWindow* const front = ImGui::FindWindowByName(bench_.front.c_str());
+  if (front != nullptr && front->DockNode != nullptr) ImGui::SetWindowFocus(std::exchange(bench_.front, {}).c_str());
+  key_sheet_.draw(actions_, keys_, bench_, keys_problem_);
+  command_palette_.draw(actions_, keys_, bench_);
   draw_open_error();
 }
 

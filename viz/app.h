@@ -7,7 +7,10 @@
 #include <optional>
 #include <vector>
 
-#include "viz/input_map.h"
+#include "viz/actions/command_palette.h"
+#include "viz/actions/key_sheet.h"
+#include "viz/actions/keys.h"
+#include "viz/actions/workbench.h"
 #include "viz/panels/goal_strip.h"
 #include "viz/panels/panel.h"
 #include "viz/session/session.h"
@@ -34,27 +37,32 @@ class App {
   std::optional<double> next_frame_in() const;
   Session& session() { return session_; }
   SharedView& view() { return view_; }
-  void set_light(bool light);
-  /// Shows the panel before others of its place. Throws Error (usage) naming `option` for one that there is not.
-  void bring_to_front(const std::string& name, const std::string& option);
+  /// What actions act on, from before the first frame on.
+  Workbench& bench() { return bench_; }
+  const Actions& actions() const { return actions_; }
+  const Keys& keys() const { return keys_; }
+  /// The user's own keys, from a file that need not be there; what is wrong with it is said in the window.
+  void use_keys(const std::filesystem::path& file);
 
  private:
   void draw_menu();
+  void draw_entries(const char* menu);
   void draw_status();
   void draw_open_error();
-  void draw_key_sheet();
   void build_layout(ImGuiID dockspace);
-  void act(Action action);
-  void zoom(double factor);
-  void pan(double share);
+  /// What a key or a menu asks for; errors are said in the status line.
+  void act(const Call& call);
 
-  std::vector<std::filesystem::path> paths_;
   Session session_;
   SharedView view_;
   GoalStrip goal_;
   std::vector<std::unique_ptr<Panel>> panels_;
-  std::string front_;  ///< panel that is to be brought to the front
-  bool reset_layout_ = false, show_keys_ = false;
+  Workbench bench_{session_, view_, panels_};
+  const Actions actions_;
+  Keys keys_{actions_};
+  std::string keys_problem_;
+  KeySheet key_sheet_;
+  CommandPalette command_palette_;
   uint64_t trace_version_ = 0;
 };
 

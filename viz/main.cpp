@@ -92,8 +92,8 @@ std::pair<int32_t, int32_t> parse_size(const std::string& text) {
 void start(App& app, const Options& options, const Settings& settings) {
   app.session().set_initial_settings(settings);
   app.session().set_start({options.layer, options.head, options.step, options.position});
-  app.set_light(options.light);
-  if (!options.panel.empty()) app.bring_to_front(options.panel, "--panel");
+  app.bench().set_light(options.light);
+  if (!options.panel.empty()) app.bench().show(app.bench().panel(options.panel, "--panel"));
   app.open(options.traces);
 }
 
@@ -124,8 +124,8 @@ void take_screenshot(App& app, const Options& options) {
   print_out("{}\n", options.screenshot.string());
 }
 
-/// Where the window's layout is remembered; empty where there is no place for it.
-std::string layout_file() {
+/// Where what the window remembers lies; empty where there is no place for it.
+std::filesystem::path config_folder() {
   namespace fs = std::filesystem;
   const char *config = std::getenv("XDG_CONFIG_HOME"), *home = std::getenv("HOME");
   fs::path folder;
@@ -138,15 +138,17 @@ std::string layout_file() {
   folder /= "reattend";
   std::error_code error;
   fs::create_directories(folder, error);
-  return error ? std::string() : (folder / "view.ini").string();
+  return error ? fs::path() : folder;
 }
 
 void show_window(const Options& options, const Settings& settings) {
   const WindowSystem system;
-  const std::string layout = layout_file();
+  const std::filesystem::path config = config_folder();
+  const std::string layout = config.empty() ? std::string() : (config / "view.ini").string();
   const UiContexts contexts(options.scale > 0 ? static_cast<float>(options.scale) : system.scale());
   if (!layout.empty()) ImGui::GetIO().IniFilename = layout.c_str();
   App app(open_trace, &WindowSystem::wake, means_of(options));
+  if (!config.empty()) app.use_keys(config / "keys.json");
   start(app, options, settings);
   Window window;
   window.run(app, options.frames);

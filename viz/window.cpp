@@ -93,7 +93,8 @@ void Window::run(App& app, int n_frame) {
   constexpr int kLively = 3, kWaits = 2;
   constexpr double kWaitSeconds = 0.3, kBlinkSeconds = 0.5;
   int lively = kLively, waits = kWaits;
-  for (int frames = 0; glfwWindowShouldClose(window_) == GLFW_FALSE && (n_frame <= 0 || frames < n_frame); ++frames) {
+  const auto closing = [&] { return glfwWindowShouldClose(window_) != GLFW_FALSE || app.bench().closing; };
+  for (int frames = 0; !closing() && (n_frame <= 0 || frames < n_frame); ++frames) {
     if (lively > 0 || n_frame > 0) {
       glfwPollEvents();
       --lively;

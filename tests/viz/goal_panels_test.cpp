@@ -128,7 +128,7 @@ TEST_F(GoalPanels, TheStripFitsWhateverTheSizeOfText) {
 // Greedy steps, a value typed into a layer's row and the way back, as a person does it.
 TEST_F(GoalPanels, TheLedgerSpendsEditsAndGoesBack) {
   run([this](ImGuiTestContext* ctx) {
-    app().bring_to_front("Ledger", "");
+    app().bench().front = "Ledger";
     ctx->Yield(3);
     host.settle(ctx);
     const Settings start = session().settings();

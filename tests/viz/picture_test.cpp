@@ -45,7 +45,7 @@ class PictureTest : public ::testing::TestWithParam<bool> {};
 TEST_P(PictureTest, EveryPanelShowsSomething) {
   const UiContexts contexts(1);
   App app(synthetic_source({}), [] {});
-  app.set_light(GetParam());
+  app.bench().set_light(GetParam());
   app.open({"trace.h5"});
   std::string why_not;
   const auto host = open_offscreen(1600, 900, why_not);

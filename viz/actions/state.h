@@ -1,0 +1,16 @@
+// What the window shows and has found out, as JSON for scripts and sockets.
+#pragma once
+#include <nlohmann/json.hpp>
+
+#include "viz/actions/workbench.h"
+
+namespace reattend::viz {
+
+/// The setting's own numbers are there, or none will come: the trace is open and replayed, and judged where it can be.
+/// Maps of other settings may still be filled.
+bool has_answered(const Session& session);
+
+/// Trace, setting, selection, goal, bounds, tasks and view. What is not known is null; of the goal `why` says why.
+nlohmann::json state_of(const Workbench& bench);
+
+}  // namespace reattend::viz
