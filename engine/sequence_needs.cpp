@@ -6,9 +6,11 @@
 #include <string>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "base/error.h"
 #include "base/free_memory.h"
+#include "kernels/choose.h"
 #include "kernels/sketch.h"
 
 namespace reattend {
@@ -16,7 +18,7 @@ namespace {
 
 /// Bytes that a KV head keeps for a choice, of n positions at most.
 int64_t summary_bytes(const Select& select, KvType kv, int32_t d_head, int32_t n) {
-  if (select.by == Rank::sketch) return SketchLayout::of(select.sketch, kv, d_head, n).bytes(n);
+  if (reads_sketch(select)) return SketchLayout::of(select.sketch, kv, d_head, n).bytes(n);
   if (select.by == Rank::pages)
     return select.end / select.page * 2 * int64_t{d_head} * static_cast<int64_t>(sizeof(float));
   return 0;
@@ -57,7 +59,10 @@ SequenceNeeds needs_of(std::span<const Settings> settings, const ModelShape& sha
     const PromptNeeds one = policy->needs();
     all.prompt.row_sums = all.prompt.row_sums || one.row_sums;
     all.prompt.window = std::max(all.prompt.window, one.window);
-    all.summaries = std::max(all.summaries, summary_bytes(*policy, shape, kv, n_prompt, n_ctx));
+    const int64_t bytes = summary_bytes(*policy, shape, kv, n_prompt, n_ctx);
+    all.summaries = std::max(all.summaries, bytes);
+    std::vector<std::string>& names = all.summarizing;
+    if (bytes > 0 && std::ranges::find(names, each.policy()) == names.end()) names.push_back(each.policy());
   }
   return all;
 }
@@ -89,7 +94,7 @@ void check_memory(const ModelShape& shape, KvType kv, int32_t n_ctx, const Seque
         .got = fmt::format("{:.1f} GB free", static_cast<double>(free) / kGb),
         .remedy = std::string("give a shorter prompt or fewer steps") + (kv == KvType::q8 ? "" : ", or --kv q8") +
                   (sums ? ", or leave the sums out (--no-prompt-rows where one records; h2o needs them)" : "") +
-                  (summary ? ", or another policy than sketch or quest, which keep a summary" : "")});
+                  (summary ? fmt::format(", or another policy than {}", fmt::join(needs.summarizing, " or ")) : "")});
 }
 
 }  // namespace reattend

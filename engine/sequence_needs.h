@@ -2,6 +2,8 @@
 #pragma once
 #include <cstdint>
 #include <span>
+#include <string>
+#include <vector>
 
 #include "engine/model/model.h"
 #include "kernels/selection.h"
@@ -16,6 +18,7 @@ RunShape run_shape(const ModelShape& shape, int32_t n_prompt);
 struct SequenceNeeds {
   PromptNeeds prompt;
   int64_t summaries = 0;  ///< bytes of what choices read in place of keys: sketches, bounds of pages
+  std::vector<std::string> summarizing = {};  ///< policies that keep such
 };
 /// What policies need of a sequence that is to be prefilled once for all of them: n_prompt tokens at first, n_ctx at
 /// last. They continue it one after another, so of their summaries the largest counts.

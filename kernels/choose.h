@@ -11,6 +11,12 @@
 
 namespace reattend {
 
+/// Whether a sketch is read for the choice: not where sinks and recent positions take the whole budget and nothing is
+/// left to rank.
+constexpr bool reads_sketch(const Select& what) {
+  return what.by == Rank::sketch && what.keep > 0;
+}
+
 /// What competes in a choice, in order of position: candidate i is positions[i], or begin + i where `positions` is
 /// empty.
 struct Candidates {
@@ -137,11 +143,16 @@ struct ChoiceSpace {
 ///   votes()            softmax rows over the candidates alone                                      (Rank::vote)
 ///   estimated_scores(how, out)  of a row over 0..n-1, estimated from a sketch of the keys, reduced (Rank::sketch)
 ///   bounds(), query()  of the pages [n_page][2][d_head()]; the heads' queries [n_head][d_head()]  (Rank::pages)
-/// Only what `what.by` names is asked for, once.
+/// Only what `what.by` names is asked for, once; nothing for a choice by a sketch that keeps nothing, which has no
+/// scores.
 template <class Ops, class Source, class Vector>
 std::span<const typename Ops::Real> carry_out(const Select& what, Source& source, int32_t n, Vector& kept,
                                               ChoiceSpace<typename Ops::Real>& space) {
   const Candidates candidates = candidates_of(what, source.kept());
+  if (what.by == Rank::sketch && !reads_sketch(what)) {
+    keep_best(what, {}, candidates, n - 1, kept);
+    return {};
+  }
   std::vector<typename Ops::Real>&values = space.values, &scratch = space.rows;
   const int32_t n_head = source.n_head();
   const bool by_position =

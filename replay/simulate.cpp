@@ -153,10 +153,13 @@ class Unit {
       ChoiceSource source{*this, what, t, attended};
       n_candidate = static_cast<int32_t>(carry_out<Cpu>(what, source, n, chosen, space_).size());
     }
-    const int64_t sketch_bytes =
-        what.by == Rank::sketch ? sketch_layout(prepared_, what.sketch, prepared_.cache_type()).bytes_read(n - 1) : 0;
+    SketchRead sketch;
+    if (reads_sketch(what)) {
+      const SketchLayout layout = sketch_layout(prepared_, what.sketch, prepared_.cache_type());
+      sketch = {.bytes = layout.bytes_read(n - 1), .n_block = layout.n_block(n - 1)};
+    }
     for (int32_t g = 0; g < n_kv_; ++g)
-      count_choice(work, what, n_candidate, keys_read(what, n, n_candidate, attended), sketch_bytes);
+      count_choice(work, what, n_candidate, keys_read(what, n, n_candidate, attended), sketch);
     kept = std::move(chosen);
     kept_ = &kept, kept_step_ = t, packed_ = false;
   }

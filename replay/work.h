@@ -22,15 +22,22 @@ inline void count_attention(CountedWork& work, const Branch& branch, const Posit
   packed = true;
 }
 
-/// A choice for one KV head; `n_read`: keys read for it alone; sketch_bytes: of a sketch.
+/// What a choice reads of a sketch.
+struct SketchRead {
+  int64_t bytes = 0;
+  int32_t n_block = 0;
+};
+
+/// A choice for one KV head; `n_read`: keys read for it alone.
 inline void count_choice(CountedWork& work, const Select& select, int32_t n_candidate, int32_t n_read,
-                         int64_t sketch_bytes = 0) {
+                         const SketchRead& sketch = {}) {
   work.rescored += n_read;
   if (select.by == Rank::sketch) {
     // Channels were timed at 2 bits.
     work.estimated += n_candidate;
     work.looked_up += static_cast<double>(n_candidate) * select.sketch.channels * select.sketch.bits / 2;
-    work.sketch_bytes += static_cast<double>(sketch_bytes);
+    work.blocks += sketch.n_block;
+    work.sketch_bytes += static_cast<double>(sketch.bytes);
     return;
   }
   if (select.by == Rank::pages) {

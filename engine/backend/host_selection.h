@@ -142,7 +142,7 @@ class HostSelection final : public SelectionOps {
     // What the first step's choice is made from is made now: no step pays for the whole prompt.
     const Select& next = first.gated ? first.else_branch.before : first.branch.before;
     if (next.by == Rank::pages) extend_bounds(seq, layer, next.page, seq.cache->size() / next.page);
-    if (next.by == Rank::sketch) sketches_.extend(seq, layer, next.sketch, seq.cache->size());
+    if (reads_sketch(next)) sketches_.extend(seq, layer, next.sketch, seq.cache->size());
     c_.rows.layer = -1;
     if (select.chooses()) choose(seq, layer, c_.all_kv_heads(), select, first.compare, false);
   }
@@ -273,7 +273,7 @@ class HostSelection final : public SelectionOps {
     }
     if (what.by == Rank::window) window_sums(seq, layer, what.window);
     if (what.by == Rank::vote) vote(seq, layer, what);
-    if (what.by == Rank::sketch) sketches_.prepare(seq, layer, kv_heads, what.sketch);
+    if (reads_sketch(what)) sketches_.prepare(seq, layer, kv_heads, what.sketch);
     const std::span<const int32_t> choosing = what.shared ? kv_heads.first(1) : kv_heads;
     // Room is made here: the backend's memory takes one thread at a time.
     const auto most = static_cast<size_t>(std::min(what.keep * what.page, n) + 1);

@@ -17,6 +17,12 @@ double bound_bytes(const TraceInfo& info, const CountedWork& work) {
   return work.bounds * 2 * info.d_head * static_cast<double>(sizeof(float));
 }
 
+/// Ranges by channel that a choice goes through: of pages, and of a sketch's blocks beyond those of 256 positions, with
+/// which a position's estimate was timed.
+double bounds_ranked(const CountedWork& work) {
+  return work.bounds + std::max(0.0, work.blocks - work.estimated / kPiece);
+}
+
 }  // namespace
 
 double attend_bytes(const TraceInfo& info, const CountedWork& work) {
@@ -52,8 +58,8 @@ double predict_ms(const TraceInfo& info, const CountedWork& work) {
   }
   const auto ns = [](double count, double each) { return count * std::max(0.0, each); };
   return ms + 1e-6 * (ns(work.ranked, c.rank_ns) + ns(work.chosen, c.keep_ns) + ns(work.summed, c.sum_ns) +
-                      ns(work.packed, c.pack_ns) + ns(work.bounds, c.page_ns) + ns(work.estimated, c.estimate_ns) +
-                      ns(work.looked_up, c.channel_ns));
+                      ns(work.packed, c.pack_ns) + ns(bounds_ranked(work), c.page_ns) +
+                      ns(work.estimated, c.estimate_ns) + ns(work.looked_up, c.channel_ns));
 }
 
 std::vector<std::string> assumed_rates(const TraceInfo& info, const CountedWork& work) {
@@ -74,7 +80,7 @@ std::vector<std::string> assumed_rates(const TraceInfo& info, const CountedWork&
   need(work.chosen, c.keep_ns >= 0, "keep_ns");
   need(work.summed, c.sum_ns >= 0, "sum_ns");
   need(work.packed, c.pack_ns >= 0, "pack_ns");
-  need(work.bounds, c.page_ns >= 0, "page_ns");
+  need(bounds_ranked(work), c.page_ns >= 0, "page_ns");
   need(work.estimated, c.estimate_ns >= 0, "estimate_ns");
   need(work.looked_up, c.channel_ns >= 0, "channel_ns");
   return names;

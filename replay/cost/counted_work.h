@@ -17,6 +17,7 @@ struct CountedWork {
   double bounds = 0;        ///< pages whose bounds were read
   double estimated = 0;     ///< that a kept set was chosen from by rows estimated from a sketch
   double looked_up = 0;     ///< their channels that were read, in units of 2 bits
+  double blocks = 0;        ///< blocks of sketches whose ranges were read
   double sketch_bytes = 0;  ///< of sketches that were read
 
   CountedWork& operator+=(const CountedWork& other);
@@ -39,6 +40,7 @@ inline constexpr CountedWorkPart kCountedWork[] = {{"run", &CountedWork::run},
                                                    {"bounds", &CountedWork::bounds},
                                                    {"estimated", &CountedWork::estimated},
                                                    {"looked_up", &CountedWork::looked_up},
+                                                   {"blocks", &CountedWork::blocks},
                                                    {"sketch_bytes", &CountedWork::sketch_bytes}};
 
 inline CountedWork& CountedWork::operator+=(const CountedWork& other) {

@@ -38,7 +38,8 @@ constexpr CountedWork kWork = {.run = 1000,
                                .packed = 250,
                                .bounds = 50,
                                .estimated = 800,
-                               .looked_up = 3200};
+                               .looked_up = 3200,
+                               .blocks = 60};
 
 constexpr Calibration kAll = {.weights_ms = 2,
                               .attend_ms = 0.5,
@@ -59,8 +60,8 @@ constexpr Calibration kAll = {.weights_ms = 2,
 TEST(Cost, EachPartHasItsOwnRate) {
   // A row of 32 bytes takes 1 us in a run, 2 in a copied set, 4 in place, 0.5 to be rescored; attention reads two.
   const double attention = 2 * 1000 * 1e-3 + 2 * 300 * 2e-3 + 2 * 200 * 4e-3, rescoring = 2000 * 0.5e-3;
-  const double choosing =
-      4000 * 100e-6 + 300 * 1e-3 + 600 * 500e-6 + 250 * 2e-3 + 50 * 3e-3 + 800 * 50e-6 + 3200 * 10e-6;
+  const double choosing = 4000 * 100e-6 + 300 * 1e-3 + 600 * 500e-6 + 250 * 2e-3 + 50 * 3e-3 + 800 * 50e-6 +
+                          3200 * 10e-6 + (60 - 800.0 / kPiece) * 3e-3;  // blocks beyond those of 256 positions
   EXPECT_NEAR(predict_ms(info_with(kAll), kWork), 2 + 0.5 + attention + rescoring + choosing, 1e-9);
   // Full attention: L + t positions, mean over 9 steps 105, of 4 heads.
   EXPECT_NEAR(predict_ms(info_with(kAll), full_work(info_with(kAll))), 2.5 + 105 * 4 * 2e-3, 1e-9);
@@ -75,6 +76,26 @@ TEST(Cost, NoPartOfTheWorkIsForgotten) {
     more.*part.value += 100;
     EXPECT_GT(predict_ms(info_with(kAll), more), all) << part.name;
   }
+}
+
+/// Blocks of 16 positions have sixteen times the ranges of blocks of 256: the window and a tuner would call them free.
+TEST(Cost, SmallBlocksOfASketchCostTheirRanges) {
+  ThreadPool pool(1);
+  const auto run = std::make_shared<HandMade>(HandMadeShape{.n_layer = 1}, 3);  // 2 KV heads, 24 steps after 40 tokens
+  Replayer replayer(run, pool);
+  const auto work = [&](int64_t budget, int64_t block) {
+    Settings settings("sketch");
+    settings.set("K", budget), settings.set("block", block);
+    return work_of(run->info(), replayer.run({.settings = settings}, {}, Cancel()).layers);
+  };
+  const CountedWork usual = work(24, 256), small = work(24, 8);
+  EXPECT_EQ(usual.blocks, 2);
+  EXPECT_GT(small.blocks, 2 * 40 / 8.0);
+  EXPECT_EQ(small.estimated, usual.estimated);
+  EXPECT_NEAR(predict_ms(info_with(kAll), small) - predict_ms(info_with(kAll), usual),
+              (small.blocks - usual.blocks) * kAll.page_ns * 1e-6, 1e-9);
+  const CountedWork nothing = work(20, 8);  // the first 4 and the last 16
+  EXPECT_EQ(nothing.blocks + nothing.estimated + nothing.looked_up + nothing.sketch_bytes, 0);
 }
 
 TEST(Cost, ACalibrationOfFormat10PredictsAsItDid) {

@@ -232,6 +232,7 @@ const std::vector<Case>& cases() {
       {"quest_pages_of_1", "quest", {{"K", List{1, 20, 300}}, {"page", int64_t{1}}, {"dense_layers", List{}}}},
       {"quest_pages_of_256", "quest", {{"K", int64_t{40}}, {"page", int64_t{256}}, {"dense_layers", List{}}}},
       {"sketch", "sketch", {{"K", int64_t{48}}}},
+      {"sketch_of_nothing", "sketch", {{"K", List{20, 48, 3}}}},  // sinks and recent ones take the outer layers' budget
       {"sketch_blocks_of_20",
        "sketch",
        {{"K", List{24, 300, 61}},
