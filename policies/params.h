@@ -38,6 +38,7 @@ struct Parameter {
   double low = 0, high = kMostCount;                           ///< inclusive range of numbers
   double off_above = std::numeric_limits<double>::infinity();  ///< a number above it switches off what it is for
   bool per_layer = false, allows_fraction = false, allows_never = false, allows_auto = false, odd = false;
+  bool decades = false;  ///< what is worth trying of it spans decades: a slider goes by its logarithm
   std::span<const std::string_view> choices = {};
   std::span<const std::string_view> tried = {};  ///< what a tuner tries of it; none: it is left as it is
   std::string_view unit = {};

@@ -2,6 +2,7 @@
 // registry of all policies with the parameters that each takes.
 #pragma once
 #include <algorithm>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
@@ -49,11 +50,19 @@ class Policy {
   virtual Plan plan(int32_t layer, int32_t t) const = 0;
 };
 
-/// A value of another parameter that must hold for a parameter to decide anything: schedule = query for recycled's
-/// threshold.
+/// What must hold of another parameter for a parameter to decide anything: schedule = query for recycled's threshold,
+/// min_weight above 0 for sketch's min_k.
 struct Condition {
+  enum class Is : uint8_t { equal, above, at_most };
   const Parameter* parameter = nullptr;  ///< nothing: it always decides
   std::string_view value;
+  Is is = Is::equal;
+
+  bool holds(const Value& found) const;
+  /// A value that meets it: its own, or the first of those that a tuner tries.
+  Value meeting() const;
+  /// "schedule = query", "min_weight above 0".
+  std::string text() const;
 };
 
 /// A parameter as a policy takes it: with its own default, and where it decides.

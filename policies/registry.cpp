@@ -29,6 +29,27 @@ namespace reattend {
 REATTEND_POLICIES(REATTEND_DECLARE)
 #undef REATTEND_DECLARE
 
+bool Condition::holds(const Value& found) const {
+  if (is == Is::equal) return to_text(found) == value;
+  const double limit = std::get<double>(parse_value(*parameter, value)), number = std::get<double>(found);
+  return is == Is::above ? number > limit : number <= limit;
+}
+
+Value Condition::meeting() const {
+  const Value own = parse_value(*parameter, value);
+  if (holds(own)) return own;
+  for (const std::string_view text : parameter->tried) {
+    const Value tried = parse_value(*parameter, text);
+    if (holds(tried)) return tried;
+  }
+  throw Error(fmt::format("policies: nothing that is tried of {} is {}", parameter->key, text()));
+}
+
+std::string Condition::text() const {
+  constexpr std::string_view kWords[] = {"=", "above", "of at most"};
+  return fmt::format("{} {} {}", parameter->key, kWords[static_cast<size_t>(is)], value);
+}
+
 PolicyParameter::PolicyParameter(const Parameter& shared, Condition condition)
     : PolicyParameter(shared, shared.initial, condition) {}
 

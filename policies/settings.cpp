@@ -157,6 +157,11 @@ std::string ascii_of(std::string_view text) {
   return out;
 }
 
+/// Whether a choice of another parameter brings a parameter in: what it is then set to is half of that choice.
+bool is_mode(const Condition& when) {
+  return when.parameter != nullptr && when.parameter->type == ParamType::choice;
+}
+
 }  // namespace
 
 void Settings::store(const PolicyParameter& taken, const Value& value, const std::string& where) {
@@ -186,12 +191,23 @@ bool Settings::takes(std::string_view key) const {
 bool Settings::decides(std::string_view key) const {
   const PolicyParameter* const taken = info().find(key);
   if (taken == nullptr) return false;
-  return taken->when.parameter == nullptr || choice(taken->when.parameter->key) == taken->when.value;
+  return taken->when.parameter == nullptr || taken->when.holds(get(taken->when.parameter->key));
 }
 
 void Settings::let_decide(std::string_view key) {
   const Condition when = parameter_of(policy_, key, {}).when;
-  if (when.parameter != nullptr) set(when.parameter->key, std::string(when.value));
+  if (when.parameter != nullptr && !decides(key)) set(when.parameter->key, when.meeting());
+}
+
+std::vector<std::string> Settings::without_effect() const {
+  std::vector<std::string> out;
+  for (const PolicyParameter& taken : info().parameters) {
+    const std::string_view key = taken.parameter->key;
+    if (!is_set(key) || decides(key)) continue;
+    out.push_back(fmt::format("{} decides nothing here: it takes {}, which is {}", key, taken.when.text(),
+                              to_text(get(taken.when.parameter->key))));
+  }
+  return out;
 }
 
 Settings Settings::under(std::string_view policy) const {
@@ -273,8 +289,7 @@ std::string Settings::summary(std::initializer_list<std::string_view> without) c
   for (const PolicyParameter& taken : info().parameters) {
     const Parameter& parameter = *taken.parameter;
     if (std::find(without.begin(), without.end(), parameter.key) != without.end()) continue;
-    const bool made_to_decide =
-        taken.when.parameter != nullptr && is_set(taken.when.parameter->key) && decides(parameter.key);
+    const bool made_to_decide = is_mode(taken.when) && is_set(taken.when.parameter->key) && decides(parameter.key);
     const bool shown = made_to_decide || parameter.key == "S" || (parameter.key == "K" && !is_auto("K"));
     if (!is_set(parameter.key) && !shown) continue;
     text += fmt::format(" {}={}", parameter.key, short_text(parameter, get(parameter.key)));

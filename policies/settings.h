@@ -37,6 +37,8 @@ class Settings {
   bool decides(std::string_view key) const;
   /// Sets that other parameter, so that `key`, which the policy takes, decides.
   void let_decide(std::string_view key);
+  /// A line for each parameter that is set and decides nothing, with what it would take.
+  std::vector<std::string> without_effect() const;
   /// These values under another policy, as far as that takes them; its defaults otherwise.
   Settings under(std::string_view policy) const;
 

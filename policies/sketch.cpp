@@ -58,6 +58,7 @@ constexpr Parameter kMinWeight = {
     .initial = "0",
     .low = 0,
     .high = 1,
+    .decades = true,
     .tried = kTriedWeights,
     .unit = "weight",
     .help = "estimated weight below which a position is not attended to, K then being the most; 0 is off"};
@@ -144,26 +145,28 @@ class SketchPolicy final : public Policy {
 }  // namespace
 
 PolicyInfo sketch_policy() {
-  return {.name = "sketch",
-          .source = "docs/sketch.md",
-          .keeps = "first and latest positions, and what this query weighs most by a 2-bit copy of the keys",
-          .reads = "ranges and a quarter of the channels of the copy to choose, at most K positions to attend (with reuse more)",
-          .memory = "the full cache and the copy (a fifteenth of it)",
-          .cost = "L / 50 + K",
-          .parameters = {kBudget,
-                         kBlock,
-                         kBits,
-                         kChannels,
-                         kSinks,
-                         kRecent,
-                         kReduce,
-                         {kPool, "1"},
-                         kMinWeight,
-                         kMinKept,
-                         kReuse,
-                         kSimilarityQuery,
-                         kDenseLayers},
-          .make = make<SketchPolicy>};
+  return {
+      .name = "sketch",
+      .source = "docs/sketch.md",
+      .keeps = "first and latest positions, and what this query weighs most by a 2-bit copy of the keys",
+      .reads =
+          "ranges and a quarter of the channels of the copy to choose, at most K positions to attend (with reuse more)",
+      .memory = "the full cache and the copy (a fifteenth of it)",
+      .cost = "L / 50 + K",
+      .parameters = {kBudget,
+                     kBlock,
+                     kBits,
+                     kChannels,
+                     kSinks,
+                     kRecent,
+                     kReduce,
+                     {kPool, "1"},
+                     kMinWeight,
+                     {kMinKept, {&kMinWeight, "0", Condition::Is::above}},
+                     kReuse,
+                     {kSimilarityQuery, {&kReuse, "1", Condition::Is::at_most}},
+                     kDenseLayers},
+      .make = make<SketchPolicy>};
 }
 
 }  // namespace reattend

@@ -78,6 +78,7 @@ void check_policies(std::vector<Settings>& policies, bool chosen, const ModelSha
     fail_usage({"policies", "at least one that can have these values", "none", "the lines above say why"});
   }
   note_where_nothing_acts(policies, run);
+  note_without_effect(policies);
 }
 
 /// Tokens that everybody is forced along, and where they come from. Empty: full attention's own, yet to be made.

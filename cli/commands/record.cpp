@@ -51,6 +51,7 @@ std::string calibration_doubt(const std::string& path, double ms) {
 
 void run(const Options& options, const Globals& globals) {
   const Settings settings = options.policy.settings();
+  note_without_effect({&settings, 1});
   if (const std::string parts = parts_beside(options.out); !parts.empty()) {
     print_note("reattend: {}: {}\n", options.out, parts);
   }

@@ -25,6 +25,7 @@ struct ReplayOptions {
 
 void replay(const ReplayOptions& options, const Globals& globals) {
   const Settings settings = options.policy.settings();
+  note_without_effect({&settings, 1});
   options.calibration.check();
   ThreadPool pool(globals.threads);
   const std::shared_ptr<TraceReader> trace = TraceReader::open(options.trace);

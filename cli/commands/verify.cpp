@@ -34,6 +34,7 @@ void run(const Options& options, const Globals& globals) {
                 "`reattend tune` writes such a file"});
   }
   const Settings settings = options.policy.settings();
+  note_without_effect({&settings, 1});
   if (!options.out.empty()) {
     refuse_to_replace_by_text(options.out, options.force);
     check_folder_of(options.out, "--out");

@@ -27,13 +27,18 @@ std::string type_name(const Parameter& parameter) {
   return name;
 }
 
-/// "(recycled, quest; default [], quest: [0, 1])"
+/// "(recycled, quest; default [], quest: [0, 1])"; where a condition must hold, it stands there too.
 std::string takers_text(const Parameter& parameter) {
   std::string text = fmt::format("({}; default {}", fmt::join(takers_of(parameter), ", "), parameter.initial);
   for (const PolicyInfo& info : policy_registry()) {
     const PolicyParameter* const taken = info.find(parameter.key);
     if (taken == nullptr || taken->initial == parse_value(parameter, parameter.initial)) continue;
     text += fmt::format(", {}: {}", info.name, to_text(taken->initial));
+  }
+  for (const PolicyInfo& info : policy_registry()) {
+    const PolicyParameter* const taken = info.find(parameter.key);
+    if (taken == nullptr || taken->when.parameter == nullptr) continue;
+    text += fmt::format("; {}: with {}", info.name, taken->when.text());
   }
   return text + ")";
 }
@@ -57,6 +62,12 @@ void note_where_nothing_acts(std::span<const Settings> settings, const RunShape&
   if (shape.n_acting() > 0 || all_full) return;
   print_note(
       "reattend: the model has a window of its own in every layer: no policy acts, and every run is as `full`\n");
+}
+
+void note_without_effect(std::span<const Settings> settings) {  // [n]
+  for (const Settings& each : settings) {
+    for (const std::string& line : each.without_effect()) print_note("reattend: {}: {}\n", each.policy(), line);
+  }
 }
 
 void PolicyOptions::add_to(CLI::App& app) {

@@ -17,6 +17,9 @@ void add_parameter_options(CLI::App& app, std::map<std::string, Value>& given);
 /// attention's, does anything there.
 void note_where_nothing_acts(std::span<const Settings> settings, const RunShape& shape);
 
+/// A line on stderr for each parameter that is set and decides nothing under the others.
+void note_without_effect(std::span<const Settings> settings);  // [n]
+
 /// --policy, --settings and one option per parameter. Must stay where it is once add_to() was called.
 struct PolicyOptions {
   std::string policy;  ///< --policy; empty: the file's, or `initial`

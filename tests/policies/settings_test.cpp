@@ -233,6 +233,27 @@ TEST(Settings, AParameterDecidesWhereItsConditionHolds) {
   EXPECT_EQ(settings.choice("schedule"), "query");
 }
 
+/// Floors and stages of options that are off: shown as if they mattered, a user would tune them for nothing.
+TEST(Settings, WhatDecidesNothingIsSaidWithWhatItTakes) {
+  Settings settings("sketch");
+  EXPECT_FALSE(settings.decides("min_k"));
+  EXPECT_FALSE(settings.decides("similarity_query"));
+  EXPECT_TRUE(settings.without_effect().empty()) << "nothing is set";
+  settings.set("min_k", int64_t{8}), settings.set("similarity_query", std::string("post_rope"));
+  EXPECT_EQ(settings.without_effect(),
+            (std::vector<std::string>{"min_k decides nothing here: it takes min_weight above 0, which is 0.0",
+                                      "similarity_query decides nothing here: it takes reuse of at most 1, which is "
+                                      "2.0"}));
+  settings.set("min_weight", 0.001), settings.set("reuse", 1.0);
+  EXPECT_TRUE(settings.decides("min_k"));
+  EXPECT_TRUE(settings.decides("similarity_query"));
+  EXPECT_TRUE(settings.without_effect().empty());
+  Settings brought_in("sketch");
+  brought_in.let_decide("min_k");
+  EXPECT_EQ(brought_in.real("min_weight", 0), 0.0005) << "the first that a tuner tries and that is above 0";
+  EXPECT_EQ(brought_in.summary(), "sketch K=64 min_weight=0.0005") << "min_k has its usual value";
+}
+
 TEST(Settings, LettersOfAnyLanguageMayStandInCommentsAndOtherTables) {
   const char* text =
       "\xEF\xBB\xBF# \u00fcber\n[evidence]\ntrace = 'caf\u00e9.h5'\n'\u00e9' = 1\n'\u00e8' = 2\n[policy]\nname = "

@@ -22,7 +22,8 @@ int slider_end(const Parameter& parameter, const TraceInfo& info) {
   return static_cast<int>(std::max(end, parameter.low + 1));
 }
 
-void show_help(const PolicyParameter& taken) {
+/// `decides`: whether its condition holds.
+void show_help(const PolicyParameter& taken, bool decides) {
   const Parameter& parameter = *taken.parameter;
   std::string range;
   if (parameter.type == ParamType::count || parameter.type == ParamType::real) {
@@ -31,7 +32,10 @@ void show_help(const PolicyParameter& taken) {
   }
   const std::string text = fmt::format("{}: {}{}\ndefault {}; right-click for the default, or to type it as text",
                                        parameter.key, parameter.help, range, to_text(taken.initial));
-  ImGui::SetItemTooltip("%s", text.c_str());
+  const std::string idle = decides ? "" : fmt::format("\nwithout effect here: it takes {}", taken.when.text());
+  if (ImGui::IsItemHovered(ImGuiHoveredFlags_ForTooltip | ImGuiHoveredFlags_AllowWhenDisabled)) {
+    ImGui::SetTooltip("%s%s", text.c_str(), idle.c_str());
+  }
 }
 
 }  // namespace
@@ -65,8 +69,10 @@ bool ParameterWidgets::edit(const Session& session, const Parameter& parameter, 
   }
   if (const auto* number = std::get_if<double>(&value)) {
     double x = *number;
-    if (!ImGui::SliderScalar("##real", ImGuiDataType_Double, &x, &parameter.low, &parameter.high, "%.3f",
-                             ImGuiSliderFlags_AlwaysClamp)) {
+    // The places that are shown are where a logarithm ends towards 0.
+    const ImGuiSliderFlags scale = parameter.decades ? ImGuiSliderFlags_Logarithmic : ImGuiSliderFlags_None;
+    if (!ImGui::SliderScalar("##real", ImGuiDataType_Double, &x, &parameter.low, &parameter.high,
+                             parameter.decades ? "%.5f" : "%.3f", ImGuiSliderFlags_AlwaysClamp | scale)) {
       return false;
     }
     value = x;
@@ -106,13 +112,16 @@ void ParameterWidgets::draw_one(Session& session, const PolicyParameter& taken) 
   ImGui::TableNextRow();
   ImGui::TableNextColumn();
   ImGui::AlignTextToFramePadding();
+  const bool decides = session.settings().decides(parameter.key);
+  ImGui::BeginDisabled(!decides);
   ImGui::TextUnformatted(parameter.key.data(), parameter.key.data() + parameter.key.size());
-  show_help(taken);
+  show_help(taken, decides);
   ImGui::TableNextColumn();
   Value value = session.settings().get(parameter.key);
   ImGui::SetNextItemWidth(-1);
   bool changed = edit(session, parameter, value);
-  show_help(taken);
+  ImGui::EndDisabled();
+  show_help(taken, decides);
   if (ImGui::BeginPopupContextItem("menu")) {
     if (ImGui::MenuItem("default")) {
       value = taken.initial, changed = true, texts_.erase(parameter.key);
