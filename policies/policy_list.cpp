@@ -121,6 +121,12 @@ std::string common_budget(const std::vector<Settings>& policies) {
   return budget;
 }
 
+std::string policy_names_of(const std::vector<Settings>& settings) {
+  std::vector<std::string> names;
+  for (const Settings& each : settings) names.push_back(each.policy());
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
 std::vector<std::string> short_names(const std::vector<Settings>& policies) {
   const bool same = !common_budget(policies).empty();
   std::vector<std::string> names;

@@ -24,6 +24,8 @@ std::vector<Settings> all_policies(const ParameterValues& common);
 /// A value that no policy takes was meant for one: throws Error (usage) naming its option.
 void check_taken(const ParameterValues& values, const std::vector<Settings>& policies);
 
+/// "recycled, snapkv": the settings' policies, in their order.
+std::string policy_names_of(const std::vector<Settings>& settings);
 /// What tells the policies apart, one name each: a summary() without the budget where all that take one have the same.
 std::vector<std::string> short_names(const std::vector<Settings>& policies);
 /// That common budget as text; empty where there is none.

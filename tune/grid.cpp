@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "policies/layer_schedule.h"
 #include "policies/policy.h"
+#include "policies/policy_list.h"
 #include "policies/shared_parameters.h"
 #include "policies/value_text.h"
 #include "tune/tune.h"
@@ -61,9 +62,10 @@ Texts menu_at(const Parameter& parameter, const Settings& at) {
 }
 
 /// Budgets outermost, so that rankings are prepared at their greatest depth at once; then what others depend on.
-int order_of(const Parameter& parameter) {
-  if (&parameter == &kBudget) return 0;
-  return parameter.type == ParamType::count ? 2 : parameter.type == ParamType::real ? 3 : 1;
+int order_of(const PolicyParameter& taken) {
+  if (taken.parameter == &kBudget) return 0;
+  if (taken.when.parameter != nullptr) return 4;
+  return taken.parameter->type == ParamType::count ? 2 : taken.parameter->type == ParamType::real ? 3 : 1;
 }
 
 class Combinations {
@@ -76,9 +78,8 @@ class Combinations {
       const Parameter& parameter = *each.parameter;
       if (grid.tried.contains(parameter.key) || !parameter.tried.empty()) axes_.push_back(&each);
     }
-    std::stable_sort(axes_.begin(), axes_.end(), [](const PolicyParameter* a, const PolicyParameter* b) {
-      return order_of(*a->parameter) < order_of(*b->parameter);
-    });
+    std::stable_sort(axes_.begin(), axes_.end(),
+                     [](const PolicyParameter* a, const PolicyParameter* b) { return order_of(*a) < order_of(*b); });
   }
 
   const std::vector<const PolicyParameter*>& axes() const { return axes_; }
@@ -152,16 +153,10 @@ void leave_out_misfits(GridSettings& out, std::span<const TraceInfo* const> trac
       for (const TraceInfo* const trace : traces) check_fits(each, *trace);
       return false;
     } catch (const Error& error) {
-      out.left_out.push_back(fmt::format("{}: {}", each.summary(), error.what()));
+      out.left_out.push_back({each, error.what()});
       return true;
     }
   });
-}
-
-std::string names_of(const std::vector<Settings>& bases) {
-  std::vector<std::string> names;
-  for (const Settings& each : bases) names.push_back(each.policy());
-  return fmt::format("{}", fmt::join(names, ", "));
 }
 
 void refuse_lists_of_others(const TuneGrid& grid) {
@@ -170,7 +165,7 @@ void refuse_lists_of_others(const TuneGrid& grid) {
     if (parameter == nullptr) fail_usage({"--sweep", "a parameter's name", "\"" + key + "\""});
     const auto takes = [&key = key](const Settings& base) { return base.takes(key); };
     if (std::any_of(grid.bases.begin(), grid.bases.end(), takes)) continue;
-    refuse_parameter(list_option(*parameter), *parameter, names_of(grid.bases));
+    refuse_parameter(list_option(*parameter), *parameter, policy_names_of(grid.bases));
   }
 }
 
@@ -234,7 +229,11 @@ GridSettings make_grid(const TuneGrid& grid, std::span<const TraceInfo* const> t
   }
   refuse_unused_lists(grid, used);
   leave_out_misfits(out, traces);
-  if (out.settings.empty()) fail_usage({"tune", "a setting that fits the traces", out.left_out.front()});
+  if (out.settings.empty()) {
+    const LeftOut& first = out.left_out.front();
+    fail_usage(
+        {"tune", "a setting that fits the traces", fmt::format("{}: {}", first.settings.summary(), first.reason)});
+  }
   for (const Settings& each : grid.more) {
     if (std::find(out.settings.begin(), out.settings.end(), each) == out.settings.end()) out.settings.push_back(each);
   }

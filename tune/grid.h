@@ -23,9 +23,16 @@ struct TuneGrid {
   std::vector<Settings> more;       ///< tried as they stand beside the grid, of any policy
 };
 
+/// A setting that does not fit one of the traces.
+struct LeftOut {
+  Settings settings;
+  std::string reason;
+  bool operator==(const LeftOut&) const = default;
+};
+
 struct GridSettings {
   std::vector<Settings> settings;
-  std::vector<std::string> left_out;  ///< a line for each that does not fit one of the traces, with the reason
+  std::vector<LeftOut> left_out;
 };
 
 /// All settings of the grid, policy after policy, each policy's largest budgets first. What a policy refuses for one of

@@ -20,9 +20,9 @@ void add_schedules_of(const Settings& base, Sweep& sweep, const TuneOptions& opt
   const GridSettings layer_items = schedule_menu(options.grid, base, infos_of(result.traces));
   const std::vector<Settings>& menu = layer_items.settings;
   if (menu.size() < 2) return;
-  for (const std::string& line : layer_items.left_out) {
-    if (std::find(result.left_out.begin(), result.left_out.end(), line) == result.left_out.end()) {
-      result.left_out.push_back(line);
+  for (const LeftOut& each : layer_items.left_out) {
+    if (std::find(result.left_out.begin(), result.left_out.end(), each) == result.left_out.end()) {
+      result.left_out.push_back(each);
     }
   }
   Replayed replayed;

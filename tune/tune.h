@@ -36,7 +36,7 @@ struct TuneOptions {
 
 struct TuneResult {
   std::vector<const PolicyInfo*> policies;  ///< that were swept
-  std::vector<std::string> left_out;        ///< a line for each setting of the sweep that does not fit the traces
+  std::vector<LeftOut> left_out;            ///< of the sweep
   std::vector<Candidate> candidates;        ///< by cost, fastest first
   size_t chosen = 0;                        ///< index into candidates
   Reason reason;                            ///< why this one

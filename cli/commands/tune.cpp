@@ -138,7 +138,7 @@ void run(const Options& options, const Globals& globals) {
   const TuneTimes times = tune_times(options.calibration, traces, n_tuned, options.engine.device, pool.n_thread());
   what.calibrations = times.calibrations, what.other_machine = times.other_machine;
   const TuneResult result = tune_traces(options, what, traces, pool, globals);
-  for (const std::string& line : result.left_out) print_note("reattend: left out: {}\n", line);
+  for (const std::string& line : left_out_in_words(result.left_out)) print_note("reattend: left out: {}\n", line);
   write_text_file(options.out, settings_file(result, {.reason = reason_in_words(result), .times_from = times.text}),
                   options.force);
   if (globals.json) {

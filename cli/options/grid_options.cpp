@@ -18,12 +18,6 @@ namespace {
 /// In --policies: every policy that has something to sweep.
 constexpr std::string_view kAll = "all";
 
-std::string names_of(const std::vector<Settings>& bases) {
-  std::vector<std::string> names;
-  for (const Settings& each : bases) names.push_back(each.policy());
-  return fmt::format("{}", fmt::join(names, ", "));
-}
-
 bool any_takes(const std::vector<Settings>& bases, std::string_view key) {
   return std::any_of(bases.begin(), bases.end(), [&](const Settings& each) { return each.takes(key); });
 }
@@ -51,6 +45,11 @@ PolicyEntries entries_of(const std::string& text) {
       }
     } else if (named != nullptr && has_axes(*named)) {
       out.swept.push_back(entry);
+    } else if (entry == kFullAttention) {
+      fail_usage({.where = "--policies",
+                  .expected = "policies that have something to sweep, or settings",
+                  .got = std::string(entry),
+                  .remedy = "leave it out: every setting is held against full attention"});
     } else {
       out.settings.push_back(parse_policies(entry, {}).front());
     }
@@ -79,7 +78,7 @@ void refuse_single_values(const PolicyOptions& policy, const std::vector<Setting
     if (!any_takes(bases, key)) {
       fail_usage({where,
                   fmt::format("{}, and a policy that takes it ({})", list, fmt::join(takers_of(parameter), ", ")),
-                  names_of(bases)});
+                  policy_names_of(bases)});
     }
     fail_usage({.where = where,
                 .expected = fmt::format("{}{}: a sweep tries several values", list,
@@ -106,7 +105,7 @@ void add_sweep(TuneGrid& grid, const std::string& text) {
       if (any_takes(grid.bases, each->key)) keys.push_back(each->key);
     }
     fail_usage({"--sweep",
-                fmt::format("KEY=V,V,.. of a parameter of {} ({})", names_of(grid.bases), fmt::join(keys, ", ")),
+                fmt::format("KEY=V,V,.. of a parameter of {} ({})", policy_names_of(grid.bases), fmt::join(keys, ", ")),
                 "\"" + text + "\""});
   }
   add_list(grid, *parameter, parse_each(*parameter, fmt::format("sweep {}", parameter->key), text.substr(equals + 1)));
@@ -150,7 +149,7 @@ TuneGrid GridOptions::grid() const {
   for (const auto& [key, value] : policy.given) {
     const Parameter& parameter = *find_parameter(key);
     if (!any_takes(out.bases, key)) {
-      refuse_parameter(fmt::format("--{}", parameter.flag), parameter, names_of(out.bases));
+      refuse_parameter(fmt::format("--{}", parameter.flag), parameter, policy_names_of(out.bases));
     }
     for (Settings& base : out.bases) {
       if (base.takes(key)) base.set(key, value);

@@ -225,6 +225,30 @@ std::vector<std::string> held_out_in_words(const TuneResult& tuned) {
   return lines;
 }
 
+std::vector<std::string> left_out_in_words(std::span<const LeftOut> left_out) {  // [n]
+  struct Group {
+    const LeftOut* first;
+    int64_t n;
+  };
+  std::vector<Group> groups;
+  for (const LeftOut& each : left_out) {
+    const auto same = std::ranges::find_if(groups, [&](const Group& group) {
+      return group.first->settings.policy() == each.settings.policy() && group.first->reason == each.reason;
+    });
+    if (same == groups.end()) {
+      groups.push_back({&each, 1});
+    } else {
+      ++same->n;
+    }
+  }
+  std::vector<std::string> lines;
+  for (const auto& [first, n] : groups) {
+    const std::string more = n > 1 ? fmt::format(" and {} more", thousands(n - 1)) : std::string();
+    lines.push_back(fmt::format("{}{}: {}", first->settings.summary(), more, first->reason));
+  }
+  return lines;
+}
+
 std::string setting_in_words(const TuneResult& tuned) {
   const Settings& settings = tuned.best().settings;
   if (settings.is_full()) return "Full attention: every step attends to everything.";

@@ -1,5 +1,6 @@
 // The sentences that say what a tuner found and why: all that is made of its result in words.
 #pragma once
+#include <span>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,9 @@ std::vector<std::string> held_out_in_words(const TuneResult& tuned);
 /// Where several policies were swept: which of their bests is fastest, what measuring says of them, and how far
 /// predictions of different policies can be compared.
 std::vector<std::string> policies_in_words(const TuneResult& tuned);
+/// A line for each reason why settings of a policy do not fit the traces: the first of them, and how many more there
+/// are.
+std::vector<std::string> left_out_in_words(std::span<const LeftOut> left_out);  // [n]
 /// What the recommended setting keeps, reads and chooses anew, on the prompts tuned on.
 std::string setting_in_words(const TuneResult& tuned);
 /// What the recommended setting gives, predicted and measured, beside full attention.

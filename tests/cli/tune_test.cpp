@@ -166,6 +166,7 @@ TEST_F(TuneCommand, AllPoliciesAreSweptInOneRun) {
   refused({"--policies", "all", "--budget", "30"}, "--budgets: a sweep tries several values");
   refused({"--policies", "all,telepathy"}, "telepathy");
   refused({"--policies", "tova,,h2o"}, "--policies");
+  refused({"--policies", "full"}, "--policies: expected policies that have something to sweep, or settings, got full");
   refused({"--policies", "tova,snapkv", "--sweep", "windows=4"}, "of a parameter of tova, snapkv (K, ");
 }
 

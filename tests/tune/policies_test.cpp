@@ -176,10 +176,12 @@ TEST_F(TunePolicies, APolicyThatNoStudyLookedAtIsNamedAsSuch) {
 TEST_F(TunePolicies, APolicyOfWhichNothingFitsIsSaidAndTheOthersAreTuned) {
   run_->info().has_prompt_row_sums = false;
   const TuneResult result = tuned();
-  bool said = false;
-  for (const std::string& line : result.left_out)
-    said |= line.find("h2o") == 0 && line.find("--prompt-rows") != line.npos;
-  EXPECT_TRUE(said);
+  const std::vector<std::string> lines = cli::left_out_in_words(result.left_out);
+  const auto is_of_h2o = [](const std::string& line) { return line.find("h2o") == 0; };
+  ASSERT_EQ(std::ranges::count_if(lines, is_of_h2o), 1) << "one reason, one line";
+  const std::string line = *std::ranges::find_if(lines, is_of_h2o);
+  EXPECT_NE(line.find(" more: "), std::string::npos) << line;
+  EXPECT_NE(line.find("--prompt-rows"), std::string::npos) << line;
   bool missing = false;
   for (const std::string& line : cli::policies_in_words(result)) missing |= line == "Nothing of h2o fits the traces.";
   EXPECT_TRUE(missing);
