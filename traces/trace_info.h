@@ -41,6 +41,7 @@ struct TraceInfo {
                                  ///< not stored; 0: all. Empty: 0 in all layers
   KvType kv_type = KvType::f16;  ///< of the cache it was recorded from; what is written has schema::stored_type()
   Settings settings;             ///< the policy it was recorded under
+  bool policy_known = true;      ///< false: a newer program's, unknown here, and `settings` are full attention's
   bool shadow = false;           ///< the policy observed only, the output was full attention's
   int32_t n_prompt = 0;          ///< L
   bool has_values = true, has_prompt_row_sums = false;

@@ -11,6 +11,7 @@
 #include "traces/hdf5.h"
 #include "traces/read/reader.h"
 #include "traces/schema.h"
+#include "traces/write/edit.h"
 
 namespace reattend {
 namespace {
@@ -155,6 +156,29 @@ TEST(TraceRoundTrip, NewerMinorOpensWithAWarningNewerMajorIsRefusedInWords) {
     EXPECT_NE(std::string(error.what()).find("2.0"), std::string::npos) << error.what();
     EXPECT_NE(std::string(error.what()).find("newer"), std::string::npos) << error.what();
   }
+}
+
+/// Policies and their parameters are added without a new format: what a newer program recorded under one of them can
+/// be looked at, and the user is told why its setting is not shown. Values that no program writes stay errors.
+TEST(TraceRoundTrip, APolicyOfANewerProgramIsNamedAndTheRecordingRead) {
+  const Folder folder;
+  write_trace(folder / "a.h5", 2);
+  const auto warning_with = [&](const char* settings) {
+    set_attribute(folder / "a.h5", "settings", settings);
+    const auto trace = TraceReader::open(folder / "a.h5");
+    expect_trace(*trace, 2);
+    EXPECT_TRUE(trace->info().settings.is_full());
+    return trace->info().warning;
+  };
+  const std::string policy = warning_with(R"({"name": "horizon", "far": 3})");
+  EXPECT_NE(policy.find("made by a newer reattend (format 1."), std::string::npos) << policy;
+  EXPECT_NE(policy.find("got policy \"horizon\""), std::string::npos) << policy;
+  const std::string parameter = warning_with(R"({"name": "sketch", "K": 64, "far": 3})");
+  EXPECT_NE(parameter.find("\"far\" of policy sketch"), std::string::npos) << parameter;
+  ThreadPool pool(1);
+  EXPECT_THROW(slice_trace(folder / "a.h5", folder / "part.h5", {.last_step = 1}, false, pool, {}, Cancel()), Error)
+      << "a part would be told to be full attention's";
+  EXPECT_THROW(warning_with(R"({"name": "sketch", "K": "many"})"), Error) << "a known name with a wrong value";
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "policies/policy.h"
 #include "traces/attributes.h"
 #include "traces/read/checked_file.h"
 #include "traces/schema.h"
@@ -238,6 +239,50 @@ void add_warning(std::string& warning, const std::string& more) {
   warning += (warning.empty() ? "" : "; ") + more;
 }
 
+namespace {
+
+/// The policy, or the first of its parameters, that this program does not know; empty where it knows all of them.
+std::string unknown_name(const nlohmann::json& settings) {
+  const auto name = settings.is_object() ? settings.find("name") : settings.end();
+  if (name == settings.end() || !name->is_string()) return {};
+  const PolicyInfo* const policy = find_policy(name->get<std::string>());
+  if (policy == nullptr) return "policy \"" + name->get<std::string>() + "\"";
+  for (const auto& [key, value] : settings.items()) {
+    if (key != "name" && !policy->takes(key)) return "\"" + key + "\" of policy " + std::string(policy->name);
+  }
+  return {};
+}
+
+/// A policy or parameter of a name that is unknown here was added by a newer program: within a minor version too, for
+/// it changes no dataset. The recording itself can be read.
+void read_settings(const AttributeReader& read, bool newer, TraceInfo& info) {
+  const auto settings = nlohmann::json::parse(read.text("settings"), nullptr, false);
+  const std::string unknown = unknown_name(settings);
+  try {
+    info.settings = Settings::from_json(settings, read.where("settings"));
+    try {
+      info.settings.check_against_model(info.n_layer);
+    } catch (const Error& error) {
+      throw Error(read.where("settings") + ": " + error.what());
+    }
+  } catch (const Error& error) {
+    if (!newer && unknown.empty()) throw Error(error.what());
+    info.settings = Settings(), info.policy_known = false;
+    const std::string by = read.has("engine_version") ? ", version " + read.text("engine_version") : std::string();
+    add_warning(
+        info.warning,
+        unknown.empty()
+            ? std::string("its settings are unknown here: ") + error.what()
+            : to_line({.where = fmt::format("made by a newer reattend (format {}{})", read.text("format_version"), by),
+                       .expected = "a policy that is known here",
+                       .got = unknown,
+                       .remedy = "what was recorded is shown, the setting is not: take that program, or a "
+                                 "newer version of this one"}));
+  }
+}
+
+}  // namespace
+
 void check_has_steps(const TraceInfo& info) {
   if (info.n_step > 0) return;
   fail({.where = info.path.string(), .expected = "at least one decode step", .got = "none", .remedy = kNoStepRemedy});
@@ -267,20 +312,7 @@ TraceInfo read_info(const CheckedFile& file) {
     add_warning(info.warning, std::string("its calibration_") + field.name + " of " + number_text(found) + " " +
                                   field.unit + " is no machine's and is left out");
   }
-  try {
-    const auto settings = nlohmann::json::parse(read.text("settings"), nullptr, false);
-    info.settings = Settings::from_json(settings, read.where("settings"));
-    try {
-      info.settings.check_against_model(info.n_layer);
-    } catch (const Error& error) {
-      throw Error(read.where("settings") + ": " + error.what());
-    }
-  } catch (const Error& error) {
-    // A newer program may know policies that this one does not; the recording itself can still be read.
-    if (!newer) throw Error(error.what());
-    info.settings = Settings();
-    add_warning(info.warning, std::string("its policy is unknown here: ") + error.what());
-  }
+  read_settings(read, newer, info);
   return info;
 }
 

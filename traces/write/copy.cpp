@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/error.h"
 #include "kernels/cpu/ops.h"
 #include "traces/schema.h"
 
@@ -38,6 +39,12 @@ void set_columns(std::vector<T>& values, size_t from, size_t to) {
 
 TraceHeader header_of(TraceReader& trace) {
   const TraceInfo& info = trace.info();
+  if (!info.policy_known) {
+    fail({.where = info.path.string(),
+          .expected = "a trace whose policy is known here, for its settings are written again",
+          .got = info.warning,
+          .remedy = {}});
+  }
   TraceHeader h;
   static_cast<TraceInfo&>(h) = info;
   h.expected_steps = std::max(1, info.n_step);
