@@ -51,7 +51,18 @@ const LayerCheck& least(const Verification& v, double LayerCheck::*field) {
 
 constexpr double kAll = 1 - 1e-9;  // means of ones
 
+/// Whether a step of the policy is ever full: where none was predicted or made, equal decisions say nothing.
+bool any_full(const Verification& v) {
+  return v.predicted_full > 0 || measured(v).full > 0;
+}
+
 std::string decisions_in_words(const Verification& v) {
+  if (!any_full(v)) {
+    return "Decisions: none to check, for no step of this policy is full; what it chose stands in the sets below.";
+  }
+  if (std::min(v.predicted_full, measured(v).full) > kAll) {
+    return "Decisions: none to check, for every step attends to everything.";
+  }
   if (v.decisions_equal > kAll) return "Decisions: right, every step and head was full or partial as predicted.";
   const LayerCheck& bad = least(v, &LayerCheck::decisions_equal);
   return fmt::format(
@@ -61,7 +72,9 @@ std::string decisions_in_words(const Verification& v) {
 }
 
 std::string sets_in_words(const Verification& v) {
-  if (v.identical > kAll) return "Attended sets: right, all of them.";
+  const std::string sizes = fmt::format(" {:.1f} positions a step and head predicted, {:.1f} measured.",
+                                        v.predicted.positions, measured(v).positions);
+  if (v.identical > kAll) return "Attended sets: right, all of them." + sizes;
   const LayerCheck& bad = least(v, &LayerCheck::jaccard);
   const size_t part = std::max<size_t>(1, v.jaccard_of_step.size() / 4);
   const auto mean = [](std::span<const double> steps) {  // [n]
@@ -71,9 +84,9 @@ std::string sets_in_words(const Verification& v) {
   };
   return fmt::format(
       "Attended sets: mean Jaccard {:.3f} ({:.3f} over the first {} steps, {:.3f} over the last), {:.0f} % identical; "
-      "least alike in layer {} ({:.3f}).",
+      "least alike in layer {} ({:.3f}).{}",
       v.jaccard, mean(std::span(v.jaccard_of_step).first(part)), part, mean(std::span(v.jaccard_of_step).last(part)),
-      100 * v.identical, bad.layer, bad.jaccard);
+      100 * v.identical, bad.layer, bad.jaccard, sizes);
 }
 
 std::string mass_in_words(const Verification& v) {

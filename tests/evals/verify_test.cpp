@@ -82,9 +82,20 @@ TEST_F(Verify, AFullTracesReplayIsAnEstimateAndSaysWhereItErred) {
   EXPECT_NEAR(mass, v.verified.measured.recovered, 1e-9);
 }
 
+/// A policy without full steps: "decisions right" would be said whatever it chose.
+TEST_F(Verify, WithoutFullStepsDecisionsAreNotCalledRight) {
+  const Settings settings = make("sketch", {{"K", int64_t{24}}});
+  const Verification v = verified(settings, settings);
+  EXPECT_EQ(v.verified.measured.full, 0);
+  EXPECT_TRUE(says(v, "Decisions: none to check, for no step of this policy is full")) << cli::findings(v).front();
+  EXPECT_TRUE(says(v, "Attended sets: right, all of them. 25.0 positions a step and head predicted, 25.0 measured."))
+      << cli::findings(v)[1];
+}
+
 TEST_F(Verify, FullAttentionHasNothingToCorrect) {
   const Verification v = verified(Settings("full"), Settings("full"));
   EXPECT_EQ(v.verified.measured.kl, 0);
+  EXPECT_TRUE(says(v, "Decisions: none to check, for every step attends to everything"));
   EXPECT_EQ(v.free.n_common, kSteps) << "its own text";
   EXPECT_NEAR(v.verified.measured.recovered, 1, 1e-5);
 }
