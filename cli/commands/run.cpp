@@ -44,7 +44,7 @@ class StepCounter : public Observer {
     });
   }
   int64_t total() const { return full_ + partial_; }
-  double partial() const { return total() > 0 ? static_cast<double>(partial_) / static_cast<double>(total()) : 0; }
+  double full() const { return total() > 0 ? static_cast<double>(full_) / static_cast<double>(total()) : 0; }
   /// Attended to per step, layer and KV head.
   double positions() const { return total() > 0 ? static_cast<double>(positions_) / static_cast<double>(total()) : 0; }
 
@@ -58,8 +58,8 @@ struct RunReport {
   int64_t n_prompt = 0, n_step = 0, threads = 0;
   double decode_seconds = 0;
   BytesRead bytes{};
-  double partial = 0, positions = 0;
-  double stream_gbps = 0;  ///< 0: not measured
+  double full = 0, positions = 0;  ///< share of steps and KV heads that were full; attended to in each
+  double stream_gbps = 0;          ///< 0: not measured
   uint64_t logits_hash = 0;
   bool stopped = false;
   bool ended = false;  ///< the model's own end came before the last step asked for
@@ -88,7 +88,8 @@ nlohmann::json to_json(const RunReport& report, const CachedPrefill& prefilled) 
                          {"gb_per_s", report.gbps()},
                          {"stream_gb_per_s", report.stream_gbps},
                          {"of_stream", report.stopped ? nlohmann::json() : nlohmann::json(report.of_stream())},
-                         {"recycled", report.partial},
+                         {"full_share", report.full},
+                         {"recycled", 1 - report.full},  // for one version: what the share was told as before
                          {"positions", report.positions},
                          {"logits_hash", fmt::format("{:016x}", report.logits_hash)},
                          {"stopped", report.stopped},
@@ -103,11 +104,11 @@ void print_lines(const RunReport& report, const std::string& prefill_line) {
   const std::string stream =
       report.stream_gbps > 0 ? fmt::format(" ({:.0f} % of stream {:.1f})", 100 * report.of_stream(), report.stream_gbps)
                              : std::string();
-  print_note("decode   {} tokens  {:.1f} tok/s  {:.2f} ms/token  {:.1f} GB/s{}  recycled {:.0f} %  #{:016x}\n",
-             report.n_step, report.tokens_per_second(), report.ms_per_token(), report.gbps(), stream,
-             100 * report.partial, report.logits_hash);
+  print_note("decode   {} tokens  {:.1f} tok/s  {:.2f} ms/token  {:.1f} GB/s{}  #{:016x}\n", report.n_step,
+             report.tokens_per_second(), report.ms_per_token(), report.gbps(), stream, report.logits_hash);
   if (report.ended) print_note("end      the model's own, after {} tokens; --ignore-end goes on\n", report.n_step);
-  print_note("policy   {}  {:.0f} positions attended to per step and head\n", report.policy, report.positions);
+  print_note("policy   {}  {:.0f} positions attended to per step and head, {:.0f} % of the steps in full\n",
+             report.policy, report.positions, 100 * report.full);
 }
 
 void list_policies(const Globals& globals) {
@@ -124,6 +125,7 @@ void list_policies(const Globals& globals) {
 void run(const RunOptions& options, const Globals& globals) {
   if (options.list_policies) return list_policies(globals);
   const Settings settings = options.policy.settings();
+  note_without_effect({&settings, 1});
   const BackendOptions device = options.model.backend();
   const Model model = Model::open(find_model(options.model.model));
   options.policy.check_layers(settings, model.shape().n_layer);
@@ -179,7 +181,7 @@ void run(const RunOptions& options, const Globals& globals) {
   report.n_step = static_cast<int64_t>(generated.tokens.size());
   report.decode_seconds = generated.seconds;
   report.bytes = generated.bytes;
-  report.partial = counter.partial();
+  report.full = counter.full();
   report.positions = counter.positions();
   report.logits_hash = generated.logits_hash;
   report.stopped = globals.cancel.raised();

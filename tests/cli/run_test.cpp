@@ -34,11 +34,12 @@ TEST(Run, HashAndTextDoNotDependOnThreads) {
   EXPECT_EQ(one["n_step"], 24);
 }
 
-TEST(Run, RecycledShareFollowsTheStride) {
+TEST(Run, ShareOfFullStepsFollowsTheStride) {
   const auto full = report({"--policy", "full"});
   const auto recycled = report({"--policy", "recycled", "--budget", "8", "--stride", "4"});
-  EXPECT_EQ(full["recycled"], 0.0);
-  EXPECT_EQ(recycled["recycled"], 0.75);
+  EXPECT_EQ(full["full_share"], 1.0);
+  EXPECT_EQ(recycled["full_share"], 0.25);
+  EXPECT_EQ(recycled["recycled"], 0.75) << "the name of the version before";
   EXPECT_NE(full["logits_hash"], recycled["logits_hash"]);
   EXPECT_LT(recycled["positions"], full["positions"]);
   EXPECT_LT(recycled["bytes_attend"], full["bytes_attend"]);
@@ -48,7 +49,7 @@ TEST(Run, ShadowCountsThePolicyButKeepsFullAttentionsText) {
   const auto full = report({"--policy", "full"});
   const auto shadow = report({"--policy", "recycled", "--budget", "8", "--stride", "4", "--shadow"});
   EXPECT_EQ(shadow["logits_hash"], full["logits_hash"]);
-  EXPECT_EQ(shadow["recycled"], 0.75);
+  EXPECT_EQ(shadow["full_share"], 0.25);
 }
 
 TEST(Run, SeedDecidesTheSample) {
