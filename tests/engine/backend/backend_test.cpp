@@ -156,6 +156,13 @@ TEST(Measures, KnownAnswers) {
   EXPECT_EQ(selection_margin(score, 2), (0.5 - static_cast<double>(0.3F)) / 0.5);
   EXPECT_NEAR(selection_margin(score, 1), 0.4, 1e-6) << "a cut through a plateau counts to the next different score";
   EXPECT_TRUE(std::isinf(selection_margin(score, 4)));
+  const Select by_weight = {.keep = 3, .min_weight = 0.4, .least = 1};  // 0.5 and 0.5 stay, of 0.3 and 0.3 none
+  EXPECT_NEAR(selection_margin(score, by_weight), 0.25, 1e-6) << "the nearest of the best three to the weight";
+  EXPECT_EQ(selection_margin(score, {.keep = 2, .min_weight = 0.1}), selection_margin(score, 2))
+      << "all K are above the weight: the cut is that of K";
+  EXPECT_NEAR(selection_margin(score, {.keep = 3, .min_weight = 0.9, .least = 2}), 0.4, 1e-6)
+      << "none is above it: the cut is that of the fewest, nearer than 0.3 is to the weight";
+  EXPECT_TRUE(std::isinf(selection_margin(score, {.keep = 0, .min_weight = 0.9}))) << "nothing is chosen";
   const Overlap overlap = measure_overlap(score, 2, set);  // top-2 = {0, 3}
   EXPECT_EQ(overlap.overlap, 0.5);
   EXPECT_NEAR(overlap.jaccard, 1.0 / 3, 1e-12);
