@@ -87,6 +87,7 @@ def draw_panel(panel, index, left, top, right):
         path = f"M{x_axis(panel.front[0][0]):.1f} {y_axis(panel.front[0][1]):.1f}"
         path += "".join(f"H{x_axis(x):.1f}V{y_axis(y):.1f}" for x, y in panel.front[1:])
         out.append(f'<path d="{path}" {clip} stroke="#dddddd" stroke-width="7"/>')
+    labels = []  # on top of all lines and points
     for s in panel.series:
         where = [(x_axis(x), y_axis(y), label) for x, y, label in s.points]
         path = "L".join(f"{x:.1f} {y:.1f}" for x, y, _ in where)
@@ -95,8 +96,9 @@ def draw_panel(panel, index, left, top, right):
         for x, y, label in where:
             out.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{s.colour}" stroke="white" stroke-width="0.8"/>')
             if label:
-                out.append(text(x + 6, y - 6, label, SMALL, "start", f'fill="{s.colour}"'))
-    return out
+                outline = f'fill="{s.colour}" stroke="white" stroke-width="3" paint-order="stroke"'
+                labels.append(text(x + 6, y - 6, label, SMALL, "start", outline))
+    return out + labels
 
 
 def figure(title, subtitle, panels, width=1180):
