@@ -1,6 +1,8 @@
 // The class Replayer: takes one request after another on the layers of a trace.
 #include "replay/replay.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "base/error.h"
@@ -80,18 +82,29 @@ const PreparedLayer& Replayer::layer(int32_t layer, const Cancel& cancel) {
 }
 
 std::vector<float> Replayer::row(int32_t layer, int32_t kv_head, int32_t t) {
+  std::vector<float> row(static_cast<size_t>(info().n_prompt) + static_cast<size_t>(std::max(0, t)));
+  rows(layer, kv_head, {t, t}, [&](int32_t) { return row.data(); }, {});
+  return row;
+}
+
+void Replayer::rows(int32_t layer, int32_t kv_head, Steps steps, const std::function<float*(int32_t t)>& to,
+                    const Cancel& cancel) {
   const TraceInfo& info = state_->info;
-  if (layer < 0 || layer >= info.n_layer || kv_head < 0 || kv_head >= info.n_kv_head || t < 0 || t > info.n_step) {
+  if (layer < 0 || layer >= info.n_layer || kv_head < 0 || kv_head >= info.n_kv_head || steps.first < 0 ||
+      steps.last > info.n_step) {
     fail_usage({.where = "row",
                 .expected = fmt::format("a layer below {}, a KV head below {}, a step up to {}", info.n_layer,
                                         info.n_kv_head, info.n_step),
-                .got = fmt::format("layer {}, KV head {}, step {}", layer, kv_head, t),
+                .got = fmt::format("layer {}, KV head {}, step {}", layer, kv_head,
+                                   steps.first < 0 ? steps.first : steps.last),
                 .remedy = {}});
   }
   const PreparedLayer& prepared = state_->read(layer);
-  std::vector<float> row(static_cast<size_t>(prepared.n_row(t)));
-  prepared.copy_row(kv_head, t, row.data());
-  return row;
+  state_->pool.run(steps.size(), [&](int64_t i, int) {
+    cancel.check();
+    const int32_t t = steps.first + static_cast<int32_t>(i);
+    prepared.copy_row(kv_head, t, to(t));
+  });
 }
 
 }  // namespace reattend

@@ -34,8 +34,8 @@ void expect_same(const LayerReplay& a, const LayerReplay& b, const std::string& 
 /// Sets as parts brought them, and how many parts there were.
 struct Parts {
   int n = 0;
-  std::vector<std::vector<std::vector<int32_t>>> sets;  ///< [layers][T n_kv_head]
-  int64_t most = 0;                                     ///< bytes that the replayer held
+  std::vector<std::vector<PositionRuns>> sets;  ///< [layers][T n_kv_head]
+  int64_t most = 0;                             ///< bytes that the replayer held
 };
 
 ReplayResult run_with(Replayer& replayer, const ReplayRequest& request, Parts& parts) {
@@ -116,7 +116,7 @@ TEST(Memory, WhatDoesNotFitIsReplayedInPartsOfTheSameBits) {
         const ReplayResult again = tight.run(some, {}, Cancel());
         for (size_t at = 0; at < again.layers[1].sets.size(); ++at) {
           const bool wanted = at % 2 == 1 && at / 2 + 1 >= 100 && at / 2 + 1 <= 110;
-          EXPECT_EQ(again.layers[1].sets[at], wanted ? whole.sets[1][at] : std::vector<int32_t>()) << what;
+          EXPECT_EQ(again.layers[1].sets[at], wanted ? whole.sets[1][at] : PositionRuns()) << what;
         }
       }
     }

@@ -84,6 +84,7 @@ void Session::update() {
   if (!replayer_) return;
   if (auto rows = row_reader_->take()) rows_ = std::move(rows);
   if (auto answer = replayer_->take()) take_answer(std::move(answer));
+  if (auto passing = replayer_->take_passing()) take_passing(std::move(passing));
   if (rows() != nullptr) mark_attention(*rows());
   if (!tuning_) return;
   for (const auto& each : providers_) each->update(*this);

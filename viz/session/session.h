@@ -156,11 +156,13 @@ class Session {
   void leave_trace();
   void enter_trace();
   void take_answer(std::shared_ptr<const AsyncAnswer> answer);
+  void take_passing(std::shared_ptr<const AsyncAnswer> answer);
+  void map_layers(const AsyncAnswer& answer);
   int32_t stored_near(int32_t layer, int32_t from) const;
   void ask_for_rows();
   void look();
   void mark_attention(const RowMatrix& rows);
-  void map_layer(const LayerReplay& replay);
+  void map_layer(int32_t layer, const HeadMeans& means);
 
   const OpenSource open_;
   const Means means_;

@@ -3,7 +3,6 @@
 #include <cmath>
 #include <functional>
 
-#include "base/statistics.h"
 #include "viz/session/session.h"
 #include "viz/session/token_text.h"
 
@@ -13,9 +12,21 @@ void Session::take_answer(std::shared_ptr<const AsyncAnswer> answer) {
   answer_ = std::move(answer);
   if (answer_->has_masses) whole_ = answer_;
   if (answer_->layers[static_cast<size_t>(selection_.layer)]) layer_from_ = answer_;
-  for (const auto& layer : answer_->layers) {
+  map_layers(*answer_);
+}
+
+/// Layers and means over them of the setting before: who drags a slider sees them follow. What is known of the newest
+/// stays.
+void Session::take_passing(std::shared_ptr<const AsyncAnswer> passing) {
+  if (passing->has_masses && !(answer_ && answer_->has_masses)) whole_ = passing;
+  map_layers(*passing);
+}
+
+void Session::map_layers(const AsyncAnswer& answer) {
+  for (const auto& layer : answer.layers) {
     if (!layer || mapped_[static_cast<size_t>(layer->layer)] == layer) continue;
-    map_layer(*layer);
+    if (answer.ticket != answer_->ticket && answer_->layers[static_cast<size_t>(layer->layer)]) continue;
+    map_layer(layer->layer, *answer.means[static_cast<size_t>(layer->layer)]);
     mapped_[static_cast<size_t>(layer->layer)] = layer;
   }
 }
@@ -83,9 +94,8 @@ std::optional<float> Session::weight(int32_t step, int32_t position) const {
 
 std::optional<bool> Session::attended(int32_t step, int32_t position) const {
   if (!layer_from_) return std::nullopt;
-  const std::vector<int32_t>* set = layer_from_->set_of(selection_.layer, selection_.kv_head, step);
-  if (set == nullptr) return std::nullopt;
-  return std::binary_search(set->begin(), set->end(), position);
+  const PositionRuns* set = layer_from_->set_of(selection_.layer, selection_.kv_head, step);
+  return set != nullptr ? std::optional(set->holds(position)) : std::nullopt;
 }
 
 std::string Session::token_text(int32_t position) const {
@@ -109,30 +119,18 @@ void Session::mark_attention(const RowMatrix& matrix) {
   std::transform(matrix.weights.begin(), matrix.weights.end(), marked_.begin(), std::negate<float>());
   for (int32_t i = 0; i < matrix.n_row; ++i) {
     float* const row = marked_.data() + int64_t{i} * matrix.n_position;
-    for (const int32_t j : *set_of(matrix.first_step + i)) {
-      if (j >= 0 && j < row_end_[static_cast<size_t>(i)]) row[j] = std::abs(row[j]);
+    for (const PositionRuns::Run& run : set_of(matrix.first_step + i)->runs()) {
+      for (int32_t j = run.begin; j < run.end; ++j) row[j] = std::abs(row[j]);
     }
   }
 }
 
-void Session::map_layer(const LayerReplay& replay) {
-  const TraceInfo& info = trace_->info;
+void Session::map_layer(int32_t layer, const HeadMeans& means) {
   ++matrix_version_;
-  const auto n_kv = static_cast<size_t>(info.n_kv_head), n_head = static_cast<size_t>(info.n_head);
-  for (int32_t s = 0; s < info.n_step; ++s) {
-    const size_t cell = static_cast<size_t>(replay.layer) * static_cast<size_t>(info.n_step) + static_cast<size_t>(s);
-    const size_t kv = static_cast<size_t>(s) * n_kv, head = static_cast<size_t>(s) * n_head;
-    const auto set = [&](LayerMeasure measure, int32_t n, const auto& value) {
-      Mean mean;  // over the heads of a step
-      for (int32_t h = 0; h < n; ++h) mean.add(value(h));
-      layer_maps_[static_cast<size_t>(measure)][cell] = static_cast<float>(mean.value());
-    };
-    set(LayerMeasure::decision, info.n_kv_head, [&](int32_t g) { return static_cast<float>(replay.full[kv + g]); });
-    set(LayerMeasure::lost_mass, info.n_kv_head, [&](int32_t g) { return 1 - replay.recovered[kv + g]; });
-    set(LayerMeasure::lost_overlap, info.n_kv_head, [&](int32_t g) { return 1 - replay.overlap[kv + g]; });
-    set(LayerMeasure::output_error, replay.output_error.empty() ? 0 : info.n_head,
-        [&](int32_t h) { return replay.output_error[head + h]; });
-  }
+  const auto n_step = static_cast<int64_t>(means.decision.size());
+  const std::vector<float>* const rows[kLayerMeasures] = {&means.decision, &means.lost_mass, &means.lost_overlap,
+                                                          &means.output_error};
+  for (size_t i = 0; i < kLayerMeasures; ++i) std::ranges::copy(*rows[i], layer_maps_[i].begin() + layer * n_step);
 }
 
 }  // namespace reattend::viz
