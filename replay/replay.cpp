@@ -43,6 +43,10 @@ void Replayer::set_aside(int64_t bytes) {
   state_->set_aside(bytes);
 }
 
+void Replayer::keep_prepared(std::shared_ptr<PreparedStore> store) {
+  state_->store = std::move(store);
+}
+
 std::vector<float> mean_over_groups(const std::vector<float>& values, int32_t group) {
   std::vector<float> means(values.size() / static_cast<size_t>(group));
   for (size_t i = 0; i < means.size(); ++i) {

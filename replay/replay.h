@@ -100,6 +100,7 @@ using LayerFn = std::function<void(const LayerReplay&, const ReplaySummary&)>;
 /// there, whatever the request says of sets.
 using PartFn = std::function<void(const PreparedLayer&, Steps, const LayerReplay&)>;
 
+class PreparedStore;
 struct ReplayState;
 
 /// A GB of the options that say how much a replay may hold, in bytes.
@@ -127,6 +128,8 @@ class Replayer {
   bool holds_all_layers() const;
   /// The caller holds so many bytes of that memory itself. Throws Error where nothing is left.
   void set_aside(int64_t bytes);
+  /// Layers that together exceed the memory are kept there from now on.
+  void keep_prepared(std::shared_ptr<PreparedStore> store);
   /// Whether a layer is forgotten as soon as another is looked at: for whoever looks at each once.
   void keep_one_layer();
   /// Prepares what the request needs and runs it. Throws Cancelled, or Error when the trace lacks what the policy

@@ -99,6 +99,9 @@ LayerReplay ReplayRun::prepare_and_run(size_t at, int64_t limit) {
   if (prepared == nullptr) fail_small(PreparedLayer::unprepared_bytes(info_));
   const PreparedLayer::Need need = need_of(plans);
   const int64_t working = working_bytes(plans, {1, info_.n_step});
+  PreparedStore* const store = state_.store.get();
+  const bool keeps = store != nullptr && prepared->bytes_made(need) * info_.n_stored() > limit - working;
+  if (keeps) store->load(layers_[at], need, *prepared);
   bool whole = state_.cache.make_room(prepared->bytes_with(need), limit - working);
   if (!whole) {
     state_.cache.drop_others();
@@ -108,6 +111,7 @@ LayerReplay ReplayRun::prepare_and_run(size_t at, int64_t limit) {
   const ReplayState::Job job = state_.make_job(layers_[at], *prepared, plans);
   if (!whole) return run_in_parts(job, need, at, limit);
   prepared->prepare(need, state_.pool, to_.cancel);
+  if (keeps) store->save(layers_[at], need, *prepared);
   return state_.run_job(job, request_, to_.on_part, state_.pool, to_.cancel);
 }
 

@@ -1,35 +1,11 @@
 // Long decodes: a replay that may hold less than a layer's rows gives the same bits, and says so where it cannot.
-#include <cstring>
-
 #include "policies/policy.h"
-#include "tests/replay/compare.h"
+#include "tests/replay/same_bits.h"
 
 namespace reattend {
 namespace {
 
 constexpr HandMadeShape kLong = {.n_layer = 2, .n_head = 4, .n_kv_head = 2, .d_head = 8, .n_prompt = 40, .n_step = 300};
-
-template <class T>
-bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
-  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
-}
-
-void expect_same(const LayerReplay& a, const LayerReplay& b, const std::string& what) {
-  EXPECT_TRUE(same_bits(a.full, b.full)) << what;
-  EXPECT_TRUE(same_bits(a.cos, b.cos)) << what;
-  EXPECT_TRUE(same_bits(a.positions, b.positions)) << what;
-  EXPECT_TRUE(same_bits(a.recovered, b.recovered)) << what;
-  EXPECT_TRUE(same_bits(a.oracle, b.oracle)) << what;
-  EXPECT_TRUE(same_bits(a.overlap, b.overlap)) << what;
-  EXPECT_TRUE(same_bits(a.jaccard, b.jaccard)) << what;
-  EXPECT_TRUE(same_bits(a.output_error, b.output_error)) << what;
-  EXPECT_TRUE(same_bits(a.losses.largest, b.losses.largest)) << what;
-  EXPECT_TRUE(same_bits(a.losses.middle, b.losses.middle)) << what;
-  EXPECT_TRUE(same_bits(a.losses.of_middle, b.losses.of_middle)) << what;
-  EXPECT_TRUE(same_bits(a.losses.output_norm, b.losses.output_norm)) << what;
-  EXPECT_EQ(a.sets, b.sets) << what;
-  EXPECT_EQ(std::memcmp(&a.work, &b.work, sizeof a.work), 0) << what;
-}
 
 /// Sets as parts brought them, and how many parts there were.
 struct Parts {
