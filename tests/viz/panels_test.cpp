@@ -211,7 +211,7 @@ TEST_F(Panels, KeysMoveBetweenLayersHeadsAndFullSteps) {
     host.settle(ctx);
     EXPECT_EQ(session().selection().kv_head, 1);
     ASSERT_NE(session().rows(), nullptr);
-    EXPECT_EQ(session().rows()->kv_head, 1);
+    EXPECT_EQ(session().rows()->tiles()[0]->kv_head, 1);
     ctx->KeyPress(ImGuiMod_Shift | ImGuiKey_Slash);
     ctx->Yield(2);
     EXPECT_TRUE(ctx->GetWindowByRef("//Keys") != nullptr && ctx->GetWindowByRef("//Keys")->WasActive);

@@ -1,6 +1,8 @@
 // The attention panel, of one layer and KV head: steps downwards, positions across, weights exact under the mouse.
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <optional>
 
 #include <fmt/format.h>
 #include <implot.h>
@@ -8,7 +10,7 @@
 #include "viz/panels/panel.h"
 #include "viz/panels/plot_helpers.h"
 #include "viz/panels/step_axis.h"
-#include "viz/render/heatmap.h"
+#include "viz/render/row_levels.h"
 #include "viz/render/theme.h"
 
 namespace reattend::viz {
@@ -23,14 +25,37 @@ class AttentionMap : public Panel {
  private:
   void draw_controls(Session& session, SharedView& view);
   void draw_plot(Session& session, SharedView& view, ImVec2 size);
-  void draw_cells(const Session& session, const SharedView& view, const HeatMatrix& matrix);
+  void draw_cells(Session& session, const SharedView& view);
+  void paint(const Session& session, const SharedView& view);
   void draw_cross(const Session& session, const SharedView& view) const;
   void react(Session& session, SharedView& view);
+  std::string describe(const Session& session, Cell cell, ImVec2 mouse) const;
   void draw_scale(const Session& session, const SharedView& view, ImVec2 size) const;
   HeatColors colors(const SharedView& view, bool marked) const;
 
-  HeatMap map_;
+  /// What the pixels were found from.
+  struct Key {
+    uint64_t tiles;
+    HeatView part;
+    int32_t width, height;
+    bool without_sinks;
+    bool operator==(const Key&) const = default;
+  };
+  std::optional<Key> key_;
+  ReducedPixels pixels_;
+  /// What the image was painted from, beside the pixels.
+  struct Look {
+    std::shared_ptr<const PositionMasks> masks;
+    HeatColors colors;
+    bool sums;
+    bool operator==(const Look&) const = default;
+  };
+  std::optional<Look> look_;
+  HeatPaint image_;
+  std::vector<float> painted_;  ///< [height][width]; negative: not attended to
   float low_ = 1e-5F, high_ = 1;
+  float strongest_ = 1;  ///< in view
+  bool sums_ = false, without_sinks_ = false;
 };
 
 void show_all(const TraceInfo& info, SharedView& view) {
@@ -40,7 +65,8 @@ void show_all(const TraceInfo& info, SharedView& view) {
 
 HeatColors AttentionMap::colors(const SharedView& view, bool marked) const {
   HeatColors colors;
-  colors.scale = {.low = view.logarithmic ? low_ : 0, .high = high_, .logarithmic = view.logarithmic};
+  const float high = without_sinks_ ? std::max(strongest_, low_ * 1.01F) : high_;
+  colors.scale = {.low = view.logarithmic ? low_ : 0, .high = high, .logarithmic = view.logarithmic};
   if (marked) colors.positive = Colormap::blues, colors.negative = Colormap::oranges;
   return colors;
 }
@@ -67,6 +93,14 @@ void AttentionMap::draw_controls(Session& session, SharedView& view) {
   ImGui::Checkbox("log", &view.logarithmic);
   ImGui::SetItemTooltip("logarithmic colours: on a linear scale the first tokens drown all others");
   ImGui::SameLine();
+  ImGui::Checkbox("sum", &sums_);
+  ImGui::SetItemTooltip(
+      "a pixel shows the sum of the cells under it, not the strongest; its colour is that of the strongest");
+  ImGui::SameLine();
+  ImGui::Checkbox("no sinks", &without_sinks_);
+  ImGui::SetItemTooltip(
+      "leaves out the first %d positions, and ends the colour scale at what is strongest without them", kMaskedSinks);
+  ImGui::SameLine();
   ImGui::SetNextItemWidth(width * 11);
   ImGui::DragFloatRange2("##range", &low_, &high_, 0.01F, 1e-7F, 1, "%.1e", "%.2g",
                          ImGuiSliderFlags_Logarithmic | ImGuiSliderFlags_AlwaysClamp);
@@ -77,16 +111,41 @@ void AttentionMap::draw_controls(Session& session, SharedView& view) {
   ImGui::SetItemTooltip("show everything (F)");
 }
 
-void AttentionMap::draw_cells(const Session& session, const SharedView& view, const HeatMatrix& matrix) {
+void AttentionMap::draw_cells(Session& session, const SharedView& view) {
   const ImVec2 corner = ImPlot::GetPlotPos(), size = ImPlot::GetPlotSize();
   const ImPlotRect limits = ImPlot::GetPlotLimits();
-  const double first_step = session.rows()->first_step;
-  const HeatView part{limits.X.Min + 0.5, limits.X.Max + 0.5, limits.Y.Min + 0.5 - first_step,
-                      limits.Y.Max + 0.5 - first_step};
+  // Row 0 is step 1.
+  const HeatView part{limits.X.Min + 0.5, limits.X.Max + 0.5, limits.Y.Min - 0.5, limits.Y.Max - 0.5};
+  const auto width = static_cast<int32_t>(size.x), height = static_cast<int32_t>(size.y);
+  if (width <= 0 || height <= 0) return;
+  const RowTiles& tiles = *session.rows();
+  const Key key = {tiles.version(), part, width, height, without_sinks_};
+  if (key_ != key) {
+    reduce_tiles(tiles.tiles(), part, width, height, without_sinks_, pixels_);
+    key_ = key, look_.reset();
+  }
+  paint(session, view);
   ImPlot::PushPlotClipRect();
-  map_.draw(*ImPlot::GetPlotDrawList(), ImVec2(std::floor(corner.x), std::floor(corner.y)),
-            static_cast<int32_t>(size.x), static_cast<int32_t>(size.y), matrix, part, colors(view, view.marks));
+  image_.draw(*ImPlot::GetPlotDrawList(), ImVec2(std::floor(corner.x), std::floor(corner.y)));
   ImPlot::PopPlotClipRect();
+}
+
+/// Colours the pixels by their strongest cells' classes.
+void AttentionMap::paint(const Session& session, const SharedView& view) {
+  const std::shared_ptr<const PositionMasks> masks = view.marks ? session.attended_masks() : nullptr;
+  const std::vector<float>& values = sums_ ? pixels_.sums : pixels_.largest;
+  if (!look_ && without_sinks_) strongest_ = std::max(0.0F, *std::ranges::max_element(values));
+  const Look look = {masks, colors(view, masks != nullptr), sums_};
+  if (look_ == look) return;
+  painted_.resize(values.size());
+  for (size_t i = 0; i < values.size(); ++i) {
+    const HeatCell cell = pixels_.cells[i];
+    const bool none = pixels_.largest[i] == kNoCell;
+    const bool lost = !none && masks && masks->holds_step(cell.step) && !masks->holds(cell.step, cell.position);
+    painted_[i] = none ? std::numeric_limits<float>::quiet_NaN() : lost ? -values[i] : values[i];
+  }
+  image_.paint(painted_, pixels_.width, pixels_.height, look.colors);
+  look_ = look;
 }
 
 void AttentionMap::draw_cross(const Session& session, const SharedView& view) const {
@@ -111,20 +170,40 @@ void AttentionMap::draw_cross(const Session& session, const SharedView& view) co
   ImPlot::PopPlotClipRect();
 }
 
+/// The cell under the mouse, exactly, and what its pixel shows where more cells lie under that.
+std::string AttentionMap::describe(const Session& session, Cell cell, ImVec2 mouse) const {
+  const std::optional<float> weight = session.weight(cell.step, cell.position);
+  std::string text =
+      fmt::format("step {}, position {}\ntoken \u201c{}\u201d\nweight {}", cell.step, cell.position,
+                  session.token_text(cell.position), weight ? fmt::format("{:.9g}", *weight) : "is being read");
+  if (const std::optional<bool> attended = session.attended(cell.step, cell.position)) {
+    text += *attended ? "\nattended" : "\nnot attended";
+  }
+  if (!key_) return text;
+  const ImVec2 corner = ImPlot::GetPlotPos();
+  const int32_t x = std::clamp(static_cast<int32_t>(mouse.x - std::floor(corner.x)), 0, pixels_.width - 1);
+  const int32_t y = std::clamp(static_cast<int32_t>(mouse.y - std::floor(corner.y)), 0, pixels_.height - 1);
+  const CellsOfPixel under = cells_of_pixel(session.rows()->tiles(), key_->part, pixels_.width, pixels_.height, x, y);
+  const size_t pixel = static_cast<size_t>(y) * static_cast<size_t>(pixels_.width) + static_cast<size_t>(x);
+  if (under.n_cell <= 1 || pixels_.largest[pixel] == kNoCell) return text;
+  const HeatCell strongest = pixels_.cells[pixel];
+  text += fmt::format("\npixel: the strongest of {} cells, {:.4g} at step {}, position {}", under.n_cell,
+                      pixels_.largest[pixel], strongest.step, strongest.position);
+  if (sums_) text += fmt::format("; their sum {:.4g}", pixels_.sums[pixel]);
+  return text;
+}
+
 void AttentionMap::react(Session& session, SharedView& view) {
   if (!ImPlot::IsPlotHovered()) return;
   view.focus = Focus::heat_map;
   const ImPlotPoint mouse = ImPlot::GetPlotMousePos();
   const Cell cell{cell_at(mouse.y), cell_at(mouse.x)};
-  if (ImGui::IsMouseDoubleClicked(ImGuiMouseButton_Left)) show_all(session.trace()->info, view);
-  const std::optional<float> weight = session.weight(cell.step, cell.position);
-  if (!weight) return;
+  const TraceInfo& info = session.trace()->info;
+  if (ImGui::IsMouseDoubleClicked(ImGuiMouseButton_Left)) show_all(info, view);
+  if (cell.step < 1 || cell.step > info.n_step || cell.position < 0 || cell.position >= info.n_prompt + cell.step)
+    return;
   view.next_hover = cell;
-  const std::optional<bool> attended = session.attended(cell.step, cell.position);
-  std::string text = fmt::format("step {}, position {}\ntoken \u201c{}\u201d\nweight {:.9g}", cell.step, cell.position,
-                                 session.token_text(cell.position), *weight);
-  if (attended) text += *attended ? "\nattended" : "\nnot attended";
-  ImGui::SetTooltip("%s", text.c_str());
+  ImGui::SetTooltip("%s", describe(session, cell, ImGui::GetMousePos()).c_str());
   if (plot_clicked()) {
     session.select_step(cell.step);
     session.select_position(cell.position);
@@ -143,9 +222,14 @@ void AttentionMap::draw_plot(Session& session, SharedView& view, ImVec2 size) {
   ImPlot::SetupAxisLimitsConstraints(ImAxis_X1, positions.low, positions.high);
   ImPlot::SetupAxisZoomConstraints(ImAxis_X1, std::min(4.0, most), most);
   set_up_step_axis(info, view, StepsGo::down, "step", ImPlotAxisFlags_NoGridLines | ImPlotAxisFlags_Invert, size.y);
-  const HeatMatrix matrix = session.attention(view.marks);
-  if (matrix.values != nullptr) {
-    draw_cells(session, view, matrix);
+  const HeatView part = {view.heat_positions.low, view.heat_positions.high, view.steps.low, view.steps.high};
+  RowTiles::Shown shown = {.steps = {static_cast<int32_t>(std::floor(part.row_low)),
+                                     static_cast<int32_t>(std::ceil(part.row_high))}};
+  shown.weights = level_for(part, static_cast<int32_t>(size.x), static_cast<int32_t>(size.y)) < kFineLevels;
+  if (view.hover) shown.under_mouse = view.hover->step;
+  session.show_rows(shown);
+  if (session.rows() != nullptr) {
+    draw_cells(session, view);
     draw_cross(session, view);
     react(session, view);
   } else if (session.waiting_for(Task::rows)) {

@@ -23,15 +23,29 @@ constexpr int kind(Task task) {
   return static_cast<int>(task);
 }
 
-/// What is kept beside the replay: rows, the same with signs and their sets, results (two answers of the newest
-/// request, one whole one and one that is judged), recorded steps, maps of layers. `row_bytes`: of a matrix of rows.
-int64_t bytes_beside(const TraceInfo& info, int64_t row_bytes) {
+/// The share of the memory that a KV head's weights take, so that they are drawn and told exactly.
+constexpr int64_t kWeightShare = 8;
+/// A kept set that memory is set aside for; larger ones are the replay's concern.
+constexpr int64_t kUsualBudget = 1024;
+
+/// What the levels of detail of a KV head's rows take.
+int64_t level_bytes(const TraceInfo& info) {
+  return coarse_bytes(info.n_step + kTileSteps, int64_t{info.n_prompt} + info.n_step);
+}
+
+/// What is kept beside the replay: rows with their levels, what the policy attends to of them as runs and as bits
+/// (twice, while new ones are found), results (two answers of the newest request, one whole one and one that is
+/// judged), recorded steps, maps of layers. `weight_bytes`: of rows.
+int64_t bytes_beside(const TraceInfo& info, int64_t weight_bytes) {
   const int64_t n = int64_t{info.n_step} * info.n_layer * info.n_kv_head;
   const ReplayRequest request = {.settings = info.settings, .estimates = true};
   const int64_t recorded = n * (22 + 4 * static_cast<int64_t>(info.overlap_k.size())) + int64_t{info.n_step} * 250;
   const int64_t texts = (int64_t{info.n_prompt} + info.n_step) * int64_t{sizeof(std::string)};
   const int64_t maps = int64_t{info.n_step} * info.n_layer * kLayerMeasures * 4;
-  return 3 * row_bytes + 4 * info.n_layer * replay_bytes(info, request) + recorded + texts + maps;
+  const int64_t n_position = int64_t{info.n_prompt} + info.n_step;
+  const int64_t sets = info.n_step * (n_position / 8 + PositionRuns::most_bytes(kUsualBudget, n_position));
+  const int64_t results = 4 * info.n_layer * replay_bytes(info, request);
+  return weight_bytes + level_bytes(info) + 2 * sets + results + recorded + texts + maps;
 }
 
 }  // namespace
@@ -55,9 +69,9 @@ void Session::open(const std::filesystem::path& path) {
     Opening out;
     out.replayer = std::make_shared<Replayer>(source, *pool, memory);
     const TraceInfo& info = source->info();
-    const int64_t all_rows = int64_t{info.n_step} * (int64_t{info.n_prompt} + info.n_step) * int64_t{sizeof(float)};
-    out.row_bytes = std::min(all_rows, memory / 8);
-    out.replayer->set_aside(bytes_beside(info, out.row_bytes) + memory / kMapMemoryShare);
+    const int64_t all_weights = exact_bytes(info.n_step + kTileSteps, int64_t{info.n_prompt} + info.n_step);
+    out.weight_bytes = std::min(all_weights, memory / kWeightShare);
+    out.replayer->set_aside(bytes_beside(info, out.weight_bytes) + memory / kMapMemoryShare);
     out.trace = std::make_shared<const OpenedTrace>(info, source->token_texts(), source->steps());
     context.deliver([&] { *opened = std::move(out); });
   };
@@ -66,10 +80,10 @@ void Session::open(const std::filesystem::path& path) {
 
 void Session::leave_trace() {
   replay_error_.clear(), setting_error_.clear();
-  replayer_.reset(), row_reader_.reset();
+  replayer_.reset(), row_tiles_.reset();
   for (const auto& each : providers_) each->enter(nullptr);
   tasks_.drop_all();
-  trace_.reset(), tuning_.reset(), answer_.reset(), whole_.reset(), layer_from_.reset(), rows_.reset();
+  trace_.reset(), tuning_.reset(), answer_.reset(), whole_.reset(), layer_from_.reset();
   for (auto& map : layer_maps_) map.clear();
   mapped_.clear();
 }
@@ -82,10 +96,9 @@ void Session::update() {
   if (opened_) tasks_.locked([&] { opened = std::exchange(*opened_, {}); });
   if (opened.trace) take_opened(opened);
   if (!replayer_) return;
-  if (auto rows = row_reader_->take()) rows_ = std::move(rows);
+  row_tiles_->update();
   if (auto answer = replayer_->take()) take_answer(std::move(answer));
   if (auto passing = replayer_->take_passing()) take_passing(std::move(passing));
-  if (rows() != nullptr) mark_attention(*rows());
   if (!tuning_) return;
   for (const auto& each : providers_) each->update(*this);
 }
@@ -110,7 +123,9 @@ void Session::take_opened(const Opening& opened) {
                                                                    .layer_errors = kind(Task::layer_errors),
                                                                    .errors = kind(Task::errors)},
                                               opened.replayer);
-  row_reader_ = std::make_unique<RowReader>(tasks_, kind(Task::rows), opened.replayer, opened.row_bytes);
+  row_tiles_ =
+      std::make_unique<RowTiles>(tasks_, RowTiles::Kinds{.looked_at = kind(Task::rows), .others = kind(Task::all_rows)},
+                                 opened.replayer, opened.weight_bytes);
   const TraceInfo& info = trace_->info;
   const float unknown = std::numeric_limits<float>::quiet_NaN();
   for (auto& map : layer_maps_)
@@ -161,16 +176,13 @@ void Session::set_settings(const Settings& settings) {
   replayer_->submit({.settings = settings_, .estimates = estimates});
 }
 
-void Session::look() {
-  replayer_->look_at({.layer = selection_.layer,
-                      .kv_head = selection_.kv_head,
-                      .steps = row_reader_->steps_from(std::max(1, selection_.step - 1))});
+void Session::ask_for_rows() {
+  row_tiles_->look_at(selection_.layer, selection_.kv_head, selection_.step);
+  replayer_->look_at({.layer = selection_.layer, .kv_head = selection_.kv_head, .steps = {1, trace_->info.n_step}});
 }
 
-void Session::ask_for_rows() {
-  rows_.reset();
-  row_reader_->read(selection_.layer, selection_.kv_head, std::max(1, selection_.step - 1));
-  look();
+void Session::show_rows(const RowTiles::Shown& shown) {
+  if (row_tiles_) row_tiles_->show(shown);
 }
 
 /// The stored layer that is nearest, beyond `from` if that is one of them.
@@ -206,7 +218,7 @@ void Session::select_kv_head(int32_t kv_head) {
 void Session::select_step(int32_t step) {
   if (!trace_ || trace_->info.n_step == 0) return;
   selection_.step = std::clamp(step, 1, trace_->info.n_step);
-  if (rows() != nullptr && !rows()->holds(selection_.step)) ask_for_rows();
+  row_tiles_->show_step(selection_.step);
 }
 
 void Session::select_position(int32_t position) {
@@ -229,7 +241,7 @@ bool Session::answered() const {
   }
   bool opening = false;
   if (opened_) tasks_.locked([&] { opening = opened_->trace != nullptr; });
-  return !tasks_.has_failures() && !opening && (!replayer_ || (!replayer_->has_news() && !row_reader_->has_news()));
+  return !tasks_.has_failures() && !opening && (!replayer_ || (!replayer_->has_news() && !row_tiles_->has_news()));
 }
 
 bool Session::idle() const {

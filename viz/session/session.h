@@ -15,7 +15,7 @@
 #include "tune/tune.h"
 #include "viz/render/heatmap.h"
 #include "viz/session/provider.h"
-#include "viz/session/rows.h"
+#include "viz/session/row_tiles.h"
 
 namespace reattend::viz {
 
@@ -43,8 +43,8 @@ struct Selection {
 
 /// Kinds of background work, most urgent first. Output errors take longest, so replays are answered without them, and
 /// again with them once nothing else waits.
-enum class Task : uint8_t { open, layer, rows, masses, layer_errors, errors };
-inline constexpr int kTasks = 6;
+enum class Task : uint8_t { open, rows, layer, all_rows, masses, layer_errors, errors };
+inline constexpr int kTasks = 7;
 
 /// What the map of layers and steps shows; each is 0 .. 1, a mean over heads.
 enum class LayerMeasure : uint8_t { decision, lost_mass, lost_overlap, output_error };
@@ -112,11 +112,12 @@ class Session {
     throw std::logic_error("a provider that is not in the list of providers.cpp");
   }
 
-  /// Rows of the selected layer and KV head; null while they are being read.
-  const RowMatrix* rows() const;
-  /// rows() as a matrix; `marked`: negative where the simulated policy does not attend (as soon as that is known).
-  /// Without values while there are no rows.
-  HeatMatrix attention(bool marked) const;
+  /// Rows of the selected layer and KV head; null until some are read.
+  const RowTiles* rows() const;
+  /// What is drawn of them until the next call.
+  void show_rows(const RowTiles::Shown& shown);
+  /// Which positions the simulated policy attends to in the selected layer and KV head; null until that is known.
+  std::shared_ptr<const PositionMasks> attended_masks() const;
   /// n_layer rows of T steps, nan where nothing is known; layers change one by one as they are replayed. Without values
   /// until the first is.
   HeatMatrix layer_map(LayerMeasure measure) const;
@@ -150,7 +151,7 @@ class Session {
   struct Opening {
     std::shared_ptr<const OpenedTrace> trace;
     std::shared_ptr<Replayer> replayer;
-    int64_t row_bytes = 0;
+    int64_t weight_bytes = 0;
   };
   void take_opened(const Opening& opened);
   void leave_trace();
@@ -160,8 +161,6 @@ class Session {
   void map_layers(const AsyncAnswer& answer);
   int32_t stored_near(int32_t layer, int32_t from) const;
   void ask_for_rows();
-  void look();
-  void mark_attention(const RowMatrix& rows);
   void map_layer(int32_t layer, const HeadMeans& means);
 
   const OpenSource open_;
@@ -174,12 +173,8 @@ class Session {
   uint64_t trace_version_ = 0, matrix_version_ = 0;
 
   std::shared_ptr<const OpenedTrace> trace_;
-  std::shared_ptr<const AsyncAnswer> answer_, whole_;  ///< the newest; the newest that has all layers
-  std::shared_ptr<const AsyncAnswer> layer_from_;      ///< the newest that has the selected layer
-  std::shared_ptr<const RowMatrix> rows_;
-  std::vector<int32_t> row_end_;                            ///< of rows_
-  std::vector<float> marked_;                               ///< rows_ with signs; empty while unknown
-  std::pair<const void*, const void*> marked_of_;           ///< the rows and sets that these are of
+  std::shared_ptr<const AsyncAnswer> answer_, whole_;       ///< the newest; the newest that has all layers
+  std::shared_ptr<const AsyncAnswer> layer_from_;           ///< the newest that has the selected layer
   std::vector<float> layer_maps_[kLayerMeasures];           ///< [n_layer][T]
   std::vector<std::shared_ptr<const LayerReplay>> mapped_;  ///< [n_layer] what their rows show
 
@@ -187,7 +182,7 @@ class Session {
   std::shared_ptr<Opening> opened_;  ///< guarded by tasks_; shared with the task that opens
   BackgroundTasks tasks_;
   std::unique_ptr<AsyncReplayer> replayer_;  ///< null until a trace is open
-  std::unique_ptr<RowReader> row_reader_;    ///< null until a trace is open
+  std::unique_ptr<RowTiles> row_tiles_;      ///< null until a trace is open
   TuneBounds bounds_;
   std::shared_ptr<const TuneResult> tuning_;
   std::vector<std::unique_ptr<Provider>> providers_;

@@ -1,7 +1,8 @@
 // What the session has to show: answers of the replay, rows, and matrices made of them.
 #include <algorithm>
 #include <cmath>
-#include <functional>
+
+#include <fmt/format.h>
 
 #include "viz/session/session.h"
 #include "viz/session/token_text.h"
@@ -51,16 +52,15 @@ bool Session::total_is_current() const {
   return whole_ && setting_error_.empty() && whole_->settings == settings_;
 }
 
-const RowMatrix* Session::rows() const {
-  const bool fits = trace_ && rows_ && rows_->layer == selection_.layer && rows_->kv_head == selection_.kv_head;
-  return fits ? rows_.get() : nullptr;
+const RowTiles* Session::rows() const {
+  return row_tiles_ && row_tiles_->any() ? row_tiles_.get() : nullptr;
 }
 
-HeatMatrix Session::attention(bool marked) const {
-  const RowMatrix* matrix = rows();
-  if (matrix == nullptr) return {};
-  const float* values = marked && !marked_.empty() ? marked_.data() : matrix->weights.data();
-  return {values, matrix->n_row, matrix->n_position, row_end_, matrix_version_};
+std::shared_ptr<const PositionMasks> Session::attended_masks() const {
+  const auto& found = layer_from_;
+  if (!found || !found->masks) return nullptr;
+  const bool fits = found->sets_of.layer == selection_.layer && found->sets_of.kv_head == selection_.kv_head;
+  return fits ? found->masks : nullptr;
 }
 
 HeatMatrix Session::layer_map(LayerMeasure measure) const {
@@ -72,6 +72,10 @@ HeatMatrix Session::layer_map(LayerMeasure measure) const {
 
 std::string Session::why_unknown(LayerMeasure measure, int32_t layer) const {
   const TraceInfo& info = trace_->info;
+  if (!info.acts(layer)) {
+    return fmt::format("the layer looks back {} positions whatever the policy, which loses nothing there",
+                       info.windows[static_cast<size_t>(layer)]);
+  }
   if (!info.layers.empty() && !std::binary_search(info.layers.begin(), info.layers.end(), layer)) {
     return "the trace does not store this layer";
   }
@@ -84,45 +88,23 @@ std::string Session::why_unknown(LayerMeasure measure, int32_t layer) const {
 }
 
 std::optional<float> Session::weight(int32_t step, int32_t position) const {
-  const RowMatrix* matrix = rows();
-  if (matrix == nullptr || !matrix->holds(step) || position < 0 ||
-      position >= matrix->n_weight(step - matrix->first_step)) {
-    return std::nullopt;
-  }
-  return matrix->row_of_step(step)[position];
+  const RowTiles* const tiles = rows();
+  const float* const row = tiles != nullptr ? tiles->row_of_step(step) : nullptr;
+  if (row == nullptr || position < 0 || position >= tiles->n_weight(step)) return std::nullopt;
+  return row[position];
 }
 
 std::optional<bool> Session::attended(int32_t step, int32_t position) const {
-  if (!layer_from_) return std::nullopt;
-  const PositionRuns* set = layer_from_->set_of(selection_.layer, selection_.kv_head, step);
-  return set != nullptr ? std::optional(set->holds(position)) : std::nullopt;
+  const auto masks = attended_masks();
+  if (!masks || !masks->holds_step(step) || position < 0 || position >= trace_->info.n_prompt + step) {
+    return std::nullopt;
+  }
+  return masks->holds(step, position);
 }
 
 std::string Session::token_text(int32_t position) const {
   if (!trace_ || position < 0 || position >= static_cast<int32_t>(trace_->token_texts.size())) return {};
   return drawable(trace_->token_texts[static_cast<size_t>(position)]);
-}
-
-void Session::mark_attention(const RowMatrix& matrix) {
-  const std::pair<const void*, const void*> of = {&matrix, layer_from_ ? layer_from_->sets.get() : nullptr};
-  if (marked_of_ == of) return;
-  marked_of_ = of;
-  ++matrix_version_;
-  row_end_.clear();
-  for (int32_t i = 0; i < matrix.n_row; ++i) row_end_.push_back(matrix.n_weight(i));
-  const auto set_of = [&](int32_t t) {
-    return layer_from_ ? layer_from_->set_of(matrix.layer, matrix.kv_head, t) : nullptr;
-  };
-  marked_.clear();
-  if (set_of(matrix.first_step) == nullptr || set_of(matrix.steps().last) == nullptr) return;
-  marked_.resize(matrix.weights.size());
-  std::transform(matrix.weights.begin(), matrix.weights.end(), marked_.begin(), std::negate<float>());
-  for (int32_t i = 0; i < matrix.n_row; ++i) {
-    float* const row = marked_.data() + int64_t{i} * matrix.n_position;
-    for (const PositionRuns::Run& run : set_of(matrix.first_step + i)->runs()) {
-      for (int32_t j = run.begin; j < run.end; ++j) row[j] = std::abs(row[j]);
-    }
-  }
 }
 
 void Session::map_layer(int32_t layer, const HeadMeans& means) {
