@@ -146,6 +146,8 @@ void App::draw_status() {
       ImGui::TextColored(palette(view_.light).kept, "%s ...", visible(text).c_str());
     } else if (!session_.replay_error().empty()) {
       ImGui::TextColored(palette(view_.light).error, "%s", visible(session_.replay_error()).c_str());
+    } else if (const std::string notice = session_.notice(); !notice.empty()) {
+      ImGui::TextDisabled("%s", visible(notice).c_str());
     }
     if (!bench_.notice.empty()) {
       ImGui::TextColored(palette(view_.light).error, "%s", visible(bench_.notice).c_str());

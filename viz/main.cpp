@@ -11,9 +11,11 @@
 #include <CLI/CLI.hpp>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "base/processors.h"
 #include "base/standard_streams.h"
 #include "viz/app.h"
+#include "viz/bench.h"
 #include "viz/offscreen.h"
 #include "viz/window.h"
 
@@ -22,22 +24,26 @@ namespace {
 
 struct Options {
   std::vector<std::filesystem::path> traces;
-  std::filesystem::path screenshot, settings;
+  std::filesystem::path screenshot, settings, bench_out;
+  std::vector<std::string> bench_shapes;
   double patience = 10;
   std::string size = "1600x900", panel;
   int layer = -1, head = -1, step = -1, position = -1, threads = 0, frames = 0;
   double memory_gb = 2, scale = 0;
-  bool light = false, force = false;
+  double bench_idle = 20, cache_gb = 20;
+  bool light = false, force = false, bench = false, no_cache = false;
 };
 
 constexpr const char* kExamples = R"(Examples:
   reattend-view trace.h5
   reattend-view trace.h5 --settings reattend.toml
-  reattend-view trace.h5 --screenshot out.png --size 1600x900 --layer 12 --head 1)";
+  reattend-view trace.h5 --screenshot out.png --size 1600x900 --layer 12 --head 1
+  reattend-view --bench --bench-out bench.json
+  reattend-view --bench --bench-shape 2000x8192 --bench-shape 4096x32768x24x2)";
 
 void add_options(CLI::App& app, Options& options) {
   constexpr int kMost = 1 << 30;
-  app.add_option("TRACE", options.traces, "Traces to look at (reattend record makes them)")->required();
+  app.add_option("TRACE", options.traces, "Traces to look at (reattend record makes them)");
   app.add_option("--settings", options.settings, "Start with the policy of this settings file");
   app.add_option("--layer", options.layer, "Start at this layer")->check(CLI::Range(0, kMost));
   app.add_option("--head", options.head, "Start at this KV head")->check(CLI::Range(0, kMost));
@@ -65,7 +71,25 @@ void add_options(CLI::App& app, Options& options) {
       ->type_name("GB")
       ->check(CLI::Range(0.001, 1e6))
       ->capture_default_str();
+  app.add_option(
+         "--cache", options.cache_gb,
+         "GB of disk that prepared layers of traces which exceed the memory may take, in the user's cache folder")
+      ->type_name("GB")
+      ->check(CLI::Range(0.0, 1e6))
+      ->capture_default_str();
+  app.add_flag("--no-cache", options.no_cache, "Keep no prepared layers on disk, and use none");
   app.add_option("--frames", options.frames, "Close the window after this many frames")->check(CLI::Range(1, kMost));
+  app.add_flag(
+      "--bench", options.bench,
+      "Time opening, sliders, frames, scrolling, keys and rest without a display, on the traces or made-up ones");
+  app.add_option(
+      "--bench-shape", options.bench_shapes,
+      "A made-up trace: STEPSxPOSITIONS of SmolLM2's 30 layers x 3 KV heads, or with xLAYERSxHEADS (512x8192)");
+  app.add_option("--bench-out", options.bench_out, "Write the figures to this JSON file as well");
+  app.add_option("--bench-idle", options.bench_idle, "How long rest is watched")
+      ->type_name("SECONDS")
+      ->check(CLI::Range(0.0, 3600.0))
+      ->capture_default_str();
   app.footer(kExamples);
 }
 
@@ -75,7 +99,9 @@ std::shared_ptr<ReplaySource> open_trace(const std::filesystem::path& path) {
 
 Means means_of(const Options& options) {
   return {.n_thread = options.threads,
-          .memory = static_cast<int64_t>(options.memory_gb * static_cast<double>(kGigabyte))};
+          .memory = static_cast<int64_t>(options.memory_gb * static_cast<double>(kGigabyte)),
+          .cache = options.no_cache ? std::filesystem::path() : prepared_root(),
+          .cache_bytes = static_cast<int64_t>(options.cache_gb * static_cast<double>(kGigabyte))};
 }
 
 std::pair<int32_t, int32_t> parse_size(const std::string& text) {
@@ -154,12 +180,34 @@ void show_window(const Options& options, const Settings& settings) {
   window.run(app, options.frames);
 }
 
+void bench(const Options& options) {
+  if (!options.bench_out.empty()) refuse_to_replace_by_text(options.bench_out, options.force, "--bench-out");
+  std::vector<BenchOptions> runs;
+  const auto add = [&](const BenchShape& shape, const std::filesystem::path& trace) {
+    runs.push_back({.shape = shape, .trace = trace, .means = means_of(options), .idle_seconds = options.bench_idle});
+  };
+  for (const auto& trace : options.traces) add({}, trace);
+  for (const std::string& shape : options.bench_shapes) add(BenchShape::parse(shape, "--bench-shape"), {});
+  if (runs.empty()) add({}, {});
+  std::vector<BenchResult> results;
+  for (const BenchOptions& each : runs) {
+    results.push_back(run_bench(each));
+    print_out("{}{}", results.size() > 1 ? "\n" : "", to_text(results.back()));
+    flush_out();
+  }
+  if (!options.bench_out.empty()) write_text_file(options.bench_out, to_json(results) + "\n", options.force);
+}
+
 void run(const Options& options) {
   for (const auto& trace : options.traces) {
     std::error_code error;
     if (!std::filesystem::exists(trace, error)) {
       fail({trace.string(), "a trace", "no such file", "make one with `reattend record`"});
     }
+  }
+  if (options.bench) return bench(options);
+  if (options.traces.empty()) {
+    fail_usage({"TRACE", "a trace", "none", "make one with `reattend record`, or see --help"});
   }
   const Settings settings =
       options.settings.empty() ? Settings(kDefaultPolicy) : Settings::from_toml_file(options.settings);

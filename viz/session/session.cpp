@@ -62,7 +62,7 @@ void Session::open(const std::filesystem::path& path) {
   open_error_.clear();
   leave_trace();
   opened_ = std::make_shared<Opening>();
-  const auto work = [open = open_, path, pool = pool_, memory = means_.memory,
+  const auto work = [open = open_, path, pool = pool_, means = means_, memory = means_.memory,
                      opened = opened_](const BackgroundTasks::Context& context) {
     context.progress("opening " + path.filename().string(), 0, 0, "");
     const std::shared_ptr<ReplaySource> source = open(path);
@@ -72,6 +72,10 @@ void Session::open(const std::filesystem::path& path) {
     const int64_t all_weights = exact_bytes(info.n_step + kTileSteps, int64_t{info.n_prompt} + info.n_step);
     out.weight_bytes = std::min(all_weights, memory / kWeightShare);
     out.replayer->set_aside(bytes_beside(info, out.weight_bytes) + memory / kMapMemoryShare);
+    if (!means.cache.empty()) {
+      out.store = std::make_shared<PreparedStore>(means.cache, info, means.cache_bytes);
+      out.replayer->keep_prepared(out.store);
+    }
     out.trace = std::make_shared<const OpenedTrace>(info, source->token_texts(), source->steps());
     context.deliver([&] { *opened = std::move(out); });
   };
@@ -80,7 +84,7 @@ void Session::open(const std::filesystem::path& path) {
 
 void Session::leave_trace() {
   replay_error_.clear(), setting_error_.clear();
-  replayer_.reset(), row_tiles_.reset();
+  replayer_.reset(), row_tiles_.reset(), store_.reset();
   for (const auto& each : providers_) each->enter(nullptr);
   tasks_.drop_all();
   trace_.reset(), tuning_.reset(), answer_.reset(), whole_.reset(), layer_from_.reset();
@@ -115,7 +119,7 @@ void Session::set_bounds(const TuneBounds& bounds) {
 }
 
 void Session::take_opened(const Opening& opened) {
-  trace_ = opened.trace;
+  trace_ = opened.trace, store_ = opened.store;
   ++trace_version_;
   replayer_ = std::make_unique<AsyncReplayer>(tasks_,
                                               AsyncReplayer::Kinds{.looked_at = kind(Task::layer),

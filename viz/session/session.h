@@ -12,6 +12,7 @@
 
 #include "base/background.h"
 #include "replay/async.h"
+#include "replay/prepared_store.h"
 #include "tune/tune.h"
 #include "viz/render/heatmap.h"
 #include "viz/session/provider.h"
@@ -26,6 +27,8 @@ using OpenSource = std::function<std::shared_ptr<ReplaySource>(const std::filesy
 struct Means {
   int n_thread = 0;  ///< 0: all hardware threads
   int64_t memory = kReplayMemory;
+  std::filesystem::path cache;  ///< where layers that exceed the memory are kept prepared; empty: nowhere
+  int64_t cache_bytes = 0;      ///< at most, of all traces
 };
 
 /// What a trace holds besides its bulk.
@@ -134,6 +137,8 @@ class Session {
   /// Why the trace could not be opened; empty if it could. Cleared by open() and clear_open_error().
   const std::string& open_error() const { return open_error_; }
   void clear_open_error() { open_error_.clear(); }
+  /// What the store of prepared layers could not do, in a line; empty if nothing.
+  std::string notice() const { return store_ ? store_->note() : std::string(); }
   /// Why the setting is none for this model; it can be neither replayed nor saved.
   const std::string& setting_error() const { return setting_error_; }
   /// Why the setting was not replayed, or the last replay or row failed.
@@ -151,6 +156,7 @@ class Session {
   struct Opening {
     std::shared_ptr<const OpenedTrace> trace;
     std::shared_ptr<Replayer> replayer;
+    std::shared_ptr<PreparedStore> store;
     int64_t weight_bytes = 0;
   };
   void take_opened(const Opening& opened);
@@ -182,6 +188,7 @@ class Session {
   std::shared_ptr<Opening> opened_;  ///< guarded by tasks_; shared with the task that opens
   BackgroundTasks tasks_;
   std::unique_ptr<AsyncReplayer> replayer_;  ///< null until a trace is open
+  std::shared_ptr<PreparedStore> store_;     ///< null where nothing is kept
   std::unique_ptr<RowTiles> row_tiles_;      ///< null until a trace is open
   TuneBounds bounds_;
   std::shared_ptr<const TuneResult> tuning_;
