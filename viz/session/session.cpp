@@ -10,10 +10,9 @@
 
 #include "base/error.h"
 #include "policies/policy.h"
-#include "replay/cost/cost.h"
-#include "replay/estimates.h"
-#include "tune/judge.h"
+#include "viz/session/goal.h"
 #include "viz/session/landscape.h"
+#include "viz/session/project_file.h"
 #include "viz/session/token_text.h"
 
 namespace reattend::viz {
@@ -24,14 +23,15 @@ constexpr int kind(Task task) {
 }
 
 /// What is kept beside the replay: rows, the same with signs and their sets, results (two answers of the newest
-/// request, one whole one and one that is judged), recorded steps, maps of layers. `row_bytes`: of a matrix of rows.
+/// request, one whole one and one that is judged) and the baseline's, recorded steps, maps of layers. `row_bytes`: of a
+/// matrix of rows.
 int64_t bytes_beside(const TraceInfo& info, int64_t row_bytes) {
   const int64_t n = int64_t{info.n_step} * info.n_layer * info.n_kv_head;
   const ReplayRequest request = {.settings = info.settings, .estimates = true};
   const int64_t recorded = n * (22 + 4 * static_cast<int64_t>(info.overlap_k.size())) + int64_t{info.n_step} * 250;
   const int64_t texts = (int64_t{info.n_prompt} + info.n_step) * int64_t{sizeof(std::string)};
   const int64_t maps = int64_t{info.n_step} * info.n_layer * kLayerMeasures * 4;
-  return 3 * row_bytes + 4 * info.n_layer * replay_bytes(info, request) + recorded + texts + maps;
+  return 3 * row_bytes + 5 * info.n_layer * replay_bytes(info, request) + recorded + texts + maps;
 }
 
 }  // namespace
@@ -48,7 +48,7 @@ void Session::open(const std::filesystem::path& path) {
   open_error_.clear();
   leave_trace();
   opened_ = std::make_shared<Opening>();
-  const auto work = [open = open_, path, pool = pool_, memory = means_.memory,
+  const auto work = [open = open_, path, pool = pool_, memory = means_.memory, reads_project = reads_projects_,
                      opened = opened_](const BackgroundTasks::Context& context) {
     context.progress("opening " + path.filename().string(), 0, 0, "");
     const std::shared_ptr<ReplaySource> source = open(path);
@@ -58,7 +58,11 @@ void Session::open(const std::filesystem::path& path) {
     const int64_t all_rows = int64_t{info.n_step} * (int64_t{info.n_prompt} + info.n_step) * int64_t{sizeof(float)};
     out.row_bytes = std::min(all_rows, memory / 8);
     out.replayer->set_aside(bytes_beside(info, out.row_bytes) + memory / kMapMemoryShare);
-    out.trace = std::make_shared<const OpenedTrace>(info, source->token_texts(), source->steps());
+    OpenedTrace trace = {info, source->token_texts(), source->steps(), nullptr};
+    if (reads_project) {
+      trace.project = std::make_shared<const FoundProject>(read_project(path, trace_id(info, trace.token_texts)));
+    }
+    out.trace = std::make_shared<const OpenedTrace>(std::move(trace));
     context.deliver([&] { *opened = std::move(out); });
   };
   tasks_.post(kind(Task::open), work);
@@ -66,7 +70,7 @@ void Session::open(const std::filesystem::path& path) {
 
 void Session::leave_trace() {
   replay_error_.clear(), setting_error_.clear();
-  replayer_.reset(), row_reader_.reset();
+  trial_.reset(), replayer_.reset(), row_reader_.reset();
   for (const auto& each : providers_) each->enter(nullptr);
   tasks_.drop_all();
   trace_.reset(), tuning_.reset(), answer_.reset(), whole_.reset(), layer_from_.reset(), rows_.reset();
@@ -83,7 +87,14 @@ void Session::update() {
   if (opened.trace) take_opened(opened);
   if (!replayer_) return;
   if (auto rows = row_reader_->take()) rows_ = std::move(rows);
-  if (auto answer = replayer_->take()) take_answer(std::move(answer));
+  if (auto answer = replayer_->take()) {
+    if (trial_) {
+      trial_->answer = answer;
+      if (answer->has_masses) trial_->whole = answer;
+    } else {
+      take_answer(std::move(answer));
+    }
+  }
   if (rows() != nullptr) mark_attention(*rows());
   if (!tuning_) return;
   for (const auto& each : providers_) each->update(*this);
@@ -93,11 +104,7 @@ void Session::set_bounds(const TuneBounds& bounds) {
   check_bounds(bounds);
   bounds_ = bounds;
   if (!trace_ || trace_->info.n_step == 0) return;
-  const TraceInfo& info = trace_->info;
-  const Prediction law = make_prediction(info, {}, {});
-  const bool calibrated = is_calibrated(info.calibration);
-  const CostUnit unit = calibrated ? CostUnit::ms : CostUnit::megabytes;
-  tuning_ = std::make_shared<const TuneResult>(untried({tuned_trace(info, law, unit)}, law, calibrated, bounds_));
+  tuning_ = tuning_of(trace_->info, bounds_);
 }
 
 void Session::take_opened(const Opening& opened) {
@@ -124,8 +131,18 @@ void Session::enter_trace() {
   const TraceInfo& info = trace_->info;
   // The first layers attend to nearly everything: the middle shows what the program is about.
   selection_ = {.layer = stored_near(info.n_layer / 2, -1), .step = std::max(1, info.n_step), .position = -1};
-  settings_ = initial_settings_;
+  settings_ = initial_settings_.value_or(Settings(kDefaultPolicy));
   if (info.n_step == 0) return;
+  if (trace_->project && trace_->project->data) {
+    const ProjectData& project = *trace_->project->data;
+    if (!initial_settings_) settings_ = project.settings;
+    set_bounds(project.bounds);
+    const Selection& at = project.selection;
+    selection_ = {.layer = std::min(at.layer, info.n_layer - 1),
+                  .kv_head = std::min(at.kv_head, info.n_kv_head - 1),
+                  .step = std::min(at.step, info.n_step),
+                  .position = std::min(at.position, info.n_prompt + info.n_step - 1)};
+  }
   const auto start = [this](const char* name, int32_t value, int32_t low, int32_t high, int32_t& selected) {
     if (value < 0) return;
     if (value < low || value > high) {
@@ -144,6 +161,7 @@ void Session::enter_trace() {
 }
 
 void Session::set_settings(const Settings& settings) {
+  trial_.reset();
   settings_ = settings;
   replay_error_.clear(), setting_error_.clear();
   if (!trace_ || trace_->info.n_step == 0) return;
@@ -156,20 +174,19 @@ void Session::set_settings(const Settings& settings) {
     replayer_->cancel();
     return;
   }
-  const bool estimates = !find_estimate(tuning_->prediction.estimate)->needs_values;
-  replayer_->submit({.settings = settings_, .estimates = estimates});
+  replayer_->submit(request_to_judge(*tuning_, settings_));
 }
 
-void Session::look() {
-  replayer_->look_at({.layer = selection_.layer,
-                      .kv_head = selection_.kv_head,
-                      .steps = row_reader_->steps_from(std::max(1, selection_.step - 1))});
+LookedAt Session::looked_at() const {
+  return {.layer = selection_.layer, .kv_head = selection_.kv_head, .steps = row_steps_};
 }
 
 void Session::ask_for_rows() {
+  const int32_t first_step = std::max(1, selection_.step - 1);
   rows_.reset();
-  row_reader_->read(selection_.layer, selection_.kv_head, std::max(1, selection_.step - 1));
-  look();
+  row_steps_ = row_reader_->steps_from(first_step);
+  row_reader_->read(selection_.layer, selection_.kv_head, first_step);
+  replayer_->look_at(looked_at());
 }
 
 /// The stored layer that is nearest, beyond `from` if that is one of them.
