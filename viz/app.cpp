@@ -12,6 +12,8 @@
 #include "base/utf8.h"
 #include "viz/panels/step_axis.h"
 #include "viz/render/theme.h"
+#include "viz/session/baseline.h"
+#include "viz/session/state_keeping.h"
 
 namespace reattend::viz {
 namespace {
@@ -102,7 +104,10 @@ void App::draw_entries(const char* menu) {
   for (const Action& action : actions_.all()) {
     if (action.menu != menu) continue;
     const bool checked = action.checked && action.checked(bench_);
-    if (ImGui::MenuItem(action.title.c_str(), keys_.shown(action).c_str(), checked)) act({&action});
+    const std::string what = action.what ? action.what(bench_) : std::string();
+    const std::string text = fmt::format("{}{}{}###{}", action.title, what.empty() ? "" : ": ", what, action.title);
+    const bool can = !action.what || !what.empty();
+    if (ImGui::MenuItem(text.c_str(), keys_.shown(action).c_str(), checked, can)) act({&action});
   }
 }
 
@@ -114,6 +119,16 @@ void App::draw_menu() {
     }
     ImGui::Separator();
     draw_entries("Trace");
+    ImGui::EndMenu();
+  }
+  if (ImGui::BeginMenu("Edit")) {
+    draw_entries("Edit");
+    // Another trace under the setting under trial.
+    for (const auto& path : bench_.traces) {
+      if (path == session_.path() || session_.tuning() == nullptr) continue;
+      const std::string text = fmt::format("make {} the baseline", path.filename().string());
+      if (ImGui::MenuItem(text.c_str())) session_.data<Baseline>().pin({session_.settings(), path});
+    }
     ImGui::EndMenu();
   }
   if (ImGui::BeginMenu("View")) {
@@ -209,6 +224,7 @@ void App::draw_frame() {
   play_on(session_, view_, ImGui::GetIO().DeltaTime);
   view_.hover = std::exchange(view_.next_hover, std::nullopt);
 
+  begin_frame(session_, view_);
   draw_menu();
   goal_.draw(session_, view_);
   draw_status();
@@ -230,6 +246,7 @@ void App::draw_frame() {
   key_sheet_.draw(actions_, keys_, bench_, keys_problem_);
   command_palette_.draw(actions_, keys_, bench_);
   draw_open_error();
+  end_frame(session_, view_);
 }
 
 }  // namespace reattend::viz

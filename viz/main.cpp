@@ -17,6 +17,8 @@
 #include "viz/app.h"
 #include "viz/bench.h"
 #include "viz/offscreen.h"
+#include "viz/session/baseline.h"
+#include "viz/session/state_keeping.h"
 #include "viz/window.h"
 
 namespace reattend::viz {
@@ -24,14 +26,14 @@ namespace {
 
 struct Options {
   std::vector<std::filesystem::path> traces;
-  std::filesystem::path screenshot, settings, bench_out;
+  std::filesystem::path screenshot, settings, baseline, bench_out;
   std::vector<std::string> bench_shapes;
   double patience = 10;
   std::string size = "1600x900", panel;
   int layer = -1, head = -1, step = -1, position = -1, threads = 0, frames = 0;
   double memory_gb = 2, scale = 0;
   double bench_idle = 20, cache_gb = 20;
-  bool light = false, force = false, bench = false, no_cache = false;
+  bool light = false, force = false, bench = false, no_cache = false, no_project = false;
 };
 
 constexpr const char* kExamples = R"(Examples:
@@ -45,6 +47,11 @@ void add_options(CLI::App& app, Options& options) {
   constexpr int kMost = 1 << 30;
   app.add_option("TRACE", options.traces, "Traces to look at (reattend record makes them)");
   app.add_option("--settings", options.settings, "Start with the policy of this settings file");
+  app.add_option(
+      "--baseline", options.baseline,
+      "Hold the setting against this settings file (.toml), or against another trace under the same setting");
+  app.add_flag("--no-project", options.no_project,
+               "Leave the project file beside the trace alone (TRACE.view.json: what was tried, notes, bookmarks)");
   app.add_option("--layer", options.layer, "Start at this layer")->check(CLI::Range(0, kMost));
   app.add_option("--head", options.head, "Start at this KV head")->check(CLI::Range(0, kMost));
   app.add_option("--step", options.step, "Start at this step")->check(CLI::Range(1, kMost));
@@ -115,8 +122,15 @@ std::pair<int32_t, int32_t> parse_size(const std::string& text) {
   return {width, height};
 }
 
-void start(App& app, const Options& options, const Settings& settings) {
-  app.session().set_initial_settings(settings);
+void start(App& app, const Options& options, const std::optional<Settings>& settings) {
+  if (settings) app.session().set_initial_settings(*settings);
+  if (!options.no_project) app.session().read_projects();
+  if (!options.screenshot.empty()) app.session().data<Project>().only_read();
+  if (options.baseline.extension() == ".toml") {
+    app.session().data<Baseline>().pin({Settings::from_toml_file(options.baseline), {}});
+  } else if (!options.baseline.empty()) {
+    app.session().data<Baseline>().pin_when_open(options.baseline);
+  }
   app.session().set_start({options.layer, options.head, options.step, options.position});
   app.bench().set_light(options.light);
   if (!options.panel.empty()) app.bench().show(app.bench().panel(options.panel, "--panel"));
@@ -167,7 +181,7 @@ std::filesystem::path config_folder() {
   return error ? fs::path() : folder;
 }
 
-void show_window(const Options& options, const Settings& settings) {
+void show_window(const Options& options, const std::optional<Settings>& settings) {
   const WindowSystem system;
   const std::filesystem::path config = config_folder();
   const std::string layout = config.empty() ? std::string() : (config / "view.ini").string();
@@ -178,6 +192,7 @@ void show_window(const Options& options, const Settings& settings) {
   start(app, options, settings);
   Window window;
   window.run(app, options.frames);
+  save_project(app.session(), app.view());
 }
 
 void bench(const Options& options) {
@@ -209,8 +224,8 @@ void run(const Options& options) {
   if (options.traces.empty()) {
     fail_usage({"TRACE", "a trace", "none", "make one with `reattend record`, or see --help"});
   }
-  const Settings settings =
-      options.settings.empty() ? Settings(kDefaultPolicy) : Settings::from_toml_file(options.settings);
+  std::optional<Settings> settings;
+  if (!options.settings.empty()) settings = Settings::from_toml_file(options.settings);
   if (options.screenshot.empty()) return show_window(options, settings);
   check_png_path(options.screenshot, options.force);
   const UiContexts contexts(options.scale > 0 ? static_cast<float>(options.scale) : 1);

@@ -49,6 +49,7 @@ class Actions {
 void add_setting_actions(Actions& actions);
 void add_step_actions(Actions& actions);
 void add_trace_actions(Actions& actions);
+void add_trial_actions(Actions& actions);
 void add_view_actions(Actions& actions);
 void add_window_actions(Actions& actions);
 

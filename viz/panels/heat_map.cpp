@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <implot.h>
 
+#include "viz/panels/note_marks.h"
 #include "viz/panels/panel.h"
 #include "viz/panels/plot_helpers.h"
 #include "viz/panels/step_axis.h"
@@ -232,6 +233,7 @@ void AttentionMap::draw_plot(Session& session, SharedView& view, ImVec2 size) {
     draw_cells(session, view);
     draw_cross(session, view);
     react(session, view);
+    mark_notes_over_cells(session, view);
   } else if (session.waiting_for(Task::rows)) {
     const ImVec2 corner = ImPlot::GetPlotPos();
     ImPlot::GetPlotDrawList()->AddText(ImVec2(corner.x + 10, corner.y + 10), ImGui::GetColorU32(ImGuiCol_Text),

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "viz/panels/plot_helpers.h"
+#include "viz/panels/role_lane.h"
 #include "viz/render/theme.h"
 
 namespace reattend::viz {
@@ -92,12 +93,11 @@ std::string describe_step(const Session& session, int32_t step) {
   if (replay == nullptr || step < 1 || step > info.n_step) return {};
   const auto cell = static_cast<size_t>((step - 1) * info.n_kv_head + session.selection().kv_head);
   const StepRole role = role_of(*replay, cell, info.n_prompt - 1 + step);
-  const char* const name = role == StepRole::full ? "full" : role == StepRole::selects ? "chooses anew" : "partial";
-  std::string text = fmt::format("step {}: {}, {} positions, recovered {:.4f}", step, name, replay->positions[cell],
-                                 replay->recovered[cell]);
+  std::string text = fmt::format("step {}: {}, {} positions, recovered {:.4f}", step, role_name(role),
+                                 replay->positions[cell], replay->recovered[cell]);
   if (std::isfinite(replay->cos[cell])) text += fmt::format(", similarity {:.4f}", replay->cos[cell]);
   if (std::isfinite(replay->overlap[cell])) text += fmt::format(", overlap {:.3f}", replay->overlap[cell]);
-  return text;
+  return text + step_beside_baseline(session, step);
 }
 
 void show_step_under_mouse(const Session& session, const std::string& more) {

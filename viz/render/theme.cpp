@@ -49,7 +49,8 @@ const Palette& palette(bool light) {
                                     .threshold = {0.95F, 0.36F, 0.55F, 1},
                                     .cursor = {1, 1, 1, 0.75F},
                                     .dim = {0.62F, 0.66F, 0.72F, 1},
-                                    .error = {1, 0.45F, 0.40F, 1}};
+                                    .error = {1, 0.45F, 0.40F, 1},
+                                    .note = {0.98F, 0.93F, 0.45F, 1}};
   static constexpr Palette kLight = {.full = {0.87F, 0.48F, 0.02F, 1},
                                      .partial = {0.76F, 0.82F, 0.89F, 1},
                                      .kept = {0.08F, 0.42F, 0.80F, 1},
@@ -57,7 +58,8 @@ const Palette& palette(bool light) {
                                      .threshold = {0.80F, 0.10F, 0.38F, 1},
                                      .cursor = {0, 0, 0, 0.75F},
                                      .dim = {0.38F, 0.42F, 0.47F, 1},
-                                     .error = {0.75F, 0.10F, 0.08F, 1}};
+                                     .error = {0.75F, 0.10F, 0.08F, 1},
+                                     .note = {0.48F, 0.22F, 0.62F, 1}};
   return light ? kLight : kDark;
 }
 

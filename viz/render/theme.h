@@ -12,6 +12,7 @@ struct Palette {
   ImVec4 kept, lost;         ///< positions
   ImVec4 threshold, cursor;  ///< lines
   ImVec4 dim, error;         ///< text
+  ImVec4 note;               ///< marks of notes
 };
 const Palette& palette(bool light);
 

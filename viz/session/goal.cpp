@@ -8,11 +8,32 @@
 #include <fmt/ranges.h>
 
 #include "replay/cost/cost.h"
+#include "replay/estimates.h"
 #include "tune/judge.h"
 #include "viz/session/landscape.h"
 #include "viz/session/session.h"
+#include "viz/session/tried.h"
 
 namespace reattend::viz {
+
+std::shared_ptr<const TuneResult> tuning_of(const TraceInfo& info, const TuneBounds& bounds) {
+  const Prediction law = make_prediction(info, {}, {});
+  const bool calibrated = is_calibrated(info.calibration);
+  const CostUnit unit = calibrated ? CostUnit::ms : CostUnit::megabytes;
+  return std::make_shared<const TuneResult>(untried({tuned_trace(info, law, unit)}, law, calibrated, bounds));
+}
+
+AsyncRequest request_to_judge(const TuneResult& tuned, const Settings& settings) {
+  return {.settings = settings, .estimates = !find_estimate(tuned.prediction.estimate)->needs_values};
+}
+
+Judged judge_answer(const TuneResult& tuned, const AsyncAnswer& answer) {
+  std::vector<LayerReplay> layers;
+  for (const auto& layer : answer.layers) {
+    if (layer) layers.push_back(*layer);
+  }
+  return {answer.settings, judge(tuned, 0, layers)};
+}
 
 void Goal::enter(std::shared_ptr<Replayer>) {
   tasks_.drop(kind_);
@@ -25,8 +46,10 @@ void Goal::update(const Session& session) {
   tasks_.locked([&] { found = std::exchange(*found_, nullptr); });
   if (found) judged_ = std::move(found);
   if (judged_ && judged_->settings == session.settings()) return;
-  // What the landscape knows need not wait for a replay.
-  if (const Metrics* known = session.data<Landscapes>().known(session.settings())) {
+  // What the landscape knows, or was judged before, need not wait for a replay.
+  const Metrics* known = session.data<Landscapes>().known(session.settings());
+  if (known == nullptr) known = session.data<Tried>().known(session.settings());
+  if (known != nullptr) {
     judged_ = std::make_shared<const Judged>(session.settings(), *known);
     return;
   }
@@ -35,11 +58,7 @@ void Goal::update(const Session& session) {
   if (!answer->has_errors) return;
   asked_of_ = answer;
   tasks_.post(kind_, [answer, tuned = session.tuning(), found = found_](const BackgroundTasks::Context& context) {
-    std::vector<LayerReplay> layers;
-    for (const auto& layer : answer->layers) {
-      if (layer) layers.push_back(*layer);
-    }
-    auto out = std::make_shared<const Judged>(answer->settings, judge(*tuned, 0, layers));
+    auto out = std::make_shared<const Judged>(judge_answer(*tuned, *answer));
     context.deliver([&] { *found = std::move(out); });
   });
 }

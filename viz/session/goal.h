@@ -17,6 +17,12 @@ struct Judged {
   Metrics metrics;
 };
 
+/// What settings on a trace are held against: nothing was tried yet.
+std::shared_ptr<const TuneResult> tuning_of(const TraceInfo& info, const TuneBounds& bounds);
+/// What is asked of a replay so that its answer can be judged, once it has errors.
+AsyncRequest request_to_judge(const TuneResult& tuned, const Settings& settings);
+Judged judge_answer(const TuneResult& tuned, const AsyncAnswer& answer);
+
 /// Judges the session's setting as soon as all layers are replayed.
 class Goal final : public Provider {
  public:

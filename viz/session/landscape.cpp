@@ -210,6 +210,16 @@ bool Landscapes::idle() const {
   return !news;
 }
 
+std::vector<const LandscapeCell*> Landscapes::known() const {
+  std::vector<const LandscapeCell*> out;
+  for (const Map& map : maps_) {
+    for (const LandscapeCell& cell : map.landscape.cells) {
+      if (cell.metrics) out.push_back(&cell);
+    }
+  }
+  return out;
+}
+
 const Metrics* Landscapes::known(const Settings& settings) const {
   for (const Map& map : maps_) {
     const auto at = std::ranges::find(map.landscape.cells, settings, &LandscapeCell::settings);

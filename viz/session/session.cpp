@@ -10,10 +10,9 @@
 
 #include "base/error.h"
 #include "policies/policy.h"
-#include "replay/cost/cost.h"
-#include "replay/estimates.h"
-#include "tune/judge.h"
+#include "viz/session/goal.h"
 #include "viz/session/landscape.h"
+#include "viz/session/project_file.h"
 #include "viz/session/token_text.h"
 
 namespace reattend::viz {
@@ -35,7 +34,7 @@ int64_t level_bytes(const TraceInfo& info) {
 
 /// What is kept beside the replay: rows with their levels, what the policy attends to of them as runs and as bits
 /// (twice, while new ones are found), results (two answers of the newest request, one whole one and one that is
-/// judged), recorded steps, maps of layers. `weight_bytes`: of rows.
+/// judged) and the baseline's, recorded steps, maps of layers. `weight_bytes`: of rows.
 int64_t bytes_beside(const TraceInfo& info, int64_t weight_bytes) {
   const int64_t n = int64_t{info.n_step} * info.n_layer * info.n_kv_head;
   const ReplayRequest request = {.settings = info.settings, .estimates = true};
@@ -44,7 +43,7 @@ int64_t bytes_beside(const TraceInfo& info, int64_t weight_bytes) {
   const int64_t maps = int64_t{info.n_step} * info.n_layer * kLayerMeasures * 4;
   const int64_t n_position = int64_t{info.n_prompt} + info.n_step;
   const int64_t sets = info.n_step * (n_position / 8 + PositionRuns::most_bytes(kUsualBudget, n_position));
-  const int64_t results = 4 * info.n_layer * replay_bytes(info, request);
+  const int64_t results = 5 * info.n_layer * replay_bytes(info, request);
   return weight_bytes + level_bytes(info) + 2 * sets + results + recorded + texts + maps;
 }
 
@@ -63,6 +62,7 @@ void Session::open(const std::filesystem::path& path) {
   leave_trace();
   opened_ = std::make_shared<Opening>();
   const auto work = [open = open_, path, pool = pool_, means = means_, memory = means_.memory,
+                     reads_project = reads_projects_,
                      opened = opened_](const BackgroundTasks::Context& context) {
     context.progress("opening " + path.filename().string(), 0, 0, "");
     const std::shared_ptr<ReplaySource> source = open(path);
@@ -76,7 +76,11 @@ void Session::open(const std::filesystem::path& path) {
       out.store = std::make_shared<PreparedStore>(means.cache, info, means.cache_bytes);
       out.replayer->keep_prepared(out.store);
     }
-    out.trace = std::make_shared<const OpenedTrace>(info, source->token_texts(), source->steps());
+    OpenedTrace trace = {info, source->token_texts(), source->steps(), nullptr};
+    if (reads_project) {
+      trace.project = std::make_shared<const FoundProject>(read_project(path, trace_id(info, trace.token_texts)));
+    }
+    out.trace = std::make_shared<const OpenedTrace>(std::move(trace));
     context.deliver([&] { *opened = std::move(out); });
   };
   tasks_.post(kind(Task::open), work);
@@ -84,7 +88,7 @@ void Session::open(const std::filesystem::path& path) {
 
 void Session::leave_trace() {
   replay_error_.clear(), setting_error_.clear();
-  replayer_.reset(), row_tiles_.reset(), store_.reset();
+  trial_.reset(), replayer_.reset(), row_tiles_.reset(), store_.reset();
   for (const auto& each : providers_) each->enter(nullptr);
   tasks_.drop_all();
   trace_.reset(), tuning_.reset(), answer_.reset(), whole_.reset(), layer_from_.reset();
@@ -101,7 +105,14 @@ void Session::update() {
   if (opened.trace) take_opened(opened);
   if (!replayer_) return;
   row_tiles_->update();
-  if (auto answer = replayer_->take()) take_answer(std::move(answer));
+  if (auto answer = replayer_->take()) {
+    if (trial_) {
+      trial_->answer = answer;
+      if (answer->has_masses) trial_->whole = answer;
+    } else {
+      take_answer(std::move(answer));
+    }
+  }
   if (auto passing = replayer_->take_passing()) take_passing(std::move(passing));
   if (!tuning_) return;
   for (const auto& each : providers_) each->update(*this);
@@ -111,11 +122,7 @@ void Session::set_bounds(const TuneBounds& bounds) {
   check_bounds(bounds);
   bounds_ = bounds;
   if (!trace_ || trace_->info.n_step == 0) return;
-  const TraceInfo& info = trace_->info;
-  const Prediction law = make_prediction(info, {}, {});
-  const bool calibrated = is_calibrated(info.calibration);
-  const CostUnit unit = calibrated ? CostUnit::ms : CostUnit::megabytes;
-  tuning_ = std::make_shared<const TuneResult>(untried({tuned_trace(info, law, unit)}, law, calibrated, bounds_));
+  tuning_ = tuning_of(trace_->info, bounds_);
 }
 
 void Session::take_opened(const Opening& opened) {
@@ -144,8 +151,18 @@ void Session::enter_trace() {
   const TraceInfo& info = trace_->info;
   // The first layers attend to nearly everything: the middle shows what the program is about.
   selection_ = {.layer = stored_near(info.n_layer / 2, -1), .step = std::max(1, info.n_step), .position = -1};
-  settings_ = initial_settings_;
+  settings_ = initial_settings_.value_or(Settings(kDefaultPolicy));
   if (info.n_step == 0) return;
+  if (trace_->project && trace_->project->data) {
+    const ProjectData& project = *trace_->project->data;
+    if (!initial_settings_) settings_ = project.settings;
+    set_bounds(project.bounds);
+    const Selection& at = project.selection;
+    selection_ = {.layer = std::min(at.layer, info.n_layer - 1),
+                  .kv_head = std::min(at.kv_head, info.n_kv_head - 1),
+                  .step = std::min(at.step, info.n_step),
+                  .position = std::min(at.position, info.n_prompt + info.n_step - 1)};
+  }
   const auto start = [this](const char* name, int32_t value, int32_t low, int32_t high, int32_t& selected) {
     if (value < 0) return;
     if (value < low || value > high) {
@@ -164,6 +181,7 @@ void Session::enter_trace() {
 }
 
 void Session::set_settings(const Settings& settings) {
+  trial_.reset();
   settings_ = settings;
   replay_error_.clear(), setting_error_.clear();
   if (!trace_ || trace_->info.n_step == 0) return;
@@ -176,13 +194,16 @@ void Session::set_settings(const Settings& settings) {
     replayer_->cancel();
     return;
   }
-  const bool estimates = !find_estimate(tuning_->prediction.estimate)->needs_values;
-  replayer_->submit({.settings = settings_, .estimates = estimates});
+  replayer_->submit(request_to_judge(*tuning_, settings_));
+}
+
+LookedAt Session::looked_at() const {
+  return {.layer = selection_.layer, .kv_head = selection_.kv_head, .steps = {1, trace_->info.n_step}};
 }
 
 void Session::ask_for_rows() {
   row_tiles_->look_at(selection_.layer, selection_.kv_head, selection_.step);
-  replayer_->look_at({.layer = selection_.layer, .kv_head = selection_.kv_head, .steps = {1, trace_->info.n_step}});
+  replayer_->look_at(looked_at());
 }
 
 void Session::show_rows(const RowTiles::Shown& shown) {

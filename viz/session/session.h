@@ -31,17 +31,21 @@ struct Means {
   int64_t cache_bytes = 0;      ///< at most, of all traces
 };
 
-/// What a trace holds besides its bulk.
+struct FoundProject;
+
+/// What a trace holds besides its bulk, and what its project file says (viz/session/project_file.h).
 struct OpenedTrace {
   TraceInfo info;
   std::vector<std::string> token_texts;  ///< [L + T + 1]
   StepData steps;
+  std::shared_ptr<const FoundProject> project;  ///< null where project files are left alone
 };
 
 struct Selection {
   int32_t layer = 0, kv_head = 0;
   int32_t step = 1;       ///< 1 .. T
   int32_t position = -1;  ///< -1: none
+  bool operator==(const Selection&) const = default;
 };
 
 /// Kinds of background work, most urgent first. Output errors take longest, so replays are answered without them, and
@@ -63,6 +67,11 @@ class Session {
   /// Once per frame, before anything is drawn.
   void update();
 
+  /// What a second trace is opened with.
+  const OpenSource& source() const { return open_; }
+  const Means& means() const { return means_; }
+  ThreadPool& pool() const { return *pool_; }
+
   /// Null until a trace is open.
   const OpenedTrace* trace() const { return trace_.get(); }
   const std::filesystem::path& path() const { return path_; }
@@ -73,13 +82,23 @@ class Session {
   /// Re-simulates the selected layer, then all. A setting that the trace's model cannot take becomes setting_error(),
   /// and is kept.
   void set_settings(const Settings& settings);
-  /// What a trace starts with when it is opened from now on.
+  /// Shows another setting's answer in all panes until show_trial(), set_settings() or another trace; the replay of the
+  /// setting under trial goes on meanwhile. May be called again with a newer answer.
+  void show_instead(const std::shared_ptr<const AsyncAnswer>& other);
+  void show_trial();
+  /// Whether settings() are those under trial.
+  bool shows_trial() const { return !trial_; }
+  /// What a trace starts with when it is opened from now on, whatever its project file says.
   void set_initial_settings(const Settings& settings) { initial_settings_ = settings; }
+  /// Traces opened from now on start as their project files say, as far as nothing else was asked for.
+  void read_projects() { reads_projects_ = true; }
 
   /// Where a trace is entered when it is opened from now on; negative members leave the choice to the program. What the
   /// trace does not have becomes open_error().
   void set_start(const Selection& start) { start_ = start; }
   const Selection& selection() const { return selection_; }
+  /// The layer and head that are selected, and the steps whose rows are held. A trace with steps must be open.
+  LookedAt looked_at() const;
   /// The nearest layer that the trace stores, in the direction of the change.
   void select_layer(int32_t layer);
   void select_kv_head(int32_t kv_head);
@@ -159,6 +178,12 @@ class Session {
     std::shared_ptr<PreparedStore> store;
     int64_t weight_bytes = 0;
   };
+  /// The setting under trial while another one's answer is shown.
+  struct Trial {
+    Settings settings;
+    std::string setting_error;
+    std::shared_ptr<const AsyncAnswer> answer, whole;
+  };
   void take_opened(const Opening& opened);
   void leave_trace();
   void enter_trace();
@@ -171,9 +196,11 @@ class Session {
 
   const OpenSource open_;
   const Means means_;
-  Settings initial_settings_{kDefaultPolicy};
+  std::optional<Settings> initial_settings_;
+  bool reads_projects_ = false;
   Settings settings_{kDefaultPolicy};
   Selection selection_, start_{-1, -1, -1, -1};
+  std::unique_ptr<Trial> trial_;  ///< null: settings_ and answer_ are its
   std::filesystem::path path_;
   std::string open_error_, replay_error_, setting_error_;
   uint64_t trace_version_ = 0, matrix_version_ = 0;

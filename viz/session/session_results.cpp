@@ -32,6 +32,21 @@ void Session::map_layers(const AsyncAnswer& answer) {
   }
 }
 
+void Session::show_instead(const std::shared_ptr<const AsyncAnswer>& other) {
+  if (!trial_) trial_ = std::make_unique<Trial>(Trial{settings_, setting_error_, answer_, whole_});
+  settings_ = other->settings;
+  setting_error_.clear();
+  take_answer(other);
+}
+
+void Session::show_trial() {
+  if (!trial_) return;
+  const std::unique_ptr<Trial> trial = std::move(trial_);
+  settings_ = trial->settings, setting_error_ = trial->setting_error;
+  whole_ = trial->whole;
+  if (trial->answer) take_answer(trial->answer);
+}
+
 const LayerReplay* Session::layer() const {
   return layer_from_ ? layer_from_->layers[static_cast<size_t>(selection_.layer)].get() : nullptr;
 }

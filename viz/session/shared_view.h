@@ -18,6 +18,7 @@ struct Cell {
 /// Limits of an axis, in its own units. Cell i lies at i - 0.5 .. i + 0.5.
 struct Limits {
   double low = 0, high = 1;
+  bool operator==(const Limits&) const = default;
 };
 
 /// A range of steps that is being drawn with the mouse.
