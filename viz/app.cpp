@@ -205,7 +205,14 @@ void App::act(const Call& call) {
 void App::enter_view() {
   trace_version_ = session_.trace_version();
   const bool grown = session_.path() == viewed_ && session_.trace() != nullptr;
-  const bool all = view_.steps.high >= viewed_steps_ && view_.steps.low < 1;
+  const auto covers = [](const Limits& limits, int32_t first, int32_t last) {
+    return limits.low < first && limits.high > last;
+  };
+  const bool all = covers(view_.steps, 1, viewed_steps_);
+  if (grown) {
+    const int32_t n_position = session_.trace()->info.n_prompt + viewed_steps_;
+    view_.fit_heat_map = view_.fit_heat_map || covers(view_.heat_positions, 0, n_position - 1);
+  }
   viewed_ = session_.path();
   viewed_steps_ = session_.trace() != nullptr ? session_.trace()->info.n_step : 0;
   view_.dragged_range.reset();
