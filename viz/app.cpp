@@ -31,8 +31,6 @@ UiContexts::UiContexts(float scale) {
   io.ConfigFlags |= ImGuiConfigFlags_DockingEnable;
   io.ConfigWindowsMoveFromTitleBarOnly = true;
   io.IniFilename = nullptr;
-  // Panels show everything at a double click themselves; nobody double-clicks a fifth button.
-  ImPlot::GetInputMap().Fit = ImGuiMouseButton_COUNT - 1;
   load_fonts();
   set_up_style(scale);
   apply_theme(false);
@@ -56,7 +54,10 @@ void App::add(const std::filesystem::path& path) {
 }
 
 std::optional<double> App::next_frame_in() const {
-  return view_.player.playing() ? std::optional(view_.player.seconds_to_next()) : std::nullopt;
+  const std::optional<double> look = follower_.next_in(session_, view_.follow);
+  if (!view_.player.playing()) return look;
+  const double step = view_.player.seconds_to_next();
+  return look ? std::min(*look, step) : step;
 }
 
 void App::use_keys(const std::filesystem::path& file) {
@@ -144,6 +145,16 @@ void App::draw_menu() {
   ImGui::EndMainMenuBar();
 }
 
+void App::draw_recording() {
+  const TraceInfo& info = session_.trace()->info;
+  if (!info.live) return;
+  ImGui::TextColored(palette(view_.light).full, "recording, %d steps", info.n_step);
+  ImGui::Checkbox("follow", &view_.follow);
+  ImGui::SetItemTooltip(
+      "takes new steps as they are written, and replays them; that takes processors away from the recording,\n"
+      "whose own times of a step are longer then");
+}
+
 void App::draw_status() {
   const float height = ImGui::GetFrameHeight();
   constexpr ImGuiWindowFlags kFlags =
@@ -152,6 +163,7 @@ void App::draw_status() {
       ImGui::BeginMenuBar()) {
     if (session_.trace() != nullptr) {
       ImGui::TextUnformatted(session_.path().filename().string().c_str());
+      draw_recording();
       ImGui::TextDisabled("%s", session_.settings().summary().c_str());
     }
     const BackgroundTasks::Activity activity = session_.activity();
@@ -206,15 +218,32 @@ void App::act(const Call& call) {
   }
 }
 
+/// A trace that has grown is looked at as before; where all of its steps were in view, they still are.
+void App::enter_view() {
+  trace_version_ = session_.trace_version();
+  const bool grown = session_.path() == viewed_ && session_.trace() != nullptr;
+  const auto covers = [](const Limits& limits, int32_t first, int32_t last) {
+    return limits.low < first && limits.high > last;
+  };
+  const bool all = covers(view_.steps, 1, viewed_steps_);
+  if (grown) {
+    const int32_t n_position = session_.trace()->info.n_prompt + viewed_steps_;
+    view_.fit_heat_map = view_.fit_heat_map || covers(view_.heat_positions, 0, n_position - 1);
+  }
+  viewed_ = session_.path();
+  viewed_steps_ = session_.trace() != nullptr ? session_.trace()->info.n_step : 0;
+  view_.dragged_range.reset();
+  if (session_.trace() != nullptr && (!grown || all)) view_.steps = all_steps(session_.trace()->info);
+  if (grown) return;
+  view_.fit_timeline = view_.fit_heat_map = true;
+  view_.range.reset();
+  view_.player.stop();
+}
+
 void App::draw_frame() {
   session_.update();
-  if (trace_version_ != session_.trace_version()) {
-    trace_version_ = session_.trace_version();
-    view_.fit_timeline = view_.fit_heat_map = true;
-    view_.range.reset(), view_.dragged_range.reset();
-    view_.player.stop();
-    if (session_.trace() != nullptr) view_.steps = all_steps(session_.trace()->info);
-  }
+  follower_.update(session_, view_.follow, ImGui::GetIO().DeltaTime);
+  if (trace_version_ != session_.trace_version()) enter_view();
   // The middle button pans as the left one does.
   ImPlot::GetInputMap().Pan =
       ImGui::IsMouseDown(ImGuiMouseButton_Middle) ? ImGuiMouseButton_Middle : ImGuiMouseButton_Left;

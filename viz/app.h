@@ -13,6 +13,7 @@
 #include "viz/actions/workbench.h"
 #include "viz/panels/goal_strip.h"
 #include "viz/panels/panel.h"
+#include "viz/session/follower.h"
 #include "viz/session/session.h"
 #include "viz/session/shared_view.h"
 
@@ -48,6 +49,8 @@ class App {
   void draw_menu();
   void draw_entries(const char* menu);
   void draw_status();
+  void draw_recording();
+  void enter_view();
   void draw_open_error();
   void build_layout(ImGuiID dockspace);
   /// What a key or a menu asks for; errors are said in the status line.
@@ -64,6 +67,9 @@ class App {
   KeySheet key_sheet_;
   CommandPalette command_palette_;
   uint64_t trace_version_ = 0;
+  std::filesystem::path viewed_;  ///< the trace that the view's limits are of
+  int32_t viewed_steps_ = 0;      ///< that it had
+  Follower follower_;
 };
 
 /// Contexts of ImGui and ImPlot with the style and fonts of the front end, for any host. Must outlive App and renderer.

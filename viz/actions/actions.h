@@ -48,6 +48,7 @@ class Actions {
 /// What add actions, one a file.
 void add_setting_actions(Actions& actions);
 void add_step_actions(Actions& actions);
+void add_timeline_actions(Actions& actions);
 void add_trace_actions(Actions& actions);
 void add_trial_actions(Actions& actions);
 void add_view_actions(Actions& actions);

@@ -34,6 +34,8 @@ Limits all_steps(const TraceInfo& info) {
 void set_up_step_axis(const TraceInfo& info, SharedView& view, StepsGo way, const char* title, ImPlotAxisFlags flags,
                       float room) {
   const ImAxis axis = way == StepsGo::across ? ImAxis_X1 : ImAxis_Y1;
+  // A double click shows all steps, not those with data: until draw_step_marks() a button that nobody has is for that.
+  ImPlot::GetInputMap().Fit = ImGuiMouseButton_COUNT - 1;
   ImPlot::SetupAxis(axis, title, flags);
   ImPlot::SetupAxisLinks(axis, &view.steps.low, &view.steps.high);
   set_up_whole_ticks(axis, view.steps, room);
@@ -62,6 +64,7 @@ void draw_step_marks(const Session& session, const SharedView& view, StepsGo way
     list.AddRectFilled(part.Min, part.Max, ImGui::GetColorU32(ImGuiCol_WindowBg, 0.8F));
   }
   ImPlot::PopPlotClipRect();
+  ImPlot::GetInputMap().Fit = ImGuiMouseButton_Left;
 }
 
 void mark_range(const TraceInfo& info, SharedView& view, StepsGo way) {

@@ -34,7 +34,7 @@ class Tune : public Panel {
   ParameterWidgets parameters_;
   std::string save_path_, save_message_;
   bool save_failed_ = false;
-  uint64_t trace_version_ = 0;
+  std::filesystem::path trace_;  ///< that save_path_ lies beside
 };
 
 void Tune::draw_policy(Session& session) {
@@ -135,8 +135,8 @@ void Tune::save(const Session& session, bool overwrite) {
 }
 
 void Tune::draw_save(const Session& session, const SharedView& view) {
-  if (trace_version_ != session.trace_version()) {
-    trace_version_ = session.trace_version();
+  if (trace_ != session.path()) {
+    trace_ = session.path();
     save_path_ = (session.path().parent_path() / "reattend.toml").string();
     save_message_.clear();
   }

@@ -59,13 +59,25 @@ Session::Session(OpenSource open, std::function<void()> wake, const Means& means
 void Session::open(const std::filesystem::path& path) {
   path_ = path;
   open_error_.clear();
+  kept_.reset();
   leave_trace();
+  tasks_.drop_all();
+  post_opening(nullptr);
+}
+
+void Session::reopen() {
+  if (!trace_ || waiting_for(Task::open)) return;
+  kept_ = Kept{selection_, trace_->info.n_step};
+  post_opening(trace_);
+}
+
+void Session::post_opening(const std::shared_ptr<const OpenedTrace>& known) {
   opened_ = std::make_shared<Opening>();
-  const auto work = [open = open_, path, pool = pool_, means = means_, memory = means_.memory,
-                     reads_project = reads_projects_,
-                     opened = opened_](const BackgroundTasks::Context& context) {
+  const auto work = [open = open_, path = path_, known, pool = pool_, means = means_, memory = means_.memory,
+                     reads_project = reads_projects_, opened = opened_](const BackgroundTasks::Context& context) {
     context.progress("opening " + path.filename().string(), 0, 0, "");
     const std::shared_ptr<ReplaySource> source = open(path);
+    if (known && known->info.n_step == source->info().n_step && known->info.live == source->info().live) return;
     Opening out;
     out.replayer = std::make_shared<Replayer>(source, *pool, memory);
     const TraceInfo& info = source->info();
@@ -90,7 +102,6 @@ void Session::leave_trace() {
   replay_error_.clear(), setting_error_.clear();
   trial_.reset(), replayer_.reset(), row_tiles_.reset(), store_.reset();
   for (const auto& each : providers_) each->enter(nullptr);
-  tasks_.drop_all();
   trace_.reset(), tuning_.reset(), answer_.reset(), whole_.reset(), layer_from_.reset();
   for (auto& map : layer_maps_) map.clear();
   mapped_.clear();
@@ -98,7 +109,8 @@ void Session::leave_trace() {
 
 void Session::update() {
   for (const BackgroundTasks::Failure& failure : tasks_.take_failures()) {
-    (failure.kind == kind(Task::open) ? open_error_ : replay_error_) = failure.message;
+    // A growing trace that cannot be read at this moment can be at the next look.
+    (failure.kind == kind(Task::open) && !kept_ ? open_error_ : replay_error_) = failure.message;
   }
   Opening opened;
   if (opened_) tasks_.locked([&] { opened = std::exchange(*opened_, {}); });
@@ -126,6 +138,7 @@ void Session::set_bounds(const TuneBounds& bounds) {
 }
 
 void Session::take_opened(const Opening& opened) {
+  if (kept_) leave_trace();
   trace_ = opened.trace, store_ = opened.store;
   ++trace_version_;
   replayer_ = std::make_unique<AsyncReplayer>(tasks_,
@@ -149,6 +162,12 @@ void Session::take_opened(const Opening& opened) {
 
 void Session::enter_trace() {
   const TraceInfo& info = trace_->info;
+  if (const std::optional<Kept> kept = std::exchange(kept_, std::nullopt)) {
+    selection_ = kept->selection;
+    if (selection_.step == std::max(1, kept->n_step)) selection_.step = std::max(1, info.n_step);
+    if (info.n_step > 0) ask_for_rows(), set_settings(settings_);
+    return;
+  }
   // The first layers attend to nearly everything: the middle shows what the program is about.
   selection_ = {.layer = stored_near(info.n_layer / 2, -1), .step = std::max(1, info.n_step), .position = -1};
   settings_ = initial_settings_.value_or(Settings(kDefaultPolicy));

@@ -64,6 +64,9 @@ class Session {
   Session(OpenSource open, std::function<void()> wake, const Means& means = {});
 
   void open(const std::filesystem::path& path);
+  /// Looks whether the open trace has more steps by now, or has been closed by its writer, and opens it anew then:
+  /// setting and selection stay, and a selected last step is the last one again.
+  void reopen();
   /// Once per frame, before anything is drawn.
   void update();
 
@@ -184,6 +187,13 @@ class Session {
     std::string setting_error;
     std::shared_ptr<const AsyncAnswer> answer, whole;
   };
+  /// What stays when the trace is opened anew.
+  struct Kept {
+    Selection selection;
+    int32_t n_step = 0;  ///< that the trace had
+  };
+  /// `known`: nothing comes of it where the file holds no more than that.
+  void post_opening(const std::shared_ptr<const OpenedTrace>& known);
   void take_opened(const Opening& opened);
   void leave_trace();
   void enter_trace();
@@ -204,6 +214,7 @@ class Session {
   std::filesystem::path path_;
   std::string open_error_, replay_error_, setting_error_;
   uint64_t trace_version_ = 0, matrix_version_ = 0;
+  std::optional<Kept> kept_;  ///< while the open trace is being opened anew
 
   std::shared_ptr<const OpenedTrace> trace_;
   std::shared_ptr<const AsyncAnswer> answer_, whole_;       ///< the newest; the newest that has all layers

@@ -39,6 +39,7 @@ struct SharedView {
   std::optional<Steps> range;  ///< whose statistics are shown, and which can be saved as a trace
   std::optional<RangeDrag> dragged_range;
   Player player;
+  bool follow = false;  ///< a trace that is being recorded is opened anew as it grows
 
   std::optional<Cell> hover;       ///< what the mouse was on in the last frame, in the heat map or the text
   std::optional<Cell> next_hover;  ///< collected while this frame is drawn
