@@ -8,6 +8,7 @@
 #include "replay/executor.h"
 #include "replay/from_maps.h"
 #include "replay/replay_run.h"
+#include "replay/simulate.h"
 #include "replay/summary.h"
 #include "traces/schema.h"
 
@@ -79,15 +80,33 @@ const PreparedLayer& Replayer::layer(int32_t layer, const Cancel& cancel) {
   return prepared;
 }
 
+namespace {
+
+void check_place(const TraceInfo& info, const char* where, int32_t layer, int32_t kv_head, int32_t t) {
+  if (layer >= 0 && layer < info.n_layer && kv_head >= 0 && kv_head < info.n_kv_head && t >= 0 && t <= info.n_step)
+    return;
+  fail_usage({.where = where,
+              .expected = fmt::format("a layer below {}, a KV head below {}, a step up to {}", info.n_layer,
+                                      info.n_kv_head, info.n_step),
+              .got = fmt::format("layer {}, KV head {}, step {}", layer, kv_head, t),
+              .remedy = {}});
+}
+
+}  // namespace
+
+Choice Replayer::choice(const Settings& settings, int32_t layer, int32_t kv_head, int32_t step, const Cancel& cancel) {
+  ReplayState& state = *state_;
+  check_place(state.info, "choice", layer, kv_head, step);
+  state.layers_of({.settings = settings, .layers = {layer}});
+  const std::unique_ptr<Policy> policy = make_policy(settings, state.shape());
+  state.check_needs(*policy, settings);
+  const LayerPlans plans(*policy, layer, state.info.n_prompt, state.info.n_step);
+  PreparedLayer& prepared = state.read(layer);
+  return choice_of(plans, prepared, state.prompt_data(plans.needs, layer), kv_head, step, state.pool, cancel);
+}
+
 std::vector<float> Replayer::row(int32_t layer, int32_t kv_head, int32_t t) {
-  const TraceInfo& info = state_->info;
-  if (layer < 0 || layer >= info.n_layer || kv_head < 0 || kv_head >= info.n_kv_head || t < 0 || t > info.n_step) {
-    fail_usage({.where = "row",
-                .expected = fmt::format("a layer below {}, a KV head below {}, a step up to {}", info.n_layer,
-                                        info.n_kv_head, info.n_step),
-                .got = fmt::format("layer {}, KV head {}, step {}", layer, kv_head, t),
-                .remedy = {}});
-  }
+  check_place(state_->info, "row", layer, kv_head, t);
   const PreparedLayer& prepared = state_->read(layer);
   std::vector<float> row(static_cast<size_t>(prepared.n_row(t)));
   prepared.copy_row(kv_head, t, row.data());

@@ -99,6 +99,7 @@ using LayerFn = std::function<void(const LayerReplay&, const ReplaySummary&)>;
 /// there, whatever the request says of sets.
 using PartFn = std::function<void(const PreparedLayer&, Steps, const LayerReplay&)>;
 
+struct Choice;
 struct ReplayState;
 
 /// A GB of the options that say how much a replay may hold, in bytes.
@@ -135,6 +136,9 @@ class Replayer {
   /// A layer for analyses, with its rows prepared where memory allows. Good until the next call of any function here.
   /// Throws Cancelled, or Error for a layer that the trace does not have.
   const PreparedLayer& layer(int32_t layer, const Cancel& cancel);
+  /// The choice of a policy that a KV head attends with at a step, followed from the prompt on. Throws Cancelled, or
+  /// Error as run() does.
+  Choice choice(const Settings& settings, int32_t layer, int32_t kv_head, int32_t step, const Cancel& cancel);
   /// The group-mean full attention row of a step: [p + 1] (from queries and keys, within 1e-7).
   std::vector<float> row(int32_t layer, int32_t kv_head, int32_t t);
 

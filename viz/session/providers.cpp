@@ -8,8 +8,10 @@
 #include "viz/session/goal.h"
 #include "viz/session/landscape.h"
 #include "viz/session/ledger.h"
+#include "viz/session/loss_sums.h"
 #include "viz/session/slice_saver.h"
 #include "viz/session/step_figures.h"
+#include "viz/session/story.h"
 
 namespace reattend::viz {
 namespace {
@@ -19,8 +21,9 @@ template <class P>
 std::unique_ptr<Provider> make(BackgroundTasks& tasks, int kind) {
   return std::make_unique<P>(tasks, kind);
 }
-constexpr Make kMake[] = {make<StepBandsData>, make<RangeData>, make<Goal>,       make<GateCounts>, make<Curves>,
-                          make<Ledger>,        make<GatePages>, make<SliceSaver>, make<Landscapes>};
+constexpr Make kMake[] = {make<StepBandsData>, make<RangeData>,  make<Goal>,      make<Stories>,
+                          make<LossSums>,      make<GateCounts>, make<Curves>,    make<Ledger>,
+                          make<GatePages>,     make<SliceSaver>, make<Landscapes>};
 
 }  // namespace
 

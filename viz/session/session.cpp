@@ -58,7 +58,8 @@ void Session::open(const std::filesystem::path& path) {
     const int64_t all_rows = int64_t{info.n_step} * (int64_t{info.n_prompt} + info.n_step) * int64_t{sizeof(float)};
     out.row_bytes = std::min(all_rows, memory / 8);
     out.replayer->set_aside(bytes_beside(info, out.row_bytes) + memory / kMapMemoryShare);
-    out.trace = std::make_shared<const OpenedTrace>(info, source->token_texts(), source->steps());
+    out.trace = std::make_shared<const OpenedTrace>(info, source->token_texts(), source->steps(),
+                                                  source->token_ids());
     context.deliver([&] { *opened = std::move(out); });
   };
   tasks_.post(kind(Task::open), work);

@@ -47,6 +47,33 @@ std::string drawable(std::string_view bytes) {
   return out;
 }
 
+Excerpt excerpt(std::span<const std::string> tokens, int32_t position, int32_t n) {
+  if (position < 0 || position >= static_cast<int32_t>(tokens.size())) return {};
+  const int32_t first = std::max(0, position - n);
+  const int32_t end = std::min(static_cast<int32_t>(tokens.size()), position + n + 1);
+  std::string bytes;
+  size_t from = 0, to = 0;  // of the token
+  for (int32_t i = first; i < end; ++i) {
+    if (i == position) from = bytes.size();
+    bytes += tokens[static_cast<size_t>(i)];
+    if (i == position) to = bytes.size();
+  }
+  constexpr size_t kMost = 3;  // bytes that continue a character
+  const auto continues = [&](size_t i) { return i < bytes.size() && !begins_character(bytes[i]); };
+  size_t begin = 0, last = bytes.size();
+  while (first > 0 && begin < std::min(kMost, from) && continues(begin)) ++begin;
+  for (size_t i = 0; i < kMost && from > begin && continues(from); ++i) --from;
+  for (size_t i = 0; i < kMost && continues(to); ++i) ++to;
+  const bool cut = end < static_cast<int32_t>(tokens.size());
+  for (size_t i = 1; cut && i <= kMost && i <= last - to; ++i) {
+    if (first_utf8_char(std::string_view(bytes).substr(last - i)).status == Utf8Status::incomplete)
+      last -= i, i = kMost;
+  }
+  const std::string_view all = bytes;
+  return {drawable(all.substr(begin, from - begin)), drawable(all.substr(from, to - from)),
+          drawable(all.substr(to, last - to))};
+}
+
 std::vector<TokenGroup> token_groups(std::span<const std::string> tokens) {
   std::string bytes;
   for (const std::string& token : tokens) bytes += token;

@@ -14,6 +14,14 @@ namespace reattend::viz {
 /// are no character (tokens may hold half of one) as \xNN.
 std::string drawable(std::string_view bytes);
 
+/// A token with what stands beside it, as drawable() has it; a character that lies across tokens belongs to all of
+/// them.
+struct Excerpt {
+  std::string before, own, after;
+};
+/// `n` tokens on each side; halves of characters at the ends are left out.
+Excerpt excerpt(std::span<const std::string> tokens, int32_t position, int32_t n);
+
 /// Where a token ends in its group's text: `share` of the way through the character at [from, to), or at `to` with 1.
 struct TokenEnd {
   size_t from = 0, to = 0;
