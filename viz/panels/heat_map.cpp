@@ -25,6 +25,7 @@ class AttentionMap : public Panel {
   void draw_plot(Session& session, SharedView& view, ImVec2 size);
   void draw_cells(const Session& session, const SharedView& view, const HeatMatrix& matrix);
   void draw_cross(const Session& session, const SharedView& view) const;
+  void draw_found(const SharedView& view) const;
   void react(Session& session, SharedView& view);
   void draw_scale(const Session& session, const SharedView& view, ImVec2 size) const;
   HeatColors colors(const SharedView& view, bool marked) const;
@@ -111,6 +112,19 @@ void AttentionMap::draw_cross(const Session& session, const SharedView& view) co
   ImPlot::PopPlotClipRect();
 }
 
+/// Where the text holds what is looked for: short lines at the upper edge.
+void AttentionMap::draw_found(const SharedView& view) const {
+  const ImVec2 corner = ImPlot::GetPlotPos();
+  const ImU32 color = ImGui::ColorConvertFloat4ToU32(palette(view.light).threshold);
+  ImPlot::PushPlotClipRect();
+  for (const int32_t position : view.found) {
+    const float x = ImPlot::PlotToPixels(position, 0).x;
+    ImPlot::GetPlotDrawList()->AddLine(ImVec2(x, corner.y), ImVec2(x, corner.y + 0.5F * ImGui::GetFontSize()), color,
+                                       2);
+  }
+  ImPlot::PopPlotClipRect();
+}
+
 void AttentionMap::react(Session& session, SharedView& view) {
   if (!ImPlot::IsPlotHovered()) return;
   view.focus = Focus::heat_map;
@@ -147,6 +161,7 @@ void AttentionMap::draw_plot(Session& session, SharedView& view, ImVec2 size) {
   if (matrix.values != nullptr) {
     draw_cells(session, view, matrix);
     draw_cross(session, view);
+    draw_found(view);
     react(session, view);
   } else if (session.waiting_for(Task::rows)) {
     const ImVec2 corner = ImPlot::GetPlotPos();

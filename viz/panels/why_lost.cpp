@@ -9,6 +9,7 @@
 
 #include "viz/panels/panel.h"
 #include "viz/panels/plot_helpers.h"
+#include "viz/panels/step_axis.h"
 #include "viz/render/heatmap.h"
 #include "viz/render/theme.h"
 #include "viz/session/story.h"
@@ -162,14 +163,6 @@ void WhyLost::draw_reason(Session& session, const Story& story) {
   draw_cures(session, story);
 }
 
-void set_up_steps(const Session& session, SharedView& view, ImPlotAxisFlags flags) {
-  ImPlot::SetupAxis(ImAxis_X1, nullptr, flags);
-  ImPlot::SetupAxisLinks(ImAxis_X1, &view.steps.low, &view.steps.high);
-  set_up_whole_ticks(ImAxis_X1, view.steps, ImGui::GetContentRegionAvail().x);
-  const Limits all = cells(1, session.trace()->info.n_step);
-  ImPlot::SetupAxisLimitsConstraints(ImAxis_X1, all.low, all.high);
-}
-
 void WhyLost::take_lanes(const Session& session, const Story& story) {
   if (lanes_ == story.lanes) return;
   lanes_ = story.lanes;
@@ -189,7 +182,8 @@ void WhyLost::draw_weights(Session& session, SharedView& view, const Story& stor
   float high = 0;
   for (int32_t i = 0; i < n_step; ++i) high = std::max(high, std::isnan(weights[i]) ? 0 : std::abs(weights[i]));
   if (!ImPlot::BeginPlot("##weights", ImVec2(-1, height), ImPlotFlags_CanvasOnly)) return;
-  set_up_steps(session, view, ImPlotAxisFlags_NoTickLabels | ImPlotAxisFlags_NoTickMarks);
+  set_up_step_axis(session.trace()->info, view, StepsGo::across, nullptr,
+                   ImPlotAxisFlags_NoTickLabels | ImPlotAxisFlags_NoTickMarks, ImGui::GetContentRegionAvail().x);
   ImPlot::SetupAxis(ImAxis_Y1, "weight", ImPlotAxisFlags_Lock | ImPlotAxisFlags_NoGridLines);
   ImPlot::SetupAxisFormat(ImAxis_Y1, "%.2g");
   ImPlot::SetupAxisLimits(ImAxis_Y1, 0, high > 0 ? 1.1 * high : 1, ImPlotCond_Always);
@@ -208,21 +202,23 @@ void WhyLost::draw_weights(Session& session, SharedView& view, const Story& stor
   }
   ImPlot::PopPlotClipRect();
   vertical_line(session.selection().step, colors.cursor);
+  draw_step_marks(session, view, StepsGo::across);
+  mark_range(session.trace()->info, view, StepsGo::across);
   if (ImPlot::IsPlotHovered()) {
     const int32_t t = cell_at(ImPlot::GetPlotMousePos().x);
     if (t >= 1 && t <= n_step && !std::isnan(weights[t - 1])) {
       ImGui::SetTooltip("step %d: weight %.9g, %s", t, static_cast<double>(std::abs(weights[t - 1])),
                         std::signbit(weights[t - 1]) ? "not attended to" : "attended to");
-      if (plot_clicked()) session.select_step(t);
     }
   }
+  select_step_by_click(session, view);
   ImPlot::EndPlot();
 }
 
 void WhyLost::draw_lanes(Session& session, SharedView& view, const Story& story, float height) {
   const TraceInfo& info = session.trace()->info;
   if (!ImPlot::BeginPlot("##lanes", ImVec2(-1, height), ImPlotFlags_CanvasOnly)) return;
-  set_up_steps(session, view, ImPlotAxisFlags_NoGridLines);
+  set_up_step_axis(info, view, StepsGo::across, "step", ImPlotAxisFlags_NoGridLines, ImGui::GetContentRegionAvail().x);
   ImPlot::SetupAxis(ImAxis_Y1, "layer", ImPlotAxisFlags_Invert | ImPlotAxisFlags_Lock | ImPlotAxisFlags_NoGridLines);
   ImPlot::SetupAxisLimits(ImAxis_Y1, -0.5, info.n_layer - 0.5, ImPlotCond_Always);
   set_up_whole_ticks(ImAxis_Y1, cells(0, info.n_layer - 1), height);
@@ -242,6 +238,8 @@ void WhyLost::draw_lanes(Session& session, SharedView& view, const Story& story,
   ImPlot::GetPlotDrawList()->AddRect(low, high, ImGui::ColorConvertFloat4ToU32(palette(false).cursor));
   ImPlot::PopPlotClipRect();
   vertical_line(session.selection().step, palette(false).cursor);
+  draw_step_marks(session, view, StepsGo::across);
+  mark_range(info, view, StepsGo::across);
   if (ImPlot::IsPlotHovered()) {
     const ImPlotPoint mouse = ImPlot::GetPlotMousePos();
     const int32_t layer = cell_at(mouse.y), t = cell_at(mouse.x);
@@ -253,9 +251,10 @@ void WhyLost::draw_lanes(Session& session, SharedView& view, const Story& story,
                                     : fmt::format("weight {:.9g}, {}", std::abs(weight),
                                                   std::signbit(weight) ? "not attended to" : "attended to");
       ImGui::SetTooltip("layer %d, step %d: %s", layer, t, known.c_str());
-      if (plot_clicked()) session.select_layer(layer), session.select_step(t);
+      if (plot_clicked()) session.select_layer(layer);
     }
   }
+  select_step_by_click(session, view);
   ImPlot::EndPlot();
 }
 

@@ -13,12 +13,9 @@
 namespace reattend::viz {
 namespace {
 
-/// How line ends and tabs are shown: marks of the window's, not of the text's scripts.
+/// How line ends and tabs are shown.
 constexpr const char* kLineEnd = "\u21b5";
 constexpr const char* kTab = "\u2192";
-bool is_own_mark(char32_t code) {
-  return code == 0x21B5 || code == 0x2192;
-}
 
 /// The character at the start of `bytes` as it is drawn: its text, and how many bytes it takes (1 where there is none).
 struct Drawn {
@@ -74,46 +71,18 @@ Excerpt excerpt(std::span<const std::string> tokens, int32_t position, int32_t n
           drawable(all.substr(to, last - to))};
 }
 
-std::vector<TokenGroup> token_groups(std::span<const std::string> tokens) {
-  std::string bytes;
-  for (const std::string& token : tokens) bytes += token;
-  std::vector<TokenGroup> groups;
-  TokenGroup group;
-  size_t token_end = 0, begin = 0, end = 0;  // in bytes: of the token, and the last character of `group`
-  size_t from = 0;                           // where that character begins in the group's text
-  for (const std::string& token : tokens) {
-    token_end += token.size();
-    while (end < token_end) {
-      const Drawn next = first_drawn(std::string_view(bytes).substr(end));
-      from = group.text.size();
-      group.text += next.text;
-      begin = end;
-      end += next.length;
-    }
-    const double share =
-        end == token_end ? 1 : static_cast<double>(token_end - begin) / static_cast<double>(end - begin);
-    group.ends.push_back({from, group.text.size(), share});
-    if (end > token_end) continue;
-    groups.push_back(std::exchange(group, {}));
-    from = 0;
-  }
-  return groups;
-}
-
-std::vector<std::string> scripts_without_glyphs(std::span<const TokenGroup> groups,
-                                                const std::function<bool(char32_t)>& has_glyph) {
+std::vector<std::string> scripts_without_glyphs(std::string_view text, const std::function<bool(char32_t)>& has_glyph) {
   std::set<char32_t> seen;
   std::vector<std::string> scripts;
-  for (const TokenGroup& group : groups) {
-    const std::string_view text = group.text;
-    for (size_t i = 0; i < text.size();) {
-      const auto [status, length, code] = first_utf8_char(text.substr(i));
-      i += length;
-      if (code < 0x80 || is_own_mark(code) || joins_characters(code) || !seen.insert(code).second || has_glyph(code))
-        continue;
-      std::string script = script_of(code);
-      if (std::find(scripts.begin(), scripts.end(), script) == scripts.end()) scripts.push_back(std::move(script));
+  for (size_t i = 0; i < text.size();) {
+    const auto [status, length, code] = first_utf8_char(text.substr(i));
+    i += length;
+    if (status != Utf8Status::ok || code < 0x80 || joins_characters(code) || !seen.insert(code).second ||
+        has_glyph(code)) {
+      continue;
     }
+    std::string script = script_of(code);
+    if (std::find(scripts.begin(), scripts.end(), script) == scripts.end()) scripts.push_back(std::move(script));
   }
   return scripts;
 }
