@@ -51,7 +51,8 @@ class Tokens : public Panel {
   std::vector<Span> spans_;  ///< working space
   uint64_t trace_version_ = 0;
   float width_ = 0, font_size_ = 0;
-  Cell shown_;  ///< what has been scrolled to
+  Cell selected_;  ///< in the last frame
+  Cell shown_;     ///< what has been scrolled to
 };
 
 /// Unrounded, so that characters add up to the line that is drawn of them.
@@ -129,6 +130,7 @@ void Tokens::find(Session& session, SharedView& view) {
 
 void Tokens::draw_search(Session& session, SharedView& view) {
   const FindRequest asked = std::exchange(view.find, FindRequest::none);
+  if (view.look_for) wanted_ = *std::exchange(view.look_for, std::nullopt);
   if (asked == FindRequest::type) ImGui::SetKeyboardFocusHere();
   ImGui::SetNextItemWidth(ImGui::GetFontSize() * 9);
   const bool entered = ImGui::InputTextWithHint(
@@ -215,12 +217,17 @@ void Tokens::draw_line(Session& session, SharedView& view, int32_t line, int32_t
   ImGui::Dummy(ImVec2(1, height));
 }
 
-/// To what was pointed at elsewhere, or else to the token of the selected step; never under the mouse.
+/// To what was pointed at elsewhere, or else to the selected token or that of the selected step; under the mouse only
+/// to what has been selected since.
 void Tokens::scroll_to(const Session& session, const SharedView& view) {
   const Selection& at = session.selection();
   const int32_t fed = session.trace()->info.n_prompt - 1 + at.step;
-  const Cell focus = view.hover ? *view.hover : Cell{at.step, at.position >= 0 ? at.position : fed};
-  if (focus == shown_ || (ImGui::IsWindowHovered() && view.hover)) return;
+  const Cell selected{at.step, at.position >= 0 ? at.position : fed};
+  const bool hovered = ImGui::IsWindowHovered();
+  if (hovered && selected == selected_) return;
+  selected_ = selected;
+  const Cell focus = view.hover && !hovered ? *view.hover : selected;
+  if (focus == shown_) return;
   shown_ = focus;
   const float line_height = ImGui::GetTextLineHeightWithSpacing();
   const int32_t line = layout_.line_of(layout_.bytes_of(std::min(focus.position, layout_.n_position() - 1)).begin);

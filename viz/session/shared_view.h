@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include <imgui.h>
@@ -47,7 +48,8 @@ struct SharedView {
   std::optional<Cell> next_hover;  ///< collected while this frame is drawn
 
   FindRequest find = FindRequest::none;
-  std::vector<int32_t> found;  ///< positions at which the text holds what is looked for, ascending
+  std::optional<std::string> look_for;  ///< a text for the search that was not typed there
+  std::vector<int32_t> found;           ///< positions at which the text holds what is looked for, ascending
 
   bool light = false;
   bool marks = true;        ///< heat map and text tell attended from lost positions by colour
