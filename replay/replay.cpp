@@ -10,6 +10,7 @@
 #include "replay/executor.h"
 #include "replay/from_maps.h"
 #include "replay/replay_run.h"
+#include "replay/simulate.h"
 #include "replay/summary.h"
 #include "traces/schema.h"
 
@@ -85,6 +86,31 @@ const PreparedLayer& Replayer::layer(int32_t layer, const Cancel& cancel) {
   return prepared;
 }
 
+namespace {
+
+void check_place(const TraceInfo& info, const char* where, int32_t layer, int32_t kv_head, int32_t t) {
+  if (layer >= 0 && layer < info.n_layer && kv_head >= 0 && kv_head < info.n_kv_head && t >= 0 && t <= info.n_step)
+    return;
+  fail_usage({.where = where,
+              .expected = fmt::format("a layer below {}, a KV head below {}, a step up to {}", info.n_layer,
+                                      info.n_kv_head, info.n_step),
+              .got = fmt::format("layer {}, KV head {}, step {}", layer, kv_head, t),
+              .remedy = {}});
+}
+
+}  // namespace
+
+Choice Replayer::choice(const Settings& settings, int32_t layer, int32_t kv_head, int32_t step, const Cancel& cancel) {
+  ReplayState& state = *state_;
+  check_place(state.info, "choice", layer, kv_head, step);
+  state.layers_of({.settings = settings, .layers = {layer}});
+  const std::unique_ptr<Policy> policy = make_policy(settings, state.shape());
+  state.check_needs(*policy, settings);
+  const LayerPlans plans(*policy, layer, state.info.n_prompt, state.info.n_step);
+  PreparedLayer& prepared = state.read(layer);
+  return choice_of(plans, prepared, state.prompt_data(plans.needs, layer), kv_head, step, state.pool, cancel);
+}
+
 std::vector<float> Replayer::row(int32_t layer, int32_t kv_head, int32_t t) {
   std::vector<float> row(static_cast<size_t>(info().n_prompt) + static_cast<size_t>(std::max(0, t)));
   rows(layer, kv_head, {t, t}, [&](int32_t) { return row.data(); }, {});
@@ -93,16 +119,7 @@ std::vector<float> Replayer::row(int32_t layer, int32_t kv_head, int32_t t) {
 
 void Replayer::rows(int32_t layer, int32_t kv_head, Steps steps, const std::function<float*(int32_t t)>& to,
                     const Cancel& cancel) {
-  const TraceInfo& info = state_->info;
-  if (layer < 0 || layer >= info.n_layer || kv_head < 0 || kv_head >= info.n_kv_head || steps.first < 0 ||
-      steps.last > info.n_step) {
-    fail_usage({.where = "row",
-                .expected = fmt::format("a layer below {}, a KV head below {}, a step up to {}", info.n_layer,
-                                        info.n_kv_head, info.n_step),
-                .got = fmt::format("layer {}, KV head {}, step {}", layer, kv_head,
-                                   steps.first < 0 ? steps.first : steps.last),
-                .remedy = {}});
-  }
+  for (const int32_t t : {steps.first, steps.last}) check_place(state_->info, "row", layer, kv_head, t);
   const PreparedLayer& prepared = state_->read(layer);
   state_->pool.run(steps.size(), [&](int64_t i, int) {
     cancel.check();

@@ -101,6 +101,7 @@ using LayerFn = std::function<void(const LayerReplay&, const ReplaySummary&)>;
 using PartFn = std::function<void(const PreparedLayer&, Steps, const LayerReplay&)>;
 
 class PreparedStore;
+struct Choice;
 struct ReplayState;
 
 /// A GB of the options that say how much a replay may hold, in bytes.
@@ -139,6 +140,9 @@ class Replayer {
   /// A layer for analyses, with its rows prepared where memory allows. Good until the next call of any function here.
   /// Throws Cancelled, or Error for a layer that the trace does not have.
   const PreparedLayer& layer(int32_t layer, const Cancel& cancel);
+  /// The choice of a policy that a KV head attends with at a step, followed from the prompt on. Throws Cancelled, or
+  /// Error as run() does.
+  Choice choice(const Settings& settings, int32_t layer, int32_t kv_head, int32_t step, const Cancel& cancel);
   /// The group-mean full attention row of a step: [p + 1] (from queries and keys, within 1e-7).
   std::vector<float> row(int32_t layer, int32_t kv_head, int32_t t);
   /// The same of several steps: that of step t is written to to(t), which is called from the pool's threads.

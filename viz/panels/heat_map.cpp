@@ -29,6 +29,7 @@ class AttentionMap : public Panel {
   void draw_cells(Session& session, const SharedView& view);
   void paint(const Session& session, const SharedView& view);
   void draw_cross(const Session& session, const SharedView& view) const;
+  void draw_found(const SharedView& view) const;
   void react(Session& session, SharedView& view);
   std::string describe(const Session& session, Cell cell, ImVec2 mouse) const;
   void draw_scale(const Session& session, const SharedView& view, ImVec2 size) const;
@@ -171,6 +172,19 @@ void AttentionMap::draw_cross(const Session& session, const SharedView& view) co
   ImPlot::PopPlotClipRect();
 }
 
+/// Where the text holds what is looked for: short lines at the upper edge.
+void AttentionMap::draw_found(const SharedView& view) const {
+  const ImVec2 corner = ImPlot::GetPlotPos();
+  const ImU32 color = ImGui::ColorConvertFloat4ToU32(palette(view.light).threshold);
+  ImPlot::PushPlotClipRect();
+  for (const int32_t position : view.found) {
+    const float x = ImPlot::PlotToPixels(position, 0).x;
+    ImPlot::GetPlotDrawList()->AddLine(ImVec2(x, corner.y), ImVec2(x, corner.y + 0.5F * ImGui::GetFontSize()), color,
+                                       2);
+  }
+  ImPlot::PopPlotClipRect();
+}
+
 /// The cell under the mouse, exactly, and what its pixel shows where more cells lie under that.
 std::string AttentionMap::describe(const Session& session, Cell cell, ImVec2 mouse) const {
   const std::optional<float> weight = session.weight(cell.step, cell.position);
@@ -232,6 +246,7 @@ void AttentionMap::draw_plot(Session& session, SharedView& view, ImVec2 size) {
   if (session.rows() != nullptr) {
     draw_cells(session, view);
     draw_cross(session, view);
+    draw_found(view);
     react(session, view);
     mark_notes_over_cells(session, view);
   } else if (session.waiting_for(Task::rows)) {

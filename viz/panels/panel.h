@@ -33,6 +33,7 @@ std::unique_ptr<Panel> make_curves();
 std::unique_ptr<Panel> make_tried();
 std::unique_ptr<Panel> make_history();
 std::unique_ptr<Panel> make_notes();
+std::unique_ptr<Panel> make_why_lost();
 
 /// All panels in the order of the menu.
 std::vector<std::unique_ptr<Panel>> make_panels();

@@ -8,9 +8,11 @@
 #include "viz/session/history.h"
 #include "viz/session/landscape.h"
 #include "viz/session/ledger.h"
+#include "viz/session/loss_sums.h"
 #include "viz/session/project.h"
 #include "viz/session/slice_saver.h"
 #include "viz/session/step_figures.h"
+#include "viz/session/story.h"
 #include "viz/session/tried.h"
 
 namespace reattend::viz {
@@ -27,9 +29,9 @@ constexpr Row row() {
       P::kKinds};
 }
 // What is taken of another stands behind it.
-constexpr Row kRows[] = {row<StepBandsData>(), row<RangeData>(), row<Goal>(),       row<Tried>(),  row<History>(),
-                         row<Baseline>(),      row<GateCounts>(), row<Curves>(),   row<Ledger>(), row<GatePages>(),
-                         row<SliceSaver>(),    row<Landscapes>(), row<Project>()};
+constexpr Row kRows[] = {row<StepBandsData>(), row<RangeData>(), row<Goal>(),       row<Tried>(),      row<History>(),
+                         row<Baseline>(),      row<Stories>(),   row<LossSums>(),   row<GateCounts>(), row<Curves>(),
+                         row<Ledger>(),        row<GatePages>(), row<SliceSaver>(), row<Landscapes>(), row<Project>()};
 
 }  // namespace
 

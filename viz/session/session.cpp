@@ -88,7 +88,7 @@ void Session::post_opening(const std::shared_ptr<const OpenedTrace>& known) {
       out.store = std::make_shared<PreparedStore>(means.cache, info, means.cache_bytes);
       out.replayer->keep_prepared(out.store);
     }
-    OpenedTrace trace = {info, source->token_texts(), source->steps(), nullptr};
+    OpenedTrace trace = {info, source->token_texts(), source->steps(), source->token_ids(), nullptr};
     if (reads_project) {
       trace.project = std::make_shared<const FoundProject>(read_project(path, trace_id(info, trace.token_texts)));
     }

@@ -38,6 +38,7 @@ struct OpenedTrace {
   TraceInfo info;
   std::vector<std::string> token_texts;  ///< [L + T + 1]
   StepData steps;
+  std::vector<int32_t> token_ids;  ///< [L + T + 1], or empty: unknown
   std::shared_ptr<const FoundProject> project;  ///< null where project files are left alone
 };
 

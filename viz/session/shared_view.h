@@ -2,6 +2,8 @@
 #pragma once
 #include <cstdint>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include <imgui.h>
 
@@ -30,6 +32,9 @@ struct RangeDrag {
 /// Which plot the keys for zooming and panning mean: the one that the mouse was on last.
 enum class Focus : uint8_t { timeline, heat_map };
 
+/// What keys ask of the search in the text; the panel that has it does it and clears it.
+enum class FindRequest : uint8_t { none, type, next, previous };
+
 struct SharedView {
   Limits steps;                                   ///< of every pane that has them: across, in the heat map downwards
   Limits heat_positions;                          ///< of the heat map, across
@@ -43,6 +48,10 @@ struct SharedView {
 
   std::optional<Cell> hover;       ///< what the mouse was on in the last frame, in the heat map or the text
   std::optional<Cell> next_hover;  ///< collected while this frame is drawn
+
+  FindRequest find = FindRequest::none;
+  std::optional<std::string> look_for;  ///< a text for the search that was not typed there
+  std::vector<int32_t> found;           ///< positions at which the text holds what is looked for, ascending
 
   bool light = false;
   bool marks = true;        ///< heat map and text tell attended from lost positions by colour
