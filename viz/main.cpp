@@ -15,6 +15,7 @@
 #include "base/standard_streams.h"
 #include "viz/app.h"
 #include "viz/offscreen.h"
+#include "viz/session/engine.h"
 #include "viz/window.h"
 
 namespace reattend::viz {
@@ -22,7 +23,7 @@ namespace {
 
 struct Options {
   std::vector<std::filesystem::path> traces;
-  std::filesystem::path screenshot, settings;
+  std::filesystem::path screenshot, settings, engine;
   double patience = 10;
   std::string size = "1600x900", panel;
   int layer = -1, head = -1, step = -1, position = -1, threads = 0, frames = 0;
@@ -65,6 +66,9 @@ void add_options(CLI::App& app, Options& options) {
       ->type_name("GB")
       ->check(CLI::Range(0.001, 1e6))
       ->capture_default_str();
+  app.add_option("--reattend", options.engine,
+                 "The program with the engine that Verify, Tune, Compare and Read it start [beside this one]")
+      ->type_name("FILE");
   app.add_option("--frames", options.frames, "Close the window after this many frames")->check(CLI::Range(1, kMost));
   app.footer(kExamples);
 }
@@ -94,6 +98,7 @@ void start(App& app, const Options& options, const Settings& settings) {
   app.session().set_start({options.layer, options.head, options.step, options.position});
   app.bench().set_light(options.light);
   if (!options.panel.empty()) app.bench().show(app.bench().panel(options.panel, "--panel"));
+  app.session().data<Engine>().set_program(options.engine);
   app.open(options.traces);
 }
 

@@ -30,6 +30,9 @@ std::unique_ptr<Panel> make_landscape();
 std::unique_ptr<Panel> make_ledger();
 std::unique_ptr<Panel> make_heads();
 std::unique_ptr<Panel> make_curves();
+std::unique_ptr<Panel> make_engine();
+std::unique_ptr<Panel> make_measured();
+std::unique_ptr<Panel> make_texts();
 
 /// All panels in the order of the menu.
 std::vector<std::unique_ptr<Panel>> make_panels();

@@ -4,10 +4,12 @@
 #include <iterator>
 
 #include "viz/session/curves.h"
+#include "viz/session/engine.h"
 #include "viz/session/gates.h"
 #include "viz/session/goal.h"
 #include "viz/session/landscape.h"
 #include "viz/session/ledger.h"
+#include "viz/session/measured.h"
 #include "viz/session/slice_saver.h"
 #include "viz/session/step_figures.h"
 
@@ -19,8 +21,9 @@ template <class P>
 std::unique_ptr<Provider> make(BackgroundTasks& tasks, int kind) {
   return std::make_unique<P>(tasks, kind);
 }
-constexpr Make kMake[] = {make<StepBandsData>, make<RangeData>, make<Goal>,       make<GateCounts>, make<Curves>,
-                          make<Ledger>,        make<GatePages>, make<SliceSaver>, make<Landscapes>};
+constexpr Make kMake[] = {make<StepBandsData>, make<RangeData>,  make<Goal>,      make<GateCounts>,
+                          make<Engine>,        make<Measured>,   make<Curves>,    make<Ledger>,
+                          make<GatePages>,     make<SliceSaver>, make<Landscapes>};
 
 }  // namespace
 

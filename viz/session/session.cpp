@@ -14,6 +14,7 @@
 #include "replay/estimates.h"
 #include "tune/judge.h"
 #include "viz/session/landscape.h"
+#include "viz/session/measured.h"
 #include "viz/session/token_text.h"
 
 namespace reattend::viz {
@@ -87,14 +88,22 @@ void Session::update() {
   if (rows() != nullptr) mark_attention(*rows());
   if (!tuning_) return;
   for (const auto& each : providers_) each->update(*this);
+  if (data<Measured>().version() == measured_version_) return;
+  retune();
+  for (const auto& each : providers_) each->update(*this);
 }
 
 void Session::set_bounds(const TuneBounds& bounds) {
   check_bounds(bounds);
   bounds_ = bounds;
+  retune();
+}
+
+void Session::retune() {
   if (!trace_ || trace_->info.n_step == 0) return;
+  measured_version_ = data<Measured>().version();
   const TraceInfo& info = trace_->info;
-  const Prediction law = make_prediction(info, {}, {});
+  const Prediction law = make_prediction(info, {}, data<Measured>().files().verified);
   const bool calibrated = is_calibrated(info.calibration);
   const CostUnit unit = calibrated ? CostUnit::ms : CostUnit::megabytes;
   tuning_ = std::make_shared<const TuneResult>(untried({tuned_trace(info, law, unit)}, law, calibrated, bounds_));

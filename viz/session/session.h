@@ -154,6 +154,7 @@ class Session {
   };
   void take_opened(const Opening& opened);
   void leave_trace();
+  void retune();
   void enter_trace();
   void take_answer(std::shared_ptr<const AsyncAnswer> answer);
   int32_t stored_near(int32_t layer, int32_t from) const;
@@ -187,6 +188,7 @@ class Session {
   std::unique_ptr<AsyncReplayer> replayer_;  ///< null until a trace is open
   std::unique_ptr<RowReader> row_reader_;    ///< null until a trace is open
   TuneBounds bounds_;
+  uint64_t measured_version_ = 0;  ///< of Measured: what tuning_ is corrected by
   std::shared_ptr<const TuneResult> tuning_;
   std::vector<std::unique_ptr<Provider>> providers_;
 };
