@@ -120,8 +120,10 @@ void EnginePanel::draw_command(const Session& session, const SharedView& view, E
         name.empty() ? "a model that it does not name" : visible(name).c_str());
     ImGui::PopTextWrapPos();
   }
-  const auto n_line = static_cast<float>(std::ranges::count(made_, '\n'));
-  const float height = ImGui::GetTextLineHeight() * (n_line + 1.5F) + 2 * ImGui::GetStyle().FramePadding.y;
+  const ImGuiStyle& style = ImGui::GetStyle();
+  const float inner = ImGui::GetContentRegionAvail().x - 2 * style.FramePadding.x - style.ScrollbarSize;
+  const float height = ImGui::CalcTextSize(commands_.c_str(), nullptr, false, std::max(inner, em)).y +
+                       ImGui::GetTextLineHeight() + 2 * style.FramePadding.y;
   ImGui::InputTextMultiline("##commands", &commands_, ImVec2(-1, height), ImGuiInputTextFlags_WordWrap);
   ImGui::SetItemTooltip("%s %s\nbegins each line, %s stands behind it; no shell takes part", program.string().c_str(),
                         "(arguments to be edited)", "--json --progress json");

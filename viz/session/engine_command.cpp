@@ -10,6 +10,7 @@
 #include "base/subprocess.h"
 #include "policies/policy.h"
 #include "policies/policy_list.h"
+#include "policies/shared_parameters.h"
 
 namespace reattend::viz {
 namespace {
@@ -22,12 +23,13 @@ void add(Words& to, std::initializer_list<std::string> words) {
   to.insert(to.end(), words);
 }
 
-/// As command-line options: the policy, and what differs from its defaults.
+/// As command-line options: the policy, its S and K, and what else differs from its defaults.
 Words options_of(const Settings& settings) {
   Words out = {"--policy", settings.policy()};
   for (const PolicyParameter& each : settings.info().parameters) {
     const Parameter& parameter = *each.parameter;
-    if (settings.is_set(parameter.key))
+    const bool named = parameter.key == kStride.key || parameter.key == kBudget.key;
+    if (settings.is_set(parameter.key) || named)
       add(out, {fmt::format("--{}", parameter.flag), to_text(settings.get(parameter.key))});
   }
   return out;
