@@ -18,6 +18,7 @@
 #include "viz/bench.h"
 #include "viz/offscreen.h"
 #include "viz/session/baseline.h"
+#include "viz/session/engine.h"
 #include "viz/session/state_keeping.h"
 #include "viz/window.h"
 
@@ -26,7 +27,7 @@ namespace {
 
 struct Options {
   std::vector<std::filesystem::path> traces;
-  std::filesystem::path screenshot, settings, baseline, bench_out;
+  std::filesystem::path screenshot, settings, baseline, bench_out, engine;
   std::vector<std::string> bench_shapes;
   double patience = 10;
   std::string size = "1600x900", panel;
@@ -85,6 +86,9 @@ void add_options(CLI::App& app, Options& options) {
       ->check(CLI::Range(0.0, 1e6))
       ->capture_default_str();
   app.add_flag("--no-cache", options.no_cache, "Keep no prepared layers on disk, and use none");
+  app.add_option("--reattend", options.engine,
+                 "The program with the engine that Verify, Tune, Compare and Read it start [beside this one]")
+      ->type_name("FILE");
   app.add_option("--frames", options.frames, "Close the window after this many frames")->check(CLI::Range(1, kMost));
   app.add_flag(
       "--bench", options.bench,
@@ -134,6 +138,7 @@ void start(App& app, const Options& options, const std::optional<Settings>& sett
   app.session().set_start({options.layer, options.head, options.step, options.position});
   app.bench().set_light(options.light);
   if (!options.panel.empty()) app.bench().show(app.bench().panel(options.panel, "--panel"));
+  app.session().data<Engine>().set_program(options.engine);
   app.open(options.traces);
 }
 

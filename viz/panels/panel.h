@@ -34,6 +34,9 @@ std::unique_ptr<Panel> make_tried();
 std::unique_ptr<Panel> make_history();
 std::unique_ptr<Panel> make_notes();
 std::unique_ptr<Panel> make_why_lost();
+std::unique_ptr<Panel> make_engine();
+std::unique_ptr<Panel> make_measured();
+std::unique_ptr<Panel> make_texts();
 
 /// All panels in the order of the menu.
 std::vector<std::unique_ptr<Panel>> make_panels();

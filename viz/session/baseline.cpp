@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "policies/policy.h"
+#include "viz/session/measured.h"
 #include "viz/session/session.h"
 #include "viz/session/tried.h"
 
@@ -49,7 +50,8 @@ void Baseline::clear() {
 void Baseline::open_second(const Session& session) {
   const auto work = [open = session.source(), path = pinned_->trace, settings = pinned_->settings,
                      pool = &session.pool(), memory = session.means().memory / kSecondShare, bounds = session.bounds(),
-                     own = room_made_ ? nullptr : own_, found = found_](const BackgroundTasks::Context& context) {
+                     verified = session.data<Measured>().files().verified, own = room_made_ ? nullptr : own_,
+                     found = found_](const BackgroundTasks::Context& context) {
     context.progress("opening " + path.filename().string(), 0, 0, "");
     Opened out;
     try {
@@ -61,7 +63,7 @@ void Baseline::open_second(const Session& session) {
       if (own) own->set_aside(memory);
       out.replayer = std::make_shared<Replayer>(source, *pool, memory);
       out.replayer->keep_one_layer();
-      out.tuning = tuning_of(info, bounds);
+      out.tuning = tuning_of(info, bounds, verified);
     } catch (const Error& error) {
       out.error = error.what();
     }
@@ -91,11 +93,11 @@ void Baseline::take(const Session& session) {
   if (judged_) return;
   const Metrics* const known = on_this_trace() ? session.data<Tried>().known(pinned_->settings) : nullptr;
   if (known != nullptr) {
-    judged_ = std::make_shared<const Judged>(pinned_->settings, *known);
+    judged_ = std::make_shared<const Judged>(pinned_->settings, *known, tuning_);
   } else if (answer_ && answer_->has_errors && !std::exchange(asked_to_judge_, true)) {
     tasks_.post(kind_ + kKinds - 1,
                 [answer = answer_, tuned = tuning_, found = found_](const BackgroundTasks::Context& context) {
-                  auto out = std::make_shared<const Judged>(judge_answer(*tuned, *answer));
+                  auto out = std::make_shared<const Judged>(judge_answer(tuned, *answer));
                   context.deliver([&] { found->judged = std::move(out); });
                 });
   }

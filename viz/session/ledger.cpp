@@ -196,7 +196,10 @@ void Ledger::update(const Session& session) {
   if (!std::exchange(asked_, false) || info.n_stored() < info.n_acting()) return;
   const std::shared_ptr<const AsyncAnswer>& answer = session.answer();
   if (!answer || !answer->has_errors || answer->settings != session.settings()) return;
-  if (job_ && job_->answer->settings == answer->settings) return;
+  const auto corrected = [](const TuneResult& tuned) { return tuned.prediction.correction; };
+  if (job_ && job_->answer->settings == answer->settings && corrected(*job_->tuned) == corrected(*session.tuning())) {
+    return;
+  }
   job_ = std::make_shared<Job>();
   job_->tuned = session.tuning(), job_->answer = answer;
   tasks_.post(kind_, [job = job_, replayer = replayer_](const BackgroundTasks::Context& context) {

@@ -3,12 +3,14 @@
 
 #include "viz/session/baseline.h"
 #include "viz/session/curves.h"
+#include "viz/session/engine.h"
 #include "viz/session/gates.h"
 #include "viz/session/goal.h"
 #include "viz/session/history.h"
 #include "viz/session/landscape.h"
 #include "viz/session/ledger.h"
 #include "viz/session/loss_sums.h"
+#include "viz/session/measured.h"
 #include "viz/session/project.h"
 #include "viz/session/slice_saver.h"
 #include "viz/session/step_figures.h"
@@ -29,9 +31,10 @@ constexpr Row row() {
       P::kKinds};
 }
 // What is taken of another stands behind it.
-constexpr Row kRows[] = {row<StepBandsData>(), row<RangeData>(), row<Goal>(),       row<Tried>(),      row<History>(),
-                         row<Baseline>(),      row<Stories>(),   row<LossSums>(),   row<GateCounts>(), row<Curves>(),
-                         row<Ledger>(),        row<GatePages>(), row<SliceSaver>(), row<Landscapes>(), row<Project>()};
+constexpr Row kRows[] = {row<StepBandsData>(), row<RangeData>(), row<Goal>(),     row<Tried>(),      row<History>(),
+                         row<Baseline>(),      row<Stories>(),   row<LossSums>(), row<GateCounts>(), row<Engine>(),
+                         row<Measured>(),      row<Curves>(),    row<Ledger>(),   row<GatePages>(),  row<SliceSaver>(),
+                         row<Landscapes>(),    row<Project>()};
 
 }  // namespace
 

@@ -12,6 +12,7 @@
 #include "policies/policy.h"
 #include "viz/session/goal.h"
 #include "viz/session/landscape.h"
+#include "viz/session/measured.h"
 #include "viz/session/project_file.h"
 #include "viz/session/token_text.h"
 
@@ -128,13 +129,21 @@ void Session::update() {
   if (auto passing = replayer_->take_passing()) take_passing(std::move(passing));
   if (!tuning_) return;
   for (const auto& each : providers_) each->update(*this);
+  if (data<Measured>().version() == measured_version_) return;
+  retune();
+  for (const auto& each : providers_) each->update(*this);
 }
 
 void Session::set_bounds(const TuneBounds& bounds) {
   check_bounds(bounds);
   bounds_ = bounds;
+  retune();
+}
+
+void Session::retune() {
   if (!trace_ || trace_->info.n_step == 0) return;
-  tuning_ = tuning_of(trace_->info, bounds_);
+  measured_version_ = data<Measured>().version();
+  tuning_ = tuning_of(trace_->info, bounds_, data<Measured>().files().verified);
 }
 
 void Session::take_opened(const Opening& opened) {

@@ -197,6 +197,7 @@ class Session {
   void post_opening(const std::shared_ptr<const OpenedTrace>& known);
   void take_opened(const Opening& opened);
   void leave_trace();
+  void retune();
   void enter_trace();
   void take_answer(std::shared_ptr<const AsyncAnswer> answer);
   void take_passing(std::shared_ptr<const AsyncAnswer> answer);
@@ -230,6 +231,7 @@ class Session {
   std::shared_ptr<PreparedStore> store_;     ///< null where nothing is kept
   std::unique_ptr<RowTiles> row_tiles_;      ///< null until a trace is open
   TuneBounds bounds_;
+  uint64_t measured_version_ = 0;  ///< of Measured: what tuning_ is corrected by
   std::shared_ptr<const TuneResult> tuning_;
   std::vector<std::unique_ptr<Provider>> providers_;
 };
