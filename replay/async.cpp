@@ -40,8 +40,8 @@ void store(AsyncAnswer& answer, const std::shared_ptr<const LayerReplay>& layer,
 }  // namespace
 
 uint64_t AsyncReplayer::submit(const AsyncRequest& request) {
-  const bool under_way =
-      all_ticket_ > 0 && tasks_.waiting_for(kinds_.masses) && std::chrono::steady_clock::now() - all_began_ < kPatience;
+  const auto now = std::chrono::steady_clock::now();
+  const bool under_way = all_ticket_ > 0 && tasks_.waiting_for(kinds_.masses) && now - all_began_ < kPatience;
   for (const int kind : {kinds_.looked_at, kinds_.layer_errors, kinds_.errors}) tasks_.drop(kind);
   if (!under_way) tasks_.drop(kinds_.masses);
   request_ = request;
@@ -54,13 +54,14 @@ uint64_t AsyncReplayer::submit(const AsyncRequest& request) {
     answer.per_layer.resize(answer.layers.size());
     found_->changed = true;
   });
-  post_layer();
-  waits_ = under_way;
+  waits_ = under_way, layer_waits_ = under_way && now - layer_began_ < kLayerPause;
+  if (!layer_waits_) post_layer();
   if (!waits_) begin_all();
   return ticket;
 }
 
 void AsyncReplayer::begin_all() {
+  if (layer_waits_) post_layer();
   waits_ = false;
   all_ticket_ = ticket_, all_began_ = std::chrono::steady_clock::now();
   post_all(kinds_.masses, false);
@@ -74,14 +75,14 @@ void AsyncReplayer::look_at(const LookedAt& what) {
 }
 
 void AsyncReplayer::cancel() {
-  waits_ = false;
+  waits_ = layer_waits_ = false;
   for (const int kind : {kinds_.looked_at, kinds_.masses, kinds_.layer_errors, kinds_.errors}) tasks_.drop(kind);
 }
 
 std::shared_ptr<const AsyncAnswer> AsyncReplayer::take() {
-  if (waits_ && (!tasks_.waiting_for(kinds_.masses) || std::chrono::steady_clock::now() - all_began_ >= kPatience)) {
-    begin_all();
-  }
+  const auto now = std::chrono::steady_clock::now();
+  if (waits_ && (!tasks_.waiting_for(kinds_.masses) || now - all_began_ >= kPatience)) begin_all();
+  if (layer_waits_ && now - layer_began_ >= kLayerPause) post_layer();
   std::shared_ptr<const AsyncAnswer> answer;
   tasks_.locked([&] {
     if (std::exchange(found_->changed, false)) answer = std::make_shared<const AsyncAnswer>(found_->answer);
@@ -110,6 +111,7 @@ bool AsyncReplayer::wants_losses() const {
 
 void AsyncReplayer::post_layer() {
   tasks_.drop(kinds_.looked_at), tasks_.drop(kinds_.layer_errors);
+  layer_waits_ = false, layer_began_ = std::chrono::steady_clock::now();
   if (looked_at_.layer < 0) return;
   ReplayRequest request = {.settings = request_.settings,
                            .layers = {looked_at_.layer},

@@ -66,6 +66,8 @@ class AsyncReplayer {
   /// Returns the answer's ticket.
   uint64_t submit(const AsyncRequest& request);
   static constexpr std::chrono::milliseconds kPatience{250};
+  /// Meanwhile the layer that is looked at is asked for no more often than this: each time it interrupts them.
+  static constexpr std::chrono::milliseconds kLayerPause{50};
   /// Asks for this layer and its sets before all else, now and with every request to come.
   void look_at(const LookedAt& what);
   /// Drops the request, and keeps what has been found.
@@ -105,7 +107,9 @@ class AsyncReplayer {
   LookedAt looked_at_;
   uint64_t ticket_ = 0, all_ticket_ = 0;  ///< of the newest request; of the one whose masses were asked for last
   std::chrono::steady_clock::time_point all_began_;
-  bool waits_ = false;  ///< the newest request's masses are not asked for yet
+  std::chrono::steady_clock::time_point layer_began_;
+  bool waits_ = false;        ///< the newest request's masses are not asked for yet
+  bool layer_waits_ = false;  ///< nor is the layer that is looked at
   std::shared_ptr<Found> found_;
 };
 
