@@ -83,7 +83,7 @@ class SyntheticRun final : public ReplaySource {
   TraceInfo info_;
 };
 
-/// [n_column] of a step: nothing measured.
+/// A step of which nothing was measured; it predicts the first tokens of the vocabulary.
 StepData empty_step(const schema::Sizes& sizes, const TraceInfo& info) {
   StepData step;
   schema::for_each_column([&](const schema::Dataset& row, auto column) {
@@ -93,7 +93,11 @@ StepData empty_step(const schema::Sizes& sizes, const TraceInfo& info) {
       (step.*column).assign(static_cast<size_t>(sizes.per_row(row)), schema::missing<Element>());
     }
   });
-  step.logprob = {-1}, step.ms = {1};
+  step.logprob = {-1}, step.ms = {1}, step.top_rest = {0};
+  std::ranges::fill(step.top_logprobs, -3.0F);
+  for (size_t i = 0; i < step.top_ids.size() && static_cast<int64_t>(i) < sizes.n_vocab; ++i) {
+    step.top_ids[i] = static_cast<int32_t>(i);
+  }
   return step;
 }
 

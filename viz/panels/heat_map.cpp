@@ -73,6 +73,16 @@ HeatColors AttentionMap::colors(const SharedView& view, bool marked) const {
   return colors;
 }
 
+/// The next item goes on the line if it is no wider than what is left of it.
+void beside(float width) {
+  ImGui::SameLine();
+  if (ImGui::GetContentRegionAvail().x < width) ImGui::NewLine();
+}
+
+float check_width(const char* label) {
+  return ImGui::GetFrameHeight() + ImGui::GetStyle().ItemInnerSpacing.x + ImGui::CalcTextSize(label).x;
+}
+
 void AttentionMap::draw_controls(Session& session, SharedView& view) {
   const TraceInfo& info = session.trace()->info;
   const float width = ImGui::GetFontSize();
@@ -82,33 +92,33 @@ void AttentionMap::draw_controls(Session& session, SharedView& view) {
     session.select_layer(layer);
   }
   ImGui::SetItemTooltip("layer ([ and ])");
-  ImGui::SameLine();
+  beside(width * 7);
   ImGui::SetNextItemWidth(width * 7);
   if (ImGui::SliderInt("##head", &head, 0, info.n_kv_head - 1, "KV head %d", ImGuiSliderFlags_AlwaysClamp)) {
     session.select_kv_head(head);
   }
   ImGui::SetItemTooltip("KV head (up and down): the mean of its %d query heads' rows", info.group());
-  ImGui::SameLine();
+  beside(check_width("attended"));
   ImGui::Checkbox("attended", &view.marks);
   ImGui::SetItemTooltip("blue: positions the simulated policy attends to; orange: attention that it loses");
-  ImGui::SameLine();
+  beside(check_width("log"));
   ImGui::Checkbox("log", &view.logarithmic);
   ImGui::SetItemTooltip("logarithmic colours: on a linear scale the first tokens drown all others");
-  ImGui::SameLine();
+  beside(check_width("sum"));
   ImGui::Checkbox("sum", &sums_);
   ImGui::SetItemTooltip(
       "a pixel shows the sum of the cells under it, not the strongest; its colour is that of the strongest");
-  ImGui::SameLine();
+  beside(check_width("no sinks"));
   ImGui::Checkbox("no sinks", &without_sinks_);
   ImGui::SetItemTooltip(
       "leaves out the first %d positions, and ends the colour scale at what is strongest without them", kMaskedSinks);
-  ImGui::SameLine();
+  beside(width * 11);
   ImGui::SetNextItemWidth(width * 11);
   ImGui::DragFloatRange2("##range", &low_, &high_, 0.01F, 1e-7F, 1, "%.1e", "%.2g",
                          ImGuiSliderFlags_Logarithmic | ImGuiSliderFlags_AlwaysClamp);
   ImGui::SetItemTooltip("weights at the ends of the colour scale (drag, or double-click to type)");
   high_ = std::max(high_, low_ * 1.01F);
-  ImGui::SameLine();
+  beside(width * 2);
   if (ImGui::Button("fit")) show_all(info, view);
   ImGui::SetItemTooltip("show everything (F)");
 }
@@ -238,8 +248,8 @@ void AttentionMap::draw_plot(Session& session, SharedView& view, ImVec2 size) {
   ImPlot::SetupAxisZoomConstraints(ImAxis_X1, std::min(4.0, most), most);
   set_up_step_axis(info, view, StepsGo::down, "step", ImPlotAxisFlags_NoGridLines | ImPlotAxisFlags_Invert, size.y);
   const HeatView part = {view.heat_positions.low, view.heat_positions.high, view.steps.low, view.steps.high};
-  RowTiles::Shown shown = {.steps = {static_cast<int32_t>(std::floor(part.row_low)),
-                                     static_cast<int32_t>(std::ceil(part.row_high))}};
+  RowTiles::Shown shown = {
+      .steps = {static_cast<int32_t>(std::floor(part.row_low)), static_cast<int32_t>(std::ceil(part.row_high))}};
   shown.weights = level_for(part, static_cast<int32_t>(size.x), static_cast<int32_t>(size.y)) < kFineLevels;
   if (view.hover) shown.under_mouse = view.hover->step;
   session.show_rows(shown);

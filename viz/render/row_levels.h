@@ -15,8 +15,8 @@ namespace reattend::viz {
 struct LevelShape {
   int32_t rows = 1, columns = 1;  ///< cells of a block
 };
-/// The finest first; level 0 are the weights themselves. 16 columns or 4 rows more a level: what is drawn reads at most
-/// 64 blocks a pixel, and levels from 2 on take a 24th of the weights' memory.
+/// The finest first; level 0 are the weights themselves. From 2 on they take a 24th of the weights' memory. A picture of
+/// thousands of steps reads some tens of blocks a pixel where it is zoomed along one axis alone, a few otherwise.
 inline constexpr std::array<LevelShape, 5> kLevels = {{{1, 1}, {1, 8}, {4, 16}, {16, 64}, {64, 256}}};
 /// Those that are there only while the weights are.
 inline constexpr size_t kFineLevels = 2;
