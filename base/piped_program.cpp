@@ -196,7 +196,7 @@ PipedEnd run_piped(const PipedProgram& program, const Cancel& cancel) {
 }
 
 std::string in_words(const PipedEnd& end) {
-  if (end.overflowed) return fmt::format("ended, for it printed more than {} MB", end.output.size() >> 20);
+  if (end.overflowed) return fmt::format("ended, for it printed more than {} bytes", end.output.size());
   if (end.stopped) return "stopped";
   if (end.signal != 0) return fmt::format("killed by signal {} ({})", end.signal, ::strsignal(end.signal));
   if (end.code == 0) return "done";

@@ -56,7 +56,7 @@ class EngineFromTheWindow : public ::testing::Test {
     const std::string log = host.run([this, &body](ImGuiTestContext* ctx) {
       host.settle(ctx);
       session().set_settings(trial());
-      app().bring_to_front("Engine", "");
+      app().bench().show(app().bench().panel("Engine", ""));
       host.settle(ctx);
       body(ctx);
     });
@@ -220,7 +220,7 @@ TEST_F(EngineFromTheWindow, BothTextsAreReadAndPartWhereTheyDo) {
     EXPECT_NE(texts->full.tokens[n], texts->policy.tokens[n]);
     EXPECT_TRUE(std::equal(ids.begin(), ids.begin() + texts->step(), texts->policy.tokens.begin()));
     // From the text to the step, and to the layer that lost most there.
-    app().bring_to_front("Texts", "");
+    app().bench().show(app().bench().panel("Texts", ""));
     ctx->Yield(3);
     const HeatMatrix lost = session().layer_map(LayerMeasure::lost_mass);
     int32_t worst = 0;
@@ -284,7 +284,7 @@ TEST_F(EngineFromTheWindow, JsonOfAnotherShapeIsNoFinding) {
       EXPECT_EQ(engine().texts(), nullptr);
     }
     EXPECT_EQ(measured().files().complaints.size(), 2U) << "of the two files that are kept";
-    app().bring_to_front("Measured", "");
+    app().bench().show(app().bench().panel("Measured", ""));
     host.settle(ctx);
   });
 }

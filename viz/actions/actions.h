@@ -46,6 +46,7 @@ class Actions {
 };
 
 /// What add actions, one a file.
+void add_engine_actions(Actions& actions);
 void add_setting_actions(Actions& actions);
 void add_step_actions(Actions& actions);
 void add_timeline_actions(Actions& actions);

@@ -174,7 +174,7 @@ void EnginePanel::draw_progress(const SharedView& view, Engine& engine) {
     std::string text = at.what.empty() ? "starting \u2026" : visible(at.what);
     if (!at.what.empty()) text += fmt::format(": {:.0f}", at.done);
     if (at.total > 0) text += fmt::format(" of {:.0f}", at.total);
-    text += " " + visible(at.unit);
+    if (!at.unit.empty()) text += fmt::format(" {}, {:.0f} s", visible(at.unit), at.seconds);
     const bool known = at.total > 0 && std::isfinite(at.done / at.total);
     ImGui::ProgressBar(known ? static_cast<float>(at.done / at.total) : 0, ImVec2(-1, 0), text.c_str());
     return;

@@ -14,7 +14,7 @@
 namespace reattend::viz {
 namespace {
 
-/// A trace that is without a law, a calibration or some of its layers predicts nothing.
+/// From some of the layers follows neither KL nor time.
 bool can_predict(const TraceInfo& info) {
   return info.n_step > 0 && info.n_stored() >= info.n_acting();
 }

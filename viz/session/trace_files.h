@@ -50,8 +50,8 @@ std::filesystem::path compare_json_of(const std::filesystem::path& trace);
 std::filesystem::path verified_file_for(const std::filesystem::path& trace, const Settings& settings,
                                         const TraceFiles& known);
 
-/// Reads them. Files that are damaged, too large or of another trace or model are complaints; whatever else is wrong
-/// with them is none of the window's business. Nothing is found where there is no such trace file.
+/// Reads them; what is damaged, too large, or of another trace or model becomes a complaint. Nothing is found where
+/// there is no such trace file. Throws Cancelled.
 TraceFiles read_trace_files(const std::filesystem::path& trace, const Cancel& cancel);
 
 }  // namespace reattend::viz
