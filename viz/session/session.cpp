@@ -60,7 +60,7 @@ Session::Session(OpenSource open, std::function<void()> wake, const Means& means
 void Session::open(const std::filesystem::path& path) {
   path_ = path;
   open_error_.clear();
-  kept_.reset();
+  steps_before_.reset();
   leave_trace();
   tasks_.drop_all();
   post_opening(nullptr);
@@ -68,7 +68,7 @@ void Session::open(const std::filesystem::path& path) {
 
 void Session::reopen() {
   if (!trace_ || waiting_for(Task::open)) return;
-  kept_ = Kept{selection_, trace_->info.n_step};
+  steps_before_ = trace_->info.n_step;
   post_opening(trace_);
 }
 
@@ -111,7 +111,7 @@ void Session::leave_trace() {
 void Session::update() {
   for (const BackgroundTasks::Failure& failure : tasks_.take_failures()) {
     // A growing trace that cannot be read at this moment can be at the next look.
-    (failure.kind == kind(Task::open) && !kept_ ? open_error_ : replay_error_) = failure.message;
+    (failure.kind == kind(Task::open) && !steps_before_ ? open_error_ : replay_error_) = failure.message;
   }
   Opening opened;
   if (opened_) tasks_.locked([&] { opened = std::exchange(*opened_, {}); });
@@ -147,7 +147,7 @@ void Session::retune() {
 }
 
 void Session::take_opened(const Opening& opened) {
-  if (kept_) leave_trace();
+  if (steps_before_) leave_trace();
   trace_ = opened.trace, store_ = opened.store;
   ++trace_version_;
   replayer_ = std::make_unique<AsyncReplayer>(tasks_,
@@ -171,9 +171,8 @@ void Session::take_opened(const Opening& opened) {
 
 void Session::enter_trace() {
   const TraceInfo& info = trace_->info;
-  if (const std::optional<Kept> kept = std::exchange(kept_, std::nullopt)) {
-    selection_ = kept->selection;
-    if (selection_.step == std::max(1, kept->n_step)) selection_.step = std::max(1, info.n_step);
+  if (const std::optional<int32_t> before = std::exchange(steps_before_, std::nullopt)) {
+    if (selection_.step == std::max(1, *before)) selection_.step = std::max(1, info.n_step);
     if (info.n_step > 0) ask_for_rows(), set_settings(settings_);
     return;
   }

@@ -188,11 +188,6 @@ class Session {
     std::string setting_error;
     std::shared_ptr<const AsyncAnswer> answer, whole;
   };
-  /// What stays when the trace is opened anew.
-  struct Kept {
-    Selection selection;
-    int32_t n_step = 0;  ///< that the trace had
-  };
   /// `known`: nothing comes of it where the file holds no more than that.
   void post_opening(const std::shared_ptr<const OpenedTrace>& known);
   void take_opened(const Opening& opened);
@@ -216,7 +211,7 @@ class Session {
   std::filesystem::path path_;
   std::string open_error_, replay_error_, setting_error_;
   uint64_t trace_version_ = 0, matrix_version_ = 0;
-  std::optional<Kept> kept_;  ///< while the open trace is being opened anew
+  std::optional<int32_t> steps_before_;  ///< that the open trace has, while it is being opened anew
 
   std::shared_ptr<const OpenedTrace> trace_;
   std::shared_ptr<const AsyncAnswer> answer_, whole_;       ///< the newest; the newest that has all layers
