@@ -99,7 +99,7 @@ TEST(Baseline, WhatItAttendsToIsKnownInWhateverLayerAndHeadIsLookedAt) {
         const auto& set = replayed.layers[static_cast<size_t>(layer)].sets[static_cast<size_t>((t - 1) * 2 + head)];
         int n = 0;
         for (int32_t p = 0; p < kShape.n_prompt + t; ++p) {
-          const bool kept = std::binary_search(set.begin(), set.end(), p);
+          const bool kept = set.holds(p);
           ASSERT_EQ(baseline_attends(rig.session, t, p), kept) << layer << " " << head << " " << t << " " << p;
           if (kept) ++n;
         }

@@ -150,13 +150,18 @@ const LayerReplay* baseline_replay(const Session& session) {
   return answer->layers[static_cast<size_t>(session.selection().layer)].get();
 }
 
-std::optional<bool> baseline_attends(const Session& session, int32_t step, int32_t position) {
+std::shared_ptr<const PositionMasks> baseline_masks(const Session& session) {
   const Baseline& baseline = session.data<Baseline>();
-  if (!baseline.on_this_trace() || !baseline.answer()) return std::nullopt;
+  if (!baseline.on_this_trace() || !baseline.answer()) return nullptr;
   const Selection& at = session.selection();
-  const std::vector<int32_t>* const set = baseline.answer()->set_of(at.layer, at.kv_head, step);
-  if (set == nullptr) return std::nullopt;
-  return std::binary_search(set->begin(), set->end(), position);
+  const AsyncAnswer& answer = *baseline.answer();
+  return answer.sets_of.layer == at.layer && answer.sets_of.kv_head == at.kv_head ? answer.masks : nullptr;
+}
+
+std::optional<bool> baseline_attends(const Session& session, int32_t step, int32_t position) {
+  const std::shared_ptr<const PositionMasks> masks = baseline_masks(session);
+  const bool known = masks && masks->holds_step(step) && position >= 0 && position < session.trace()->info.n_prompt + step;
+  return known ? std::optional(masks->holds(step, position)) : std::nullopt;
 }
 
 }  // namespace reattend::viz

@@ -1,5 +1,6 @@
 // How the setting under trial differs from the baseline, in words and as numbers beside its own.
 #pragma once
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -24,6 +25,8 @@ const ReplaySummary* baseline_layer(const Session& session, int32_t layer);
 const ReplaySummary* baseline_total(const Session& session);
 /// The baseline's replay of the selected layer; null also where steps are not the same.
 const LayerReplay* baseline_replay(const Session& session);
+/// Which positions the baseline attends to in the selected layer and head of this trace; null where it is not known.
+std::shared_ptr<const PositionMasks> baseline_masks(const Session& session);
 /// Whether the baseline attends to a position in the selected layer and head; nothing where that is not known.
 std::optional<bool> baseline_attends(const Session& session, int32_t step, int32_t position);
 

@@ -126,7 +126,7 @@ void Session::update() {
       take_answer(std::move(answer));
     }
   }
-  if (auto passing = replayer_->take_passing()) take_passing(std::move(passing));
+  if (auto passing = replayer_->take_passing(); passing && !trial_) take_passing(std::move(passing));
   if (!tuning_) return;
   for (const auto& each : providers_) each->update(*this);
   if (data<Measured>().version() == measured_version_) return;
