@@ -13,6 +13,8 @@
 #include "viz/panels/step_axis.h"
 #include "viz/render/row_levels.h"
 #include "viz/render/theme.h"
+#include "viz/session/baseline.h"
+#include "viz/session/differences.h"
 
 namespace reattend::viz {
 namespace {
@@ -33,7 +35,8 @@ class AttentionMap : public Panel {
   void react(Session& session, SharedView& view);
   std::string describe(const Session& session, Cell cell, ImVec2 mouse) const;
   void draw_scale(const Session& session, const SharedView& view, ImVec2 size) const;
-  HeatColors colors(const SharedView& view, bool marked) const;
+  void draw_legend() const;
+  HeatColors colors(const SharedView& view, bool marked, bool compared) const;
 
   /// What the pixels were found from.
   struct Key {
@@ -47,14 +50,15 @@ class AttentionMap : public Panel {
   ReducedPixels pixels_;
   /// What the image was painted from, beside the pixels.
   struct Look {
-    std::shared_ptr<const PositionMasks> masks;
+    std::shared_ptr<const PositionMasks> masks, before;  ///< of the trial, of the baseline
     HeatColors colors;
     bool sums;
     bool operator==(const Look&) const = default;
   };
   std::optional<Look> look_;
   HeatPaint image_;
-  std::vector<float> painted_;  ///< [height][width]; negative: not attended to
+  std::vector<float> painted_;    ///< [height][width]; negative: not attended to
+  std::vector<uint8_t> changed_;  ///< [height][width] 1: the baseline does otherwise; empty without one
   float low_ = 1e-5F, high_ = 1;
   float strongest_ = 1;  ///< in view
   bool sums_ = false, without_sinks_ = false;
@@ -65,12 +69,23 @@ void show_all(const TraceInfo& info, SharedView& view) {
   view.fit_heat_map = true;
 }
 
-HeatColors AttentionMap::colors(const SharedView& view, bool marked) const {
+HeatColors AttentionMap::colors(const SharedView& view, bool marked, bool compared) const {
   HeatColors colors;
   const float high = without_sinks_ ? std::max(strongest_, low_ * 1.01F) : high_;
   colors.scale = {.low = view.logarithmic ? low_ : 0, .high = high, .logarithmic = view.logarithmic};
   if (marked) colors.positive = Colormap::blues, colors.negative = Colormap::oranges;
+  if (compared) {
+    colors.positive = Colormap::muted_blues, colors.negative = Colormap::muted_oranges;
+    colors.changed_positive = Colormap::gained, colors.changed_negative = Colormap::newly_lost;
+  }
   return colors;
+}
+
+/// What the baseline attends to, where the trial is another setting and both are shown by colour.
+std::shared_ptr<const PositionMasks> compared_masks(const Session& session, const SharedView& view) {
+  if (!view.marks || !session.shows_trial() || !session.attended_masks()) return nullptr;
+  const std::optional<Baseline::Pinned>& pinned = session.data<Baseline>().pinned();
+  return pinned && pinned->settings != session.settings() ? baseline_masks(session) : nullptr;
 }
 
 /// The next item goes on the line if it is no wider than what is left of it.
@@ -147,17 +162,39 @@ void AttentionMap::paint(const Session& session, const SharedView& view) {
   const std::shared_ptr<const PositionMasks> masks = view.marks ? session.attended_masks() : nullptr;
   const std::vector<float>& values = sums_ ? pixels_.sums : pixels_.largest;
   if (!look_ && without_sinks_) strongest_ = std::max(0.0F, *std::ranges::max_element(values));
-  const Look look = {masks, colors(view, masks != nullptr), sums_};
+  const std::shared_ptr<const PositionMasks> before = compared_masks(session, view);
+  const Look look = {masks, before, colors(view, masks != nullptr, before != nullptr), sums_};
   if (look_ == look) return;
   painted_.resize(values.size());
+  changed_.assign(before ? values.size() : 0, 0);
   for (size_t i = 0; i < values.size(); ++i) {
     const HeatCell cell = pixels_.cells[i];
     const bool none = pixels_.largest[i] == kNoCell;
     const bool lost = !none && masks && masks->holds_step(cell.step) && !masks->holds(cell.step, cell.position);
     painted_[i] = none ? std::numeric_limits<float>::quiet_NaN() : lost ? -values[i] : values[i];
+    if (none || !before || !before->holds_step(cell.step)) continue;
+    changed_[i] = before->holds(cell.step, cell.position) == lost ? 1 : 0;
   }
-  image_.paint(painted_, pixels_.width, pixels_.height, look.colors);
+  image_.paint(painted_, changed_, pixels_.width, pixels_.height, look.colors);
   look_ = look;
+}
+
+/// In the plot's upper right corner, where a row has no cells yet.
+void AttentionMap::draw_legend() const {
+  ImDrawList& list = *ImPlot::GetPlotDrawList();
+  const float em = ImGui::GetFontSize();
+  const ImVec2 corner = ImPlot::GetPlotPos(), size = ImPlot::GetPlotSize();
+  constexpr std::pair<const char*, Colormap> kEntries[] = {{"gained", Colormap::gained},
+                                                           {"newly lost", Colormap::newly_lost}};
+  float y = corner.y + 0.4F * em;
+  for (const auto& [words, map] : kEntries) {
+    const float x = corner.x + size.x - ImGui::CalcTextSize(words).x - 1.6F * em;
+    list.AddRectFilled(ImVec2(x - 0.3F * em, y), ImVec2(corner.x + size.x - 0.3F * em, y + 1.2F * em),
+                       IM_COL32(0, 0, 0, 200));
+    color_bands(list, ImVec2(x, y + 0.15F * em), ImVec2(0.8F * em, 0.9F * em), color_table(map));
+    list.AddText(ImVec2(x + 1.1F * em, y + 0.1F * em), IM_COL32_WHITE, words);
+    y += 1.3F * em;
+  }
 }
 
 void AttentionMap::draw_cross(const Session& session, const SharedView& view) const {
@@ -203,6 +240,10 @@ std::string AttentionMap::describe(const Session& session, Cell cell, ImVec2 mou
                   session.token_text(cell.position), weight ? fmt::format("{:.9g}", *weight) : "is being read");
   if (const std::optional<bool> attended = session.attended(cell.step, cell.position)) {
     text += *attended ? "\nattended" : "\nnot attended";
+    const std::optional<bool> before =
+        session.shows_trial() ? baseline_attends(session, cell.step, cell.position) : std::nullopt;
+    if (before && *before != *attended)
+      text += *attended ? ": gained, the baseline does not" : ": newly lost, the baseline does";
   }
   if (!key_) return text;
   const ImVec2 corner = ImPlot::GetPlotPos();
@@ -257,6 +298,7 @@ void AttentionMap::draw_plot(Session& session, SharedView& view, ImVec2 size) {
     draw_cells(session, view);
     draw_cross(session, view);
     draw_found(view);
+    if (!changed_.empty()) draw_legend();
     react(session, view);
     mark_notes_over_cells(session, view);
   } else if (session.waiting_for(Task::rows)) {
@@ -272,7 +314,8 @@ void AttentionMap::draw_plot(Session& session, SharedView& view, ImVec2 size) {
 
 void AttentionMap::draw_scale(const Session& session, const SharedView& view, ImVec2 size) const {
   const bool marked = view.marks && session.layer() != nullptr;
-  const HeatColors shown = colors(view, marked);
+  const bool compared = compared_masks(session, view) != nullptr;
+  const HeatColors shown = colors(view, marked, compared);
   ImDrawList& list = *ImGui::GetWindowDrawList();
   const ImVec2 corner = ImGui::GetCursorScreenPos();
   ImGui::Dummy(size);

@@ -16,6 +16,9 @@ bool stronger(float a, float b) {
   return std::isnan(b) ? !std::isnan(a) : std::abs(a) > std::abs(b);
 }
 
+/// Upper halves of floats.
+constexpr size_t kValues = size_t{1} << 16;
+
 }  // namespace
 
 std::vector<CellRange> cells_under_pixels(double low, double high, int32_t n, int32_t n_cell) {
@@ -71,25 +74,32 @@ void reduce_to_pixels(const HeatMatrix& matrix, const HeatView& view, int32_t wi
 }
 
 void HeatPaint::make_color_index(const HeatColors& colors) {
-  const ColorTable& positive = color_table(colors.positive);
-  const ColorTable& negative = color_table(colors.negative);
-  color_index_.resize(size_t{1} << 16);
-  for (uint32_t top = 0; top < color_index_.size(); ++top) {
-    const auto value = std::bit_cast<float>(top << 16 | 0x8000u);
-    color_index_[top] = std::isnan(value)
-                            ? ImU32{0}
-                            : color_of(std::signbit(value) ? negative : positive, colors.scale.place(std::abs(value)));
+  color_index_.resize(2 * kValues);
+  for (const bool changed : {false, true}) {
+    const ColorTable& positive = color_table(changed ? colors.changed_positive : colors.positive);
+    const ColorTable& negative = color_table(changed ? colors.changed_negative : colors.negative);
+    ImU32* const index = color_index_.data() + (changed ? kValues : 0);
+    for (uint32_t top = 0; top < kValues; ++top) {
+      const auto value = std::bit_cast<float>(top << 16 | 0x8000u);
+      const float place = colors.scale.place(std::abs(value));
+      index[top] = std::isnan(value) ? ImU32{0} : color_of(std::signbit(value) ? negative : positive, place);
+    }
   }
   colors_ = colors;
 }
 
-void HeatPaint::paint(const std::vector<float>& values, int32_t width, int32_t height, const HeatColors& colors) {
+void HeatPaint::paint(std::span<const float> values, std::span<const uint8_t> changed, int32_t width, int32_t height,
+                      const HeatColors& colors) {
   canvas_.resize(width, height);
   if (colors_ != colors) make_color_index(colors);
   for (int32_t y = 0; y < height; ++y) {
     const float* const line = values.data() + int64_t{y} * width;
     ImU32* const row = canvas_.row(y);
-    for (int32_t x = 0; x < width; ++x) row[x] = color_index_[std::bit_cast<uint32_t>(line[x]) >> 16];
+    const uint8_t* const marks = changed.empty() ? nullptr : changed.data() + int64_t{y} * width;
+    for (int32_t x = 0; x < width; ++x) {
+      const size_t from = marks != nullptr && marks[x] != 0 ? kValues : 0;
+      row[x] = color_index_[from + (std::bit_cast<uint32_t>(line[x]) >> 16)];
+    }
   }
   canvas_.changed();
 }
@@ -103,7 +113,7 @@ void HeatMap::draw(ImDrawList& list, ImVec2 corner, int32_t width, int32_t heigh
     reduce_to_pixels(matrix, view, width, height, pixels_);
     key_ = key;
   }
-  if (reduce || colors_ != colors) paint_.paint(pixels_, width, height, colors);
+  if (reduce || colors_ != colors) paint_.paint(pixels_, {}, width, height, colors);
   colors_ = colors;
   paint_.draw(list, corner);
 }

@@ -28,6 +28,7 @@ struct HeatView {
 struct HeatColors {
   ColorScale scale;
   Colormap positive = Colormap::viridis, negative = Colormap::viridis;
+  Colormap changed_positive = Colormap::viridis, changed_negative = Colormap::viridis;  ///< of cells that are marked
   bool operator==(const HeatColors&) const = default;
 };
 
@@ -49,8 +50,9 @@ void reduce_to_pixels(const HeatMatrix& matrix, const HeatView& view, int32_t wi
 /// Colours values as an image: that of a negative one is its class, nan is nothing.
 class HeatPaint {
  public:
-  /// values [height][width]
-  void paint(const std::vector<float>& values, int32_t width, int32_t height, const HeatColors& colors);
+  /// values [height][width]; changed [height][width], 1 for those that are marked, or empty: none is.
+  void paint(std::span<const float> values, std::span<const uint8_t> changed, int32_t width, int32_t height,
+             const HeatColors& colors);
   void draw(ImDrawList& list, ImVec2 corner) const { canvas_.draw(list, corner); }
 
  private:
@@ -59,7 +61,7 @@ class HeatPaint {
   std::optional<HeatColors> colors_;
   /// Colour by the upper 16 bits of a value: a logarithm per pixel would take longer than all else. Seven bits of
   /// mantissa are a sixth of a colour's width on a scale of five decades, two colours at the top of a linear one.
-  std::vector<ImU32> color_index_;  ///< [65536]
+  std::vector<ImU32> color_index_;  ///< [2][65536] the second of values that are marked
   Canvas canvas_;
 };
 
