@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "viz/actions/command_palette.h"
+#include "viz/actions/driver.h"
 #include "viz/actions/key_sheet.h"
 #include "viz/actions/keys.h"
 #include "viz/actions/workbench.h"
@@ -41,6 +42,8 @@ class App {
   Workbench& bench() { return bench_; }
   const Actions& actions() const { return actions_; }
   const Keys& keys() const { return keys_; }
+  /// Scripts and sockets; hosts let it drive between two frames.
+  Driver& driver() { return driver_; }
   /// The user's own keys, from a file that need not be there; what is wrong with it is said in the window.
   void use_keys(const std::filesystem::path& file);
 
@@ -50,8 +53,9 @@ class App {
   void draw_status();
   void draw_open_error();
   void build_layout(ImGuiID dockspace);
-  /// What a key or a menu asks for; errors are said in the status line.
+  /// What a key, a menu or the palette asks for; errors are said in the status line.
   void act(const Call& call);
+  void go_on();
 
   Session session_;
   SharedView view_;
@@ -60,9 +64,11 @@ class App {
   Workbench bench_{session_, view_, panels_};
   const Actions actions_;
   Keys keys_{actions_};
+  Driver driver_{actions_, bench_};
   std::string keys_problem_;
   KeySheet key_sheet_;
   CommandPalette command_palette_;
+  Running running_;  ///< the last call of act()
   uint64_t trace_version_ = 0;
 };
 
