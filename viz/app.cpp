@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/utf8.h"
+#include "viz/actions/panel_menu.h"
 #include "viz/panels/step_axis.h"
 #include "viz/render/theme.h"
 #include "viz/session/baseline.h"
@@ -54,6 +55,8 @@ void App::add(const std::filesystem::path& path) {
 }
 
 std::optional<double> App::next_frame_in() const {
+  constexpr double kDriving = 0.02;
+  if (driver_.has_work() || running_.busy()) return kDriving;
   const std::optional<double> look = follower_.next_in(session_, view_.follow);
   if (!view_.player.playing()) return look;
   const double step = view_.player.seconds_to_next();
@@ -211,8 +214,18 @@ void App::draw_open_error() {
 
 void App::act(const Call& call) {
   bench_.notice.clear();
+  running_ = {};
   try {
-    Actions::run(bench_, call);
+    running_.start(bench_, call);
+  } catch (const Error& error) {
+    bench_.notice = error.what();
+  }
+}
+
+void App::go_on() {
+  if (!running_.busy()) return;
+  try {
+    running_.poll(bench_);
   } catch (const Error& error) {
     bench_.notice = error.what();
   }
@@ -242,6 +255,7 @@ void App::enter_view() {
 
 void App::draw_frame() {
   session_.update();
+  go_on();
   follower_.update(session_, view_.follow, ImGui::GetIO().DeltaTime);
   if (trace_version_ != session_.trace_version()) enter_view();
   // The middle button pans as the left one does.
@@ -264,16 +278,20 @@ void App::draw_frame() {
     bench_.reset_layout = false;
   }
   ImGui::DockSpaceOverViewport(dockspace, ImGui::GetMainViewport());
+  std::optional<Call> chosen;
   for (const auto& panel : panels_) {
     if (!panel->open) continue;
-    if (ImGui::Begin(panel->name(), &panel->open, ImGuiWindowFlags_NoCollapse)) panel->draw(session_, view_);
+    const bool drawn = ImGui::Begin(panel->name(), &panel->open, ImGuiWindowFlags_NoCollapse);
+    if (const auto call = draw_panel_menu(actions_, bench_, *panel)) chosen = call;
+    if (drawn) panel->draw(session_, view_);
     ImGui::End();
   }
+  if (chosen) act(*chosen);
   // Only what has been docked has others before it.
   const ImGuiWindow* const front = ImGui::FindWindowByName(bench_.front.c_str());
   if (front != nullptr && front->DockNode != nullptr) ImGui::SetWindowFocus(std::exchange(bench_.front, {}).c_str());
   key_sheet_.draw(actions_, keys_, bench_, keys_problem_);
-  command_palette_.draw(actions_, keys_, bench_);
+  if (const auto call = command_palette_.draw(actions_, keys_, bench_)) act(*call);
   draw_open_error();
   end_frame(session_, view_);
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "viz/actions/command_palette.h"
+#include "viz/actions/driver.h"
 #include "viz/actions/key_sheet.h"
 #include "viz/actions/keys.h"
 #include "viz/actions/workbench.h"
@@ -42,6 +43,8 @@ class App {
   Workbench& bench() { return bench_; }
   const Actions& actions() const { return actions_; }
   const Keys& keys() const { return keys_; }
+  /// Scripts and sockets; hosts let it drive between two frames.
+  Driver& driver() { return driver_; }
   /// The user's own keys, from a file that need not be there; what is wrong with it is said in the window.
   void use_keys(const std::filesystem::path& file);
 
@@ -53,8 +56,9 @@ class App {
   void enter_view();
   void draw_open_error();
   void build_layout(ImGuiID dockspace);
-  /// What a key or a menu asks for; errors are said in the status line.
+  /// What a key, a menu or the palette asks for; errors are said in the status line.
   void act(const Call& call);
+  void go_on();
 
   Session session_;
   SharedView view_;
@@ -63,9 +67,11 @@ class App {
   Workbench bench_{session_, view_, panels_};
   const Actions actions_;
   Keys keys_{actions_};
+  Driver driver_{actions_, bench_};
   std::string keys_problem_;
   KeySheet key_sheet_;
   CommandPalette command_palette_;
+  Running running_;  ///< the last call of act()
   uint64_t trace_version_ = 0;
   std::filesystem::path viewed_;  ///< the trace that the view's limits are of
   int32_t viewed_steps_ = 0;      ///< that it had

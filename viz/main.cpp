@@ -12,11 +12,13 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/json_text.h"
 #include "base/processors.h"
 #include "base/standard_streams.h"
 #include "viz/app.h"
 #include "viz/bench.h"
 #include "viz/offscreen.h"
+#include "viz/picture_requests.h"
 #include "viz/session/baseline.h"
 #include "viz/session/engine.h"
 #include "viz/session/state_keeping.h"
@@ -27,20 +29,21 @@ namespace {
 
 struct Options {
   std::vector<std::filesystem::path> traces;
-  std::filesystem::path screenshot, settings, baseline, bench_out, engine;
+  std::filesystem::path screenshot, settings, baseline, bench_out, engine, script;
   std::vector<std::string> bench_shapes;
   double patience = 10;
-  std::string size = "1600x900", panel;
+  std::string size = "1600x900", panel, listen;
   int layer = -1, head = -1, step = -1, position = -1, threads = 0, frames = 0;
   double memory_gb = 2, scale = 0;
   double bench_idle = 20, cache_gb = 20;
-  bool light = false, force = false, bench = false, no_cache = false, no_project = false;
+  bool light = false, force = false, bench = false, no_cache = false, no_project = false, headless = false;
 };
 
 constexpr const char* kExamples = R"(Examples:
   reattend-view trace.h5
   reattend-view trace.h5 --settings reattend.toml
   reattend-view trace.h5 --screenshot out.png --size 1600x900 --layer 12 --head 1
+  reattend-view trace.h5 --headless --script tour.txt
   reattend-view --bench --bench-out bench.json
   reattend-view --bench --bench-shape 2000x8192 --bench-shape 4096x32768x24x2)";
 
@@ -58,6 +61,11 @@ void add_options(CLI::App& app, Options& options) {
   app.add_option("--step", options.step, "Start at this step")->check(CLI::Range(1, kMost));
   app.add_option("--position", options.position, "Start with this position selected")->check(CLI::Range(0, kMost));
   app.add_option("--panel", options.panel, "Show this panel before the others of its place (Ledger, ...)");
+  app.add_option("--script", options.script,
+                 "Run the actions of this file, one a line (docs/view.md); a picture is taken after them");
+  app.add_option("--listen", options.listen,
+                 "Take actions as JSON lines at this path of a Unix socket, or port of 127.0.0.1");
+  app.add_flag("--headless", options.headless, "Run --script or --listen without a display");
   app.add_flag("--light", options.light, "Light colours");
   app.add_option("--screenshot", options.screenshot,
                  "Write a picture of the window to this PNG file; needs no display");
@@ -139,12 +147,39 @@ void start(App& app, const Options& options, const std::optional<Settings>& sett
   app.bench().set_light(options.light);
   if (!options.panel.empty()) app.bench().show(app.bench().panel(options.panel, "--panel"));
   app.session().data<Engine>().set_program(options.engine);
+  if (!options.script.empty()) {
+    app.driver().run_script(options.script, [](const nlohmann::json& answer) {
+      print_out("{}\n", json_text(answer));
+      flush_out();
+    });
+  }
   app.open(options.traces);
 }
 
-void take_screenshot(App& app, const Options& options) {
-  const auto [width, height] = parse_size(options.size);
-  Offscreen host(width, height);
+void listen(App& app, const Options& options, std::function<void()> wake) {
+  if (options.listen.empty()) return;
+  print_note("listening at {}\n", app.driver().listen(options.listen, std::move(wake)));
+}
+
+void draw(App& app, Offscreen& host) {
+  host.frame([&] { app.draw_frame(); });
+  serve_pictures(app.bench(), 1, [&] { return host.read(); });
+}
+
+/// Until the script is done, or, while somebody may still call, until one asks for the end.
+void drive(App& app, Offscreen& host) {
+  app.bench().takes_pictures = true;
+  Driver& driver = app.driver();
+  while (!app.bench().closing && (!driver.script_done() || driver.listens())) {
+    driver.drive();
+    // While something is computed, or nobody calls, frames would only take processors away.
+    const bool idle = !driver.has_work() && app.settled();
+    if (!idle) draw(app, host);
+    if (idle || app.session().activity().busy) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+}
+
+void take_screenshot(App& app, Offscreen& host, const Options& options) {
   // Layout and scrolling take a few frames after the last result has arrived.
   constexpr int kQuiet = 6;
   using Clock = std::chrono::steady_clock;
@@ -156,7 +191,7 @@ void take_screenshot(App& app, const Options& options) {
            (answered && std::chrono::duration<double>(Clock::now() - *answered).count() >= options.patience);
   };
   for (int quiet = 0; quiet < kQuiet;) {
-    host.frame([&] { app.draw_frame(); });
+    draw(app, host);
     if (!app.session().open_error().empty()) throw Error(app.session().open_error());
     quiet = enough() ? quiet + 1 : 0;
     // What is drawn while something is computed nobody sees, and it takes processors away from that.
@@ -195,6 +230,7 @@ void show_window(const Options& options, const std::optional<Settings>& settings
   App app(open_trace, &WindowSystem::wake, means_of(options));
   if (!config.empty()) app.use_keys(config / "keys.json");
   start(app, options, settings);
+  listen(app, options, &WindowSystem::wake);
   Window window;
   window.run(app, options.frames);
   save_project(app.session(), app.view());
@@ -219,25 +255,33 @@ void bench(const Options& options) {
 }
 
 void run(const Options& options) {
+  if (options.bench) return bench(options);
+  if (options.traces.empty() && options.script.empty() && options.listen.empty()) {
+    fail_usage({"TRACE", "a trace", "none", "make one with `reattend record`"});
+  }
   for (const auto& trace : options.traces) {
     std::error_code error;
     if (!std::filesystem::exists(trace, error)) {
       fail({trace.string(), "a trace", "no such file", "make one with `reattend record`"});
     }
   }
-  if (options.bench) return bench(options);
-  if (options.traces.empty()) {
-    fail_usage({"TRACE", "a trace", "none", "make one with `reattend record`, or see --help"});
-  }
   std::optional<Settings> settings;
   if (!options.settings.empty()) settings = Settings::from_toml_file(options.settings);
-  if (options.screenshot.empty()) return show_window(options, settings);
-  check_png_path(options.screenshot, options.force);
+  const bool picture = !options.screenshot.empty();
+  if (!picture && !options.headless) return show_window(options, settings);
+  if (!picture && options.script.empty() && options.listen.empty()) {
+    fail_usage({"--headless", "something to do", "neither --script nor --listen nor --screenshot", "give one of them"});
+  }
+  if (picture) check_png_path(options.screenshot, options.force);
   const UiContexts contexts(options.scale > 0 ? static_cast<float>(options.scale) : 1);
   App app(
       open_trace, [] {}, means_of(options));
   start(app, options, settings);
-  take_screenshot(app, options);
+  listen(app, options, [] {});
+  const auto [width, height] = parse_size(options.size);
+  Offscreen host(width, height);
+  drive(app, host);
+  if (picture) take_screenshot(app, host, options);
 }
 
 }  // namespace

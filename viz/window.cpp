@@ -10,6 +10,8 @@
 #include <imgui_impl_opengl3.h>
 
 #include "base/error.h"
+#include "viz/offscreen.h"
+#include "viz/picture_requests.h"
 
 namespace reattend::viz {
 namespace {
@@ -81,11 +83,13 @@ void Window::draw(App& app) {
   glClearColor(0, 0, 0, 1);
   glClear(GL_COLOR_BUFFER_BIT);
   ImGui_ImplOpenGL3_RenderDrawData(ImGui::GetDrawData());
+  serve_pictures(app.bench(), ImGui::GetIO().DisplayFramebufferScale.x, [&] { return read_frame(width, height); });
   glfwSwapBuffers(window_);
 }
 
 void Window::run(App& app, int n_frame) {
   glfwSetWindowUserPointer(window_, &app);
+  app.bench().takes_pictures = true;
   glfwSetDropCallback(window_, [](GLFWwindow* window, int n_path, const char** paths) {
     if (n_path > 0) static_cast<App*>(glfwGetWindowUserPointer(window))->add(paths[0]);
   });
@@ -110,6 +114,7 @@ void Window::run(App& app, int n_frame) {
       else
         --waits;
     }
+    app.driver().drive();
     draw(app);
   }
 }

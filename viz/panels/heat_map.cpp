@@ -9,6 +9,7 @@
 
 #include "viz/panels/note_marks.h"
 #include "viz/panels/panel.h"
+#include "viz/panels/panel_tables.h"
 #include "viz/panels/plot_helpers.h"
 #include "viz/panels/step_axis.h"
 #include "viz/render/row_levels.h"
@@ -23,6 +24,9 @@ class AttentionMap : public Panel {
  public:
   const char* name() const override { return "Attention"; }
   Dock dock() const override { return Dock::centre_bottom; }
+  std::vector<PanelTable> tables(const Session& session, const SharedView& view) const override {
+    return {{"weights in view", [&] { return weights_table(session, view.steps, view.heat_positions); }}};
+  }
   void draw(Session& session, SharedView& view) override;
 
  private:

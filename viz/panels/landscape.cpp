@@ -10,6 +10,7 @@
 #include "policies/policy.h"
 #include "policies/value_text.h"
 #include "viz/panels/panel.h"
+#include "viz/panels/panel_tables.h"
 #include "viz/panels/plot_helpers.h"
 #include "viz/render/contours.h"
 #include "viz/render/heatmap.h"
@@ -61,6 +62,10 @@ class LandscapePanel : public Panel {
  public:
   const char* name() const override { return "Landscape"; }
   Dock dock() const override { return Dock::right_top; }
+  std::vector<PanelTable> tables(const Session& session, const SharedView&) const override {
+    return {{"settings", [&session] { return landscape_table(session); }}};
+  }
+  MakeChart chart() const override { return landscape_chart; }
   void draw(Session& session, SharedView& view) override;
 
  private:

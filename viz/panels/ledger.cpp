@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "policies/value_text.h"
 #include "viz/panels/panel.h"
+#include "viz/panels/panel_tables.h"
 #include "viz/panels/range_bar.h"
 #include "viz/render/theme.h"
 #include "viz/session/baseline.h"
@@ -25,6 +26,9 @@ class LedgerPanel : public Panel {
  public:
   const char* name() const override { return "Ledger"; }
   Dock dock() const override { return Dock::centre_bottom; }
+  std::vector<PanelTable> tables(const Session& session, const SharedView&) const override {
+    return {{"layers", [&session] { return ledger_table(session); }}};
+  }
   void draw(Session& session, SharedView& view) override;
 
  private:

@@ -11,6 +11,7 @@
 #include "viz/panels/minimap.h"
 #include "viz/panels/note_marks.h"
 #include "viz/panels/panel.h"
+#include "viz/panels/panel_tables.h"
 #include "viz/panels/plot_helpers.h"
 #include "viz/panels/range_bar.h"
 #include "viz/panels/role_lane.h"
@@ -25,6 +26,10 @@ class Timeline : public Panel {
  public:
   const char* name() const override { return "Timeline"; }
   Dock dock() const override { return Dock::centre_top; }
+  std::vector<PanelTable> tables(const Session& session, const SharedView&) const override {
+    return {{"steps", [&session] { return steps_table(session); }}};
+  }
+  MakeChart chart() const override { return steps_chart; }
   void draw(Session& session, SharedView& view) override;
 
  private:

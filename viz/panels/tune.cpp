@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "policies/policy.h"
 #include "viz/panels/panel.h"
+#include "viz/panels/panel_tables.h"
 #include "viz/panels/parameter_widgets.h"
 #include "viz/panels/range_bar.h"
 #include "viz/render/theme.h"
@@ -23,6 +24,9 @@ class Tune : public Panel {
  public:
   const char* name() const override { return "Tune"; }
   Dock dock() const override { return Dock::left_top; }
+  std::vector<PanelTable> tables(const Session& session, const SharedView&) const override {
+    return {{"layers", [&session] { return layers_table(session); }}};
+  }
   void draw(Session& session, SharedView& view) override;
 
  private:
