@@ -65,9 +65,13 @@ void Timeline::draw_controls(Session& session, SharedView& view) {
   const std::string text =
       fmt::format("layer {}, KV head {}; {}", at.layer, at.kv_head, describe_step(session, at.step));
   ImGui::SameLine();
-  ImGui::PushTextWrapPos(0);
-  ImGui::TextUnformatted(text.c_str());
-  ImGui::PopTextWrapPos();
+  // One line, whatever the width: the plots below need the height.
+  const ImVec2 room(std::max(1.0F, ImGui::GetContentRegionAvail().x), ImGui::GetFrameHeight());
+  const ImVec2 corner = ImGui::GetCursorScreenPos(), end(corner.x + room.x, corner.y + room.y);
+  ImGui::Dummy(room);
+  ImGui::SetItemTooltip("%s", text.c_str());
+  const ImVec2 from(corner.x, corner.y + ImGui::GetStyle().FramePadding.y);
+  ImGui::RenderTextEllipsis(ImGui::GetWindowDrawList(), from, end, end.x, text.c_str(), nullptr, nullptr);
 }
 
 void Timeline::draw_lane(Session& session, SharedView& view, float height) {
@@ -95,7 +99,7 @@ void plot_band(const char* label, const StepBands::Band& band, ImVec4 color) {
   if (std::all_of(band.low.begin(), band.low.end(), [](float x) { return std::isnan(x); })) return;
   ImPlotSpec spec;
   spec.LineColor = spec.FillColor = color;
-  spec.FillAlpha = 0.15F;
+  spec.FillAlpha = 0.25F;
   std::vector<float> steps(band.low.size());
   std::iota(steps.begin(), steps.end(), 1.0F);
   ImPlot::PlotShaded(label, steps.data(), band.low.data(), band.high.data(), static_cast<int>(steps.size()), spec);
@@ -106,7 +110,10 @@ void Timeline::draw_measures(Session& session, SharedView& view, float height) {
   const TraceInfo& info = session.trace()->info;
   const int32_t head = session.selection().kv_head;
   const float width = ImGui::GetContentRegionAvail().x;
-  if (!ImPlot::BeginPlot("##measures", ImVec2(-1, height), ImPlotFlags_NoTitle | ImPlotFlags_NoMouseText)) return;
+  // A low plot keeps its curves rather than their names.
+  const bool named = height > ImGui::GetFontSize() * 7;
+  const ImPlotFlags flags = ImPlotFlags_NoTitle | ImPlotFlags_NoMouseText | (named ? 0 : ImPlotFlags_NoLegend);
+  if (!ImPlot::BeginPlot("##measures", ImVec2(-1, height), flags)) return;
   set_up_step_axis(info, view, StepsGo::across, "step", 0, width);
   // Over the plot the wheel zooms the steps; over its own axis the shares.
   ImPlot::SetupAxis(ImAxis_Y1, "share", over_measures_ ? ImPlotAxisFlags_Lock : 0);
