@@ -6,6 +6,7 @@
 #include <limits>
 #include <utility>
 
+#include "tune/judge.h"
 #include "viz/session/session.h"
 
 namespace reattend::viz {
@@ -23,7 +24,7 @@ Lane lane_of(Replayer& replayer, const Settings& settings, int32_t layer, int32_
                    if (position > prepared.position(t)) continue;
                    const auto weight = static_cast<float>(mass_of(prepared.mass_row(kv_head, t)[position]));
                    const auto& set = replay.sets[static_cast<size_t>(t - 1) * info.n_kv_head + kv_head];
-                   const bool attended = std::ranges::binary_search(set, position);
+                   const bool attended = set.holds(position);
                    lane.weights[static_cast<size_t>(t - 1)] = attended ? weight : -weight;
                  }
                });
@@ -34,8 +35,8 @@ Lane lane_of(Replayer& replayer, const Settings& settings, int32_t layer, int32_
 
 const LostPosition* Story::lost() const {
   if (!row) return nullptr;
-  const auto at = std::ranges::find(row->positions, position, &LostPosition::position);
-  return at == row->positions.end() ? nullptr : &*at;
+  const auto found = std::ranges::find(row->positions, position, &LostPosition::position);
+  return found == row->positions.end() ? nullptr : &*found;
 }
 
 /// What one story still wants, shared with the task that works on it.
