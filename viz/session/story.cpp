@@ -158,7 +158,8 @@ void Stories::update(const Session& session) {
   const bool prices = session.answer()->has_errors && info.n_stored() >= info.n_acting();
   const auto same = [&](const auto& of) { return of.settings == session.settings() && of.at == at; };
   const bool asked_before = job_ && same(*job_) && job_->selected == selection.position;
-  if (asked_before && (job_->answer || !prices)) return;
+  const bool same_law = job_ && job_->tuned->prediction.correction == session.tuning()->prediction.correction;
+  if (asked_before && same_law && (job_->answer || !prices)) return;
   if (!texts_) texts_ = std::make_shared<const std::vector<std::string>>(session.trace()->token_texts);
   job_ = std::make_shared<Job>();
   job_->settings = session.settings(), job_->at = at;
@@ -169,6 +170,9 @@ void Stories::update(const Session& session) {
   const bool same_position = story_ && story_->position >= 0 && story_->position == selection.position;
   if (story_ && same(*story_) && (asked_before || same_position)) story = *story_, story.whole = false;
   if (story_ && same(*story_)) story.row = story_->row;
+  if (!same_law) {
+    for (PricedCure& each : story.cures) each.price.reset();
+  }
   if (same_position && story_->settings == session.settings() && story_->at.kv_head == at.kv_head)
     story.lanes = story_->lanes;
   story.settings = job_->settings, story.at = at;
