@@ -40,11 +40,11 @@ json id_of(const json& request) {
 }
 
 std::string answer_line(const json& id, const json& result) {
-  return json_text({{"id", id}, {"ok", true}, {"result", result}}) + "\n";
+  return json_text(json{{"id", id}, {"ok", true}, {"result", result}}) + "\n";
 }
 
 std::string refusal_line(const json& id, const std::string& error) {
-  return json_text({{"id", id}, {"ok", false}, {"error", error}}) + "\n";
+  return json_text(json{{"id", id}, {"ok", false}, {"error", error}}) + "\n";
 }
 
 }  // namespace
@@ -190,8 +190,16 @@ bool Listener::State::take_lines(Client& client, Connection& connection) {
       break;
     }
     if (end == std::string::npos) break;
-    client.lines.push_back(connection.in.substr(0, end));
+    std::string line = connection.in.substr(0, end);
     connection.in.erase(0, end + 1);
+    // Of a web page's request to a port of this machine the head is no call, so that its body is never looked at.
+    if (!line.starts_with('{')) {
+      client.out +=
+          refusal_line(nullptr, "expected lines of JSON that begin with {, got \"" + line.substr(0, 80) + "\"");
+      connection.in.clear(), connection.ended = true;
+      break;
+    }
+    client.lines.push_back(std::move(line));
     any = true;
   }
   return any;

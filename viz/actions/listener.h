@@ -9,7 +9,8 @@
 namespace reattend::viz {
 
 /// {"id": 1, "action": "step.set", "args": {"step": 12}} is answered by {"id": 1, "ok": true, "result": null}, or by
-/// {"id": 1, "ok": false, "error": "..."}; ids are any JSON and may be left out. A thread of its own reads and writes;
+/// {"id": 1, "ok": false, "error": "..."}; ids are any JSON and may be left out. A line that begins otherwise
+/// ends its connection. A thread of its own reads and writes;
 /// calls are run between two frames, those of one client in their order.
 class Listener {
  public:
