@@ -25,9 +25,9 @@ class Listener {
 
   /// The path, or "127.0.0.1:PORT": the port that was found where 0 was asked for.
   const std::string& where() const;
-  /// Once between two frames: runs what has been asked for, a few calls of each client.
+  /// Once between two frames: runs what has been asked for, for a few milliseconds.
   void serve(const Actions& actions, Workbench& bench);
-  /// A call that has begun has not been answered yet.
+  /// Calls are to be run, or to be gone on with.
   bool busy() const;
 
  private:
