@@ -89,8 +89,8 @@ std::pair<int32_t, int32_t> parse_size(const std::string& text) {
   return {width, height};
 }
 
-void start(App& app, const Options& options, const Settings& settings) {
-  app.session().set_initial_settings(settings);
+void start(App& app, const Options& options, const std::optional<ChosenSetting>& initial) {
+  if (initial) app.session().set_initial(*initial);
   app.session().set_start({options.layer, options.head, options.step, options.position});
   app.bench().set_light(options.light);
   if (!options.panel.empty()) app.bench().show(app.bench().panel(options.panel, "--panel"));
@@ -141,7 +141,7 @@ std::filesystem::path config_folder() {
   return error ? fs::path() : folder;
 }
 
-void show_window(const Options& options, const Settings& settings) {
+void show_window(const Options& options, const std::optional<ChosenSetting>& initial) {
   const WindowSystem system;
   const std::filesystem::path config = config_folder();
   const std::string layout = config.empty() ? std::string() : (config / "view.ini").string();
@@ -149,7 +149,7 @@ void show_window(const Options& options, const Settings& settings) {
   if (!layout.empty()) ImGui::GetIO().IniFilename = layout.c_str();
   App app(open_trace, &WindowSystem::wake, means_of(options));
   if (!config.empty()) app.use_keys(config / "keys.json");
-  start(app, options, settings);
+  start(app, options, initial);
   Window window;
   window.run(app, options.frames);
 }
@@ -161,14 +161,14 @@ void run(const Options& options) {
       fail({trace.string(), "a trace", "no such file", "make one with `reattend record`"});
     }
   }
-  const Settings settings =
-      options.settings.empty() ? Settings(kDefaultPolicy) : Settings::from_toml_file(options.settings);
-  if (options.screenshot.empty()) return show_window(options, settings);
+  std::optional<ChosenSetting> initial;
+  if (!options.settings.empty()) initial = setting_of_file(options.settings);
+  if (options.screenshot.empty()) return show_window(options, initial);
   check_png_path(options.screenshot, options.force);
   const UiContexts contexts(options.scale > 0 ? static_cast<float>(options.scale) : 1);
   App app(
       open_trace, [] {}, means_of(options));
-  start(app, options, settings);
+  start(app, options, initial);
   take_screenshot(app, options);
 }
 

@@ -34,6 +34,16 @@ int64_t bytes_beside(const TraceInfo& info, int64_t row_bytes) {
   return 3 * row_bytes + 4 * info.n_layer * replay_bytes(info, request) + recorded + texts + maps;
 }
 
+bool of_one_model(const TraceInfo& a, const TraceInfo& b) {
+  const TraceInfo* const both[] = {&a, &b};
+  try {
+    check_same_model(both);
+  } catch (const Error&) {
+    return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 Session::Session(OpenSource open, std::function<void()> wake, const Means& means)
@@ -44,9 +54,9 @@ Session::Session(OpenSource open, std::function<void()> wake, const Means& means
       providers_(make_providers(tasks_, kTasks)) {}
 
 void Session::open(const std::filesystem::path& path) {
-  path_ = path;
+  take_failures();
+  opening_ = path;
   open_error_.clear();
-  leave_trace();
   opened_ = std::make_shared<Opening>();
   const auto work = [open = open_, path, pool = pool_, memory = means_.memory,
                      opened = opened_](const BackgroundTasks::Context& context) {
@@ -59,9 +69,16 @@ void Session::open(const std::filesystem::path& path) {
     out.row_bytes = std::min(all_rows, memory / 8);
     out.replayer->set_aside(bytes_beside(info, out.row_bytes) + memory / kMapMemoryShare);
     out.trace = std::make_shared<const OpenedTrace>(info, source->token_texts(), source->steps());
+    out.first = first_setting(info);
     context.deliver([&] { *opened = std::move(out); });
   };
   tasks_.post(kind(Task::open), work);
+}
+
+void Session::close() {
+  leave_trace();
+  opened_.reset(), opening_.clear(), path_.clear();
+  ++trace_version_;
 }
 
 void Session::leave_trace() {
@@ -74,10 +91,15 @@ void Session::leave_trace() {
   mapped_.clear();
 }
 
-void Session::update() {
+void Session::take_failures() {
   for (const BackgroundTasks::Failure& failure : tasks_.take_failures()) {
     (failure.kind == kind(Task::open) ? open_error_ : replay_error_) = failure.message;
+    if (failure.kind == kind(Task::open)) opening_.clear();
   }
+}
+
+void Session::update() {
+  take_failures();
   Opening opened;
   if (opened_) tasks_.locked([&] { opened = std::exchange(*opened_, {}); });
   if (opened.trace) take_opened(opened);
@@ -101,6 +123,15 @@ void Session::set_bounds(const TuneBounds& bounds) {
 }
 
 void Session::take_opened(const Opening& opened) {
+  ChosenSetting first = opened.first;
+  if (trace_ && of_one_model(trace_->info, opened.trace->info)) {
+    first = {.settings = settings_, .why = fmt::format("kept from {}", path_.filename().string())};
+    if (opening_ == path_) first.why = origin();
+  } else if (initial_) {
+    first = *initial_;
+  }
+  leave_trace();
+  path_ = std::exchange(opening_, {});
   trace_ = opened.trace;
   ++trace_version_;
   replayer_ = std::make_unique<AsyncReplayer>(tasks_,
@@ -117,14 +148,14 @@ void Session::take_opened(const Opening& opened) {
   mapped_.assign(static_cast<size_t>(info.n_layer), nullptr);
   set_bounds(bounds_);
   for (const auto& each : providers_) each->enter(opened.replayer);
-  enter_trace();
+  enter_trace(first);
 }
 
-void Session::enter_trace() {
+void Session::enter_trace(const ChosenSetting& first) {
   const TraceInfo& info = trace_->info;
   // The first layers attend to nearly everything: the middle shows what the program is about.
   selection_ = {.layer = stored_near(info.n_layer / 2, -1), .step = std::max(1, info.n_step), .position = -1};
-  settings_ = initial_settings_;
+  chosen_ = first, settings_ = first.settings;
   if (info.n_step == 0) return;
   const auto start = [this](const char* name, int32_t value, int32_t low, int32_t high, int32_t& selected) {
     if (value < 0) return;
@@ -141,6 +172,11 @@ void Session::enter_trace() {
   selection_.layer = stored_near(selection_.layer, -1);
   ask_for_rows();
   set_settings(settings_);
+}
+
+void Session::choose(const ChosenSetting& chosen) {
+  chosen_ = chosen;
+  set_settings(chosen.settings);
 }
 
 void Session::set_settings(const Settings& settings) {

@@ -14,6 +14,7 @@
 #include "replay/async.h"
 #include "tune/tune.h"
 #include "viz/render/heatmap.h"
+#include "viz/session/chosen_setting.h"
 #include "viz/session/provider.h"
 #include "viz/session/rows.h"
 
@@ -56,12 +57,18 @@ class Session {
   /// `wake` is called from the background thread whenever there is something to show.
   Session(OpenSource open, std::function<void()> wake, const Means& means = {});
 
+  /// The trace that is open stays until this one is there, and for good where it cannot be opened.
   void open(const std::filesystem::path& path);
+  /// Leaves the open trace; there is none then.
+  void close();
+  /// What is being opened; empty where nothing is.
+  const std::filesystem::path& opening() const { return opening_; }
   /// Once per frame, before anything is drawn.
   void update();
 
   /// Null until a trace is open.
   const OpenedTrace* trace() const { return trace_.get(); }
+  /// Of the open trace; empty while there is none.
   const std::filesystem::path& path() const { return path_; }
   /// Changes with every opened trace.
   uint64_t trace_version() const { return trace_version_; }
@@ -70,8 +77,14 @@ class Session {
   /// Re-simulates the selected layer, then all. A setting that the trace's model cannot take becomes setting_error(),
   /// and is kept.
   void set_settings(const Settings& settings);
-  /// What a trace starts with when it is opened from now on.
-  void set_initial_settings(const Settings& settings) { initial_settings_ = settings; }
+  /// What the first trace starts with, instead of what first_setting() says. A second one of the same model keeps the
+  /// setting under trial.
+  void set_initial(const ChosenSetting& chosen) { initial_ = chosen; }
+  /// set_settings(), with why.
+  void choose(const ChosenSetting& chosen);
+  /// Why the setting under trial is this one, where choose() or the opening of the trace made it that; empty once it
+  /// was changed.
+  std::string origin() const { return chosen_.settings == settings_ ? chosen_.why : std::string(); }
 
   /// Where a trace is entered when it is opened from now on; negative members leave the choice to the program. What the
   /// trace does not have becomes open_error().
@@ -151,10 +164,12 @@ class Session {
     std::shared_ptr<const OpenedTrace> trace;
     std::shared_ptr<Replayer> replayer;
     int64_t row_bytes = 0;
+    ChosenSetting first;
   };
+  void take_failures();
   void take_opened(const Opening& opened);
   void leave_trace();
-  void enter_trace();
+  void enter_trace(const ChosenSetting& first);
   void take_answer(std::shared_ptr<const AsyncAnswer> answer);
   int32_t stored_near(int32_t layer, int32_t from) const;
   void ask_for_rows();
@@ -164,10 +179,11 @@ class Session {
 
   const OpenSource open_;
   const Means means_;
-  Settings initial_settings_{kDefaultPolicy};
+  std::optional<ChosenSetting> initial_;
+  ChosenSetting chosen_;
   Settings settings_{kDefaultPolicy};
   Selection selection_, start_{-1, -1, -1, -1};
-  std::filesystem::path path_;
+  std::filesystem::path path_, opening_;
   std::string open_error_, replay_error_, setting_error_;
   uint64_t trace_version_ = 0, matrix_version_ = 0;
 
