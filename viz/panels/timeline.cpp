@@ -137,13 +137,12 @@ void Timeline::draw_measures(Session& session, SharedView& view, float height) {
     for (size_t i = 0; i < normalised.size(); ++i) {
       normalised[i] = replay->recovered[i] / replay->oracle[i];  // an oracle of nothing leaves a gap
     }
-    const bool light = view.light;
-    plot_over_steps("recovered mass", replay->recovered, info.n_kv_head, head, palette(light).kept);
-    plot_over_steps("normalised mass", normalised, info.n_kv_head, head,
-                    light ? ImVec4(0.1F, 0.5F, 0.3F, 1) : ImVec4(0.5F, 0.85F, 0.65F, 1));
-    plot_over_steps("top-K overlap", replay->overlap, info.n_kv_head, head, palette(light).lost);
+    const Palette& colors = palette(view.light);
+    plot_over_steps("recovered mass", replay->recovered, info.n_kv_head, head, colors.recovered);
+    plot_over_steps("normalised mass", normalised, info.n_kv_head, head, colors.normalised);
+    plot_over_steps("top-K overlap", replay->overlap, info.n_kv_head, head, colors.overlap);
     plot_over_steps("output error, mean of the query heads", mean_over_groups(replay->output_error, info.group()),
-                    info.n_kv_head, head, palette(light).threshold);
+                    info.n_kv_head, head, colors.output_error);
   }
   vertical_line(session.selection().step, palette(view.light).cursor);
   draw_step_marks(session, view, StepsGo::across);
