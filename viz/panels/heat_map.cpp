@@ -18,6 +18,10 @@ class AttentionMap : public Panel {
  public:
   const char* name() const override { return "Attention"; }
   Dock dock() const override { return Dock::centre_bottom; }
+  const char* shows() const override {
+    return "Attention of a layer: steps downwards, positions across; blue is attended to under the policy, orange is "
+           "lost.";
+  }
   void draw(Session& session, SharedView& view) override;
 
  private:

@@ -14,6 +14,7 @@
 #include "viz/panels/range_bar.h"
 #include "viz/panels/similarity_plot.h"
 #include "viz/panels/step_axis.h"
+#include "viz/render/flow.h"
 #include "viz/render/theme.h"
 
 namespace reattend::viz {
@@ -23,6 +24,9 @@ class Timeline : public Panel {
  public:
   const char* name() const override { return "Timeline"; }
   Dock dock() const override { return Dock::centre_top; }
+  const char* shows() const override {
+    return "Steps from left to right: what each layer loses, when it chooses anew, and how alike its queries are.";
+  }
   void draw(Session& session, SharedView& view) override;
 
  private:
@@ -40,24 +44,24 @@ class Timeline : public Panel {
 
 void Timeline::draw_controls(Session& session, SharedView& view) {
   layers_.draw_choice(session);
-  ImGui::SameLine();
   Player& player = view.player;
+  flow(button_width("stop"));
   if (ImGui::Button(player.playing() ? "stop" : "play")) toggle_play(session, view);
   ImGui::SetItemTooltip("goes from step to step (Space)");
-  ImGui::SameLine();
-  ImGui::SetNextItemWidth(ImGui::GetFontSize() * 6);
+  flow(ImGui::GetFontSize() * 8);
+  ImGui::SetNextItemWidth(ImGui::GetFontSize() * 8);
   auto speed = static_cast<float>(player.speed());
   if (ImGui::SliderFloat("##speed", &speed, static_cast<float>(Player::kSlowest), static_cast<float>(Player::kFastest),
                          "%.0f steps/s", ImGuiSliderFlags_Logarithmic | ImGuiSliderFlags_AlwaysClamp)) {
     player.set_speed(speed);
   }
   ImGui::SetItemTooltip("how fast");
-  ImGui::SameLine();
+  flow(checkbox_width("gate"));
   similarity_.draw_controls();
   const Selection& at = session.selection();
   const std::string text =
       fmt::format("layer {}, KV head {}; {}", at.layer, at.kv_head, describe_step(session, at.step));
-  ImGui::SameLine();
+  flow(text_width(text.c_str()));
   ImGui::PushTextWrapPos(0);
   ImGui::TextUnformatted(text.c_str());
   ImGui::PopTextWrapPos();
