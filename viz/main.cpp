@@ -14,7 +14,9 @@
 #include "base/processors.h"
 #include "base/standard_streams.h"
 #include "viz/app.h"
+#include "viz/layouts.h"
 #include "viz/offscreen.h"
+#include "viz/start/preferences.h"
 #include "viz/window.h"
 
 namespace reattend::viz {
@@ -24,26 +26,31 @@ struct Options {
   std::vector<std::filesystem::path> traces;
   std::filesystem::path screenshot, settings;
   double patience = 10;
-  std::string size = "1600x900", panel;
+  std::string size = "1600x900", panel, layout;
   int layer = -1, head = -1, step = -1, position = -1, threads = 0, frames = 0;
   double memory_gb = 2, scale = 0;
   bool light = false, force = false;
 };
 
 constexpr const char* kExamples = R"(Examples:
+  reattend-view
   reattend-view trace.h5
   reattend-view trace.h5 --settings reattend.toml
   reattend-view trace.h5 --screenshot out.png --size 1600x900 --layer 12 --head 1)";
 
 void add_options(CLI::App& app, Options& options) {
   constexpr int kMost = 1 << 30;
-  app.add_option("TRACE", options.traces, "Traces to look at (reattend record makes them)")->required();
+  app.add_option("TRACE", options.traces,
+                 "Traces to look at (reattend record makes them); without one the window offers those of before");
   app.add_option("--settings", options.settings, "Start with the policy of this settings file");
   app.add_option("--layer", options.layer, "Start at this layer")->check(CLI::Range(0, kMost));
   app.add_option("--head", options.head, "Start at this KV head")->check(CLI::Range(0, kMost));
   app.add_option("--step", options.step, "Start at this step")->check(CLI::Range(1, kMost));
   app.add_option("--position", options.position, "Start with this position selected")->check(CLI::Range(0, kMost));
   app.add_option("--panel", options.panel, "Show this panel before the others of its place (Ledger, ...)");
+  std::vector<std::string> names;
+  for (const Layout& each : layouts()) names.emplace_back(each.name);
+  app.add_option("--layout", options.layout, "Arrange the panels like this")->check(CLI::IsMember(names));
   app.add_flag("--light", options.light, "Light colours");
   app.add_option("--screenshot", options.screenshot,
                  "Write a picture of the window to this PNG file; needs no display");
@@ -92,7 +99,8 @@ std::pair<int32_t, int32_t> parse_size(const std::string& text) {
 void start(App& app, const Options& options, const std::optional<ChosenSetting>& initial) {
   if (initial) app.session().set_initial(*initial);
   app.session().set_start({options.layer, options.head, options.step, options.position});
-  app.bench().set_light(options.light);
+  if (options.light) app.bench().set_light(true);
+  if (!options.layout.empty()) app.bench().layout = options.layout;
   if (!options.panel.empty()) app.bench().show(app.bench().panel(options.panel, "--panel"));
   app.open(options.traces);
 }
@@ -124,34 +132,19 @@ void take_screenshot(App& app, const Options& options) {
   print_out("{}\n", options.screenshot.string());
 }
 
-/// Where what the window remembers lies; empty where there is no place for it.
-std::filesystem::path config_folder() {
-  namespace fs = std::filesystem;
-  const char *config = std::getenv("XDG_CONFIG_HOME"), *home = std::getenv("HOME");
-  fs::path folder;
-  if (config != nullptr && *config != '\0')
-    folder = config;
-  else if (home != nullptr && *home != '\0')
-    folder = fs::path(home) / ".config";
-  else
-    return {};
-  folder /= "reattend";
-  std::error_code error;
-  fs::create_directories(folder, error);
-  return error ? fs::path() : folder;
-}
-
 void show_window(const Options& options, const std::optional<ChosenSetting>& initial) {
   const WindowSystem system;
   const std::filesystem::path config = config_folder();
   const std::string layout = config.empty() ? std::string() : (config / "view.ini").string();
   const UiContexts contexts(options.scale > 0 ? static_cast<float>(options.scale) : system.scale());
   if (!layout.empty()) ImGui::GetIO().IniFilename = layout.c_str();
-  App app(open_trace, &WindowSystem::wake, means_of(options));
+  PreferenceFile preferences = config.empty() ? PreferenceFile() : PreferenceFile(config / "window.json");
+  App app(open_trace, &WindowSystem::wake, means_of(options), std::move(preferences));
   if (!config.empty()) app.use_keys(config / "keys.json");
   start(app, options, initial);
-  Window window;
-  window.run(app, options.frames);
+  Window window(app.preferences().now());
+  window.run(app, options.frames, options.scale == 0);
+  app.keep_preferences();
 }
 
 void run(const Options& options) {

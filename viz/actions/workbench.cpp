@@ -10,11 +10,6 @@
 
 namespace reattend::viz {
 
-void Workbench::open(const std::filesystem::path& path) {
-  if (std::ranges::find(traces, path) == traces.end()) traces.push_back(path);
-  session.open(path);
-}
-
 void Workbench::set_light(bool light) {
   view.light = light;
   apply_theme(light);

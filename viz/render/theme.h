@@ -18,6 +18,9 @@ struct Palette {
 };
 const Palette& palette(bool light);
 
+/// What people may make of the size of text, as parts of the usual one.
+inline constexpr float kLeastText = 0.6F, kMostText = 3;
+
 /// Both may be called at any time: what the one sets the other keeps.
 void set_up_style(float scale);
 void apply_theme(bool light);
