@@ -51,6 +51,8 @@ class BackgroundTasks {
   void drop(int kind);
   void drop_all();
 
+  /// Calls `wake`: something that belongs to none of the tasks is new. From any thread.
+  void wake() const { wake_(); }
   /// Whoever takes what was delivered does it in here.
   void locked(const std::function<void()>& look) const;
   /// What tasks threw, but for Cancelled, since the last time.

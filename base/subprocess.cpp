@@ -123,4 +123,29 @@ std::string shell_word(const std::string& argument) {
   return out + "'";
 }
 
+std::vector<std::string> split_words(std::string_view line) {
+  std::vector<std::string> out;
+  bool within = false;  // a word, which may be empty
+  char quote = 0;
+  for (size_t i = 0; i < line.size(); ++i) {
+    const char c = line[i];
+    const bool blank = quote == 0 && (c == ' ' || c == '\t' || c == '\n');
+    if (blank) {
+      within = false;
+      continue;
+    }
+    if (!within) out.emplace_back(), within = true;
+    if (quote != 0 ? c == quote : (c == '\'' || c == '"')) {
+      quote = quote != 0 ? '\0' : c;
+    } else if (c == '\\' && quote != '\'' && i + 1 < line.size()) {
+      out.back() += line[++i];
+    } else {
+      out.back() += c;
+    }
+  }
+  if (quote != 0)
+    fail_usage({"command line", std::string("an end of the quote ") + quote, std::string(line), "close it"});
+  return out;
+}
+
 }  // namespace reattend

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -30,5 +31,9 @@ std::string last_line(const std::filesystem::path& log);
 
 /// An argument as a shell takes it back: in quotes where it must be.
 std::string shell_word(const std::string& argument);
+/// A command line's arguments, of which shell_word() made it: parted by blanks outside of quotes; a backslash takes
+/// what follows as it is, but for between single quotes. Nothing is expanded. Throws Error (usage) where a quote has no
+/// end.
+std::vector<std::string> split_words(std::string_view line);
 
 }  // namespace reattend

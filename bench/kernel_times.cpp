@@ -8,7 +8,7 @@
 
 #include "base/statistics.h"
 #include "bench/kernel_timer.h"
-#include "bench/synthetic.h"
+#include "kernels/cpu/random_rows.h"
 
 namespace reattend {
 

@@ -6,10 +6,10 @@
 #include <random>
 
 #include "bench/kernel_timer.h"
-#include "bench/synthetic.h"
 #include "engine/backend/memory.h"
 #include "engine/cache/kv_cache.h"
 #include "kernels/cpu/ops.h"
+#include "kernels/cpu/random_rows.h"
 
 namespace reattend {
 namespace {

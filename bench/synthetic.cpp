@@ -1,50 +1,12 @@
-// Fills caches with values drawn from a table of normal ones: what counts with gigabytes is the generator's speed.
+// Fills caches with random rows, and lists the shapes of published models.
 #include "bench/synthetic.h"
-#include "kernels/cpu/ops.h"
 
 #include <array>
-#include <random>
+
+#include "kernels/cpu/random_rows.h"
 
 namespace reattend {
 namespace {
-
-constexpr size_t kTable = size_t{1} << 14;
-
-/// Quantiles' places are drawn uniformly, so the values are normal.
-const std::array<float, kTable>& normals() {
-  static const std::array<float, kTable> table = [] {
-    std::array<float, kTable> values{};
-    std::mt19937 engine(1);
-    std::normal_distribution<float> normal;
-    for (float& each : values) each = normal(engine);
-    return values;
-  }();
-  return table;
-}
-
-/// splitmix64: any seed is a good one.
-class Bits {
- public:
-  explicit Bits(uint64_t seed) : state_(seed) {}
-  uint64_t operator()() {
-    uint64_t z = state_ += 0x9E3779B97F4A7C15ULL;
-    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9ULL;
-    z = (z ^ z >> 27) * 0x94D049BB133111EBULL;
-    return z ^ z >> 31;
-  }
-
- private:
-  uint64_t state_;
-};
-
-void draw(Bits& bits, std::span<float> out) {
-  const auto& table = normals();
-  uint64_t word = 0;
-  for (size_t i = 0; i < out.size(); ++i) {
-    word = i % 4 == 0 ? bits() : word >> 16;
-    out[i] = table[word % kTable];
-  }
-}
 
 /// The llama 3.1 scheme of rotary factors does not change what a step costs; keys are random anyway.
 ModelShape shape_of(std::string name, int32_t n_layer, int32_t n_head, int32_t n_kv_head, int32_t d_head, int32_t d_ffn,
@@ -68,15 +30,6 @@ const std::array<NamedShape, 3>& shapes() {
 
 }  // namespace
 
-void random_rows(KvType type, int32_t d_head, int64_t n, uint64_t seed, std::span<std::byte> out) {
-  Bits bits(seed);
-  std::vector<float> row(static_cast<size_t>(d_head));
-  for (int64_t i = 0; i < n; ++i) {
-    draw(bits, row);
-    Cpu::store_kv(row.data(), d_head, type, out.data() + i * row_bytes(type, d_head));
-  }
-}
-
 SyntheticContext::SyntheticContext(Backend& backend, const Model& model, ThreadPool& pool, int32_t n_ctx)
     : backend_(backend), model_(model), pool_(pool) {
   const ModelShape& shape = model.shape();
@@ -84,9 +37,9 @@ SyntheticContext::SyntheticContext(Backend& backend, const Model& model, ThreadP
   prefilled_.sequence = ops.new_sequence(n_ctx, {.window = 1});
   prefilled_.logits.resize(static_cast<size_t>(shape.n_vocab));
   std::vector<float> query(static_cast<size_t>(shape.n_head) * shape.d_head);
-  Bits bits(7);
   for (int32_t layer = 0; layer < shape.n_layer; ++layer) {
-    draw(bits, query);
+    random_rows(KvType::f32, shape.n_head * shape.d_head, 1, static_cast<uint64_t>(layer),
+                std::as_writable_bytes(std::span(query)));
     ops.write(*prefilled_.sequence, Item::prompt_queries, layer, 0, 1, std::as_bytes(std::span(query)));
     ops.wait();
   }

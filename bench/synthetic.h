@@ -1,17 +1,12 @@
 // A context without a prompt: a cache of random keys and values, as long as memory allows.
 #pragma once
 #include <cstdint>
-#include <span>
 #include <string>
 #include <vector>
 
 #include "engine/generate.h"
 
 namespace reattend {
-
-/// n rows of independent normal values of variance 1, as a cache of `type` holds them; out is n rows. The same seed
-/// gives the same bits. About 1.5 ns a value.
-void random_rows(KvType type, int32_t d_head, int64_t n, uint64_t seed, std::span<std::byte> out);
 
 /// Continues as a prompt of that many tokens would. With queries of variance 1 the scores are normal with a standard
 /// deviation of 1: rows neither flat nor led by a single position.

@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
-#include "base/sha256.h"
 
 namespace reattend {
 namespace {
@@ -25,17 +24,9 @@ BackendOptions device_of(const TracedModel& of, const TraceInfo& info) {
   return out;
 }
 
-/// It must be the model that was recorded.
 Model open_model(const TracedModel& of, const TraceInfo& info) {
   Model model = Model::open(of.path);
-  const std::string recorded = info.attribute("model_sha256");
-  if (!recorded.empty() && recorded != model.sha256()) {
-    fail(
-        {.where = info.path.string(),
-         .expected = fmt::format("a trace of {}", model.path().string()),
-         .got = fmt::format("one of another file ({}, SHA-256 {}...)", info.attribute("model"), recorded.substr(0, 12)),
-         .remedy = "name the model it was recorded with by --model"});
-  }
+  check_is_of(info, model);
   return model;
 }
 
@@ -64,6 +55,15 @@ ReferenceRun run_full(TraceReader& trace, Backend& backend, const Model& model, 
 
 }  // namespace
 
+void check_is_of(const TraceInfo& info, const Model& model) {
+  const std::string recorded = info.attribute("model_sha256");
+  if (recorded.empty() || recorded == model.sha256()) return;
+  fail({.where = info.path.string(),
+        .expected = fmt::format("a trace of {}", model.path().string()),
+        .got = fmt::format("one of another file ({}, SHA-256 {}...)", info.attribute("model"), recorded.substr(0, 12)),
+        .remedy = "name the model it was recorded with by --model"});
+}
+
 std::shared_ptr<TracedDevice> open_device(const TracedModel& of, const TraceInfo& info, ThreadPool& pool) {
   auto device = std::make_shared<TracedDevice>(open_model(of, info), Backend());
   device->backend = make_backend(device_of(of, info), device->model, pool);
@@ -84,10 +84,5 @@ TracedRun::TracedRun(std::shared_ptr<TracedDevice> device, const TracedModel& of
     : device_(std::move(device)),
       prefilled_(prefill_trace(of, trace, policies, backend(), model(), progress, cancel)),
       full_(run_full(trace, backend(), model(), prefilled_, progress, cancel)) {}
-
-std::string fingerprint(TraceReader& trace) {
-  const std::vector<int32_t> tokens = trace.tokens();
-  return sha256(std::as_bytes(std::span(tokens))).substr(0, 16) + trace.info().attribute("model_sha256").substr(0, 16);
-}
 
 }  // namespace reattend

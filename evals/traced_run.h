@@ -19,6 +19,9 @@ struct TracedModel {
   PromptCacheFile prompt_cache;
 };
 
+/// Throws Error for another model than the trace's.
+void check_is_of(const TraceInfo& info, const Model& model);
+
 /// A trace's model on a device, for one run or several.
 struct TracedDevice {
   Model model;
@@ -49,8 +52,5 @@ class TracedRun {
   CachedPrefill prefilled_;
   ReferenceRun full_;
 };
-
-/// Hex digest of the trace's tokens and its model, for telling traces apart.
-std::string fingerprint(TraceReader& trace);
 
 }  // namespace reattend

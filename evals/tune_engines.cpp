@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "engine/sequence_needs.h"
+#include "traces/read/fingerprint.h"
 
 namespace reattend {
 namespace {

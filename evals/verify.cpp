@@ -70,7 +70,7 @@ class SetObserver final : public Observer {
   size_t place(int32_t layer) const { return static_cast<size_t>(place_[static_cast<size_t>(layer)]); }
   size_t at(int32_t t, int32_t g) const { return static_cast<size_t>(t - 1) * shape_.n_kv_head + g; }
   void compare(const LayerView& view, int32_t g, LayerCheck& check) {
-    const std::vector<int32_t>& said = replay_->layers[place(view.layer())].sets[at(view.step(), g)];
+    const std::vector<int32_t> said = replay_->layers[place(view.layer())].sets[at(view.step(), g)].list();
     set_.assign(view.attended(g).begin(), view.attended(g).end());
     std::sort(set_.begin(), set_.end());
     std::vector<int32_t> both;

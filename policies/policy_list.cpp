@@ -88,6 +88,15 @@ std::vector<Settings> parse_policies(std::string_view text, const ParameterValue
   return out;
 }
 
+std::string policy_entry(const Settings& settings) {
+  std::string out = settings.policy();
+  for (const PolicyParameter& each : settings.info().parameters) {
+    const std::string_view key = each.parameter->key;
+    if (settings.is_set(key)) out += fmt::format(":{}={}", key, to_text(settings.get(key)));
+  }
+  return out;
+}
+
 std::vector<Settings> all_policies(const ParameterValues& common) {
   std::vector<Settings> out;
   for (const std::string_view name : policy_names()) {

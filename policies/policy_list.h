@@ -19,6 +19,8 @@ std::vector<std::string_view> cut_outside_brackets(std::string_view text, std::s
 /// value. Each policy gets those of `common` that it takes, its own pairs replace them. Throws Error (usage) naming the
 /// entry.
 std::vector<Settings> parse_policies(std::string_view text, const ParameterValues& common);
+/// The entry that gives these settings back: the name, and what differs from the policy's defaults.
+std::string policy_entry(const Settings& settings);
 /// Every policy there is but `full`, in the registry's order.
 std::vector<Settings> all_policies(const ParameterValues& common);
 /// A value that no policy takes was meant for one: throws Error (usage) naming its option.

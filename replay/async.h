@@ -1,9 +1,11 @@
 // A replay for a thread that must not wait: asked at any time, answered layer by layer, the newest request first.
 #pragma once
+#include <chrono>
 #include <memory>
 #include <vector>
 
 #include "base/background.h"
+#include "replay/head_means.h"
 #include "replay/replay.h"
 
 namespace reattend {
@@ -28,16 +30,18 @@ struct AsyncAnswer {
   uint64_t ticket = 0;
   Settings settings;
   std::vector<std::shared_ptr<const LayerReplay>> layers;  ///< [n_layer] without sets
+  std::vector<std::shared_ptr<const HeadMeans>> means;     ///< [n_layer] of those
   std::vector<ReplaySummary> per_layer;                    ///< [n_layer]
   ReplaySummary total;                                     ///< once has_masses
   int32_t n_done = 0;                                      ///< layers that are there
   bool has_masses = false;                                 ///< all layers are there
   bool has_errors = false;  ///< with output errors and their norms, or what estimates look at, as far as asked for
   LookedAt sets_of;         ///< whose sets these are
-  std::shared_ptr<const std::vector<std::vector<int32_t>>> sets;  ///< [sets_of.steps] sorted positions
+  std::shared_ptr<const std::vector<PositionRuns>> sets;  ///< [sets_of.steps]
+  std::shared_ptr<const PositionMasks> masks;             ///< the same as bits
 
   /// The attended set of a step of a layer and KV head; null where it is not known.
-  const std::vector<int32_t>* set_of(int32_t layer, int32_t kv_head, int32_t t) const {
+  const PositionRuns* set_of(int32_t layer, int32_t kv_head, int32_t t) const {
     const bool fits = sets && sets_of.layer == layer && sets_of.kv_head == kv_head && sets_of.steps.holds(t);
     return fits ? &(*sets)[static_cast<size_t>(t - sets_of.steps.first)] : nullptr;
   }
@@ -57,26 +61,41 @@ class AsyncReplayer {
   AsyncReplayer(const AsyncReplayer&) = delete;
   AsyncReplayer& operator=(const AsyncReplayer&) = delete;
 
-  /// Drops what was asked before. Returns the answer's ticket.
+  /// Drops what was asked before, but for the masses of all layers where they have been under way for less than
+  /// kPatience: they are found, and the newest request's after them, so that who drags a slider sees all layers follow.
+  /// Returns the answer's ticket.
   uint64_t submit(const AsyncRequest& request);
+  static constexpr std::chrono::milliseconds kPatience{250};
+  /// Meanwhile the layer that is looked at is asked for no more often than this: each time it interrupts them.
+  static constexpr std::chrono::milliseconds kLayerPause{50};
   /// Asks for this layer and its sets before all else, now and with every request to come.
   void look_at(const LookedAt& what);
   /// Drops the request, and keeps what has been found.
   void cancel();
-  /// The answer as far as it is; a null pointer where nothing is new since the last time.
+  /// The answer as far as it is; a null pointer where nothing is new since the last time. To be called whenever there
+  /// may be something new.
   std::shared_ptr<const AsyncAnswer> take();
-  /// Whether take() would give something.
+  /// The same of the request before, whose masses are still being found or were found last.
+  std::shared_ptr<const AsyncAnswer> take_passing();
+  /// Whether one of them would give something, or all layers are still to be asked for.
   bool has_news() const;
 
  private:
   /// Shared with tasks, which may end after this has gone; guarded by the queue's lock.
   struct Found {
-    AsyncAnswer answer;
-    bool changed = false;
-    void store(const LayerReplay& layer, const ReplaySummary& summary);
+    AsyncAnswer answer, passing;
+    bool changed = false, passing_changed = false;
+    /// Of the request with that ticket; null where it is neither.
+    AsyncAnswer* of(uint64_t ticket);
+  };
+  /// What a task finds layer by layer; kept where it is interrupted and starts again.
+  struct Pass {
+    ReplayRequest request;  ///< its layers are those still to do
+    std::vector<std::shared_ptr<const LayerReplay>> done;
   };
   bool wants_losses() const;
   void post_layer();
+  void begin_all();
   void post_all(int kind, bool losses);
   void post(int kind, const ReplayRequest& request, bool whole);
 
@@ -86,7 +105,11 @@ class AsyncReplayer {
   const TraceInfo info_;
   AsyncRequest request_;
   LookedAt looked_at_;
-  uint64_t ticket_ = 0;
+  uint64_t ticket_ = 0, all_ticket_ = 0;  ///< of the newest request; of the one whose masses were asked for last
+  std::chrono::steady_clock::time_point all_began_;
+  std::chrono::steady_clock::time_point layer_began_;
+  bool waits_ = false;        ///< the newest request's masses are not asked for yet
+  bool layer_waits_ = false;  ///< nor is the layer that is looked at
   std::shared_ptr<Found> found_;
 };
 

@@ -265,14 +265,14 @@ std::vector<double> evaluate_estimates(const ReplayedRun& run) {
   return out;
 }
 
-void measure_losses(const PreparedLayer& prepared, int32_t kv_head, int32_t t, std::span<const int32_t> set, size_t at,
+void measure_losses(const PreparedLayer& prepared, int32_t kv_head, int32_t t, const PositionRuns& set, size_t at,
                     std::vector<float>& row, ReplayLosses& losses) {
   const int32_t n_row = prepared.n_row(t);
   row.resize(static_cast<size_t>(n_row));
   prepared.copy_row(kv_head, t, row.data());
   const int32_t begin = std::min(kSinkPositions, n_row), end = std::max(begin, n_row - kRecentPositions);
   losses.of_middle[at] = static_cast<float>(run_sum(row.data(), begin, end));
-  for (const int32_t position : set) row[static_cast<size_t>(position)] = 0;
+  for (const PositionRuns::Run& run : set.runs()) std::fill(row.begin() + run.begin, row.begin() + run.end, 0.0F);
   losses.middle[at] = static_cast<float>(run_sum(row.data(), begin, end));
   losses.largest[at] = *std::max_element(row.begin(), row.end());
 }

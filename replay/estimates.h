@@ -42,7 +42,7 @@ inline constexpr int32_t kSinkPositions = 4, kRecentPositions = 64;
 
 /// Fills entry `at` of the losses but for the outputs' norms: those of a step that attended to `set`. `row` is working
 /// space.
-void measure_losses(const PreparedLayer& prepared, int32_t kv_head, int32_t t, std::span<const int32_t> set, size_t at,
+void measure_losses(const PreparedLayer& prepared, int32_t kv_head, int32_t t, const PositionRuns& set, size_t at,
                     std::vector<float>& row, ReplayLosses& losses);
 /// norms [group] of a KV head's outputs of full attention at a step that is prepared with them.
 void output_norms(const PreparedLayer& prepared, int32_t kv_head, int32_t t, float* norms);

@@ -14,13 +14,6 @@ namespace {
 
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
-std::vector<int32_t> sorted(const PositionSet& set) {
-  std::vector<int32_t> positions(static_cast<size_t>(set.size()));
-  for (int32_t i = 0; i < set.size(); ++i) positions[static_cast<size_t>(i)] = set[i];
-  std::sort(positions.begin(), positions.end());
-  return positions;
-}
-
 /// One KV head over a range of steps. Holds what lasts from one step to the next: the kept set and copies of it.
 /// Index is the rankings'.
 template <class Index>
@@ -76,9 +69,9 @@ class HeadRun {
     }
     const bool keeps = all_sets_ || request_.wants_set(t, kv_head_);
     if (!keeps && !request_.estimates) return;
-    std::vector<int32_t> positions = sorted(set);
-    if (request_.estimates) measure_losses(prepared_, kv_head_, t, positions, at, row_, out_.losses);
-    if (keeps) out_.sets[at] = std::move(positions);
+    PositionRuns runs = runs_of(set);
+    if (request_.estimates) measure_losses(prepared_, kv_head_, t, runs, at, row_, out_.losses);
+    if (keeps) out_.sets[at] = std::move(runs);
   }
 
  private:
@@ -94,6 +87,7 @@ class HeadRun {
   void take_kept(const Decision& decision, int32_t n, int32_t p) {
     if (decision.kept_step == kept_step_ && n == n_kept_) return;
     kept_step_ = decision.kept_step, n_kept_ = n;
+    in_order_.clear();
     if (plans_.kept_from == KeptFrom::lists) {
       kept_ = decisions_.kept_of(kv_head_, kept_step_).data();
     } else if (kept_step_ >= 0) {
@@ -103,6 +97,14 @@ class HeadRun {
       kept_ = positions_.data();
     }
     output_.keep(kept_, n_kept_);
+  }
+
+  PositionRuns runs_of(const PositionSet& set) {
+    if (set.n_kept != static_cast<int32_t>(in_order_.size())) {
+      in_order_.assign(set.kept, set.kept + set.n_kept);
+      std::ranges::sort(in_order_);
+    }
+    return {set, in_order_};
   }
 
   /// Mass of the first n entries of the kept set's ranking; and R, as it stood before the step, against the top-K of
@@ -141,6 +143,7 @@ class HeadRun {
   int32_t kept_step_ = -1, n_kept_ = 0;
   const int32_t* kept_ = nullptr;   ///< [n_kept_] in rank order
   std::vector<int32_t> positions_;  ///< of a ranking
+  std::vector<int32_t> in_order_;   ///< those of kept_ that were attended to last, ascending
   std::vector<float> row_;          ///< working space of losses
   RanksByPosition<Index> ranks_, own_ranks_;
   HeadOutput output_;

@@ -3,10 +3,8 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
-#include <memory_resource>
-#include <vector>
 
-#include "base/page_memory.h"
+#include "replay/kept_array.h"
 
 namespace reattend {
 
@@ -62,14 +60,17 @@ class MassRows {
   MassRow row(int32_t kv_head, int32_t t) const {
     return {entries_.data() + start(kv_head, t), runs_.data() + (int64_t{kv_head} * n_row_ + t) * n_run_};
   }
-  int64_t bytes() const {
-    return static_cast<int64_t>(PageMemory::whole(entries_.size()) + runs_.size() * sizeof(MassUnits));
-  }
+  int64_t bytes() const { return entries_.bytes() + runs_.bytes(); }
   /// What bytes() will be of rows of these sizes.
   static int64_t bytes_of(int32_t n_kv_head, int32_t n_row, int32_t n_first) {
-    return PageMemory::whole(n_kv_head * bytes_before(n_row, n_first)) +
-           int64_t{n_kv_head} * n_row * n_run_of(n_row, n_first) * int64_t{sizeof(MassUnits)};
+    return KeptArray<uint8_t>::bytes_of(n_kv_head * bytes_before(n_row, n_first)) +
+           KeptArray<MassUnits>::bytes_of(int64_t{n_kv_head} * n_row * n_run_of(n_row, n_first));
   }
+  bool is_borrowed() const { return entries_.is_borrowed(); }
+  /// In the order in which they are kept.
+  std::vector<std::span<const std::byte>> arrays() const { return {entries_.as_bytes(), runs_.as_bytes()}; }
+  /// Rows of these sizes that lie elsewhere; false, and nothing is changed, where the sizes are others.
+  bool borrow(int32_t n_kv_head, int32_t n_row, int32_t n_first, const KeptBytes& from);
 
  private:
   static int64_t bytes_before(int64_t row, int64_t n_first) { return 3 * (row * n_first + row * (row - 1) / 2) + row; }
@@ -78,9 +79,8 @@ class MassRows {
     return kv_head * bytes_before(n_row_, n_first_) + bytes_before(t, n_first_);
   }
   int32_t n_row_ = 0, n_first_ = 0, n_run_ = 0;
-  PageMemory pages_;
-  std::pmr::vector<uint8_t> entries_{&pages_};  ///< [n_kv_head] rows of 3 (n_first + t) + 1 bytes, one behind the other
-  std::vector<MassUnits> runs_;                 ///< [n_kv_head][n_row][n_run]
+  KeptArray<uint8_t> entries_;  ///< [n_kv_head] rows of 3 (n_first + t) + 1 bytes, one behind the other
+  KeptArray<MassUnits> runs_;   ///< [n_kv_head][n_row][n_run]
 };
 
 /// Sums of the highest entries of rows, for any number of them up to a depth. The 257th highest is at most 1/257 of the
@@ -93,14 +93,15 @@ class BestMasses {
   void set(int64_t list, const MassRow& row, const int32_t* positions, int32_t n);
   /// Of the best n <= depth.
   MassUnits sum(int64_t list, int32_t n) const;
-  int64_t bytes() const {
-    return static_cast<int64_t>(first_.size() * sizeof(MassUnits) + PageMemory::whole(lines_.size() * sizeof(Line)));
-  }
+  int64_t bytes() const { return first_.bytes() + lines_.bytes(); }
   /// What bytes() will be.
   static int64_t bytes_of(int64_t n_list, int32_t depth) {
-    return n_list * std::min(depth, kFirst) * int64_t{sizeof(MassUnits)} +
-           PageMemory::whole(n_list * n_line_of(depth) * int64_t{sizeof(Line)});
+    return KeptArray<MassUnits>::bytes_of(n_list * std::min(depth, kFirst)) +
+           KeptArray<Line>::bytes_of(n_list * n_line_of(depth));
   }
+  bool is_borrowed() const { return first_.is_borrowed(); }
+  std::vector<std::span<const std::byte>> arrays() const { return {first_.as_bytes(), lines_.as_bytes()}; }
+  bool borrow(int64_t n_list, int32_t depth, const KeptBytes& from);
 
  private:
   static constexpr int32_t kFirst = 256, kLine = 30;
@@ -111,9 +112,8 @@ class BestMasses {
   static_assert(sizeof(Line) == 64);
   static int32_t n_line_of(int32_t depth) { return (std::max(0, depth - kFirst) + kLine - 1) / kLine; }
   int32_t depth_ = 0, n_first_ = 0, n_line_ = 0;
-  std::vector<MassUnits> first_;  ///< [n_list][n_first] of the best i + 1
-  PageMemory pages_;
-  std::pmr::vector<Line> lines_{&pages_};  ///< [n_list][n_line] what the others add
+  KeptArray<MassUnits> first_;  ///< [n_list][n_first] of the best i + 1
+  KeptArray<Line> lines_;       ///< [n_list][n_line] what the others add
 };
 
 }  // namespace reattend

@@ -229,7 +229,7 @@ void PreparedLayer::forget_steps() {
   rows_.resize(0, 1, n_prompt_), best_.resize(0, 0);
   ranking.lists.resize(0, 0, n_row(n_step_)), ranking.masses.resize(0, 0, false);
   prompt_ranking.masses.resize(0, 0, false);
-  outputs_ = {}, current_ = {};
+  outputs_.resize(0), current_.resize(0);
 }
 
 void PreparedLayer::forget() {
@@ -256,7 +256,7 @@ void PreparedLayer::make(const Need& need, const Pass& pass, bool roomy, ThreadP
     ranking.masses.resize(n_unit(), 0, false);
     current_.resize(static_cast<size_t>(n_unit()));
   }
-  if (pass.outputs) outputs_.resize(static_cast<size_t>(steps_.size()) * n_head() * d_head());
+  if (pass.outputs) outputs_.resize(static_cast<size_t>(output_count(steps_)));
   std::vector<Scratch> scratch(static_cast<size_t>(pool.n_thread()));
   pool.run(n_unit(), [&](int64_t i, int thread) {
     cancel.check();
@@ -326,7 +326,7 @@ void PreparedLayer::attend_all(int32_t kv_head, int32_t t, Scratch& s) {
   for (int32_t h = 0; h < group(); ++h) {
     Cpu::finish_row(s.rows.data() + h * stride, n, s.m.data() + h, s.d.data() + h, group());
   }
-  float* out = outputs_.data() + (int64_t{t - steps_.first} * n_head() + int64_t{kv_head} * group()) * d;
+  float* out = outputs_.own() + (int64_t{t - steps_.first} * n_head() + int64_t{kv_head} * group()) * d;
   for (int32_t i = 0; i < group() * d; ++i) out[i] = s.total_o[i] / s.total_d[i / d];
 }
 
@@ -349,7 +349,7 @@ void PreparedLayer::prepare_step(int32_t kv_head, int32_t t, const Pass& pass, S
     Cpu::top_k(s.pooled.data(), n, k, s.best.data());
     ranking.lists.set(unit(kv_head, t), s.best.data(), k);
     const auto current = std::find(s.best.begin(), s.best.end(), position(t));
-    current_[static_cast<size_t>(unit(kv_head, t))] =
+    current_.own()[static_cast<size_t>(unit(kv_head, t))] =
         current == s.best.end() ? n_row(n_step_) : static_cast<int32_t>(current - s.best.begin());
   }
 }

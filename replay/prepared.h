@@ -1,5 +1,6 @@
 // A layer's rows, ranks and outputs, computed once from its queries, keys and values and kept for many settings.
 #pragma once
+#include <array>
 #include <span>
 #include <vector>
 
@@ -58,13 +59,28 @@ class PreparedLayer {
                     const Cancel& cancel);
   /// Forgets everything but queries, keys and values.
   void forget();
+
+  /// Parts of all steps that can be kept elsewhere (replay/prepared_store.h).
+  enum class Part : uint8_t { rows, best, ranks, outputs };
+  static constexpr std::array<Part, 4> kParts = {Part::rows, Part::best, Part::ranks, Part::outputs};
+  /// Whether the part has to be made for that.
+  bool lacks(Part part, const Need& need) const;
+  /// Its arrays, where it was made here.
+  std::vector<std::span<const std::byte>> made_arrays(Part part) const;
+  /// Entries of its lists; 0 for parts without.
+  int32_t depth_of(Part part) const;
+  /// Takes the part from there, of lists of that depth, ranked as `rank`; false, and nothing is changed, where the
+  /// arrays do not fit.
+  bool take(Part part, int32_t depth, const RankNeed& rank, const KeptBytes& from);
   bool has_prompt(const Select& by) const;
   /// The ranking that the last queries of the prompt, [W][n_head][d_head], give; `by` chooses from their rows.
   void prepare_prompt(const Select& by, const std::vector<float>& queries, ThreadPool& pool);
 
   int64_t bytes() const;
-  /// What bytes() will be after prepare(need), and after prepare_part().
+  /// What bytes() will be after prepare(need), and after prepare_part(). What is kept elsewhere takes nothing.
   int64_t bytes_with(const Need& need) const;
+  /// The first where nothing is kept elsewhere.
+  int64_t bytes_made(const Need& need) const;
   int64_t bytes_with(const Need& need, Steps steps) const;
   /// What bytes() is while nothing has been prepared of a layer of the trace.
   static int64_t unprepared_bytes(const TraceInfo& info);
@@ -138,6 +154,8 @@ class PreparedLayer {
   int32_t roomy(int32_t depth) const;
   int32_t roomy_kept(int32_t depth) const;
   int64_t fixed_bytes() const;
+  int64_t bytes_for(const Need& need, bool kept_elsewhere) const;
+  int64_t output_count(Steps steps) const { return int64_t{steps.size()} * n_head() * d_head(); }
   void prepare_step(int32_t kv_head, int32_t t, const Pass& pass, Scratch& scratch);
   void score_step(int32_t kv_head, int32_t t, const Pass& pass, Scratch& scratch);
   void attend_all(int32_t kv_head, int32_t t, Scratch& scratch);
@@ -153,11 +171,11 @@ class PreparedLayer {
   bool rows_ready_ = false, masses_ready_ = false, outputs_ready_ = false;
   RankNeed rank_, wanted_;  ///< what `ranking` holds; what the pass under way makes
   MassRows rows_;
-  BestMasses best_;               ///< by unit
-  std::vector<int32_t> current_;  ///< by unit
-  RankTable open_;                ///< [n_kv_head] rankings that the part before left open
-  std::vector<float> outputs_;    ///< [steps_][n_head][d_head]
-  Select prompt_choice_;          ///< what prompt_ranking holds
+  BestMasses best_;             ///< by unit
+  KeptArray<int32_t> current_;  ///< by unit
+  RankTable open_;              ///< [n_kv_head] rankings that the part before left open
+  KeptArray<float> outputs_;    ///< [steps_][n_head][d_head]
+  Select prompt_choice_;        ///< what prompt_ranking holds
   struct Compared {
     int32_t reference = -1;
     int32_t how = 0;

@@ -41,12 +41,20 @@ int64_t PreparedLayer::unprepared_bytes(const TraceInfo& info) {
 }
 
 int64_t PreparedLayer::bytes() const {
-  return fixed_bytes() + static_cast<int64_t>(sizeof(int32_t) * current_.size() + sizeof(float) * outputs_.size()) +
-         rows_.bytes() + best_.bytes() + open_.bytes() + ranking.lists.bytes() + ranking.masses.bytes() +
-         prompt_ranking.lists.bytes() + prompt_ranking.masses.bytes();
+  return fixed_bytes() + current_.bytes() + outputs_.bytes() + rows_.bytes() + best_.bytes() + open_.bytes() +
+         ranking.lists.bytes() + ranking.masses.bytes() + prompt_ranking.lists.bytes() + prompt_ranking.masses.bytes();
 }
 
 int64_t PreparedLayer::bytes_with(const Need& need) const {
+  return bytes_for(need, true);
+}
+
+int64_t PreparedLayer::bytes_made(const Need& need) const {
+  return bytes_for(need, false);
+}
+
+/// `kept_elsewhere`: parts that are, and serve, are not counted.
+int64_t PreparedLayer::bytes_for(const Need& need, bool kept_elsewhere) const {
   const bool whole = steps_ == all_steps();  // otherwise what is there of a part goes
   const int32_t n_last = n_row(n_step_);
   const int64_t n = int64_t{n_kv_head()} * all_steps().size();
@@ -55,11 +63,19 @@ int64_t PreparedLayer::bytes_with(const Need& need) const {
   const int32_t kept = need.kept_depth > 0 ? roomy_kept(need.kept_depth) : 0;
   const bool has_outputs = has_values() && (need.outputs || (whole && outputs_ready_));
   const int64_t looked_up = whole ? ranking.masses.bytes() + prompt_ranking.masses.bytes() : 0;
-  return fixed_bytes() + MassRows::bytes_of(n_kv_head(), all_steps().size(), n_row(0)) + BestMasses::bytes_of(n, best) +
-         RankTable::bytes_of(n, ranks, n_last) + (ranks > 0 ? 4 * n : 0) +
+  const auto here = [&](Part part, bool borrowed, int64_t bytes) {
+    return kept_elsewhere && whole && borrowed && !lacks(part, need) ? 0 : bytes;
+  };
+  return fixed_bytes() +
+         here(Part::rows, rows_.is_borrowed(), MassRows::bytes_of(n_kv_head(), all_steps().size(), n_row(0))) +
+         here(Part::best, best_.is_borrowed(), BestMasses::bytes_of(n, best)) +
+         here(Part::ranks, ranking.lists.is_borrowed(),
+              RankTable::bytes_of(n, ranks, n_last) + (ranks > 0 ? KeptArray<int32_t>::bytes_of(n) : 0)) +
          std::max(looked_up, RankedMasses::bytes_of(n, kept, need.has_overlaps)) +
          std::max(prompt_ranking.lists.bytes(), RankTable::bytes_of(n_kv_head(), need.from_prompt ? kept : 0, n_last)) +
-         (has_outputs ? int64_t{all_steps().size()} * n_head() * d_head() * 4 : 0);
+         (has_outputs
+              ? here(Part::outputs, outputs_.is_borrowed(), KeptArray<float>::bytes_of(output_count(all_steps())))
+              : 0);
 }
 
 int64_t PreparedLayer::bytes_with(const Need& need, Steps steps) const {
@@ -67,9 +83,10 @@ int64_t PreparedLayer::bytes_with(const Need& need, Steps steps) const {
   const int64_t n = int64_t{n_kv_head()} * steps.size();
   return fixed_bytes() + MassRows::bytes_of(n_kv_head(), steps.size(), n_row(steps.first)) +
          BestMasses::bytes_of(n, need.mass_depth) + RankTable::bytes_of(n + n_kv_head(), ranks, n_last) +
-         (ranks > 0 ? 4 * n : 0) + RankedMasses::bytes_of(n, need.kept_depth, need.has_overlaps) +
+         (ranks > 0 ? KeptArray<int32_t>::bytes_of(n) : 0) +
+         RankedMasses::bytes_of(n, need.kept_depth, need.has_overlaps) +
          RankTable::bytes_of(n_kv_head(), need.from_prompt ? need.kept_depth : 0, n_last) +
-         (need.outputs && has_values() ? int64_t{steps.size()} * n_head() * d_head() * 4 : 0);
+         (need.outputs && has_values() ? KeptArray<float>::bytes_of(output_count(steps)) : 0);
 }
 
 }  // namespace reattend

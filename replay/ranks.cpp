@@ -10,17 +10,30 @@ void RankTable::resize(int64_t n_list, int32_t depth, int32_t n_position) {
   depth_ = depth;
   narrow_ = is_narrow(n_position);
   const auto n = static_cast<size_t>(n_list * depth);
-  two_.clear(), two_.shrink_to_fit(), four_.clear(), four_.shrink_to_fit();  // made anew; no room is wasted
   two_.resize(narrow_ ? n : 0), four_.resize(narrow_ ? 0 : n);
+}
+
+bool RankTable::borrow(int64_t n_list, int32_t depth, int32_t n_position, const KeptBytes& from) {
+  const auto take = [&]<class T>(KeptArray<T>& to) {
+    if (!from.is_of<T>(0, n_list * depth)) return false;
+    const std::span<const T> all = from.of<T>(0);
+    const auto beyond = [n_position](T position) { return static_cast<int64_t>(position) >= n_position; };
+    if (std::ranges::any_of(all, beyond)) return false;
+    resize(0, 0, n_position);
+    depth_ = depth;
+    from.lend(0, to);
+    return true;
+  };
+  return is_narrow(n_position) ? take(two_) : take(four_);
 }
 
 void RankTable::set(int64_t list, const int32_t* positions, int32_t n) {
   for (int32_t i = 0; i < n; ++i) {
     const auto at = static_cast<size_t>(list * depth_ + i);
     if (narrow_) {
-      two_[at] = static_cast<uint16_t>(positions[i]);
+      two_.own()[at] = static_cast<uint16_t>(positions[i]);
     } else {
-      four_[at] = static_cast<uint32_t>(positions[i]);
+      four_.own()[at] = static_cast<uint32_t>(positions[i]);
     }
   }
 }

@@ -2,10 +2,8 @@
 #pragma once
 #include <cstdint>
 #include <limits>
-#include <memory_resource>
 #include <vector>
 
-#include "base/page_memory.h"
 #include "replay/mass_rows.h"
 
 namespace reattend {
@@ -29,18 +27,23 @@ class RankTable {
       return four_.data() + list * depth_;
     }
   }
-  int64_t bytes() const { return static_cast<int64_t>(PageMemory::whole(2 * two_.size() + 4 * four_.size())); }
+  int64_t bytes() const { return two_.bytes() + four_.bytes(); }
   /// What bytes() will be.
   static int64_t bytes_of(int64_t n_list, int32_t depth, int32_t n_position) {
-    return PageMemory::whole(n_list * depth * (is_narrow(n_position) ? 2 : 4));
+    return is_narrow(n_position) ? KeptArray<uint16_t>::bytes_of(n_list * depth)
+                                 : KeptArray<uint32_t>::bytes_of(n_list * depth);
   }
+  bool is_borrowed() const { return two_.is_borrowed() || four_.is_borrowed(); }
+  /// Of all lists, [n_list][depth].
+  std::span<const std::byte> as_bytes() const { return narrow_ ? two_.as_bytes() : four_.as_bytes(); }
+  /// Array 0 of `from`; false, and nothing is changed, where its size is another or a position is beyond n_position.
+  bool borrow(int64_t n_list, int32_t depth, int32_t n_position, const KeptBytes& from);
 
  private:
   int32_t depth_ = 0;
   bool narrow_ = true;
-  PageMemory pages_;
-  std::pmr::vector<uint16_t> two_{&pages_};   ///< [n_list][depth], or empty
-  std::pmr::vector<uint32_t> four_{&pages_};  ///< [n_list][depth], or empty
+  KeptArray<uint16_t> two_;   ///< [n_list][depth], or empty
+  KeptArray<uint32_t> four_;  ///< [n_list][depth], or empty
 };
 
 /// Ranks by position, of one list at a time.

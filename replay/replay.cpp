@@ -1,6 +1,8 @@
 // The class Replayer: takes one request after another on the layers of a trace.
 #include "replay/replay.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "base/error.h"
@@ -8,6 +10,7 @@
 #include "replay/executor.h"
 #include "replay/from_maps.h"
 #include "replay/replay_run.h"
+#include "replay/simulate.h"
 #include "replay/summary.h"
 #include "traces/schema.h"
 
@@ -39,6 +42,10 @@ bool Replayer::holds_all_layers() const {
 
 void Replayer::set_aside(int64_t bytes) {
   state_->set_aside(bytes);
+}
+
+void Replayer::keep_prepared(std::shared_ptr<PreparedStore> store) {
+  state_->store = std::move(store);
 }
 
 std::vector<float> mean_over_groups(const std::vector<float>& values, int32_t group) {
@@ -79,19 +86,46 @@ const PreparedLayer& Replayer::layer(int32_t layer, const Cancel& cancel) {
   return prepared;
 }
 
+namespace {
+
+void check_place(const TraceInfo& info, const char* where, int32_t layer, int32_t kv_head, int32_t t) {
+  if (layer >= 0 && layer < info.n_layer && kv_head >= 0 && kv_head < info.n_kv_head && t >= 0 && t <= info.n_step)
+    return;
+  fail_usage({.where = where,
+              .expected = fmt::format("a layer below {}, a KV head below {}, a step up to {}", info.n_layer,
+                                      info.n_kv_head, info.n_step),
+              .got = fmt::format("layer {}, KV head {}, step {}", layer, kv_head, t),
+              .remedy = {}});
+}
+
+}  // namespace
+
+Choice Replayer::choice(const Settings& settings, int32_t layer, int32_t kv_head, int32_t step, const Cancel& cancel) {
+  ReplayState& state = *state_;
+  check_place(state.info, "choice", layer, kv_head, step);
+  state.layers_of({.settings = settings, .layers = {layer}});
+  const std::unique_ptr<Policy> policy = make_policy(settings, state.shape());
+  state.check_needs(*policy, settings);
+  const LayerPlans plans(*policy, layer, state.info.n_prompt, state.info.n_step);
+  PreparedLayer& prepared = state.read(layer);
+  return choice_of(plans, prepared, state.prompt_data(plans.needs, layer), kv_head, step, state.pool, cancel);
+}
+
 std::vector<float> Replayer::row(int32_t layer, int32_t kv_head, int32_t t) {
-  const TraceInfo& info = state_->info;
-  if (layer < 0 || layer >= info.n_layer || kv_head < 0 || kv_head >= info.n_kv_head || t < 0 || t > info.n_step) {
-    fail_usage({.where = "row",
-                .expected = fmt::format("a layer below {}, a KV head below {}, a step up to {}", info.n_layer,
-                                        info.n_kv_head, info.n_step),
-                .got = fmt::format("layer {}, KV head {}, step {}", layer, kv_head, t),
-                .remedy = {}});
-  }
-  const PreparedLayer& prepared = state_->read(layer);
-  std::vector<float> row(static_cast<size_t>(prepared.n_row(t)));
-  prepared.copy_row(kv_head, t, row.data());
+  std::vector<float> row(static_cast<size_t>(info().n_prompt) + static_cast<size_t>(std::max(0, t)));
+  rows(layer, kv_head, {t, t}, [&](int32_t) { return row.data(); }, {});
   return row;
+}
+
+void Replayer::rows(int32_t layer, int32_t kv_head, Steps steps, const std::function<float*(int32_t t)>& to,
+                    const Cancel& cancel) {
+  for (const int32_t t : {steps.first, steps.last}) check_place(state_->info, "row", layer, kv_head, t);
+  const PreparedLayer& prepared = state_->read(layer);
+  state_->pool.run(steps.size(), [&](int64_t i, int) {
+    cancel.check();
+    const int32_t t = steps.first + static_cast<int32_t>(i);
+    prepared.copy_row(kv_head, t, to(t));
+  });
 }
 
 }  // namespace reattend

@@ -9,6 +9,7 @@
 #include "base/progress.h"
 #include "base/thread_pool.h"
 #include "replay/cost/counted_work.h"
+#include "replay/position_runs.h"
 #include "replay/prepared.h"
 #include "replay/source.h"
 
@@ -18,7 +19,7 @@ struct ReplayRequest {
   Settings settings;
   std::vector<int32_t> layers;       ///< which, in the order wanted; empty: all
   bool output_error = true;          ///< costs a pass over the values
-  bool keep_sets = false;            ///< also return attended sets: T n_kv_head of them, each of up to L + T positions
+  bool keep_sets = false;            ///< also return attended sets, T n_kv_head of them
   Steps set_steps = {1, INT32_MAX};  ///< of those only the ones of these steps, the others are empty
   int32_t set_kv_head = -1;          ///< and only of this KV head; negative: of all
   bool from_maps = false;            ///< from the recorded maps alone: masses become intervals (replay/from_maps.h)
@@ -45,10 +46,10 @@ struct LayerReplay {
   std::vector<float> cos;  ///< to the last simulated full step; nan where the policy has none
   std::vector<int32_t> positions;
   std::vector<float> recovered, oracle;
-  std::vector<float> recovered_upper;      ///< from maps alone, where `recovered` is a lower bound; empty otherwise
-  std::vector<float> overlap, jaccard;     ///< nan where the policy keeps no set that is the top of a row
-  std::vector<float> output_error;         ///< [T][n_head]; empty if not asked for or no values
-  std::vector<std::vector<int32_t>> sets;  ///< [T * n_kv_head] sorted; empty unless asked for (no set has no position)
+  std::vector<float> recovered_upper;   ///< from maps alone, where `recovered` is a lower bound; empty otherwise
+  std::vector<float> overlap, jaccard;  ///< nan where the policy keeps no set that is the top of a row
+  std::vector<float> output_error;      ///< [T][n_head]; empty if not asked for or no values
+  std::vector<PositionRuns> sets;       ///< [T * n_kv_head]; empty unless asked for (no set has no position)
   ReplayLosses losses;
   CountedWork work;  ///< over all steps and KV heads
 };
@@ -99,6 +100,8 @@ using LayerFn = std::function<void(const LayerReplay&, const ReplaySummary&)>;
 /// there, whatever the request says of sets.
 using PartFn = std::function<void(const PreparedLayer&, Steps, const LayerReplay&)>;
 
+class PreparedStore;
+struct Choice;
 struct ReplayState;
 
 /// A GB of the options that say how much a replay may hold, in bytes.
@@ -126,6 +129,8 @@ class Replayer {
   bool holds_all_layers() const;
   /// The caller holds so many bytes of that memory itself. Throws Error where nothing is left.
   void set_aside(int64_t bytes);
+  /// Layers that together exceed the memory are kept there from now on.
+  void keep_prepared(std::shared_ptr<PreparedStore> store);
   /// Whether a layer is forgotten as soon as another is looked at: for whoever looks at each once.
   void keep_one_layer();
   /// Prepares what the request needs and runs it. Throws Cancelled, or Error when the trace lacks what the policy
@@ -135,8 +140,14 @@ class Replayer {
   /// A layer for analyses, with its rows prepared where memory allows. Good until the next call of any function here.
   /// Throws Cancelled, or Error for a layer that the trace does not have.
   const PreparedLayer& layer(int32_t layer, const Cancel& cancel);
+  /// The choice of a policy that a KV head attends with at a step, followed from the prompt on. Throws Cancelled, or
+  /// Error as run() does.
+  Choice choice(const Settings& settings, int32_t layer, int32_t kv_head, int32_t step, const Cancel& cancel);
   /// The group-mean full attention row of a step: [p + 1] (from queries and keys, within 1e-7).
   std::vector<float> row(int32_t layer, int32_t kv_head, int32_t t);
+  /// The same of several steps: that of step t is written to to(t), which is called from the pool's threads.
+  void rows(int32_t layer, int32_t kv_head, Steps steps, const std::function<float*(int32_t t)>& to,
+            const Cancel& cancel);
 
  private:
   std::unique_ptr<ReplayState> state_;

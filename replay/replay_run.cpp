@@ -51,7 +51,7 @@ void ReplayRun::report(const char* what, double done) const {
 }
 
 void ReplayRun::take(LayerReplay layer) {
-  for (const std::vector<int32_t>& set : layer.sets) set_bytes_ += static_cast<int64_t>(set.capacity()) * 4;
+  for (const PositionRuns& set : layer.sets) set_bytes_ += set.bytes();
   result_.layers.push_back(std::move(layer));
   result_.per_layer.push_back(summarize(info_, std::span(&result_.layers.back(), 1)));
   ReplaySummary& summary = result_.per_layer.back();
@@ -99,6 +99,9 @@ LayerReplay ReplayRun::prepare_and_run(size_t at, int64_t limit) {
   if (prepared == nullptr) fail_small(PreparedLayer::unprepared_bytes(info_));
   const PreparedLayer::Need need = need_of(plans);
   const int64_t working = working_bytes(plans, {1, info_.n_step});
+  PreparedStore* const store = state_.store.get();
+  const bool keeps = store != nullptr && prepared->bytes_made(need) * info_.n_stored() > limit - working;
+  if (keeps) store->load(layers_[at], need, *prepared);
   bool whole = state_.cache.make_room(prepared->bytes_with(need), limit - working);
   if (!whole) {
     state_.cache.drop_others();
@@ -108,6 +111,7 @@ LayerReplay ReplayRun::prepare_and_run(size_t at, int64_t limit) {
   const ReplayState::Job job = state_.make_job(layers_[at], *prepared, plans);
   if (!whole) return run_in_parts(job, need, at, limit);
   prepared->prepare(need, state_.pool, to_.cancel);
+  if (keeps) store->save(layers_[at], need, *prepared);
   return state_.run_job(job, request_, to_.on_part, state_.pool, to_.cancel);
 }
 
@@ -138,9 +142,9 @@ int64_t ReplayRun::drop_sets(Steps part, LayerReplay& out) const {
   int64_t bytes = 0;
   for (int32_t t = part.first; t <= part.last && !out.sets.empty(); ++t) {
     for (int32_t g = 0; g < info_.n_kv_head; ++g) {
-      std::vector<int32_t>& set = out.sets[static_cast<size_t>(t - 1) * info_.n_kv_head + g];
+      PositionRuns& set = out.sets[static_cast<size_t>(t - 1) * info_.n_kv_head + g];
       if (!request_.wants_set(t, g)) set = {};
-      bytes += static_cast<int64_t>(set.capacity()) * 4;
+      bytes += set.bytes();
     }
   }
   return bytes;
@@ -183,7 +187,8 @@ PreparedLayer::Need ReplayRun::need_of(const LayerPlans& plans) const {
 int64_t ReplayRun::fixed_bytes() const {
   const int64_t n = int64_t{info_.n_step} * info_.n_kv_head;
   const int64_t copied = request_.output_error && info_.has_values ? int64_t{info_.n_step} * info_.n_head * 4 : 0;
-  const int64_t layer = replay_bytes(info_, request_) + copied + (request_.keep_sets ? n * 24 : 0);
+  const int64_t layer =
+      replay_bytes(info_, request_) + copied + (request_.keep_sets ? n * int64_t{sizeof(PositionRuns)} : 0);
   const auto n_layer = static_cast<int64_t>(layers_.size());
   return n_layer * layer + std::min(n_layer * plan_bytes(), std::max(plan_bytes(), state_.memory / kPlanShare)) +
          set_bytes_;
@@ -196,8 +201,9 @@ int64_t ReplayRun::working_bytes(const LayerPlans& plans, Steps steps) const {
   if (plans.kept_from == KeptFrom::lists) {
     bytes += (n_step + 1) * (plans.shared ? 1 : n_kv) * (int64_t{plans.kept_depth} * 4 + 24);
   }
-  const auto sets_of = [&](Steps of, int64_t n_head) {  // none has more positions than its step
-    return of.size() <= 0 ? 0 : n_head * of.size() * (24 + 2 * (n_last + info_.n_prompt + of.last));
+  const auto sets_of = [&](Steps of, int64_t n_head) {
+    const int64_t each = int64_t{sizeof(PositionRuns)} + PositionRuns::most_bytes(plans.kept_depth, n_last);
+    return std::max(0, of.size()) * n_head * each;
   };
   if (to_.on_part) return bytes + sets_of(steps, n_kv);
   if (!request_.keep_sets) return bytes;

@@ -7,6 +7,7 @@
 #include "policies/policy.h"
 #include "replay/decisions.h"
 #include "replay/layer_cache.h"
+#include "replay/prepared_store.h"
 #include "replay/replay.h"
 
 namespace reattend {
@@ -17,6 +18,7 @@ struct ReplayState {
   ThreadPool& pool;
   int64_t all_memory, memory;  ///< what was given, and what of that is left to the replay
   LayerCache cache;
+  std::shared_ptr<PreparedStore> store;  ///< of layers that exceed the memory; null: there is none
 
   /// Throws Error for a trace of no shape at all.
   ReplayState(std::shared_ptr<ReplaySource> from, ThreadPool& threads, int64_t most);

@@ -9,6 +9,7 @@
 #include "kernels/choose.h"
 #include "kernels/cpu/ops.h"
 #include "kernels/sketch.h"
+#include "replay/choice.h"
 #include "replay/work.h"
 
 namespace reattend {
@@ -89,8 +90,11 @@ class Unit {
       for (int32_t h = 0; h < n_head_; ++h) add_row(set, rows_.data() + h * stride_, sums_.data() + h * stride_);
     }
     // The set may lie in what the choice replaces.
-    if (branch.after.chooses()) choose(branch.after, t, set, kept);
+    if (branch.after.chooses() && t != last_) choose(branch.after, t, set, kept);
   }
+
+  /// From now on every choice is written to `to`, with its scores, up to the one that step `last` attends with.
+  void write_choices(Choice& to, int32_t last) { written_ = &to, last_ = last; }
 
   CountedWork work;
 
@@ -143,7 +147,7 @@ class Unit {
     const int32_t n = prepared_.n_row(t);
     int32_t n_candidate = 0;
     std::vector<int32_t> chosen;
-    if (is_from_ranking(what, n)) {
+    if (is_from_ranking(what, n) && written_ == nullptr) {
       const Candidates who = candidates_of(what, *kept_);
       n_candidate = who.n;
       std::vector<int32_t> best(static_cast<size_t>(std::min(what.keep, n)));
@@ -151,7 +155,9 @@ class Unit {
       keep_best(what, best, who, n - 1, chosen);
     } else {
       ChoiceSource source{*this, what, t, attended};
-      n_candidate = static_cast<int32_t>(carry_out<Cpu>(what, source, n, chosen, space_).size());
+      const std::span<const float> scores = carry_out<Cpu>(what, source, n, chosen, space_);
+      n_candidate = static_cast<int32_t>(scores.size());
+      if (written_ != nullptr) write(what, t, scores);
     }
     SketchRead sketch;
     if (reads_sketch(what)) {
@@ -162,6 +168,13 @@ class Unit {
       count_choice(work, what, n_candidate, keys_read(what, n, n_candidate, attended), sketch);
     kept = std::move(chosen);
     kept_ = &kept, kept_step_ = t, packed_ = false;
+  }
+
+  void write(const Select& what, int32_t t, std::span<const float> scores) {
+    Candidates who = candidates_of(what, *kept_);
+    written_->step = t, written_->what = what;
+    written_->begin = who.begin, written_->candidates = std::move(who.positions);
+    written_->scores.assign(scores.begin(), scores.end());
   }
 
   /// Keys of one KV head that are read for the choice alone.
@@ -208,6 +221,8 @@ class Unit {
   const std::vector<int32_t>* kept_ = &between_;  ///< in rank order, or ascending
   int32_t kept_step_ = -1;
   bool packed_ = false;
+  Choice* written_ = nullptr;
+  int32_t last_ = -1;                   ///< a step whose choice afterwards is left out
   const float* window_rows_ = nullptr;  ///< [n_head_][window_stride_]
   int64_t window_stride_ = 0;
   int32_t n_paged_ = 0;        ///< pages whose keys were read since the last choice
@@ -221,15 +236,23 @@ class Unit {
   ChoiceSpace<float> space_;
 };
 
+/// [n_head][window_stride], or empty where the prompt's last rows choose nothing.
+std::vector<float> rows_of_window(const LayerPlans& plans, const PreparedLayer& prepared, const PromptData& prompt,
+                                  ThreadPool& pool) {
+  if (plans.prompt.by != Rank::window) return {};
+  return prepared.window_rows(prompt.queries, plans.prompt.window, pool);
+}
+
 /// All units of a layer, beside each other or one on all threads.
 class Walk final : public Simulation {
  public:
   Walk(const LayerPlans& plans, PreparedLayer& prepared, const PromptData& prompt, ThreadPool& pool)
-      : plans_(plans), prepared_(prepared), prompt_(prompt), pool_(pool) {
+      : plans_(plans),
+        prepared_(prepared),
+        prompt_(prompt),
+        pool_(pool),
+        window_rows_(rows_of_window(plans, prepared, prompt, pool)) {
     const int32_t n_kv = prepared.n_kv_head();
-    if (plans.prompt.by == Rank::window) {
-      window_rows_ = prepared.window_rows(prompt.queries, plans.prompt.window, pool);
-    }
     for (int32_t i = 0; i < n_unit(); ++i) {
       units_.emplace_back(plans, prepared, i, plans.shared ? n_kv : 1, plans.shared ? &pool : nullptr);
     }
@@ -273,7 +296,7 @@ class Walk final : public Simulation {
   PreparedLayer& prepared_;
   const PromptData& prompt_;
   ThreadPool& pool_;
-  std::vector<float> window_rows_;  ///< [n_head][window_stride], or empty
+  const std::vector<float> window_rows_;  ///< [n_head][window_stride], or empty
   std::deque<Unit> units_;
 };
 
@@ -282,6 +305,25 @@ class Walk final : public Simulation {
 std::unique_ptr<Simulation> walk(const LayerPlans& plans, PreparedLayer& prepared, const PromptData& prompt,
                                  ThreadPool& pool) {
   return std::make_unique<Walk>(plans, prepared, prompt, pool);
+}
+
+Choice choice_of(const LayerPlans& plans, PreparedLayer& prepared, const PromptData& prompt, int32_t kv_head,
+                 int32_t step, ThreadPool& pool, const Cancel& cancel) {
+  Choice out;
+  const int32_t n_kv = prepared.n_kv_head();
+  const std::vector<float> window_rows = rows_of_window(plans, prepared, prompt, pool);
+  Unit unit(plans, prepared, plans.shared ? 0 : kv_head, plans.shared ? n_kv : 1, &pool);
+  unit.write_choices(out, step);
+  unit.start(prompt, window_rows.empty() ? nullptr : window_rows.data(), prepared.window_stride());
+  std::vector<int32_t> kept;
+  std::vector<Decision> decisions(static_cast<size_t>(n_kv));
+  unit.begin(kept);
+  for (int32_t t = 1; t <= step; ++t) {
+    cancel.check();
+    unit.step(t, decisions, kept);
+  }
+  rank_candidates(out);
+  return out;
 }
 
 }  // namespace reattend

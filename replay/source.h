@@ -22,6 +22,7 @@ class ReplaySource {
   virtual MapData map(int32_t layer, int32_t kv_head) = 0;
   /// What a viewer shows beside the replay: [L + T + 1] raw bytes of each token, and what was measured while recording.
   virtual std::vector<std::string> token_texts() { return {}; }
+  virtual std::vector<int32_t> token_ids() { return {}; }  ///< [L + T + 1], or empty: unknown
   virtual StepData steps() { return {}; }
 };
 

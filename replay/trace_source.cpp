@@ -13,6 +13,7 @@ class TraceSource final : public ReplaySource {
   std::vector<float> prompt_row_sums(int32_t layer) override { return trace_->prompt_row_sums(layer); }
   MapData map(int32_t layer, int32_t kv_head) override { return trace_->map(layer, kv_head); }
   std::vector<std::string> token_texts() override { return trace_->token_texts(); }
+  std::vector<int32_t> token_ids() override { return trace_->tokens(); }
   StepData steps() override { return trace_->steps(); }
 
  private:

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <utility>
 
 #include <fmt/format.h>
@@ -102,20 +103,40 @@ size_t shown_width(const std::string& text) {
   return character_count(text);
 }
 
-std::string to_csv(const Table& table) {
+namespace {
+
+/// A line of keys and one for each row, their cells as `cell_text` has them.
+std::string lines_of(const Table& table, const char* between,
+                     const std::function<std::string(const Cell&, const Column&)>& cell_text) {
   std::string out;
   const auto line = [&](const auto& text_of) {
     bool first = true;
     for (size_t c = 0; c < table.columns.size(); ++c) {
       if (!is_for_programs(table.columns[c])) continue;
-      out += (first ? "" : ",") + text_of(c);
+      out += (first ? "" : between) + text_of(c);
       first = false;
     }
     out += "\n";
   };
   line([&](size_t c) { return table.columns[c].key; });
-  for (const std::vector<Cell>& row : table.rows) line([&](size_t c) { return csv_cell(row[c], table.columns[c]); });
+  for (const std::vector<Cell>& row : table.rows) line([&](size_t c) { return cell_text(row[c], table.columns[c]); });
   return out;
+}
+
+}  // namespace
+
+std::string to_csv(const Table& table) {
+  return lines_of(table, ",", csv_cell);
+}
+
+std::string to_tsv(const Table& table) {
+  return lines_of(table, "\t", [](const Cell& cell, const Column& column) {
+    const auto* const text = std::get_if<std::string>(&cell);
+    std::string out = text != nullptr ? *text : csv_cell(cell, column);
+    std::ranges::replace_if(
+        out, [](char c) { return c == '\t' || c == '\n' || c == '\r'; }, ' ');
+    return out;
+  });
 }
 
 nlohmann::json to_json(const Table& table) {

@@ -66,6 +66,8 @@ size_t shown_width(const std::string& text);
 /// follow below under the row's name. Where no column has a heading there is no line of headings.
 std::string to_text(const Table& table, size_t width = 120);
 std::string to_csv(const Table& table);
+/// The same with tabs between, as spreadsheets take it from the clipboard; tabs and line ends of texts become blanks.
+std::string to_tsv(const Table& table);
 /// An object for each row.
 nlohmann::json to_json(const Table& table);
 std::string to_markdown(const Table& table);

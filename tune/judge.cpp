@@ -60,4 +60,17 @@ Metrics judge(const TuneResult& tuned, size_t trace, std::span<const LayerReplay
   return judge(tuned.traces[trace], tuned.prediction, tuned.calibrated ? CostUnit::ms : CostUnit::megabytes, layers);
 }
 
+Metrics judge_again(Metrics metrics, const Correction& before, const TuneResult& now) {
+  if (now.calibrated) {
+    const double was = before.ms, is = now.prediction.correction.ms;
+    metrics.cost = metrics.cost / was * is;
+    for (LayerNumbers& each : metrics.layers) each.cost = each.cost / was * is;
+  }
+  metrics.speed_up = now.full_cost / metrics.cost;
+  const auto n_acting = static_cast<size_t>(now.traces.front().info.n_acting());
+  const bool whole = metrics.layers.empty() || metrics.layers.size() == n_acting;
+  metrics.predicted_kl = whole ? now.prediction.kl(metrics.estimate) : std::nan("");
+  return metrics;
+}
+
 }  // namespace reattend

@@ -25,4 +25,8 @@ Metrics judge(const TunedTrace& trace, const Prediction& prediction, CostUnit un
 /// The same under what a tuner's result says of one of its traces.
 Metrics judge(const TuneResult& tuned, size_t trace, std::span<const LayerReplay> layers);  // [those replayed]
 
+/// Metrics of one trace that were judged under another correction, as they are now that other settings have been
+/// verified: to the bit what judge() gives where there had been no correction before.
+Metrics judge_again(Metrics metrics, const Correction& before, const TuneResult& now);
+
 }  // namespace reattend

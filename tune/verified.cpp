@@ -89,6 +89,15 @@ VerifiedSetting read_verified(const std::filesystem::path& path) {
   return out;
 }
 
+bool is_of_model(const VerifiedSetting& verified, const std::string& model_sha256) {
+  return model_sha256.empty() || verified.model_sha256.empty() || model_sha256 == verified.model_sha256;
+}
+
+void keep_times_of(VerifiedSetting& verified, std::span<const std::string> fingerprints) {  // [n_trace]
+  if (verified.trace.empty() || std::ranges::find(fingerprints, verified.trace) != fingerprints.end()) return;
+  verified.predicted_ms = verified.predicted_full_ms = 0;
+}
+
 Correction correction_from(const std::vector<VerifiedSetting>& all, const std::string& estimate, const KlCurve& curve) {
   const std::vector<VerifiedSetting> settings = distinct(all);
   Correction out = {.n = static_cast<int64_t>(settings.size())};

@@ -12,10 +12,13 @@
 
 #include "base/error.h"
 #include "base/utf8.h"
+#include "viz/actions/panel_menu.h"
 #include "viz/panels/step_axis.h"
 #include "viz/panels/waiting.h"
 #include "viz/render/elided_text.h"
 #include "viz/render/theme.h"
+#include "viz/session/baseline.h"
+#include "viz/session/state_keeping.h"
 
 namespace reattend::viz {
 
@@ -27,8 +30,6 @@ UiContexts::UiContexts(float scale) {
   io.ConfigFlags |= ImGuiConfigFlags_DockingEnable;
   io.ConfigWindowsMoveFromTitleBarOnly = true;
   io.IniFilename = nullptr;
-  // Panels show everything at a double click themselves; nobody double-clicks a fifth button.
-  ImPlot::GetInputMap().Fit = ImGuiMouseButton_COUNT - 1;
   load_fonts();
   set_up_style(scale);
   apply_theme(false);
@@ -50,6 +51,7 @@ App::App(OpenSource open, const std::function<void()>& wake, const Means& means,
 
 void App::open(const std::vector<std::filesystem::path>& paths) {
   bench_.files.start(paths);
+  bench_.files.update(session_);
 }
 
 void App::set_scale(float scale) {
@@ -62,7 +64,12 @@ std::string App::title() const {
 }
 
 std::optional<double> App::next_frame_in() const {
-  return view_.player.playing() ? std::optional(view_.player.seconds_to_next()) : std::nullopt;
+  constexpr double kDriving = 0.02;
+  if (driver_.has_work() || running_.busy()) return kDriving;
+  const std::optional<double> look = follower_.next_in(session_, view_.follow);
+  if (!view_.player.playing()) return look;
+  const double step = view_.player.seconds_to_next();
+  return look ? std::min(*look, step) : step;
 }
 
 void App::keep_preferences() {
@@ -81,7 +88,10 @@ void App::draw_entries(const char* menu) {
   for (const Action& action : actions_.all()) {
     if (action.menu != menu) continue;
     const bool checked = action.checked && action.checked(bench_);
-    if (ImGui::MenuItem(action.title.c_str(), keys_.shown(action).c_str(), checked)) act({&action});
+    const std::string what = action.what ? action.what(bench_) : std::string();
+    const std::string text = fmt::format("{}{}{}###{}", action.title, what.empty() ? "" : ": ", what, action.title);
+    const bool can = !action.what || !what.empty();
+    if (ImGui::MenuItem(text.c_str(), keys_.shown(action).c_str(), checked, can)) act({&action});
   }
 }
 
@@ -92,6 +102,16 @@ void App::draw_menu() {
     ImGui::Separator();
     for (const auto& path : bench_.files.traces()) {
       if (ImGui::MenuItem(visible(path.string()).c_str(), nullptr, path == session_.path())) session_.open(path);
+    }
+    ImGui::EndMenu();
+  }
+  if (ImGui::BeginMenu("Edit")) {
+    draw_entries("Edit");
+    // Another trace under the setting under trial.
+    for (const auto& path : bench_.files.traces()) {
+      if (path == session_.path() || session_.tuning() == nullptr) continue;
+      const std::string text = fmt::format("make {} the baseline", path.filename().string());
+      if (ImGui::MenuItem(text.c_str())) session_.data<Baseline>().pin({session_.settings(), path});
     }
     ImGui::EndMenu();
   }
@@ -121,6 +141,16 @@ void App::draw_menu() {
   ImGui::EndMainMenuBar();
 }
 
+void App::draw_recording() {
+  const TraceInfo& info = session_.trace()->info;
+  if (!info.live) return;
+  ImGui::TextColored(palette(view_.light).full, "recording, %d steps", info.n_step);
+  ImGui::Checkbox("follow", &view_.follow);
+  ImGui::SetItemTooltip(
+      "takes new steps as they are written, and replays them; that takes processors away from the recording,\n"
+      "whose own times of a step are longer then");
+}
+
 void App::draw_status() {
   const float height = ImGui::GetFrameHeight();
   constexpr ImGuiWindowFlags kFlags =
@@ -139,6 +169,7 @@ void App::draw_status() {
     const BackgroundTasks::Activity activity = session_.activity();
     if (session_.trace() != nullptr) {
       say(session_.path().filename().string(), width * 0.2F, ImGui::GetStyleColorVec4(ImGuiCol_Text));
+      draw_recording();
       const std::string origin = session_.origin();
       say(session_.settings().summary() + (origin.empty() ? "" : " (" + origin + ")"), width * 0.35F, colors.dim);
     }
@@ -148,6 +179,8 @@ void App::draw_status() {
       std::string text = activity.what.empty() ? "working" : activity.what;
       if (activity.total > 0) text += fmt::format(" {:.0f} %", 100 * activity.done / activity.total);
       say(text + " \u2026", width * 0.3F, colors.kept);
+    } else {
+      say(session_.notice(), width * 0.4F, colors.dim);
     }
     say(bench_.notice, width, colors.error);
     ImGui::SetCursorPosX(end);
@@ -159,23 +192,51 @@ void App::draw_status() {
 
 void App::act(const Call& call) {
   bench_.notice.clear();
+  running_ = {};
   try {
-    Actions::run(bench_, call);
+    running_.start(bench_, call);
   } catch (const Error& error) {
     bench_.notice = error.what();
   }
 }
 
+void App::go_on() {
+  if (!running_.busy()) return;
+  try {
+    running_.poll(bench_);
+  } catch (const Error& error) {
+    bench_.notice = error.what();
+  }
+}
+
+/// A trace that has grown is looked at as before; where all of its steps were in view, they still are.
+void App::enter_view() {
+  trace_version_ = session_.trace_version();
+  const bool grown = session_.path() == viewed_ && session_.trace() != nullptr;
+  const auto covers = [](const Limits& limits, int32_t first, int32_t last) {
+    return limits.low < first && limits.high > last;
+  };
+  const bool all = covers(view_.steps, 1, viewed_steps_);
+  if (grown) {
+    const int32_t n_position = session_.trace()->info.n_prompt + viewed_steps_;
+    view_.fit_heat_map = view_.fit_heat_map || covers(view_.heat_positions, 0, n_position - 1);
+  }
+  viewed_ = session_.path();
+  viewed_steps_ = session_.trace() != nullptr ? session_.trace()->info.n_step : 0;
+  view_.dragged_range.reset();
+  if (session_.trace() != nullptr && (!grown || all)) view_.steps = all_steps(session_.trace()->info);
+  if (grown) return;
+  view_.fit_timeline = view_.fit_heat_map = true;
+  view_.range.reset();
+  view_.player.stop();
+}
+
 void App::draw_frame() {
   session_.update();
+  go_on();
   start_.update(bench_);
-  if (trace_version_ != session_.trace_version()) {
-    trace_version_ = session_.trace_version();
-    view_.fit_timeline = view_.fit_heat_map = true;
-    view_.range.reset(), view_.dragged_range.reset();
-    view_.player.stop();
-    if (session_.trace() != nullptr) view_.steps = all_steps(session_.trace()->info);
-  }
+  follower_.update(session_, view_.follow, ImGui::GetIO().DeltaTime);
+  if (trace_version_ != session_.trace_version()) enter_view();
   // The middle button pans as the left one does.
   ImPlot::GetInputMap().Pan =
       ImGui::IsMouseDown(ImGuiMouseButton_Middle) ? ImGuiMouseButton_Middle : ImGuiMouseButton_Left;
@@ -185,12 +246,14 @@ void App::draw_frame() {
   play_on(session_, view_, ImGui::GetIO().DeltaTime);
   view_.hover = std::exchange(view_.next_hover, std::nullopt);
 
+  begin_frame(session_, view_);
   draw_menu();
   draw_status();
   if (!start_.draw_welcome(bench_)) draw_panels();
   key_sheet_.draw(actions_, keys_, bench_, keys_problem_);
-  command_palette_.draw(actions_, keys_, bench_);
+  if (const auto call = command_palette_.draw(actions_, keys_, bench_)) act(*call);
   start_.draw_dialogs(bench_);
+  end_frame(session_, view_);
 }
 
 void App::draw_panels() {
@@ -198,14 +261,16 @@ void App::draw_panels() {
   if (!bench_.layout.empty()) docks_.choose(std::exchange(bench_.layout, {}));
   if (std::exchange(bench_.reset_layout, false)) docks_.choose(docks_.layout());
   docks_.draw(panels_);
+  std::optional<Call> chosen;
   for (const auto& panel : panels_) {
     if (!panel->open) continue;
     docks_.place_new(*panel, panels_);
-    if (ImGui::Begin(panel->name(), &panel->open, ImGuiWindowFlags_NoCollapse)) {
-      session_.trace() != nullptr ? panel->draw(session_, view_) : draw_waiting(session_, panel->shows());
-    }
+    const bool drawn = ImGui::Begin(panel->name(), &panel->open, ImGuiWindowFlags_NoCollapse);
+    if (const auto call = draw_panel_menu(actions_, bench_, *panel)) chosen = call;
+    if (drawn) session_.trace() != nullptr ? panel->draw(session_, view_) : draw_waiting(session_, panel->shows());
     ImGui::End();
   }
+  if (chosen) act(*chosen);
   // Only what has been docked has others before it.
   const ImGuiWindow* const front = ImGui::FindWindowByName(bench_.front.c_str());
   if (front != nullptr && front->DockNode != nullptr) ImGui::SetWindowFocus(std::exchange(bench_.front, {}).c_str());

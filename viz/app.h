@@ -8,12 +8,14 @@
 #include <vector>
 
 #include "viz/actions/command_palette.h"
+#include "viz/actions/driver.h"
 #include "viz/actions/key_sheet.h"
 #include "viz/actions/keys.h"
 #include "viz/actions/workbench.h"
 #include "viz/layouts.h"
 #include "viz/panels/goal_strip.h"
 #include "viz/panels/panel.h"
+#include "viz/session/follower.h"
 #include "viz/session/session.h"
 #include "viz/session/shared_view.h"
 #include "viz/start/start.h"
@@ -51,6 +53,8 @@ class App {
   void keep_preferences();
   PreferenceFile& preferences() { return start_.preferences(); }
   const Coach& coach() const { return start_.coach(); }
+  /// Scripts and sockets; hosts let it drive between two frames.
+  Driver& driver() { return driver_; }
   /// The user's own keys, from a file that need not be there; what is wrong with it is said in the window.
   void use_keys(const std::filesystem::path& file);
 
@@ -58,9 +62,12 @@ class App {
   void draw_menu();
   void draw_entries(const char* menu);
   void draw_status();
+  void draw_recording();
+  void enter_view();
   void draw_panels();
-  /// What a key or a menu asks for; errors are said in the status line.
+  /// What a key, a menu or the palette asks for; errors are said in the status line.
   void act(const Call& call);
+  void go_on();
 
   Session session_;
   SharedView view_;
@@ -69,12 +76,17 @@ class App {
   Workbench bench_{session_, view_, panels_};
   const Actions actions_;
   Keys keys_{actions_};
+  Driver driver_{actions_, bench_};
   std::string keys_problem_;
   KeySheet key_sheet_;
   CommandPalette command_palette_;
+  Running running_;  ///< the last call of act()
   Docks docks_;
   Start start_;
   uint64_t trace_version_ = 0;
+  std::filesystem::path viewed_;  ///< the trace that the view's limits are of
+  int32_t viewed_steps_ = 0;      ///< that it had
+  Follower follower_;
 };
 
 /// Contexts of ImGui and ImPlot with the style and fonts of the front end, for any host. Must outlive App and renderer.

@@ -11,11 +11,18 @@
 #include <CLI/CLI.hpp>
 
 #include "base/error.h"
+#include "base/files.h"
+#include "base/json_text.h"
 #include "base/processors.h"
 #include "base/standard_streams.h"
 #include "viz/app.h"
+#include "viz/bench.h"
 #include "viz/layouts.h"
 #include "viz/offscreen.h"
+#include "viz/picture_requests.h"
+#include "viz/session/baseline.h"
+#include "viz/session/engine.h"
+#include "viz/session/state_keeping.h"
 #include "viz/start/preferences.h"
 #include "viz/window.h"
 
@@ -24,25 +31,35 @@ namespace {
 
 struct Options {
   std::vector<std::filesystem::path> traces;
-  std::filesystem::path screenshot, settings;
+  std::filesystem::path screenshot, settings, baseline, bench_out, engine, script;
+  std::vector<std::string> bench_shapes;
   double patience = 10;
-  std::string size = "1600x900", panel, layout;
+  std::string size = "1600x900", panel, layout, listen;
   int layer = -1, head = -1, step = -1, position = -1, threads = 0, frames = 0;
   double memory_gb = 2, scale = 0;
-  bool light = false, force = false;
+  double bench_idle = 20, cache_gb = 20;
+  bool light = false, force = false, bench = false, no_cache = false, no_project = false, headless = false;
 };
 
 constexpr const char* kExamples = R"(Examples:
   reattend-view
   reattend-view trace.h5
   reattend-view trace.h5 --settings reattend.toml
-  reattend-view trace.h5 --screenshot out.png --size 1600x900 --layer 12 --head 1)";
+  reattend-view trace.h5 --screenshot out.png --size 1600x900 --layer 12 --head 1
+  reattend-view trace.h5 --headless --script tour.txt
+  reattend-view --bench --bench-out bench.json
+  reattend-view --bench --bench-shape 2000x8192 --bench-shape 4096x32768x24x2)";
 
 void add_options(CLI::App& app, Options& options) {
   constexpr int kMost = 1 << 30;
   app.add_option("TRACE", options.traces,
                  "Traces to look at (reattend record makes them); without one the window offers those of before");
   app.add_option("--settings", options.settings, "Start with the policy of this settings file");
+  app.add_option(
+      "--baseline", options.baseline,
+      "Hold the setting against this settings file (.toml), or against another trace under the same setting");
+  app.add_flag("--no-project", options.no_project,
+               "Leave the project file beside the trace alone (TRACE.view.json: what was tried, notes, bookmarks)");
   app.add_option("--layer", options.layer, "Start at this layer")->check(CLI::Range(0, kMost));
   app.add_option("--head", options.head, "Start at this KV head")->check(CLI::Range(0, kMost));
   app.add_option("--step", options.step, "Start at this step")->check(CLI::Range(1, kMost));
@@ -51,6 +68,11 @@ void add_options(CLI::App& app, Options& options) {
   std::vector<std::string> names;
   for (const Layout& each : layouts()) names.emplace_back(each.name);
   app.add_option("--layout", options.layout, "Arrange the panels like this")->check(CLI::IsMember(names));
+  app.add_option("--script", options.script,
+                 "Run the actions of this file, one a line (docs/view.md); a picture is taken after them");
+  app.add_option("--listen", options.listen,
+                 "Take actions as JSON lines at this path of a Unix socket, or port of 127.0.0.1");
+  app.add_flag("--headless", options.headless, "Run --script or --listen without a display");
   app.add_flag("--light", options.light, "Light colours");
   app.add_option("--screenshot", options.screenshot,
                  "Write a picture of the window to this PNG file; needs no display");
@@ -72,7 +94,28 @@ void add_options(CLI::App& app, Options& options) {
       ->type_name("GB")
       ->check(CLI::Range(0.001, 1e6))
       ->capture_default_str();
+  app.add_option(
+         "--cache", options.cache_gb,
+         "GB of disk that prepared layers of traces which exceed the memory may take, in the user's cache folder")
+      ->type_name("GB")
+      ->check(CLI::Range(0.0, 1e6))
+      ->capture_default_str();
+  app.add_flag("--no-cache", options.no_cache, "Keep no prepared layers on disk, and use none");
+  app.add_option("--reattend", options.engine,
+                 "The program with the engine that Verify, Tune, Compare and Read it start [beside this one]")
+      ->type_name("FILE");
   app.add_option("--frames", options.frames, "Close the window after this many frames")->check(CLI::Range(1, kMost));
+  app.add_flag(
+      "--bench", options.bench,
+      "Time opening, sliders, frames, scrolling, keys and rest without a display, on the traces or made-up ones");
+  app.add_option(
+      "--bench-shape", options.bench_shapes,
+      "A made-up trace: STEPSxPOSITIONS of SmolLM2's 30 layers x 3 KV heads, or with xLAYERSxHEADS (512x8192)");
+  app.add_option("--bench-out", options.bench_out, "Write the figures to this JSON file as well");
+  app.add_option("--bench-idle", options.bench_idle, "How long rest is watched")
+      ->type_name("SECONDS")
+      ->check(CLI::Range(0.0, 3600.0))
+      ->capture_default_str();
   app.footer(kExamples);
 }
 
@@ -82,7 +125,9 @@ std::shared_ptr<ReplaySource> open_trace(const std::filesystem::path& path) {
 
 Means means_of(const Options& options) {
   return {.n_thread = options.threads,
-          .memory = static_cast<int64_t>(options.memory_gb * static_cast<double>(kGigabyte))};
+          .memory = static_cast<int64_t>(options.memory_gb * static_cast<double>(kGigabyte)),
+          .cache = options.no_cache ? std::filesystem::path() : prepared_root(),
+          .cache_bytes = static_cast<int64_t>(options.cache_gb * static_cast<double>(kGigabyte))};
 }
 
 std::pair<int32_t, int32_t> parse_size(const std::string& text) {
@@ -98,16 +143,51 @@ std::pair<int32_t, int32_t> parse_size(const std::string& text) {
 
 void start(App& app, const Options& options, const std::optional<ChosenSetting>& initial) {
   if (initial) app.session().set_initial(*initial);
+  if (!options.no_project) app.session().read_projects();
+  if (!options.screenshot.empty()) app.session().data<Project>().only_read();
+  if (options.baseline.extension() == ".toml") {
+    app.session().data<Baseline>().pin({Settings::from_toml_file(options.baseline), {}});
+  } else if (!options.baseline.empty()) {
+    app.session().data<Baseline>().pin_when_open(options.baseline);
+  }
   app.session().set_start({options.layer, options.head, options.step, options.position});
   if (options.light) app.bench().set_light(true);
   if (!options.layout.empty()) app.bench().layout = options.layout;
   if (!options.panel.empty()) app.bench().show(app.bench().panel(options.panel, "--panel"));
+  app.session().data<Engine>().set_program(options.engine);
+  if (!options.script.empty()) {
+    app.driver().run_script(options.script, [](const nlohmann::json& answer) {
+      print_out("{}\n", json_text(answer));
+      flush_out();
+    });
+  }
   app.open(options.traces);
 }
 
-void take_screenshot(App& app, const Options& options) {
-  const auto [width, height] = parse_size(options.size);
-  Offscreen host(width, height);
+void listen(App& app, const Options& options, std::function<void()> wake) {
+  if (options.listen.empty()) return;
+  print_note("listening at {}\n", app.driver().listen(options.listen, std::move(wake)));
+}
+
+void draw(App& app, Offscreen& host) {
+  host.frame([&] { app.draw_frame(); });
+  serve_pictures(app.bench(), 1, [&] { return host.read(); });
+}
+
+/// Until the script is done, or, while somebody may still call, until one asks for the end.
+void drive(App& app, Offscreen& host) {
+  app.bench().takes_pictures = true;
+  Driver& driver = app.driver();
+  while (!app.bench().closing && (!driver.script_done() || driver.listens())) {
+    driver.drive();
+    // While something is computed, or nobody calls, frames would only take processors away.
+    const bool idle = !driver.has_work() && app.settled();
+    if (!idle) draw(app, host);
+    if (idle || app.session().activity().busy) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+}
+
+void take_screenshot(App& app, Offscreen& host, const Options& options) {
   // Layout and scrolling take a few frames after the last result has arrived.
   constexpr int kQuiet = 6;
   using Clock = std::chrono::steady_clock;
@@ -119,7 +199,7 @@ void take_screenshot(App& app, const Options& options) {
            (answered && std::chrono::duration<double>(Clock::now() - *answered).count() >= options.patience);
   };
   for (int quiet = 0; quiet < kQuiet;) {
-    host.frame([&] { app.draw_frame(); });
+    draw(app, host);
     if (!app.session().open_error().empty()) throw Error(app.session().open_error());
     quiet = enough() ? quiet + 1 : 0;
     // What is drawn while something is computed nobody sees, and it takes processors away from that.
@@ -142,12 +222,33 @@ void show_window(const Options& options, const std::optional<ChosenSetting>& ini
   App app(open_trace, &WindowSystem::wake, means_of(options), std::move(preferences));
   if (!config.empty()) app.use_keys(config / "keys.json");
   start(app, options, initial);
+  listen(app, options, &WindowSystem::wake);
   Window window(app.preferences().now());
   window.run(app, options.frames, options.scale == 0);
   app.keep_preferences();
+  save_project(app.session(), app.view());
+}
+
+void bench(const Options& options) {
+  if (!options.bench_out.empty()) refuse_to_replace_by_text(options.bench_out, options.force, "--bench-out");
+  std::vector<BenchOptions> runs;
+  const auto add = [&](const BenchShape& shape, const std::filesystem::path& trace) {
+    runs.push_back({.shape = shape, .trace = trace, .means = means_of(options), .idle_seconds = options.bench_idle});
+  };
+  for (const auto& trace : options.traces) add({}, trace);
+  for (const std::string& shape : options.bench_shapes) add(BenchShape::parse(shape, "--bench-shape"), {});
+  if (runs.empty()) add({}, {});
+  std::vector<BenchResult> results;
+  for (const BenchOptions& each : runs) {
+    results.push_back(run_bench(each));
+    print_out("{}{}", results.size() > 1 ? "\n" : "", to_text(results.back()));
+    flush_out();
+  }
+  if (!options.bench_out.empty()) write_text_file(options.bench_out, to_json(results) + "\n", options.force);
 }
 
 void run(const Options& options) {
+  if (options.bench) return bench(options);
   for (const auto& trace : options.traces) {
     std::error_code error;
     if (!std::filesystem::exists(trace, error)) {
@@ -156,13 +257,21 @@ void run(const Options& options) {
   }
   std::optional<ChosenSetting> initial;
   if (!options.settings.empty()) initial = setting_of_file(options.settings);
-  if (options.screenshot.empty()) return show_window(options, initial);
-  check_png_path(options.screenshot, options.force);
+  const bool picture = !options.screenshot.empty();
+  if (!picture && !options.headless) return show_window(options, initial);
+  if (!picture && options.script.empty() && options.listen.empty()) {
+    fail_usage({"--headless", "something to do", "neither --script nor --listen nor --screenshot", "give one of them"});
+  }
+  if (picture) check_png_path(options.screenshot, options.force);
   const UiContexts contexts(options.scale > 0 ? static_cast<float>(options.scale) : 1);
   App app(
       open_trace, [] {}, means_of(options));
   start(app, options, initial);
-  take_screenshot(app, options);
+  listen(app, options, [] {});
+  const auto [width, height] = parse_size(options.size);
+  Offscreen host(width, height);
+  drive(app, host);
+  if (picture) take_screenshot(app, host, options);
 }
 
 }  // namespace

@@ -100,10 +100,14 @@ void Offscreen::frame(const std::function<void()>& draw) {
 }
 
 Picture Offscreen::read() const {
-  Picture picture{state_->width, state_->height, {}};
+  glBindFramebuffer(GL_FRAMEBUFFER, state_->frame_buffer);
+  return read_frame(state_->width, state_->height);
+}
+
+Picture read_frame(int32_t width, int32_t height) {
+  Picture picture{width, height, {}};
   const size_t row = static_cast<size_t>(picture.width) * 4;
   picture.rgba.resize(row * static_cast<size_t>(picture.height));
-  glBindFramebuffer(GL_FRAMEBUFFER, state_->frame_buffer);
   glPixelStorei(GL_PACK_ALIGNMENT, 1);
   glReadPixels(0, 0, picture.width, picture.height, GL_RGBA, GL_UNSIGNED_BYTE, picture.rgba.data());
   // OpenGL counts rows from below.

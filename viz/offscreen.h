@@ -7,6 +7,9 @@
 
 namespace reattend::viz {
 
+/// What the frame buffer in use holds; its origin is the lower left corner.
+Picture read_frame(int32_t width, int32_t height);
+
 /// The renderer of the current ImGui context while it lives.
 class Offscreen {
  public:

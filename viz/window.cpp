@@ -12,6 +12,8 @@
 
 #include "base/error.h"
 #include "viz/frames.h"
+#include "viz/offscreen.h"
+#include "viz/picture_requests.h"
 
 namespace reattend::viz {
 namespace {
@@ -90,11 +92,13 @@ void Window::draw(App& app) {
   glClearColor(0, 0, 0, 1);
   glClear(GL_COLOR_BUFFER_BIT);
   ImGui_ImplOpenGL3_RenderDrawData(ImGui::GetDrawData());
+  serve_pictures(app.bench(), ImGui::GetIO().DisplayFramebufferScale.x, [&] { return read_frame(width, height); });
   glfwSwapBuffers(window_);
 }
 
 void Window::run(App& app, int n_frame, bool follow_scale) {
   glfwSetWindowUserPointer(window_, &app);
+  app.bench().takes_pictures = true;
   glfwSetDropCallback(window_, [](GLFWwindow* window, int n_path, const char** paths) {
     static_cast<App*>(glfwGetWindowUserPointer(window))->add({paths, paths + n_path});
   });
@@ -125,6 +129,7 @@ void Window::run(App& app, int n_frame, bool follow_scale) {
       else
         --waits;
     }
+    app.driver().drive();
     draw(app);
   }
   int width = 0, height = 0;

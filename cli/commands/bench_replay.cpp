@@ -5,8 +5,8 @@
 #include <nlohmann/json.hpp>
 
 #include "base/standard_streams.h"
-#include "bench/synthetic_run.h"
 #include "cli/reports/bench.h"
+#include "replay/synthetic_run.h"
 #include "report/json.h"
 
 namespace reattend::cli {

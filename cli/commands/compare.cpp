@@ -19,6 +19,7 @@
 #include "policies/policy_list.h"
 #include "report/chart_file.h"
 #include "report/json.h"
+#include "traces/read/fingerprint.h"
 #include "tune/settings_file.h"
 
 namespace reattend::cli {
@@ -87,18 +88,22 @@ struct Continuation {
   std::string from;
 };
 Continuation read_continuation(const Options& options, const Tokenizer& tokenizer, std::vector<int32_t> rest) {
-  if (options.prompt.context == 0 && options.continuation.empty()) {
+  const bool goes_on = options.prompt.context > 0 || !options.prompt.trace.empty();
+  if (!goes_on && options.continuation.empty()) {
     const SamplerOptions& s = options.sampler;
     return {{},
             s.temperature > 0
                 ? fmt::format("full attention's own continuation (temperature {}, seed {})", s.temperature, s.seed)
                 : "full attention's own greedy continuation"};
   }
-  Continuation out = {std::move(rest), "the text's own continuation"};
-  std::string where = "the text behind --context";
+  const std::string& trace = options.prompt.trace;
+  Continuation out = {std::move(rest),
+                      trace.empty() ? std::string("the text's own continuation") : "what was recorded in " + trace};
+  std::string where = trace.empty() ? std::string("the text behind --context") : "--prompt-trace " + trace;
   if (!options.continuation.empty()) {
-    if (options.prompt.context > 0) {
-      fail_usage({"--continuation", "no --context, whose text goes on by itself", "both", "leave one of them out"});
+    if (goes_on) {
+      fail_usage({"--continuation", "no --context and no --prompt-trace, whose text goes on by itself", "both",
+                  "leave one of them out"});
     }
     where = "--continuation " + options.continuation, out.from = options.continuation;
     out.tokens =
@@ -137,6 +142,7 @@ void run(const Options& options, const Globals& globals) {
   std::vector<Settings> policies = listed_policies(options);
   const BackendOptions device = options.model.backend();
   const Model model = Model::open(find_model(options.model.model));
+  options.prompt.check_model(model);
   const ModelShape& shape = model.shape();
   const Tokenizer tokenizer = options.prompt.tokenizer_choice.open(model.file());
   PromptOptions::Split text = options.prompt.split(tokenizer, globals.json);
@@ -176,6 +182,10 @@ void run(const Options& options, const Globals& globals) {
     nlohmann::json json = to_json(report);
     PromptCacheOption::report(prefilled, json);
     options.prompt.report(tokenizer, text.prompt, json);
+    if (!options.prompt.trace.empty()) {
+      json["trace"] = options.prompt.trace;
+      json["fingerprint"] = fingerprint(*TraceReader::open(options.prompt.trace));
+    }
     print_out("{}\n", json_text(json));
   } else {
     print_out("{}", to_text(report));
@@ -193,8 +203,8 @@ void add_options(CLI::App* command, const std::shared_ptr<Options>& options) {
   options->prompt_cache.add_to(*command);
   command
       ->add_option("--continuation", options->continuation,
-                   "Text that all are forced along; with --context it is what follows in the text, otherwise what full "
-                   "attention writes")
+                   "Text that all are forced along; with --context and --prompt-trace it is what follows in the text, "
+                   "otherwise what full attention writes")
       ->type_name("FILE");
   command->add_option("--steps,-n", options->steps, "Decode steps")
       ->type_name("N")
@@ -223,7 +233,8 @@ void add_options(CLI::App* command, const std::shared_ptr<Options>& options) {
       "Examples:\n"
       "  reattend compare --prompt-file book.txt --raw --skip-chars 200000 --context 3000 --steps 48\n"
       "  reattend compare --prompt-file book.txt --raw --policies recycled:S=5,recycled:S=10:pool=1,h2o --budget 256\n"
-      "  reattend compare --prompt \"Tell me a story.\" --settings out/reattend.toml --chart compare.svg\n\n"
+      "  reattend compare --prompt \"Tell me a story.\" --settings out/reattend.toml --chart compare.svg\n"
+      "  reattend compare --prompt-trace trace.h5 --steps 128 --policies recycled:S=8,h2o,snapkv\n\n"
       "Parameters given as options go to every listed policy that takes them; an entry's own KEY=VALUE goes first.\n"
       "Without --budget every policy gets K = L/8. Without --context or --continuation the text is full attention's\n"
       "own (temperature 0.8, top-k 40, top-p 0.95, seed 1).");

@@ -56,6 +56,7 @@ void run(const Options& options, const Globals& globals) {
     print_note("reattend: {}: {}\n", options.out, parts);
   }
   const Model model = Model::open(find_model(options.model.model));
+  options.prompt.check_model(model);
   options.policy.check_layers(settings, model.shape().n_layer);
   const Tokenizer tokenizer = options.prompt.tokenizer_choice.open(model.file());
   const std::vector<int32_t> prompt = options.prompt.split(tokenizer, globals.json).prompt;

@@ -1,5 +1,6 @@
 // `reattend run`: generates text under a policy and prints the numbers that can't flatter.
 #include <string>
+#include <vector>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -55,6 +56,8 @@ class StepCounter : public Observer {
 /// What a run prints, once.
 struct RunReport {
   std::string model, policy, text{};
+  std::vector<int32_t> tokens{};
+  std::vector<size_t> token_ends{};  ///< bytes of the text that is there after each token
   int64_t n_prompt = 0, n_step = 0, threads = 0;
   double decode_seconds = 0;
   BytesRead bytes{};
@@ -94,7 +97,9 @@ nlohmann::json to_json(const RunReport& report, const CachedPrefill& prefilled) 
                          {"logits_hash", fmt::format("{:016x}", report.logits_hash)},
                          {"stopped", report.stopped},
                          {"ended", report.ended},
-                         {"text", report.text}};
+                         {"text", report.text},
+                         {"tokens", report.tokens},
+                         {"token_ends", report.token_ends}};
   PromptCacheOption::report(prefilled, json);
   return json;
 }
@@ -128,6 +133,7 @@ void run(const RunOptions& options, const Globals& globals) {
   note_without_effect({&settings, 1});
   const BackendOptions device = options.model.backend();
   const Model model = Model::open(find_model(options.model.model));
+  options.prompt.check_model(model);
   options.policy.check_layers(settings, model.shape().n_layer);
   const Tokenizer tokenizer = options.prompt.tokenizer_choice.open(model.file());
   const std::vector<int32_t> prompt = options.prompt.split(tokenizer, globals.json).prompt;
@@ -170,6 +176,7 @@ void run(const RunOptions& options, const Globals& globals) {
                                               const int32_t id = sampler.sample(logits);
                                               if (tokenizer.is_end(id) && !options.ignore_end) return int32_t{-1};
                                               show(characters.push(tokenizer.piece(id)));
+                                              report.token_ends.push_back(report.text.size());
                                               return id;
                                             },
                                         .hash = true,
@@ -179,6 +186,7 @@ void run(const RunOptions& options, const Globals& globals) {
   show(characters.finish());
 
   report.n_step = static_cast<int64_t>(generated.tokens.size());
+  report.tokens = generated.tokens;
   report.decode_seconds = generated.seconds;
   report.bytes = generated.bytes;
   report.full = counter.full();

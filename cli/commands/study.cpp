@@ -19,6 +19,7 @@
 #include "replay/estimates.h"
 #include "replay/summary.h"
 #include "report/json.h"
+#include "traces/read/fingerprint.h"
 #include "tune/settings_file.h"
 
 namespace reattend::cli {

@@ -19,6 +19,7 @@
 #include "evals/tune_engines.h"
 #include "replay/estimates.h"
 #include "report/json.h"
+#include "traces/read/fingerprint.h"
 #include "tune/settings_file.h"
 #include "tune/tune.h"
 
@@ -145,6 +146,7 @@ void run(const Options& options, const Globals& globals) {
     nlohmann::json json = to_json(result);
     add_old_key(json, "held_out", "validation");
     json["times"] = times.json;
+    for (size_t i = 0; i < n_tuned; ++i) json["traces"][i]["fingerprint"] = fingerprint(*traces[i]);
     json["settings_file"] = options.out;
     if (!options.report.empty()) json["report"] = options.report;
     print_out("{}\n", json_text(json, 2));

@@ -14,6 +14,7 @@
 #include "cli/reports/verify.h"
 #include "evals/verify.h"
 #include "report/json.h"
+#include "traces/read/fingerprint.h"
 #include "tune/settings_file.h"
 
 namespace reattend::cli {

@@ -2,7 +2,6 @@
 #include "cli/options/model_options.h"
 
 #include <cmath>
-#include <cstdlib>
 #include <fstream>
 #include <limits>
 
@@ -58,14 +57,6 @@ void add_number(CLI::App& app, const std::string& name, T& target, const double 
 }
 
 }  // namespace
-
-fs::path model_store() {
-  if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache != nullptr && *cache == '/')
-    return fs::path(cache) / "reattend";
-  if (const char* home = std::getenv("HOME"); home != nullptr && *home != '\0')
-    return fs::path(home) / ".cache" / "reattend";
-  fail({"model store", "$HOME or $XDG_CACHE_HOME in the environment", "neither", "set one, or give --model a path"});
-}
 
 fs::path find_model(const std::string& model) {
   std::error_code error;

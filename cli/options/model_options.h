@@ -8,6 +8,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "base/model_store.h"  // IWYU pragma: export
 #include "engine/backend/backend.h"
 #include "engine/model/model.h"
 #include "engine/text/sampler.h"
@@ -17,8 +18,6 @@ namespace reattend::cli {
 /// File name of the default model in the store.
 inline constexpr std::string_view kDefaultModel = "SmolLM2-135M-Instruct.Q4_1.gguf";
 
-/// Where `get-model` puts models: $XDG_CACHE_HOME/reattend, or ~/.cache/reattend.
-std::filesystem::path model_store();
 /// A path as it is; a bare file name that is not in the working folder is looked up in the store, as is the file of a
 /// model that is named as in the catalogue.
 /// Throws Error when there is no such file, with the way to get it.

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <string_view>
 
@@ -13,6 +14,7 @@
 #include "cli/options/model_options.h"
 #include "cli/options/prompt_text.h"
 #include "cli/options/warn.h"
+#include "evals/traced_run.h"
 #include "report/table.h"
 
 namespace reattend::cli {
@@ -97,7 +99,10 @@ void PromptOptions::add_to(CLI::App& app) {
           ->type_name("FILE")
           ->group(group);
   file_option->excludes(text_option);
+  CLI::Option* const trace_option =
+      app.add_option("--prompt-trace", trace, "A trace whose prompt it is")->type_name("TRACE")->group(group);
   tokens_option->excludes(text_option)->excludes(file_option);
+  trace_option->excludes(text_option)->excludes(file_option)->excludes(tokens_option);
   system_option_ = app.add_option("--system", system,
                                   "System message of the chat; an empty one ('') takes the place of the template's own")
                        ->type_name("TEXT")
@@ -131,20 +136,33 @@ void PromptOptions::add_to(CLI::App& app) {
   text_option_ = text_option;
 }
 
+void PromptOptions::check_model(const Model& model) const {
+  if (!trace.empty()) check_is_of(TraceReader::open(trace)->info(), model);
+}
+
+std::string PromptOptions::ids_option() const {
+  return !tokens.empty() ? "--prompt-tokens" : !trace.empty() ? "--prompt-trace" : "";
+}
+
 PromptOptions::Split PromptOptions::split(const Tokenizer& tokenizer, bool as_json) const {
+  if (context > 0 && !trace.empty()) {
+    fail_usage({"--context", "a prompt that is cut", "--prompt-trace, whose prompt ends where it was recorded",
+                "leave it out"});
+  }
   if (context > 0 && !raw && tokens.empty()) {
     fail_usage({"--context", "--raw or --prompt-tokens: a chat can't be cut", "a chat prompt", "add --raw"});
   }
-  if (skip_chars > 0 && !tokens.empty()) {
-    fail_usage({"--skip-chars", "a prompt that is text", "--prompt-tokens", "leave one of them out"});
+  if (skip_chars > 0 && !ids_option().empty()) {
+    fail_usage({"--skip-chars", "a prompt that is text", ids_option(), "leave one of them out"});
   }
   Split out = {read_all(tokenizer), {}};
-  if (context > 0) {
-    if (static_cast<int64_t>(out.prompt.size()) < context) {
-      fail({"--context", fmt::format("at most {} (the text's tokens)", out.prompt.size()), std::to_string(context),
+  const int64_t cut = trace.empty() ? context : int64_t{TraceReader::open(trace)->info().n_prompt};
+  if (cut > 0) {
+    if (static_cast<int64_t>(out.prompt.size()) < cut) {
+      fail({"--context", fmt::format("at most {} (the text's tokens)", out.prompt.size()), std::to_string(cut),
             "give a longer text, or skip less of it"});
     }
-    const auto end = out.prompt.begin() + static_cast<std::ptrdiff_t>(context);
+    const auto end = out.prompt.begin() + static_cast<std::ptrdiff_t>(cut);
     out.rest.assign(end, out.prompt.end());
     out.prompt.erase(end, out.prompt.end());
   }
@@ -154,25 +172,34 @@ PromptOptions::Split PromptOptions::split(const Tokenizer& tokenizer, bool as_js
 
 std::vector<int32_t> PromptOptions::read_all(const Tokenizer& tokenizer) const {
   const bool given = text_option_ != nullptr && text_option_->count() > 0;
-  if (!given && file.empty() && tokens.empty()) {
-    fail_usage({"prompt", "--prompt, --prompt-file or --prompt-tokens", "none of them", ""});
+  if (!given && file.empty() && ids_option().empty()) {
+    fail_usage({"prompt", "--prompt, --prompt-file, --prompt-tokens or --prompt-trace", "none of them", ""});
   }
   const bool has_system = system_option_ != nullptr && system_option_->count() > 0;
-  if (has_system && (raw || !tokens.empty())) {
-    fail_usage({"--system", "a chat prompt",
-                fmt::format("{}, which has no messages", raw ? "--raw" : "--prompt-tokens"), "leave one of them out"});
-  }
-  if ((parse_special || no_parse_special) && !tokens.empty()) {
-    fail_usage({parse_special ? "--parse-special" : "--no-parse-special", "a prompt that is text", "--prompt-tokens",
+  if (has_system && (raw || !ids_option().empty())) {
+    fail_usage({"--system", "a chat prompt", fmt::format("{}, which has no messages", raw ? "--raw" : ids_option()),
                 "leave one of them out"});
   }
-  if (!tokenizer_choice.chat_template.empty() && !tokens.empty()) {
-    fail_usage({"--chat-template", "a prompt that is text", "--prompt-tokens", "leave one of them out"});
+  if ((parse_special || no_parse_special) && !ids_option().empty()) {
+    fail_usage({parse_special ? "--parse-special" : "--no-parse-special", "a prompt that is text", ids_option(),
+                "leave one of them out"});
   }
-  const std::string where = given ? "--prompt" : !file.empty() ? "--prompt-file " + file : "--prompt-tokens " + tokens;
+  if (!tokenizer_choice.chat_template.empty() && !ids_option().empty()) {
+    fail_usage({"--chat-template", "a prompt that is text", ids_option(), "leave one of them out"});
+  }
+  const std::string where = given           ? "--prompt"
+                            : !file.empty() ? "--prompt-file " + file
+                                            : ids_option() + " " + tokens + trace;
   std::vector<int32_t> ids;
   if (!tokens.empty()) {
     ids = read_ids(tokens, tokenizer.n_vocab());
+  } else if (!trace.empty()) {
+    ids = TraceReader::open(trace)->tokens();
+    const auto strange = std::ranges::find_if(ids, [&](int32_t id) { return id < 0 || id >= tokenizer.n_vocab(); });
+    if (strange != ids.end()) {
+      fail({where, fmt::format("token ids in [0, {})", tokenizer.n_vocab()), std::to_string(*strange),
+            "name the model it was recorded with by --model"});
+    }
   } else {
     const std::string prompt =
         without_first(take_text(given ? text : read_text_file("--prompt-file", file), where), skip_chars, where);

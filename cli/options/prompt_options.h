@@ -9,20 +9,24 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include "cli/options/tokenizer_choice.h"
+#include "engine/model/model.h"
 #include "engine/text/tokenizer.h"
 
 namespace reattend::cli {
 
-/// The prompt: exactly one of text, file of text, file of token ids, or the part of it that the options cut out.
+/// The prompt: exactly one of text, file of text, file of token ids, a trace, or the part of it that the options cut
+/// out.
 struct PromptOptions {
-  std::string text, file, tokens, system;
+  std::string text, file, tokens, trace, system;
   bool chat = false, raw = false, parse_special = false, no_parse_special = false, show = false;
   int64_t skip_chars = 0;  ///< characters of the text that are left out at its beginning
   int64_t context = 0;     ///< tokens that are the prompt; 0: all
   TokenizerChoice tokenizer_choice;
 
   void add_to(CLI::App& app);
-  /// The prompt and, with --context, the tokens that follow it in its text.
+  /// Throws Error where the prompt is a trace's and the trace is of another model.
+  void check_model(const Model& model) const;
+  /// The prompt and, with --context or of a trace, the tokens that follow it in its text.
   struct Split {
     std::vector<int32_t> prompt, rest;
   };
@@ -38,6 +42,8 @@ struct PromptOptions {
   void report(const Tokenizer& tokenizer, std::span<const int32_t> prompt, nlohmann::json& json) const;
 
  private:
+  /// The option that gives token ids where it is one of these; empty where the prompt is text.
+  std::string ids_option() const;
   std::vector<int32_t> read_all(const Tokenizer& tokenizer) const;
   /// Text without a template, or with it.
   std::vector<int32_t> encode(const Tokenizer& tokenizer, const std::string& prompt) const;

@@ -7,8 +7,8 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
-#include "evals/traced_run.h"
 #include "replay/cost/cost.h"
+#include "traces/read/fingerprint.h"
 
 namespace reattend::cli {
 namespace {
@@ -76,22 +76,22 @@ std::vector<VerifiedSetting> read_verified(const std::vector<std::string>& files
                                            std::span<const std::shared_ptr<TraceReader>> tuned_on,  // [n_tuned]
                                            bool times) {
   std::vector<VerifiedSetting> all;
+  std::vector<std::string> fingerprints;
+  for (const std::shared_ptr<TraceReader>& trace : tuned_on) {
+    if (times) fingerprints.push_back(fingerprint(*trace));
+  }
   for (const std::string& file : files) {
     VerifiedSetting& one = all.emplace_back(reattend::read_verified(file));
     const TraceInfo& info = tuned_on.front()->info();
     const std::string model = info.attribute("model_sha256");
-    if (!model.empty() && !one.model_sha256.empty() && model != one.model_sha256) {
+    if (!is_of_model(one, model)) {
       fail_usage({.where = "--verified " + file,
                   .expected = fmt::format("a setting that was verified on the model of {} (SHA-256 {}...)",
                                           info.path.string(), model.substr(0, 12)),
                   .got = fmt::format("one of another model (SHA-256 {}...)", one.model_sha256.substr(0, 12)),
                   .remedy = "run `reattend verify` on one of these traces"});
     }
-    const bool here = one.trace.empty() ||
-                      std::any_of(tuned_on.begin(), tuned_on.end(), [&](const std::shared_ptr<TraceReader>& trace) {
-                        return fingerprint(*trace) == one.trace;
-                      });
-    if (!times || !here) one.predicted_ms = one.predicted_full_ms = 0;
+    times ? keep_times_of(one, fingerprints) : void(one.predicted_ms = one.predicted_full_ms = 0);
   }
   return all;
 }

@@ -6,17 +6,17 @@
 #include <nlohmann/json.hpp>
 
 #include "replay/cost/cost.h"
+#include "replay/summary_fields.h"
 #include "report/json.h"
 
 namespace reattend::cli {
 namespace {
 
 std::vector<Cell> row_of(Cell layer, const ReplaySummary& s) {
-  return {std::move(layer),   s.recovered,        s.recovered_upper,
-          s.oracle,           s.normalised,       s.lost,
-          s.overlap,          s.jaccard,          s.output_error_mean,
-          s.output_error_p95, s.effective_stride, s.positions,
-          s.bytes_attend,     s.bytes_select,     s.bytes_attend + s.bytes_select};
+  std::vector<Cell> row = {std::move(layer)};
+  for (const SummaryField& each : kSummaryFields) row.emplace_back(s.*each.field);
+  row.emplace_back(s.bytes_attend + s.bytes_select);
+  return row;
 }
 
 }  // namespace
@@ -27,24 +27,13 @@ std::string trace_line(const TraceInfo& info) {
 }
 
 Table replay_table(const ReplayResult& result) {
-  const std::string mass = "mass", kept = "kept set", error = "output error";
-  Table out = {.name = "layers",
-               .columns = {{.key = "layer"},
-                           {.key = "recovered", .digits = 4, .group = mass},
-                           {.key = "recovered_upper", .title = "at most", .digits = 4, .group = mass},
-                           {.key = "oracle", .digits = 4, .group = mass},
-                           {.key = "normalised", .title = "of oracle", .digits = 4, .group = mass},
-                           {.key = "lost", .digits = 4, .hidden = true},
-                           {.key = "overlap", .group = kept},
-                           {.key = "jaccard", .title = "Jaccard", .group = kept},
-                           {.key = "output_error_mean", .title = "mean", .digits = 4, .group = error},
-                           {.key = "output_error_p95", .title = "p95", .digits = 4, .group = error},
-                           {.key = "effective_stride", .title = "stride", .digits = 2},
-                           {.key = "positions", .digits = 1},
-                           {.key = "bytes_attend", .hidden = true},
-                           {.key = "bytes_select", .hidden = true},
-                           {.key = {}, .title = "MB/step", .scale = 1e-6}}};
-  out.columns[2].hidden = !result.from_maps;
+  Table out = {.name = "layers", .columns = {{.key = "layer"}}};
+  for (const SummaryField& each : kSummaryFields) {
+    const bool shown = each.field == &ReplaySummary::recovered_upper ? result.from_maps : !each.hidden;
+    out.columns.push_back(
+        {.key = each.key, .title = each.title, .digits = each.digits, .group = each.group, .hidden = !shown});
+  }
+  out.columns.push_back({.key = {}, .title = "MB/step", .scale = 1e-6});
   for (size_t i = 0; i < result.layers.size(); ++i) {
     out.rows.push_back(row_of(int64_t{result.layers[i].layer}, result.per_layer[i]));
   }

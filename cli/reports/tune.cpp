@@ -12,6 +12,7 @@
 #include "replay/estimates.h"
 #include "report/json.h"
 #include "tune/by_policy.h"
+#include "tune/metrics_json.h"
 
 namespace reattend::cli {
 namespace {
@@ -25,7 +26,7 @@ nlohmann::json to_json(const TunedTrace& trace) {
 
 nlohmann::json to_json(const HeldOutTrace& held, const TuneResult& tuned) {
   nlohmann::json json = to_json(static_cast<const TunedTrace&>(held));
-  json.update(cli::to_json(held.metrics));
+  json.update(reattend::to_json(held.metrics));
   const Gap gap = gap_of(held, tuned);
   json["gap"] = {
       {"of", gap.of}, {"to_worst_tuned_on", json_number(gap.to_tuned)}, {"to_bound", json_number(gap.to_bound)}};
@@ -89,6 +90,10 @@ nlohmann::json to_json(const TuneResult& tuned) {
                  {"max_kl", tuned.bounds.max_kl},
                  {"min_agreement", json_number(tuned.bounds.min_agreement)},
                  {"max_ms", json_number(tuned.bounds.max_ms)}}},
+               {"correction",
+                {{"ms", tuned.prediction.correction.ms},
+                 {"full_ms", tuned.prediction.correction.full_ms},
+                 {"kl", tuned.prediction.correction.kl}}},
                {"estimate", tuned.prediction.estimate},
                {"estimate_evidence", prediction_in_words(tuned.prediction)},
                {"chosen", to_json(tuned.best())},

@@ -10,9 +10,9 @@
 #include "policies/layer_schedule.h"
 #include "policies/policy.h"
 #include "policies/value_text.h"
-#include "report/json.h"
 #include "report/words.h"
 #include "tune/by_policy.h"
+#include "tune/metrics_json.h"
 
 namespace reattend::cli {
 namespace {
@@ -32,25 +32,33 @@ const char* unit(const TuneResult& tuned) {
 
 std::vector<Predicted> predicted_numbers(const std::string& cost) {
   const std::string group = "predicted";
-  return {{{.key = "cost", .title = cost, .digits = 2, .group = group}, &Metrics::cost},
-          {{.key = "speed_up", .title = "speed-up", .digits = 2, .group = group}, &Metrics::speed_up},
-          {{.key = "predicted_kl", .title = "KL", .digits = 4, .group = group}, &Metrics::predicted_kl},
-          {{.key = "estimate", .group = group}, &Metrics::estimate},
-          {{.key = "lost", .title = "lost mass", .digits = 4, .group = group}, &Metrics::lost},
-          {{.key = "output_error_mean", .digits = 4, .group = group, .hidden = true}, &Metrics::output_error_mean},
-          {{.key = "output_error_p95", .digits = 4, .group = group, .hidden = true}, &Metrics::output_error_p95},
-          {{.key = "recovered", .digits = 4, .group = group, .hidden = true}, &Metrics::recovered},
-          {{.key = "normalised", .digits = 4, .group = group, .hidden = true}, &Metrics::normalised},
-          {{.key = "effective_stride", .title = "stride", .digits = 1, .group = group}, &Metrics::effective_stride},
-          {{.key = "positions", .digits = 0, .group = group}, &Metrics::positions}};
+  return {{{.key = key_of(&Metrics::cost), .title = cost, .digits = 2, .group = group}, &Metrics::cost},
+          {{.key = key_of(&Metrics::speed_up), .title = "speed-up", .digits = 2, .group = group}, &Metrics::speed_up},
+          {{.key = key_of(&Metrics::predicted_kl), .title = "KL", .digits = 4, .group = group}, &Metrics::predicted_kl},
+          {{.key = key_of(&Metrics::estimate), .group = group}, &Metrics::estimate},
+          {{.key = key_of(&Metrics::lost), .title = "lost mass", .digits = 4, .group = group}, &Metrics::lost},
+          {{.key = key_of(&Metrics::output_error_mean), .digits = 4, .group = group, .hidden = true},
+           &Metrics::output_error_mean},
+          {{.key = key_of(&Metrics::output_error_p95), .digits = 4, .group = group, .hidden = true},
+           &Metrics::output_error_p95},
+          {{.key = key_of(&Metrics::recovered), .digits = 4, .group = group, .hidden = true}, &Metrics::recovered},
+          {{.key = key_of(&Metrics::normalised), .digits = 4, .group = group, .hidden = true}, &Metrics::normalised},
+          {{.key = key_of(&Metrics::effective_stride), .title = "stride", .digits = 1, .group = group},
+           &Metrics::effective_stride},
+          {{.key = key_of(&Metrics::positions), .digits = 0, .group = group}, &Metrics::positions}};
 }
 
 std::vector<Found> measured_numbers() {
   const std::string group = "measured";
-  return {{{.key = "kl", .title = "KL", .digits = 4, .group = group, .strong = true}, &Score::kl},
-          {{.key = "agreement", .title = "top-1, %", .digits = 1, .group = group, .scale = 100, .strong = true},
+  return {{{.key = key_of(&Score::kl), .title = "KL", .digits = 4, .group = group, .strong = true}, &Score::kl},
+          {{.key = key_of(&Score::agreement),
+            .title = "top-1, %",
+            .digits = 1,
+            .group = group,
+            .scale = 100,
+            .strong = true},
            &Score::agreement},
-          {{.key = "ms_per_token", .title = "ms/token", .digits = 2, .group = group, .strong = true}, &Score::ms}};
+          {{.key = key_of(&Score::ms), .title = "ms/token", .digits = 2, .group = group, .strong = true}, &Score::ms}};
 }
 
 /// The columns of a setting's numbers, and their cells in the same order.
@@ -314,17 +322,6 @@ Table schedule_table(const Settings& settings, const TraceInfo& model) {
     first = end;
   }
   return out;
-}
-
-nlohmann::json to_json(const Metrics& metrics) {
-  nlohmann::json json;
-  for (const Predicted& each : predicted_numbers({})) json[each.column.key] = json_number(metrics.*each.of);
-  if (!metrics.measured) return json;
-  for (const Found& each : measured_numbers()) {
-    json["measured"][each.column.key] = json_number((*metrics.measured).*each.of);
-  }
-  if (metrics.measured->full_ms > 0) json["measured"]["ms_per_token_full"] = metrics.measured->full_ms;
-  return json;
 }
 
 }  // namespace reattend::cli

@@ -30,7 +30,4 @@ Table choice_table(const TuneResult& tuned);
 /// What each layer gets; no rows where all get the same.
 Table schedule_table(const Settings& settings, const TraceInfo& model);
 
-/// What was found for a setting, on one trace or over all.
-nlohmann::json to_json(const Metrics& metrics);
-
 }  // namespace reattend::cli

@@ -26,11 +26,14 @@ struct LostTokens::Head {
   Tokens tokens;
 
   /// Step t of the KV head, which attended to `set`.
-  void add(const PreparedLayer& prepared, int32_t layer, int32_t g, int32_t t, std::span<const int32_t> set,
+  void add(const PreparedLayer& prepared, int32_t layer, int32_t g, int32_t t, const PositionRuns& set,
            const LostRequest& request) {
     const int32_t p = prepared.position(t);
     prepared.copy_row(g, t, row.data());
-    for (const int32_t position : set) row[static_cast<size_t>(position)] = 0, last[static_cast<size_t>(position)] = t;
+    for (const PositionRuns::Run& run : set.runs()) {
+      std::fill(row.begin() + run.begin, row.begin() + run.end, 0.0F);
+      std::fill(last.begin() + run.begin, last.begin() + run.end, t);
+    }
     for (int32_t j = 0; j <= p; ++j) {
       const float weight = row[static_cast<size_t>(j)];
       if (weight == 0) continue;

@@ -8,6 +8,7 @@
 #include "bench/policy_cost.h"
 #include "bench/synthetic.h"
 #include "kernels/cpu/ops.h"
+#include "kernels/cpu/random_rows.h"
 
 namespace reattend {
 namespace {

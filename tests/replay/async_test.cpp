@@ -26,7 +26,8 @@ class Async : public ::testing::Test {
   std::vector<Answer> drain() {
     std::vector<Answer> answers;
     for (bool busy = true; busy;) {
-      busy = tasks_.activity().busy;
+      busy = tasks_.activity().busy || replayer_.has_news();
+      replayer_.take_passing();
       if (Answer answer = replayer_.take()) answers.push_back(std::move(answer));
       std::this_thread::sleep_for(std::chrono::microseconds(200));
     }
@@ -63,7 +64,7 @@ TEST_F(Async, TheLastAnswerIsWhatAReplayGives) {
     EXPECT_EQ(last.per_layer[l].overlap, expected.per_layer[l].overlap);
   }
   for (int32_t t = 1; t <= 24; ++t) {
-    const std::vector<int32_t>* const set = last.set_of(3, 1, t);
+    const PositionRuns* const set = last.set_of(3, 1, t);
     ASSERT_EQ(set != nullptr, t >= 5) << "the sets that are looked at come with the answer, and no others";
     if (set != nullptr) {
       EXPECT_EQ(*set, expected.layers[3].sets[static_cast<size_t>(t - 1) * 2 + 1]);
@@ -100,9 +101,15 @@ TEST_F(Async, ASecondUserOfTheQueueIsNotDropped) {
   tasks.post(1, [&](const BackgroundTasks::Context& context) { context.deliver([&] { ++n_done; }); });
   replayer.submit({.settings = with_budget(5)});
   replayer.submit({.settings = with_budget(6)});
-  while (tasks.activity().busy) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  Answer last;
+  for (bool busy = true; busy; std::this_thread::sleep_for(std::chrono::milliseconds(1))) {
+    busy = tasks.activity().busy || replayer.has_news();
+    replayer.take_passing();
+    if (Answer answer = replayer.take()) last = std::move(answer);
+  }
   EXPECT_EQ(n_done, 1);
-  EXPECT_TRUE(replayer.take()->has_errors);
+  ASSERT_NE(last, nullptr);
+  EXPECT_TRUE(last->has_errors);
 }
 
 TEST_F(Async, TheSelectedLayerComesFirstAndMassesBeforeErrors) {
@@ -145,6 +152,31 @@ TEST_F(Async, OnlyTheNewestOfManyRequestsIsAnswered) {
   ThreadPool pool(1);
   Replayer plain(run_, pool);
   EXPECT_EQ(answers.back()->total.recovered, replay(plain, with_budget(40)).total.recovered);
+}
+
+// Whoever dragged S saw no layer but the selected one move until the mouse stood still: each move stopped the replay of
+// all layers.
+TEST_F(Async, AllLayersFollowWhileRequestsKeepComing) {
+  replayer_.look_at({.layer = 2});
+  Answer whole;
+  for (int64_t k = 1; !whole; k = k % 40 + 1) {
+    replayer_.submit({.settings = with_budget(k)});
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    replayer_.take();
+    if (const Answer passing = replayer_.take_passing(); passing && passing->has_masses) whole = passing;
+  }
+  ThreadPool pool(1);
+  Replayer plain(run_, pool);
+  const ReplayResult expected = replay(plain, whole->settings);
+  EXPECT_EQ(whole->total.recovered, expected.total.recovered);
+  for (size_t l = 0; l < 6; ++l) {
+    ASSERT_NE(whole->layers[l], nullptr);
+    EXPECT_EQ(whole->layers[l]->recovered, expected.layers[l].recovered) << "no layer of another setting";
+  }
+  const uint64_t ticket = replayer_.submit({.settings = with_budget(41)});
+  const Answer last = drain().back();
+  EXPECT_EQ(last->ticket, ticket);
+  EXPECT_TRUE(last->has_errors) << "the newest is answered in the end";
 }
 
 TEST_F(Async, ACancelledRequestKeepsWhatWasFoundAndTheNextOneIsWhole) {

@@ -36,7 +36,7 @@ inline void compare(const std::shared_ptr<HandMade>& run, const Settings& settin
         const BruteStep& step = expected[t - 1][g];
         const size_t at = static_cast<size_t>(t - 1) * n_kv + g;
         ASSERT_EQ(layer.full[at], step.full ? 1 : 0) << where << " cos " << layer.cos[at] << " " << step.cos;
-        ASSERT_EQ(layer.sets[at], step.set) << where;
+        ASSERT_EQ(layer.sets[at].list(), step.set) << where;
         ASSERT_EQ(layer.positions[at], static_cast<int32_t>(step.set.size())) << where;
         expect_near(layer.cos[at], step.cos, 1e-5, where);
         expect_near(layer.recovered[at], step.recovered, 1e-5, where);

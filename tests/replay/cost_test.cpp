@@ -284,6 +284,7 @@ TEST(KnownGpus, OnPaperATimeIsBytesOverAShareOfTheDataSheet) {
   TraceInfo info = info_with({});
   info.calibration = from_datasheet(gpu, info, 9e8);
   CountedWork work = kWork;
+  work.blocks = work.estimated / kPiece;
   work.sketch_bytes = 800 * 2 * 32.0 / kPiece + 3200 * 0.25;  // ranges of usual blocks, and 2 bits a channel read
   const double bytes = 9e8 + attend_bytes(info, work) + select_bytes(info, work) + 2 * 250 * 32;  // copies are written
   EXPECT_NEAR(predict_ms(info, work), bytes / (1000e9 * kDatasheetShare) * 1e3, 1e-9);

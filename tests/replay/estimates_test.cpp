@@ -72,7 +72,7 @@ class EstimatesOfReplay : public ::testing::Test {
       for (int32_t t = 1; sets && t <= 12; ++t) {
         for (int32_t g = 0; g < 2; ++g) {
           const std::vector<float> row = replayer.row(layer.layer, g, t);
-          const std::vector<int32_t>& set = layer.sets[static_cast<size_t>(t - 1) * 2 + g];
+          const std::vector<int32_t> set = layer.sets[static_cast<size_t>(t - 1) * 2 + g].list();
           float largest = 0;
           double middle = 0;
           for (int32_t j = 0; j < static_cast<int32_t>(row.size()); ++j) {

@@ -1,41 +1,17 @@
 // Long decodes: a replay that may hold less than a layer's rows gives the same bits, and says so where it cannot.
-#include <cstring>
-
 #include "policies/policy.h"
-#include "tests/replay/compare.h"
+#include "tests/replay/same_bits.h"
 
 namespace reattend {
 namespace {
 
 constexpr HandMadeShape kLong = {.n_layer = 2, .n_head = 4, .n_kv_head = 2, .d_head = 8, .n_prompt = 40, .n_step = 300};
 
-template <class T>
-bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
-  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
-}
-
-void expect_same(const LayerReplay& a, const LayerReplay& b, const std::string& what) {
-  EXPECT_TRUE(same_bits(a.full, b.full)) << what;
-  EXPECT_TRUE(same_bits(a.cos, b.cos)) << what;
-  EXPECT_TRUE(same_bits(a.positions, b.positions)) << what;
-  EXPECT_TRUE(same_bits(a.recovered, b.recovered)) << what;
-  EXPECT_TRUE(same_bits(a.oracle, b.oracle)) << what;
-  EXPECT_TRUE(same_bits(a.overlap, b.overlap)) << what;
-  EXPECT_TRUE(same_bits(a.jaccard, b.jaccard)) << what;
-  EXPECT_TRUE(same_bits(a.output_error, b.output_error)) << what;
-  EXPECT_TRUE(same_bits(a.losses.largest, b.losses.largest)) << what;
-  EXPECT_TRUE(same_bits(a.losses.middle, b.losses.middle)) << what;
-  EXPECT_TRUE(same_bits(a.losses.of_middle, b.losses.of_middle)) << what;
-  EXPECT_TRUE(same_bits(a.losses.output_norm, b.losses.output_norm)) << what;
-  EXPECT_EQ(a.sets, b.sets) << what;
-  EXPECT_EQ(std::memcmp(&a.work, &b.work, sizeof a.work), 0) << what;
-}
-
 /// Sets as parts brought them, and how many parts there were.
 struct Parts {
   int n = 0;
-  std::vector<std::vector<std::vector<int32_t>>> sets;  ///< [layers][T n_kv_head]
-  int64_t most = 0;                                     ///< bytes that the replayer held
+  std::vector<std::vector<PositionRuns>> sets;  ///< [layers][T n_kv_head]
+  int64_t most = 0;                             ///< bytes that the replayer held
 };
 
 ReplayResult run_with(Replayer& replayer, const ReplayRequest& request, Parts& parts) {
@@ -116,7 +92,7 @@ TEST(Memory, WhatDoesNotFitIsReplayedInPartsOfTheSameBits) {
         const ReplayResult again = tight.run(some, {}, Cancel());
         for (size_t at = 0; at < again.layers[1].sets.size(); ++at) {
           const bool wanted = at % 2 == 1 && at / 2 + 1 >= 100 && at / 2 + 1 <= 110;
-          EXPECT_EQ(again.layers[1].sets[at], wanted ? whole.sets[1][at] : std::vector<int32_t>()) << what;
+          EXPECT_EQ(again.layers[1].sets[at], wanted ? whole.sets[1][at] : PositionRuns()) << what;
         }
       }
     }

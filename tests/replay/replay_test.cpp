@@ -252,7 +252,7 @@ TEST(Replay, StepsThatChooseAnewAreFullOnlyWhereTheyAttendToEverything) {
       const auto t = static_cast<int32_t>(at / 2) + 1;
       const StepRole role = role_of(layer, at, 40 - 1 + t);
       found.insert(role);
-      EXPECT_EQ(role == StepRole::full, layer.sets[at].size() == 40U + static_cast<size_t>(t));
+      EXPECT_EQ(role == StepRole::full, layer.sets[at].size() == 40 + t);
     }
     return found;
   };

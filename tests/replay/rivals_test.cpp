@@ -171,8 +171,8 @@ TEST(Rivals, AFineSketchChoosesWhatTheOracleDoes) {
   for (size_t l = 0; l < oracle.size(); ++l) {
     for (size_t i = 0; i < oracle[l].sets.size(); ++i) {
       std::vector<int32_t> common;
-      std::ranges::set_intersection(oracle[l].sets[i], sketch[l].sets[i], std::back_inserter(common));
-      both += static_cast<int64_t>(common.size()), all += static_cast<int64_t>(sketch[l].sets[i].size());
+      std::ranges::set_intersection(oracle[l].sets[i].list(), sketch[l].sets[i].list(), std::back_inserter(common));
+      both += static_cast<int64_t>(common.size()), all += sketch[l].sets[i].size();
     }
   }
   ASSERT_GT(all, 0);

@@ -1,5 +1,6 @@
 // Several policies in one run of the tuner: none crowds another out, the best of each is measured, and all forms say
 // whose numbers they show.
+#include <algorithm>
 #include <map>
 #include <set>
 #include <utility>

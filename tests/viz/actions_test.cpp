@@ -11,6 +11,8 @@
 #include "viz/actions/candidates.h"
 #include "viz/actions/fuzzy.h"
 #include "viz/actions/state.h"
+#include "viz/session/baseline.h"
+#include "viz/session/state_keeping.h"
 
 namespace reattend::viz::testing {
 namespace {
@@ -147,7 +149,7 @@ class ActionsInTheWindow : public ::testing::Test {
   }
   void act(const std::string& line) { Actions::run(app().bench(), app().actions().parse(line)); }
   /// A place from which every key leads somewhere else.
-  void start(ImGuiTestContext* ctx) {
+  void start(ImGuiTestContext* ctx, int32_t head) {
     for (const char* line : {"layer.set 2", "head.set 0", "step.set 25", "position.set 7", "colours.marks on=true",
                              "colours.logarithmic on=true", "text.set 1.21", "theme.light on=false"}) {
       act(line);
@@ -155,7 +157,21 @@ class ActionsInTheWindow : public ::testing::Test {
     app().bench().keys_shown = app().bench().palette_shown = false;
     app().view().steps = {10, 40}, app().view().heat_positions = {100, 200};
     app().view().focus = Focus::heat_map;
+    session().select_kv_head(head);
     answer(ctx);
+    session().data<Baseline>().clear();
+    Project& project = session().data<Project>();
+    while (!project.notes().empty()) project.remove_note(0);
+    UndoState now = undo_state(session(), app().view());
+    for (size_t i = 0; i < kBookmarks; ++i) project.set_bookmark(i, {{.step = static_cast<int32_t>(i) + 1}, now.axes});
+    // Something to take back, and something to do again.
+    History& history = session().data<History>();
+    history.enter(nullptr);
+    for (const int32_t step : {24, 25, 26}) {
+      now.selection.step = step;
+      for (int frame = 0; frame < 2; ++frame) history.observe(now, true, -1000 + 10 * step);
+    }
+    history.undo(now);
   }
   nlohmann::json state() {
     nlohmann::json all = state_of(app().bench());
@@ -173,16 +189,12 @@ TEST_F(ActionsInTheWindow, EveryKeyDoesWhatItsActionDoes) {
     const std::vector<KeyBinding> bindings = app().keys().all();
     for (const KeyBinding& each : bindings) {
       for (const int32_t head : {0, 1}) {
-        start(ctx);
-        session().select_kv_head(head);
-        answer(ctx);
+        start(ctx, head);
         const nlohmann::json before = state();
         ctx->KeyPress(each.chord);
         answer(ctx);
         const nlohmann::json by_key = state();
-        start(ctx);
-        session().select_kv_head(head);
-        answer(ctx);
+        start(ctx, head);
         act(to_line(each.call));
         answer(ctx);
         EXPECT_EQ(by_key, state()) << to_line(each.call);
@@ -190,7 +202,7 @@ TEST_F(ActionsInTheWindow, EveryKeyDoesWhatItsActionDoes) {
         EXPECT_EQ(by_key == before, at_end) << to_line(each.call) << " by " << to_text(each.chord);
       }
     }
-    start(ctx);
+    start(ctx, 0);
   });
 }
 
@@ -265,6 +277,8 @@ TEST_F(ActionsInTheWindow, ThePaletteFindsTokensFromTheSelectedPositionOn) {
 
 TEST_F(ActionsInTheWindow, TheMenusHaveTheTablesActions) {
   run([this](ImGuiTestContext* ctx) {
+    ctx->MenuClick("//##MainMenuBar/Edit/###note at the selected step and position");
+    EXPECT_EQ(session().data<Project>().notes().size(), 1U);
     ctx->MenuClick("//##MainMenuBar/View/light colours");
     EXPECT_TRUE(app().view().light);
     ctx->MenuClick("//##MainMenuBar/Help/keys and what they do");
@@ -277,9 +291,9 @@ TEST_F(ActionsInTheWindow, TheMenusHaveTheTablesActions) {
 TEST_F(ActionsInTheWindow, WrongValuesOfASettingLeaveItAsItWas) {
   run([this](ImGuiTestContext*) {
     const Settings before = session().settings();
-    for (const char* line :
-         {"setting.set K=0", "setting.set K=64 nosuch=3", "setting.set K=64 stride=many", "setting.set policy=nosuch",
-          "setting.set K=12 threshold=much", "bounds.set kl=0", "panel.show Nosuch", "setting.load /no/such/file.toml"}) {
+    for (const char* line : {"setting.set K=0", "setting.set K=64 nosuch=3", "setting.set K=64 stride=many",
+                             "setting.set policy=nosuch", "setting.set K=12 threshold=much", "bounds.set kl=0",
+                             "panel.show Nosuch", "setting.load /no/such/file.toml"}) {
       EXPECT_NE(complaint([&] { act(line); }), "no error") << line;
       EXPECT_EQ(session().settings(), before) << line;
     }

@@ -1,7 +1,6 @@
 // What the pictures show: no peak lost, no weight invented, no byte of a token dropped.
 #include <cmath>
 
-#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "viz/panels/plot_helpers.h"
@@ -89,42 +88,12 @@ TEST(TokenText, BytesThatAreNoCharacterAreShownAsBytes) {
   EXPECT_EQ(drawable("\xf4\x90\x80\x80"), "\\xF4\\x90\\x80\\x80");  // beyond Unicode
 }
 
-/// The groups' texts, joined; where tokens end, as "from-to:share".
-std::string spelled(const std::vector<std::string>& tokens) {
-  std::string out;
-  for (const TokenGroup& group : token_groups(tokens)) {
-    out += out.empty() ? "" : " | ";
-    out += group.text;
-    for (const TokenEnd& end : group.ends) out += fmt::format(" {}-{}:{:.2f}", end.from, end.to, end.share);
-  }
-  return out;
-}
-
-// Vocabularies of bytes spell most characters beyond Latin in several tokens: a reader of Japanese saw numbers only.
-TEST(TokenText, CharactersAcrossTokensArePutTogether) {
-  EXPECT_EQ(spelled({"\xe6", "\x97", "\xa5"}), "\u65e5 0-3:0.33 0-3:0.67 0-3:1.00");
-  EXPECT_EQ(spelled({"a\xe6", "\x97\xa5\xe6\x9c", "\xacz", "b"}),
-            "a\u65e5\u672cz 1-4:0.33 4-7:0.67 7-8:1.00 | b 0-1:1.00");
-  EXPECT_EQ(spelled({"\xf0\x9f\x98", "", "\x80"}), "\U0001F600 0-4:0.75 0-4:0.75 0-4:1.00");
-  EXPECT_EQ(spelled({"a", "", "b\n"}), "a 0-1:1.00 |  0-0:1.00 | b\u21b5 1-4:1.00");
-}
-
-// Bytes that no neighbour completes stay bytes, and stay with their token.
-TEST(TokenText, HalvesOfCharactersStayBytes) {
-  EXPECT_EQ(spelled({"\xe6\x97", "a"}), "\\xE6\\x97 4-8:1.00 | a 0-1:1.00");
-  EXPECT_EQ(spelled({"\xa5", "\xe6"}), "\\xA5 0-4:1.00 | \\xE6 0-4:1.00");
-  EXPECT_EQ(spelled({}), "");
-}
-
 TEST(TokenText, EachScriptThatTheFontLacksIsNamedOnce) {
   const auto latin_only = [](char32_t code) { return code < 0x250; };
-  const auto missing = [&](const std::vector<std::string>& tokens) {
-    return scripts_without_glyphs(token_groups(tokens), latin_only);
-  };
-  EXPECT_EQ(
-      missing({"caf\u00e9 ", "\u0939\u093f", "\u0928", " \u65e5\u672c", "\U0001F600\u200d\U0001F467", "\U00013000"}),
-      (std::vector<std::string>{"Devanagari", "Han", "emoji", "U+13000"}));
-  EXPECT_TRUE(missing({"plain\n"}).empty());
+  const auto missing = [&](std::string_view text) { return scripts_without_glyphs(text, latin_only); };
+  EXPECT_EQ(missing("caf\u00e9 \u0939\u093f\u0928 \u65e5\u672c\U0001F600\u200d\U0001F467\U00013000"),
+            (std::vector<std::string>{"Devanagari", "Han", "emoji", "U+13000"}));
+  EXPECT_TRUE(missing("plain\n\xff").empty());
 }
 
 // Fewer than six steps in view had ticks at fractions, under labels that were rounded: "0 1 2 2 2 3 4".

@@ -8,6 +8,7 @@
 #include "viz/session/goal.h"
 #include "viz/session/landscape.h"
 #include "viz/session/ledger.h"
+#include "viz/session/state_keeping.h"
 
 namespace reattend::viz::testing {
 namespace {
@@ -142,9 +143,9 @@ TEST_F(GoalPanels, TheLedgerSpendsEditsAndGoesBack) {
     ctx->ItemClick("//Ledger/save where it hurts least");
     host.settle(ctx);
     EXPECT_NE(session().settings(), spent);
-    ctx->ItemClick("//Ledger/undo");
+    EXPECT_TRUE(undo(session(), app().view()));
     EXPECT_EQ(session().settings(), spent);
-    ctx->ItemClick("//Ledger/undo");
+    EXPECT_TRUE(undo(session(), app().view()));
     host.settle(ctx);
     EXPECT_EQ(session().settings(), start);
     ctx->ItemInput("//Ledger/**/$$1/K/##value");

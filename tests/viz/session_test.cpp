@@ -178,20 +178,56 @@ TEST(Session, ASettingThatIsNoneIsNeitherSavedNorShownAsReplayed) {
   EXPECT_TRUE(rig.session.layer_is_current());
 }
 
-TEST(Rows, AMatrixHoldsAsManyStepsAsItsBytesAllow) {
-  ThreadPool pool(1);
-  BackgroundTasks tasks(1, [] {});
-  const SyntheticShape shape;
+// Contexts whose rows exceed the memory: all of them can be seen, and those that are looked at have their exact weights.
+TEST(Rows, WhatIsLookedAtHasItsWeightsAndTheRestItsLevels) {
+  ThreadPool pool(2);
+  BackgroundTasks tasks(2, [] {});
+  const SyntheticShape shape = {.n_prompt = 300, .n_step = 200};
   const auto replayer = std::make_shared<Replayer>(make_synthetic_source(shape), pool);
-  RowReader reader(tasks, 0, replayer, int64_t{10} * 464 * 4 + 100);
-  EXPECT_EQ(reader.steps_from(7), (Steps{7, 16}));
-  EXPECT_EQ(reader.steps_from(60), (Steps{55, 64}));
-  reader.read(1, 0, 7);
-  while (!reader.has_news()) sleep_a_little();
-  const auto rows = reader.take();
-  EXPECT_EQ(rows->steps(), (Steps{7, 16}));
-  EXPECT_NEAR(rows->row_of_step(9)[3], synthetic_weight(shape, 1, 0, 9, 3), 1e-6);
-  EXPECT_EQ(reader.take(), nullptr);
+  const int64_t bytes = exact_bytes(kTileSteps, shape.n_prompt + shape.n_step);
+  RowTiles tiles(tasks, {}, replayer, bytes);
+  const auto settle = [&] {
+    for (bool busy = true; busy; sleep_a_little()) {
+      busy = tasks.activity().busy || tiles.has_news();
+      tiles.update();
+    }
+  };
+  const auto has = [&](int32_t step) { return tiles.row_of_step(step) != nullptr; };
+  tiles.look_at(1, 0, 100);
+  settle();
+  EXPECT_TRUE(tiles.all());
+  EXPECT_TRUE(has(100));
+  EXPECT_FALSE(has(20)) << "its weights do not fit as well";
+  EXPECT_LE(tiles.bytes(), bytes + coarse_bytes(shape.n_step + kTileSteps, shape.n_prompt + shape.n_step));
+
+  tiles.show_step(20);
+  settle();
+  ASSERT_TRUE(has(20));
+  EXPECT_NEAR(tiles.row_of_step(20)[3], synthetic_weight(shape, 1, 0, 20, 3), 1e-6);
+  EXPECT_FALSE(has(100));
+  EXPECT_TRUE(tiles.all()) << "its levels stay";
+
+  tiles.show({.steps = {}, .under_mouse = 190});
+  settle();
+  EXPECT_TRUE(has(20)) << "what is selected goes before what the mouse is on";
+  tiles.look_at(2, 1, 20);
+  EXPECT_FALSE(tiles.any()) << "nothing of another layer is shown";
+  settle();
+  EXPECT_NEAR(tiles.row_of_step(20)[3], synthetic_weight(shape, 2, 1, 20, 3), 1e-6);
+}
+
+// A trace that is cut while it is open failed once a frame.
+TEST(Rows, WhatCannotBeReadIsAskedForOnce) {
+  ThreadPool pool(1);
+  BackgroundTasks tasks(2, [] {});
+  RowTiles tiles(tasks, {}, std::make_shared<Replayer>(make_synthetic_source({.layers = {1}}), pool), 1'000'000);
+  tiles.look_at(77, 0, 1);  // no such layer
+  int n_failure = 0;
+  for (int i = 0; i < 50; ++i, sleep_a_little()) {
+    tiles.update();
+    n_failure += static_cast<int>(tasks.take_failures().size());
+  }
+  EXPECT_EQ(n_failure, 1);
 }
 
 }  // namespace

@@ -160,6 +160,10 @@ TEST(Slices, ARangeBecomesATraceOfItsOwnAndReplacesNothingUnasked) {
   saver.save(source, target, slice, true);
   settle();
   EXPECT_FALSE(saver.failed()) << saver.result();
+  saver.save(source, source, slice, true);
+  settle();
+  EXPECT_TRUE(saver.failed()) << "what is open would be lost";
+  EXPECT_EQ(TraceReader::open(source)->info().n_step, 20);
 }
 
 }  // namespace

@@ -21,8 +21,13 @@ class Program : public testing::Test {
     std::ofstream(garbage) << "this is no trace";
   }
   ProgramResult view(const std::vector<std::string>& arguments, const std::vector<std::string>& before = {}) {
-    std::vector<std::string> all = {
-        "env", "-u", "DISPLAY", "-u", "WAYLAND_DISPLAY", "XDG_CONFIG_HOME=" + (folder / "config").string()};
+    std::vector<std::string> all = {"env",
+                                    "-u",
+                                    "DISPLAY",
+                                    "-u",
+                                    "WAYLAND_DISPLAY",
+                                    "XDG_CONFIG_HOME=" + (folder / "config").string(),
+                                    "XDG_CACHE_HOME=" + (folder / "cache").string()};
     all.insert(all.end(), before.begin(), before.end());
     all.push_back(REATTEND_VIEW);
     all.insert(all.end(), arguments.begin(), arguments.end());
@@ -96,6 +101,24 @@ TEST_F(Program, WrongUseIsExitCode2) {
   expect_complaint({trace, "--screenshot", png, "--size", "9x9"}, 2, "9x9");
   expect_complaint({trace, "--screenshot", png, "--size", "big"}, 2, "big");
   expect_complaint({trace, "--loudly"}, 2, "--loudly");
+}
+
+// The bench opens, drags, scrolls, types and rests; what it measures depends on the machine, that it does it all does
+// not.
+TEST_F(Program, BenchesTracesAndMadeUpOnes) {
+  const std::string json = (folder / "bench.json").string();
+  const ProgramResult result =
+      view({"--bench", trace, "--bench-shape", "70x400x3x2", "--bench-idle", "0", "--bench-out", json});
+  EXPECT_EQ(result.code, 0) << result.err;
+  const std::string figures = read_all(json);
+  for (const char* const key : {"\"open\"", "\"k_layer\"", "\"k_all\"", "\"k_ledger\"", "\"s_drag\"", "\"scroll\"",
+                                "\"keys\"", "\"idle\"", "\"memory\"", "70x400.h5", "\"n_position\": 400"}) {
+    EXPECT_NE(figures.find(key), std::string::npos) << key;
+  }
+  EXPECT_NE(result.out.find("K to heat map"), std::string::npos);
+  expect_complaint({"--bench", "--bench-shape", "70x60"}, 2, "70x60");
+  expect_complaint({"--bench", "--bench-shape", "huge"}, 2, "huge");
+  expect_complaint({"--bench", "--bench-out", json}, 2, "bench.json");
 }
 
 TEST_F(Program, IsWhatReattendViewBecomes) {

@@ -76,6 +76,8 @@ struct Action {
   bool repeats = false;      ///< while the key is held down
   std::string menu = {};     ///< that has it; empty: none
   std::function<bool(const Workbench&)> checked = {};  ///< whether a menu shows a tick before it
+  /// What a menu says behind the title, for an action that cannot always be taken: nothing where it cannot.
+  std::function<std::string(const Workbench&)> what = {};
 };
 
 /// Of an action that answers nothing: `act` takes a Workbench, or that and Arguments.

@@ -46,10 +46,16 @@ class Actions {
 };
 
 /// What add actions, one a file.
+void add_engine_actions(Actions& actions);
+void add_export_actions(Actions& actions);
+void add_picture_actions(Actions& actions);
 void add_setting_actions(Actions& actions);
 void add_step_actions(Actions& actions);
+void add_timeline_actions(Actions& actions);
 void add_trace_actions(Actions& actions);
+void add_trial_actions(Actions& actions);
 void add_view_actions(Actions& actions);
+void add_wait_actions(Actions& actions);
 void add_window_actions(Actions& actions);
 
 /// A line of JSON. Throws Error (usage) where it is none.

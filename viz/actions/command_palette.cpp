@@ -32,31 +32,25 @@ void CommandPalette::draw_list(const Keys& keys, const SharedView& view, bool mo
   }
 }
 
-void CommandPalette::choose(const Actions& actions, Workbench& bench, const Candidate& chosen) {
+std::optional<Call> CommandPalette::choose(const Actions& actions, Workbench& bench, const Candidate& chosen) {
   if (!chosen.problem.empty()) {
     // The first time it is completed to the name; what is wrong with arguments is said where there are some.
     const bool has_arguments = typed_.starts_with(chosen.action->name + " ");
     if (has_arguments) error_ = chosen.problem;
     typed_ = chosen.line + (chosen.line == chosen.action->name ? " " : "");
     to_end_ = true;
-    return;
+    return std::nullopt;
   }
-  try {
-    const bool was_shown = bench.palette_shown;
-    bench.palette_shown = false;
-    Actions::run(bench, actions.parse(chosen.line));
-    if (bench.palette_shown) bench.palette_shown = !was_shown;  // it is no use to open it from itself
-  } catch (const Error& error) {
-    error_ = error.what();
-    bench.palette_shown = true;
-  }
+  bench.palette_shown = false;
+  return actions.parse(chosen.line);
 }
 
-void CommandPalette::draw(const Actions& actions, const Keys& keys, Workbench& bench) {
+std::optional<Call> CommandPalette::draw(const Actions& actions, const Keys& keys, Workbench& bench) {
   if (!bench.palette_shown) {
     shown_ = false;
-    return;
+    return std::nullopt;
   }
+  std::optional<Call> chosen;
   const bool opens = !std::exchange(shown_, true);
   if (opens) typed_.clear(), error_.clear(), looked_up_ = "\n", at_ = 0;
   const ImGuiViewport& viewport = *ImGui::GetMainViewport();
@@ -108,9 +102,10 @@ void CommandPalette::draw(const Actions& actions, const Keys& keys, Workbench& b
     if (escaped || (left && !clicked_))
       bench.palette_shown = false;
     else if ((entered || clicked_) && at_ < found_.size())
-      choose(actions, bench, Candidate(found_[at_]));
+      chosen = choose(actions, bench, found_[at_]);
   }
   ImGui::End();
+  return chosen;
 }
 
 }  // namespace reattend::viz

@@ -1,5 +1,6 @@
 // The command palette: type a few letters of an action, a layer, a step or a token, and Enter does it.
 #pragma once
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,12 +12,12 @@ namespace reattend::viz {
 
 class CommandPalette {
  public:
-  /// While Workbench::palette_shown; what is chosen is run and closes it.
-  void draw(const Actions& actions, const Keys& keys, Workbench& bench);
+  /// While Workbench::palette_shown; what is chosen, which closes it.
+  std::optional<Call> draw(const Actions& actions, const Keys& keys, Workbench& bench);
 
  private:
   void draw_list(const Keys& keys, const SharedView& view, bool moved);
-  void choose(const Actions& actions, Workbench& bench, const Candidate& chosen);
+  std::optional<Call> choose(const Actions& actions, Workbench& bench, const Candidate& chosen);
 
   bool shown_ = false;   ///< in the last frame
   bool to_end_ = false;  ///< the caret belongs behind what was put into the field

@@ -4,7 +4,11 @@
 #include <fmt/format.h>
 
 #include "report/json.h"
+#include "viz/session/baseline.h"
+#include "viz/session/differences.h"
 #include "viz/session/goal.h"
+#include "viz/session/state_keeping.h"
+#include "viz/session/tried.h"
 
 namespace reattend::viz {
 namespace {
@@ -65,6 +69,42 @@ json bounds_json(const Session& session) {
   return out;
 }
 
+/// What the setting under trial is held against, and how it differs.
+json baseline_json(const Session& session) {
+  const Baseline& baseline = session.data<Baseline>();
+  if (!baseline.pinned()) return nullptr;
+  json out = {{"setting", baseline.pinned()->settings.to_json()},
+              {"trace", baseline.pinned()->trace.string()},
+              {"error", baseline.error()},
+              {"kl", nullptr},
+              {"cost", nullptr}};
+  if (baseline.judged() != nullptr) {
+    out["kl"] = json_number(baseline.judged()->metrics.predicted_kl);
+    out["cost"] = json_number(baseline.judged()->metrics.cost);
+  }
+  const GoalText difference = difference_in_words(session);
+  out["difference_in_words"] = difference.current ? json(difference.text) : json(nullptr);
+  return out;
+}
+
+/// What undo would take back, notes and the steps of bookmarks.
+json project_json(const Session& session) {
+  const Project& project = session.data<Project>();
+  json notes = json::array(), bookmarks = json::array();
+  for (const Note& note : project.notes()) {
+    notes.push_back({{"text", note.text}, {"first_step", note.steps.first}, {"position", note.first_position}});
+  }
+  for (const std::optional<Bookmark>& mark : project.bookmarks()) {
+    bookmarks.push_back(mark ? json(mark->selection.step) : json(nullptr));
+  }
+  return {{"undo", undo_name(session)},
+          {"redo", redo_name(session)},
+          {"tried", session.data<Tried>().settings().size()},
+          {"notes", std::move(notes)},
+          {"bookmarks", std::move(bookmarks)},
+          {"problem", project.message()}};
+}
+
 json limits_json(const Limits& limits) {
   return {limits.low, limits.high};
 }
@@ -105,6 +145,8 @@ json state_of(const Workbench& bench) {
           {"selection", {{"layer", at.layer}, {"head", at.kv_head}, {"step", at.step}, {"position", at.position}}},
           {"goal", goal_json(session)},
           {"bounds", bounds_json(session)},
+          {"baseline", baseline_json(session)},
+          {"project", project_json(session)},
           {"tasks",
            {{"busy", activity.busy},
             {"what", activity.what},

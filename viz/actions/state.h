@@ -10,7 +10,7 @@ namespace reattend::viz {
 /// Maps of other settings may still be filled.
 bool has_answered(const Session& session);
 
-/// Trace, setting, selection, goal, bounds, tasks and view. What is not known is null; of the goal `why` says why.
+/// Trace, setting, selection, goal, bounds, baseline, project, tasks and view. What is not known is null; of the goal `why` says why.
 nlohmann::json state_of(const Workbench& bench);
 
 }  // namespace reattend::viz

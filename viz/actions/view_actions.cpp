@@ -65,18 +65,13 @@ Action toggle(const char* name, const char* title, const char* group, const char
 }
 
 Action for_panel(const char* name, const char* title, void (*act)(Workbench&, Panel&)) {
-  const auto names = [](const Workbench& bench) {
-    std::vector<std::string> out;
-    for (const auto& each : bench.panels) out.emplace_back(each->name());
-    return out;
-  };
   return {.name = name,
           .title = title,
           .group = "panels",
           .run = does([act, name](Workbench& bench, const Arguments& arguments) {
             act(bench, bench.panel(arguments.text("panel"), name));
           }),
-          .arguments = {{.name = "panel", .help = "its title", .choices = names}}};
+          .arguments = {{.name = "panel", .help = "its title", .choices = panel_names}}};
 }
 
 }  // namespace

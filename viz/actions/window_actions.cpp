@@ -37,10 +37,11 @@ void add_window_actions(Actions& actions) {
                .keys = {{"Ctrl+K"}, {"Ctrl+Shift+P"}},
                .menu = "Help"});
   actions.add({.name = "clear",
-               .title = "clear the selected position, close the key sheet",
+               .title = "clear the selected position and the marked range, close the key sheet",
                .group = kGroup,
                .run = does([](Workbench& bench) {
                  bench.keys_shown = false;
+                 bench.view.range.reset();
                  bench.session.select_position(-1);
                }),
                .keys = {{"Esc"}}});

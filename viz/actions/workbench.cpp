@@ -4,11 +4,17 @@
 #include <algorithm>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "base/error.h"
 #include "viz/render/theme.h"
 
 namespace reattend::viz {
+
+void Workbench::open(const std::filesystem::path& path) {
+  files.add({path});
+  files.update(session);
+}
 
 void Workbench::set_light(bool light) {
   view.light = light;
@@ -16,17 +22,23 @@ void Workbench::set_light(bool light) {
 }
 
 Panel& Workbench::panel(const std::string& name, const std::string& where) const {
-  std::string names;
   for (const auto& each : panels) {
     if (name == each->name()) return *each;
-    names += fmt::format("{}{}", names.empty() ? "" : ", ", each->name());
   }
-  fail_usage({.where = where, .expected = "one of " + names, .got = "\"" + name + "\""});
+  fail_usage({.where = where,
+              .expected = fmt::format("one of {}", fmt::join(panel_names(*this), ", ")),
+              .got = "\"" + name + "\""});
 }
 
 void Workbench::show(Panel& panel) {
   panel.open = true;
   front = panel.name();
+}
+
+std::vector<std::string> panel_names(const Workbench& bench) {
+  std::vector<std::string> names;
+  for (const auto& each : bench.panels) names.emplace_back(each->name());
+  return names;
 }
 
 }  // namespace reattend::viz

@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "viz/render/theme.h"
+#include "viz/session/differences.h"
 #include "viz/session/goal.h"
 
 namespace reattend::viz {
@@ -169,6 +170,8 @@ void GoalStrip::draw(Session& session, const SharedView& view) {
       draw_text(kl.text, kl.help, kl.current ? text : colors.dim);
       if (!time.text.empty()) draw_text(time.text, time.help, time.current ? text : colors.dim);
       draw_bounds(session, view);
+      const GoalText change = difference_in_words(session);
+      if (!change.text.empty()) draw_text(change.text, change.help, change.current ? colors.full : colors.dim);
     }
     n_line_ = line_;
   }

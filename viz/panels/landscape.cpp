@@ -10,11 +10,13 @@
 #include "policies/policy.h"
 #include "policies/value_text.h"
 #include "viz/panels/panel.h"
+#include "viz/panels/panel_tables.h"
 #include "viz/panels/plot_helpers.h"
 #include "viz/render/contours.h"
 #include "viz/render/heatmap.h"
 #include "viz/render/theme.h"
 #include "viz/session/landscape.h"
+#include "viz/session/measured.h"
 
 namespace reattend::viz {
 namespace {
@@ -63,6 +65,10 @@ class LandscapePanel : public Panel {
   const char* shows() const override {
     return "Settings by what they are predicted to cost and harm, with the one under trial as a cross to drag.";
   }
+  std::vector<PanelTable> tables(const Session& session, const SharedView&) const override {
+    return {{"settings", [&session] { return landscape_table(session); }}};
+  }
+  MakeChart chart() const override { return landscape_chart; }
   void draw(Session& session, SharedView& view) override;
 
  private:
@@ -71,6 +77,7 @@ class LandscapePanel : public Panel {
   void draw_lines(const Landscape& map, const Look& look) const;
   void draw_front(const Landscape& map) const;
   void draw_cross(const Session& session, const Landscape& map) const;
+  void draw_measured(const Session& session, const Landscape& map, const Look& look) const;
   void draw_scale(const Look& look, ImVec2 size) const;
   void react(Session& session, const Landscape& map, const char* id);
 
@@ -143,7 +150,9 @@ void LandscapePanel::draw_head(Session& session, const SharedView& view, const L
   ImGui::PushTextWrapPos(0);
   ImGui::TextColored(palette(view.light).dim, "%s", what.c_str());
   ImGui::PopTextWrapPos();
-  ImGui::SetItemTooltip("of so many settings on the map so many are replayed\npink line: the bounds; dots: the front");
+  ImGui::SetItemTooltip(
+      "of so many settings on the map so many are replayed\npink line: the bounds; dots: the front; rings: measured, "
+      "in the colour of what was found");
 }
 
 void LandscapePanel::draw_lines(const Landscape& map, const Look& look) const {
@@ -218,6 +227,23 @@ void LandscapePanel::draw_cross(const Session& session, const Landscape& map) co
   }
 }
 
+/// A filled point of the colour of the measured KL, where the map has the predicted one's.
+void LandscapePanel::draw_measured(const Session& session, const Landscape& map, const Look& look) const {
+  ImDrawList& list = *ImPlot::GetPlotDrawList();
+  const float unit = ImGui::GetFontSize();
+  const bool has_kl = map.judged.prediction.curve.exists();
+  for (const auto& [measured, across, upwards] : measured_on(session, map)) {
+    const ImVec2 at = ImPlot::PlotToPixels(across, upwards);
+    const double kl = measured->measured.kl;
+    const ImU32 color =
+        has_kl && kl > 0 ? color_of(color_table(look.colors.positive), look.colors.scale.place(static_cast<float>(kl)))
+                         : kWhite;
+    list.AddCircleFilled(at, unit * 0.42F, kBlack);
+    list.AddCircleFilled(at, unit * 0.36F, kWhite);
+    list.AddCircleFilled(at, unit * 0.26F, color);
+  }
+}
+
 void LandscapePanel::react(Session& session, const Landscape& map, const char* id) {
   const bool hovered = ImPlot::IsPlotHovered();
   if (hovered && ImGui::IsMouseClicked(ImGuiMouseButton_Left)) dragged_ = id;
@@ -240,6 +266,12 @@ void LandscapePanel::react(Session& session, const Landscape& map, const char* i
             (std::isnan(excess) ? "within the bounds: not known"
              : excess <= 1      ? "within the bounds"
                                 : "beyond the bounds");
+  }
+  for (const auto& [measured, across, upwards] : measured_on(session, map)) {
+    if (cell_at(across) != cell_at(mouse.x) || cell_at(upwards) != cell_at(mouse.y)) continue;
+    text += fmt::format("\nmeasured{}: KL {:.3g}", measured->settings == cell.settings ? "" : " close by",
+                        measured->measured.kl);
+    if (measured->measured.ms > 0) text += fmt::format(", {:.2f} ms", measured->measured.ms);
   }
   ImGui::SetTooltip("%s", text.c_str());
   if (dragged_ == id && cell.impossible.empty() && cell.settings != session.settings()) {
@@ -289,6 +321,7 @@ void LandscapePanel::draw_map(Session& session, SharedView& view, const Landscap
                     {0, static_cast<double>(n_column), 0, static_cast<double>(n_row)}, look.colors);
   draw_lines(map, look);
   if (&look == &map_) draw_front(map);
+  draw_measured(session, map, look);
   draw_cross(session, map);
   ImPlot::PopPlotClipRect();
   react(session, map, id);

@@ -9,10 +9,13 @@
 #include "base/error.h"
 #include "policies/value_text.h"
 #include "viz/panels/panel.h"
+#include "viz/panels/panel_tables.h"
 #include "viz/panels/range_bar.h"
 #include "viz/panels/waiting.h"
 #include "viz/render/flow.h"
 #include "viz/render/theme.h"
+#include "viz/session/baseline.h"
+#include "viz/session/differences.h"
 #include "viz/session/ledger.h"
 
 namespace reattend::viz {
@@ -26,6 +29,9 @@ class LedgerPanel : public Panel {
   const char* name() const override { return "Ledger"; }
   Dock dock() const override { return Dock::centre_bottom; }
   const char* shows() const override { return "Layers by what they lose and cost, and the price of more and of less."; }
+  std::vector<PanelTable> tables(const Session& session, const SharedView&) const override {
+    return {{"layers", [&session] { return ledger_table(session); }}};
+  }
   void draw(Session& session, SharedView& view) override;
 
  private:
@@ -33,10 +39,8 @@ class LedgerPanel : public Panel {
   void draw_table(Session& session, const SharedView& view, const LedgerPage& page);
   void draw_value(Session& session, const std::string& key, const LedgerRow& row);
   void draw_price(Session& session, const std::optional<Price>& price, bool current);
-  void change(Session& session, const Settings& settings);
 
-  double amount_ = 0;              ///< of cost that a click moves; 0: kShareOfTime
-  std::vector<Settings> earlier_;  ///< before each change made here
+  double amount_ = 0;  ///< of cost that a click moves; 0: kShareOfTime
   uint64_t trace_version_ = 0;
   std::string error_;  ///< of the last value that was typed
 };
@@ -83,10 +87,8 @@ std::string signed_text(double x) {
   return fmt::format("{}{:.2g}", rounded < 0 ? "\u2212" : "+", std::abs(rounded));
 }
 
-void LedgerPanel::change(Session& session, const Settings& settings) {
-  if (settings == session.settings()) return;
-  earlier_.push_back(session.settings());
-  session.set_settings(settings);
+void change(Session& session, const Settings& settings) {
+  if (settings != session.settings()) session.set_settings(settings);
 }
 
 void LedgerPanel::draw_buttons(Session& session, const SharedView& view, const LedgerPage& page) {
@@ -109,14 +111,6 @@ void LedgerPanel::draw_buttons(Session& session, const SharedView& view, const L
   if (ImGui::InputDouble(fmt::format("{}###amount", unit).c_str(), &amount, 0, 0, "%.3g") && amount > 0)
     amount_ = amount;
   ImGui::SetItemTooltip("what a click spends or saves of a token's cost; one layer's step at least");
-  flow(button_width("undo"));
-  ImGui::BeginDisabled(earlier_.empty());
-  if (ImGui::Button("undo")) {
-    session.set_settings(earlier_.back());
-    earlier_.pop_back();
-  }
-  ImGui::EndDisabled();
-  ImGui::SetItemTooltip("back to the setting before the last change made here");
   if (taken) change(session, *taken);
   if (ready && error_.empty()) return;
   flow(error_.empty() ? text_width("prices \u2026") : text_width(error_.c_str()));
@@ -187,7 +181,9 @@ void LedgerPanel::draw_table(Session& session, const SharedView& view, const Led
                                      ImGuiTableFlags_ScrollY | ImGuiTableFlags_ScrollX | ImGuiTableFlags_BordersInnerV |
                                      ImGuiTableFlags_Sortable;
   const std::shared_ptr<const RangePage> range = range_figures(session, view);
-  if (!ImGui::BeginTable("layers", static_cast<int>(keys.size()) + (range ? 8 : 7), kFlags)) return;
+  const bool compares = session.data<Baseline>().pinned().has_value();
+  const int n_column = static_cast<int>(keys.size()) + 7 + (range ? 1 : 0) + (compares ? 1 : 0);
+  if (!ImGui::BeginTable("layers", n_column, kFlags)) return;
   const float em = ImGui::GetFontSize();
   const bool has_kl = !std::isnan(page.metrics.predicted_kl);
   const auto column = [&](const char* title, float width, std::optional<Order> order) {
@@ -202,6 +198,7 @@ void LedgerPanel::draw_table(Session& session, const SharedView& view, const Led
   for (const std::string& key : keys) column(key.c_str(), key.size() > 1 ? 4.5F : 3.2F, {});
   column("lost", 3, Order::lost), column("error", 3, Order::error);
   if (range) column(fmt::format("lost, {}###range", range_name(range->key.steps)).c_str(), 10, {});
+  if (compares) column("\u0394 lost", 3.5F, {});
   const std::string unit = session.tuning()->calibrated ? "ms" : "MB";
   column(unit.c_str(), 3, Order::cost);
   column(has_kl ? "of the KL" : "of estimate", 5.5F, Order::share);
@@ -230,14 +227,24 @@ void LedgerPanel::draw_table(Session& session, const SharedView& view, const Led
       ImGui::TableNextColumn();
       draw_value(session, key, row);
     }
+    const ReplaySummary* const before = baseline_layer(session, row.layer);
+    const auto described = [&](const char* help, double now, double ReplaySummary::*field) {
+      const std::string change =
+          before != nullptr ? than_baseline(session, now, before->*field, "{:.3g}") : std::string();
+      ImGui::SetItemTooltip("%s%s%s", help, change.empty() ? "" : "\n", change.c_str());
+    };
     number(row.lost, "{:.3f}");
-    ImGui::SetItemTooltip("attention that is not attended to, mean over steps and heads");
+    described("attention that is not attended to, mean over steps and heads", row.lost, &ReplaySummary::lost);
     number(row.output_error, "{:.3f}");
-    ImGui::SetItemTooltip("of the heads' outputs, mean");
+    described("of the heads' outputs, mean", row.output_error, &ReplaySummary::output_error_mean);
     if (range) {
       const Spread& of = range->layers[static_cast<size_t>(row.layer)][static_cast<size_t>(StepMeasure::recovered)];
       number(1 - of.mean, "{:.3f}");
       ImGui::SetItemTooltip("the same over the marked range of steps");
+    }
+    if (compares) {
+      number(before != nullptr ? row.lost - before->lost : std::nan(""), "{:+.3f}");
+      described("lost attention, less what is lost under the baseline", row.lost, &ReplaySummary::lost);
     }
     number(row.cost, "{:.3f}");
     ImGui::SetItemTooltip("of the layer's attention and selection, per token");
@@ -263,7 +270,7 @@ void LedgerPanel::draw_table(Session& session, const SharedView& view, const Led
 void LedgerPanel::draw(Session& session, SharedView& view) {
   if (trace_version_ != session.trace_version()) {
     trace_version_ = session.trace_version();
-    earlier_.clear(), error_.clear();
+    error_.clear();
   }
   if (session.tuning() == nullptr) {
     ImGui::TextDisabled("%s",

@@ -1,8 +1,12 @@
 // A panel: one window of the front end. A new one is one file with a make function, and one row in panels.cpp.
 #pragma once
+#include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
+#include "report/chart.h"
+#include "report/table.h"
 #include "viz/session/session.h"
 #include "viz/session/shared_view.h"
 
@@ -10,6 +14,12 @@ namespace reattend::viz {
 
 /// Where the default layout puts it.
 enum class Dock : uint8_t { left_top, left_bottom, centre_top, centre_bottom, right_top, right_bottom };
+
+/// What a panel shows as numbers; made when somebody asks, for it may be long.
+struct PanelTable {
+  std::string name;
+  std::function<reattend::Table()> make;  ///< throws Error where there is nothing yet, or too much
+};
 
 class Panel {
  public:
@@ -20,6 +30,11 @@ class Panel {
   virtual const char* shows() const { return ""; }
   /// Called within the panel's window.
   virtual void draw(Session& session, SharedView& view) = 0;
+  /// The exact values behind what is drawn, for CSV and clipboard; the first is taken where nobody names one.
+  virtual std::vector<PanelTable> tables(const Session&, const SharedView&) const { return {}; }
+  /// Its curves, for SVG; null where it has none. What they are made by throws Error where there is nothing yet.
+  using MakeChart = reattend::Chart (*)(const Session&);
+  virtual MakeChart chart() const { return nullptr; }
   bool open = true;
 };
 
@@ -32,6 +47,13 @@ std::unique_ptr<Panel> make_landscape();
 std::unique_ptr<Panel> make_ledger();
 std::unique_ptr<Panel> make_heads();
 std::unique_ptr<Panel> make_curves();
+std::unique_ptr<Panel> make_tried();
+std::unique_ptr<Panel> make_history();
+std::unique_ptr<Panel> make_notes();
+std::unique_ptr<Panel> make_why_lost();
+std::unique_ptr<Panel> make_engine();
+std::unique_ptr<Panel> make_measured();
+std::unique_ptr<Panel> make_texts();
 
 /// All panels in the order of the menu.
 std::vector<std::unique_ptr<Panel>> make_panels();

@@ -79,9 +79,7 @@ void RangeBar::draw_save(Session& session, const SharedView& view) {
   ImGui::InputTextWithHint("##path", "file to save the trace to", &path_);
   std::error_code error;
   const bool exists = !path_.empty() && std::filesystem::exists(path_, error);
-  if (exists && std::filesystem::equivalent(path_, session.path(), error)) {
-    ImGui::TextDisabled("the open trace itself: give another name");
-  } else if (saver.saving()) {
+  if (saver.saving()) {
     const BackgroundTasks::Activity activity = session.activity();
     const double done = activity.total > 0 ? activity.done / activity.total : 0;
     ImGui::ProgressBar(static_cast<float>(done), ImVec2(ImGui::GetFontSize() * 20, 0), activity.what.c_str());

@@ -37,7 +37,7 @@ void SimilarityPlot::look(const Session& session) {
 }
 
 double SimilarityPlot::snapped(double threshold) const {
-  constexpr double kReach = 4;  // pixels
+  constexpr double kReach = 2;  // pixels
   const double pixel = (shown_.high - shown_.low) / ImPlot::GetPlotSize().y;
   threshold = std::clamp(threshold, kThreshold.low, kThreshold.high);
   return std::clamp(snapped_threshold(threshold, kReach * pixel, deciding_, or_equal_), kThreshold.low,
@@ -214,7 +214,7 @@ void SimilarityPlot::draw(Session& session, SharedView& view, float height) {
   ImPlot::SetupAxisLimitsConstraints(ImAxis_Y1, -1.1, 1.1);
   if (replay != nullptr) {
     draw_spread(view);
-    plot_over_steps("query similarity to the last simulated full step", replay->cos, info.n_kv_head,
+    plot_over_steps("similarity to the query of the last choice", replay->cos, info.n_kv_head,
                     session.selection().kv_head, colors.similarity);
     draw_due(session, view);
     drag_threshold(session, view);

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "viz/panels/plot_helpers.h"
+#include "viz/panels/role_lane.h"
 #include "viz/render/theme.h"
 
 namespace reattend::viz {
@@ -33,6 +34,8 @@ Limits all_steps(const TraceInfo& info) {
 void set_up_step_axis(const TraceInfo& info, SharedView& view, StepsGo way, const char* title, ImPlotAxisFlags flags,
                       float room) {
   const ImAxis axis = way == StepsGo::across ? ImAxis_X1 : ImAxis_Y1;
+  // A double click shows all steps, not those with data: until draw_step_marks() a button that nobody has is for that.
+  ImPlot::GetInputMap().Fit = ImGuiMouseButton_COUNT - 1;
   ImPlot::SetupAxis(axis, title, flags);
   ImPlot::SetupAxisLinks(axis, &view.steps.low, &view.steps.high);
   set_up_whole_ticks(axis, view.steps, room);
@@ -61,6 +64,7 @@ void draw_step_marks(const Session& session, const SharedView& view, StepsGo way
     list.AddRectFilled(part.Min, part.Max, ImGui::GetColorU32(ImGuiCol_WindowBg, 0.8F));
   }
   ImPlot::PopPlotClipRect();
+  ImPlot::GetInputMap().Fit = ImGuiMouseButton_Left;
 }
 
 void mark_range(const TraceInfo& info, SharedView& view, StepsGo way) {
@@ -92,12 +96,11 @@ std::string describe_step(const Session& session, int32_t step) {
   if (replay == nullptr || step < 1 || step > info.n_step) return {};
   const auto cell = static_cast<size_t>((step - 1) * info.n_kv_head + session.selection().kv_head);
   const StepRole role = role_of(*replay, cell, info.n_prompt - 1 + step);
-  const char* const name = role == StepRole::full ? "full" : role == StepRole::selects ? "chooses anew" : "partial";
-  std::string text = fmt::format("step {}: {}, {} positions, recovered {:.4f}", step, name, replay->positions[cell],
-                                 replay->recovered[cell]);
+  std::string text = fmt::format("step {}: {}, {} positions, recovered {:.4f}", step, role_name(role),
+                                 replay->positions[cell], replay->recovered[cell]);
   if (std::isfinite(replay->cos[cell])) text += fmt::format(", similarity {:.4f}", replay->cos[cell]);
   if (std::isfinite(replay->overlap[cell])) text += fmt::format(", overlap {:.3f}", replay->overlap[cell]);
-  return text;
+  return text + step_beside_baseline(session, step);
 }
 
 void show_step_under_mouse(const Session& session, const std::string& more) {

@@ -9,9 +9,12 @@
 
 #include "viz/panels/layer_map.h"
 #include "viz/panels/minimap.h"
+#include "viz/panels/note_marks.h"
 #include "viz/panels/panel.h"
+#include "viz/panels/panel_tables.h"
 #include "viz/panels/plot_helpers.h"
 #include "viz/panels/range_bar.h"
+#include "viz/panels/role_lane.h"
 #include "viz/panels/similarity_plot.h"
 #include "viz/panels/step_axis.h"
 #include "viz/render/flow.h"
@@ -27,6 +30,10 @@ class Timeline : public Panel {
   const char* shows() const override {
     return "Steps from left to right: what each layer loses, when it chooses anew, and how alike its queries are.";
   }
+  std::vector<PanelTable> tables(const Session& session, const SharedView&) const override {
+    return {{"steps", [&session] { return steps_table(session); }}};
+  }
+  MakeChart chart() const override { return steps_chart; }
   void draw(Session& session, SharedView& view) override;
 
  private:
@@ -68,7 +75,6 @@ void Timeline::draw_controls(Session& session, SharedView& view) {
 }
 
 void Timeline::draw_lane(Session& session, SharedView& view, float height) {
-  const LayerReplay* replay = session.layer();
   const TraceInfo& info = session.trace()->info;
   const float width = ImGui::GetContentRegionAvail().x;
   if (!ImPlot::BeginPlot("##lane", ImVec2(-1, height), ImPlotFlags_CanvasOnly)) return;
@@ -76,33 +82,13 @@ void Timeline::draw_lane(Session& session, SharedView& view, float height) {
   // The same labels as the other plots have would not fit: the axis keeps their width, so that all steps align.
   ImPlot::SetupAxis(ImAxis_Y1, nullptr, ImPlotAxisFlags_Invert | ImPlotAxisFlags_Lock | ImPlotAxisFlags_NoDecorations);
   ImPlot::SetupAxisLimits(ImAxis_Y1, 0, 1, ImPlotCond_Always);
-  if (replay != nullptr) {
-    ImDrawList& list = *ImPlot::GetPlotDrawList();
-    const Palette& colors = palette(view.light);
-    const ImU32 full = ImGui::ColorConvertFloat4ToU32(colors.full);
-    const ImU32 partial = ImGui::ColorConvertFloat4ToU32(colors.partial);
-    const ImU32 selects = ImGui::ColorConvertFloat4ToU32(colors.kept);
-    const int32_t first = std::clamp(cell_at(view.steps.low), 1, info.n_step);
-    const int32_t last = std::clamp(cell_at(view.steps.high), 1, info.n_step);
-    ImPlot::PushPlotClipRect();
-    const ImVec2 corner = ImPlot::GetPlotPos(), size = ImPlot::GetPlotSize();
-    list.AddRectFilled(corner, ImVec2(corner.x + size.x, corner.y + size.y), partial);
-    for (int32_t head = 0; head < info.n_kv_head; ++head) {
-      for (int32_t t = first; t <= last; ++t) {
-        const auto cell = static_cast<size_t>((t - 1) * info.n_kv_head + head);
-        const StepRole role = role_of(*replay, cell, info.n_prompt - 1 + t);
-        if (role == StepRole::partial) continue;
-        const ImVec2 low = ImPlot::PlotToPixels(t - 0.5, head / static_cast<double>(info.n_kv_head));
-        const ImVec2 high = ImPlot::PlotToPixels(t + 0.5, (head + 1) / static_cast<double>(info.n_kv_head));
-        // A full step stays visible where many share a pixel.
-        list.AddRectFilled(low, ImVec2(std::max(high.x, low.x + 1), high.y), role == StepRole::full ? full : selects);
-      }
-    }
-    ImPlot::PopPlotClipRect();
-    vertical_line(session.selection().step, colors.cursor);
+  if (session.layer() != nullptr) {
+    draw_role_lane(session, view);
+    vertical_line(session.selection().step, palette(view.light).cursor);
   }
   draw_step_marks(session, view, StepsGo::across);
   show_step_under_mouse(session);
+  mark_notes_over_steps(session, view);
   mark_range(info, view, StepsGo::across);
   select_step_by_click(session, view);
   ImPlot::EndPlot();

@@ -9,9 +9,12 @@
 #include "base/error.h"
 #include "policies/policy.h"
 #include "viz/panels/panel.h"
+#include "viz/panels/panel_tables.h"
 #include "viz/panels/parameter_widgets.h"
 #include "viz/panels/range_bar.h"
 #include "viz/render/theme.h"
+#include "viz/session/baseline.h"
+#include "viz/session/differences.h"
 #include "viz/session/save_settings.h"
 
 namespace reattend::viz {
@@ -24,6 +27,9 @@ class Tune : public Panel {
   const char* shows() const override {
     return "The policy under trial, its parameters, and what the replay says of them.";
   }
+  std::vector<PanelTable> tables(const Session& session, const SharedView&) const override {
+    return {{"layers", [&session] { return layers_table(session); }}};
+  }
   void draw(Session& session, SharedView& view) override;
 
  private:
@@ -35,7 +41,7 @@ class Tune : public Panel {
   ParameterWidgets parameters_;
   std::string save_path_, save_message_;
   bool save_failed_ = false;
-  uint64_t trace_version_ = 0;
+  std::filesystem::path trace_;  ///< that save_path_ lies beside
 };
 
 void Tune::draw_policy(Session& session) {
@@ -64,6 +70,7 @@ std::string shown(double x, const char* format) {
 void Tune::draw_results(const Session& session, const SharedView& view) const {
   const ReplaySummary* layer = session.layer_summary();
   const ReplaySummary* all = session.total();
+  const int32_t at_layer = session.selection().layer;
   const bool stale_layer = !session.layer_is_current(), stale_all = !session.total_is_current();
   struct Row {
     const char* name;
@@ -84,10 +91,14 @@ void Tune::draw_results(const Session& session, const SharedView& view) const {
        "steps per step that chooses anew (a full step, of most policies)"},
       {"positions", &ReplaySummary::positions, "%.1f", "attended to, per step and KV head"},
   };
-  if (!ImGui::BeginTable("results", 3, ImGuiTableFlags_RowBg | ImGuiTableFlags_SizingStretchProp)) return;
+  const ReplaySummary *const base = baseline_total(session), *const base_layer = baseline_layer(session, at_layer);
+  const bool compares = session.data<Baseline>().pinned().has_value();
+  if (!ImGui::BeginTable("results", compares ? 4 : 3, ImGuiTableFlags_RowBg | ImGuiTableFlags_SizingStretchProp))
+    return;
   ImGui::TableSetupColumn("means over steps", 0, 2.0F);
-  ImGui::TableSetupColumn(fmt::format("layer {}###layer", session.selection().layer).c_str(), 0, 1.2F);
+  ImGui::TableSetupColumn(fmt::format("layer {}###layer", at_layer).c_str(), 0, 1.2F);
   ImGui::TableSetupColumn("all layers", 0, 1.2F);
+  if (compares) ImGui::TableSetupColumn("\u0394", 0, 1.2F);
   ImGui::TableHeadersRow();
   const ImVec4 text = ImGui::GetStyleColorVec4(ImGuiCol_Text), dim = palette(view.light).dim;
   for (const Row& row : kRows) {
@@ -95,11 +106,26 @@ void Tune::draw_results(const Session& session, const SharedView& view) const {
     ImGui::TableNextColumn();
     ImGui::TextUnformatted(row.name);
     ImGui::SetItemTooltip("%s", row.help);
+    const auto describe = [&](const ReplaySummary& now, const ReplaySummary* before) {
+      if (before == nullptr) return;
+      const std::string change = than_baseline(session, now.*row.field, before->*row.field, "{:.4g}");
+      if (!change.empty()) ImGui::SetItemTooltip("%s", change.c_str());
+    };
     ImGui::TableNextColumn();
-    if (layer != nullptr)
+    if (layer != nullptr) {
       ImGui::TextColored(stale_layer ? dim : text, "%s", shown(layer->*row.field, row.format).c_str());
+      describe(*layer, base_layer);
+    }
     ImGui::TableNextColumn();
-    if (all != nullptr) ImGui::TextColored(stale_all ? dim : text, "%s", shown(all->*row.field, row.format).c_str());
+    if (all == nullptr) continue;
+    ImGui::TextColored(stale_all ? dim : text, "%s", shown(all->*row.field, row.format).c_str());
+    describe(*all, base);
+    if (!compares) continue;
+    ImGui::TableNextColumn();
+    if (base == nullptr) continue;
+    ImGui::TextColored(stale_all ? dim : text, "%s",
+                       signed_difference(all->*row.field, base->*row.field, "{:.4f}").c_str());
+    describe(*all, base);
   }
   ImGui::EndTable();
 }
@@ -117,8 +143,8 @@ void Tune::save(const Session& session, SharedView& view, bool overwrite) {
 }
 
 void Tune::draw_save(const Session& session, SharedView& view) {
-  if (trace_version_ != session.trace_version()) {
-    trace_version_ = session.trace_version();
+  if (trace_ != session.path()) {
+    trace_ = session.path();
     save_path_ = (session.path().parent_path() / "reattend.toml").string();
     save_message_.clear();
   }

@@ -44,17 +44,37 @@ constexpr ImVec4 kOranges[] = {{0.09F, 0.05F, 0.03F, 1},
                                {1.00F, 0.66F, 0.20F, 1},
                                {1.00F, 0.95F, 0.80F, 1}};
 
+constexpr ImVec4 kGained[] = {{0.35F, 0.80F, 1.00F, 1}, {0.75F, 0.95F, 1.00F, 1}};
+constexpr ImVec4 kNewlyLost[] = {{1.00F, 0.72F, 0.00F, 1}, {1.00F, 0.98F, 0.35F, 1}};
+
+/// Its lower half, over the whole range.
+ColorTable muted(const ColorTable& table) {
+  ColorTable out;
+  for (size_t i = 0; i < out.size(); ++i) out[i] = table[i / 2];
+  return out;
+}
+
 }  // namespace
 
 const ColorTable& color_table(Colormap map) {
   static const ColorTable viridis = from_implot(ImPlotColormap_Viridis);
   static const ColorTable blues = ramp(kBlues);
   static const ColorTable oranges = ramp(kOranges);
+  static const ColorTable muted_blues = muted(blues), muted_oranges = muted(oranges);
+  static const ColorTable gained = ramp(kGained), newly_lost = ramp(kNewlyLost);
   switch (map) {
     case Colormap::blues:
       return blues;
     case Colormap::oranges:
       return oranges;
+    case Colormap::muted_blues:
+      return muted_blues;
+    case Colormap::muted_oranges:
+      return muted_oranges;
+    case Colormap::gained:
+      return gained;
+    case Colormap::newly_lost:
+      return newly_lost;
     case Colormap::viridis:
       break;
   }

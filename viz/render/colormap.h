@@ -10,7 +10,9 @@ namespace reattend::viz {
 /// 256 colours from the lowest to the highest value, in ImGui's byte order.
 using ColorTable = std::array<ImU32, 256>;
 
-enum class Colormap : uint8_t { viridis, blues, oranges };
+/// Muted ones are the lower halves of blues and oranges: beside them gained and newly_lost, which are lighter, stay
+/// apart for every common kind of colour blindness.
+enum class Colormap : uint8_t { viridis, blues, oranges, muted_blues, muted_oranges, gained, newly_lost };
 const ColorTable& color_table(Colormap map);
 
 /// How values become positions on a colour scale.

@@ -9,17 +9,24 @@
 namespace reattend::viz {
 namespace {
 
-struct Range {
-  int32_t begin, end;  ///< empty where begin >= end
-};
+constexpr float kNone = std::numeric_limits<float>::quiet_NaN();
 
-/// The cells under each of n pixels that share [low, high) evenly, of n_cell cells.
-std::vector<Range> cells_under_pixels(double low, double high, int32_t n, int32_t n_cell) {
-  std::vector<Range> ranges(static_cast<size_t>(n));
+/// False for nan against anything, so that the first cell replaces `kNone` and none replaces a cell.
+bool stronger(float a, float b) {
+  return std::isnan(b) ? !std::isnan(a) : std::abs(a) > std::abs(b);
+}
+
+/// Upper halves of floats.
+constexpr size_t kValues = size_t{1} << 16;
+
+}  // namespace
+
+std::vector<CellRange> cells_under_pixels(double low, double high, int32_t n, int32_t n_cell) {
+  std::vector<CellRange> ranges(static_cast<size_t>(n));
   const double step = (high - low) / n;
   const auto cell = [n_cell](double x) { return static_cast<int32_t>(std::clamp(x, -1.0, double{1} + n_cell)); };
   for (int32_t i = 0; i < n; ++i) {
-    Range& range = ranges[static_cast<size_t>(i)];
+    CellRange& range = ranges[static_cast<size_t>(i)];
     if (step >= 1) {
       range = {cell(std::floor(low + step * i)), cell(std::floor(low + step * (i + 1)))};
     } else {
@@ -31,20 +38,11 @@ std::vector<Range> cells_under_pixels(double low, double high, int32_t n, int32_
   return ranges;
 }
 
-constexpr float kNone = std::numeric_limits<float>::quiet_NaN();
-
-/// False for nan against anything, so that the first cell replaces `kNone` and none replaces a cell.
-bool stronger(float a, float b) {
-  return std::isnan(b) ? !std::isnan(a) : std::abs(a) > std::abs(b);
-}
-
-}  // namespace
-
 void reduce_to_pixels(const HeatMatrix& matrix, const HeatView& view, int32_t width, int32_t height,
                       std::vector<float>& out) {
   out.assign(static_cast<size_t>(width) * static_cast<size_t>(height), kNone);
-  const std::vector<Range> columns = cells_under_pixels(view.column_low, view.column_high, width, matrix.n_column);
-  const std::vector<Range> rows = cells_under_pixels(view.row_low, view.row_high, height, matrix.n_row);
+  const std::vector<CellRange> columns = cells_under_pixels(view.column_low, view.column_high, width, matrix.n_column);
+  const std::vector<CellRange> rows = cells_under_pixels(view.row_low, view.row_high, height, matrix.n_row);
   std::vector<float> line(static_cast<size_t>(width));
   int32_t line_row = -1;
   for (int32_t y = 0; y < height; ++y) {
@@ -55,7 +53,7 @@ void reduce_to_pixels(const HeatMatrix& matrix, const HeatView& view, int32_t wi
         const float* const cells = matrix.values + int64_t{r} * matrix.n_column;
         const int32_t end = matrix.row_end.empty() ? matrix.n_column : matrix.row_end[static_cast<size_t>(r)];
         for (int32_t x = 0; x < width; ++x) {
-          const Range range = columns[static_cast<size_t>(x)];
+          const CellRange range = columns[static_cast<size_t>(x)];
           const int32_t last = std::min(range.end, end);
           // Largest and smallest apart: two independent chains without branches, 1.2 ns a cell.
           float high = -std::numeric_limits<float>::infinity(), low = -high;
@@ -75,16 +73,35 @@ void reduce_to_pixels(const HeatMatrix& matrix, const HeatView& view, int32_t wi
   }
 }
 
-void HeatMap::make_color_index(const HeatColors& colors) {
-  const ColorTable& positive = color_table(colors.positive);
-  const ColorTable& negative = color_table(colors.negative);
-  color_index_.resize(size_t{1} << 16);
-  for (uint32_t top = 0; top < color_index_.size(); ++top) {
-    const auto value = std::bit_cast<float>(top << 16 | 0x8000u);
-    color_index_[top] = std::isnan(value)
-                            ? ImU32{0}
-                            : color_of(std::signbit(value) ? negative : positive, colors.scale.place(std::abs(value)));
+void HeatPaint::make_color_index(const HeatColors& colors) {
+  color_index_.resize(2 * kValues);
+  for (const bool changed : {false, true}) {
+    const ColorTable& positive = color_table(changed ? colors.changed_positive : colors.positive);
+    const ColorTable& negative = color_table(changed ? colors.changed_negative : colors.negative);
+    ImU32* const index = color_index_.data() + (changed ? kValues : 0);
+    for (uint32_t top = 0; top < kValues; ++top) {
+      const auto value = std::bit_cast<float>(top << 16 | 0x8000u);
+      const float place = colors.scale.place(std::abs(value));
+      index[top] = std::isnan(value) ? ImU32{0} : color_of(std::signbit(value) ? negative : positive, place);
+    }
   }
+  colors_ = colors;
+}
+
+void HeatPaint::paint(std::span<const float> values, std::span<const uint8_t> changed, int32_t width, int32_t height,
+                      const HeatColors& colors) {
+  canvas_.resize(width, height);
+  if (colors_ != colors) make_color_index(colors);
+  for (int32_t y = 0; y < height; ++y) {
+    const float* const line = values.data() + int64_t{y} * width;
+    ImU32* const row = canvas_.row(y);
+    const uint8_t* const marks = changed.empty() ? nullptr : changed.data() + int64_t{y} * width;
+    for (int32_t x = 0; x < width; ++x) {
+      const size_t from = marks != nullptr && marks[x] != 0 ? kValues : 0;
+      row[x] = color_index_[from + (std::bit_cast<uint32_t>(line[x]) >> 16)];
+    }
+  }
+  canvas_.changed();
 }
 
 void HeatMap::draw(ImDrawList& list, ImVec2 corner, int32_t width, int32_t height, const HeatMatrix& matrix,
@@ -96,18 +113,9 @@ void HeatMap::draw(ImDrawList& list, ImVec2 corner, int32_t width, int32_t heigh
     reduce_to_pixels(matrix, view, width, height, pixels_);
     key_ = key;
   }
-  if (reduce || colors_ != colors) {
-    canvas_.resize(width, height);
-    if (colors_ != colors) make_color_index(colors);
-    for (int32_t y = 0; y < height; ++y) {
-      const float* const values = pixels_.data() + int64_t{y} * width;
-      ImU32* const row = canvas_.row(y);
-      for (int32_t x = 0; x < width; ++x) row[x] = color_index_[std::bit_cast<uint32_t>(values[x]) >> 16];
-    }
-    canvas_.changed();
-    colors_ = colors;
-  }
-  canvas_.draw(list, corner);
+  if (reduce || colors_ != colors) paint_.paint(pixels_, {}, width, height, colors);
+  colors_ = colors;
+  paint_.draw(list, corner);
 }
 
 }  // namespace reattend::viz

@@ -28,13 +28,42 @@ struct HeatView {
 struct HeatColors {
   ColorScale scale;
   Colormap positive = Colormap::viridis, negative = Colormap::viridis;
+  Colormap changed_positive = Colormap::viridis, changed_negative = Colormap::viridis;  ///< of cells that are marked
   bool operator==(const HeatColors&) const = default;
 };
+
+/// Cells begin .. end - 1.
+struct CellRange {
+  int32_t begin = 0, end = 0;
+  bool empty() const { return begin >= end; }
+  bool operator==(const CellRange&) const = default;
+};
+/// The cells under each of n pixels that share [low, high) evenly, of n_cell cells: every cell in view is under one. A
+/// pixel smaller than a cell has the one under its centre.
+std::vector<CellRange> cells_under_pixels(double low, double high, int32_t n, int32_t n_cell);
 
 /// The strongest cell (by magnitude, with its sign) under each of width x height pixels; nan where there is none.
 /// out [height][width]. Where a pixel is smaller than a cell it shows the cell under its centre.
 void reduce_to_pixels(const HeatMatrix& matrix, const HeatView& view, int32_t width, int32_t height,
                       std::vector<float>& out);
+
+/// Colours values as an image: that of a negative one is its class, nan is nothing.
+class HeatPaint {
+ public:
+  /// values [height][width]; changed [height][width], 1 for those that are marked, or empty: none is.
+  void paint(std::span<const float> values, std::span<const uint8_t> changed, int32_t width, int32_t height,
+             const HeatColors& colors);
+  void draw(ImDrawList& list, ImVec2 corner) const { canvas_.draw(list, corner); }
+
+ private:
+  void make_color_index(const HeatColors& colors);
+
+  std::optional<HeatColors> colors_;
+  /// Colour by the upper 16 bits of a value: a logarithm per pixel would take longer than all else. Seven bits of
+  /// mantissa are a sixth of a colour's width on a scale of five decades, two colours at the top of a linear one.
+  std::vector<ImU32> color_index_;  ///< [2][65536] the second of values that are marked
+  Canvas canvas_;
+};
 
 /// Caches the picture: cells are reduced again only when the matrix, the view or the size change, and coloured again
 /// only when the colours do.
@@ -53,14 +82,9 @@ class HeatMap {
     bool operator==(const Key&) const = default;
   };
   std::optional<Key> key_;
-  void make_color_index(const HeatColors& colors);
-
   std::optional<HeatColors> colors_;
-  /// Colour by the upper 16 bits of a value: a logarithm per pixel would take longer than all else. Seven bits of
-  /// mantissa are a sixth of a colour's width on a scale of five decades, two colours at the top of a linear one.
-  std::vector<ImU32> color_index_;  ///< [65536]
-  std::vector<float> pixels_;       ///< [height][width]
-  Canvas canvas_;
+  std::vector<float> pixels_;  ///< [height][width]
+  HeatPaint paint_;
 };
 
 }  // namespace reattend::viz

@@ -47,7 +47,7 @@ namespace {
 /// The four colours that stay apart, by what they do in most places, and what does not stand beside them in a plot.
 struct Inks {
   ImVec4 blue, teal, orange, wine;
-  ImVec4 partial, cursor, dim, error;
+  ImVec4 partial, cursor, dim, error, note;
 };
 
 constexpr Palette palette_of(const Inks& inks) {
@@ -65,7 +65,8 @@ constexpr Palette palette_of(const Inks& inks) {
           .threshold = inks.wine,
           .cursor = inks.cursor,
           .dim = inks.dim,
-          .error = inks.error};
+          .error = inks.error,
+          .note = inks.note};
 }
 
 }  // namespace
@@ -78,7 +79,8 @@ const Palette& palette(bool light) {
                                                .partial = {0.20F, 0.29F, 0.40F, 1},
                                                .cursor = {1, 1, 1, 0.75F},
                                                .dim = {0.62F, 0.66F, 0.72F, 1},
-                                               .error = {1, 0.45F, 0.40F, 1}});
+                                               .error = {1, 0.45F, 0.40F, 1},
+                                               .note = {0.98F, 0.93F, 0.45F, 1}});
   static constexpr Palette kLight = palette_of({.blue = {0.07F, 0.23F, 0.79F, 1},
                                                 .teal = {0.10F, 0.60F, 0.54F, 1},
                                                 .orange = {0.83F, 0.41F, 0.00F, 1},
@@ -86,7 +88,8 @@ const Palette& palette(bool light) {
                                                 .partial = {0.76F, 0.82F, 0.89F, 1},
                                                 .cursor = {0, 0, 0, 0.75F},
                                                 .dim = {0.38F, 0.42F, 0.47F, 1},
-                                                .error = {0.75F, 0.10F, 0.08F, 1}});
+                                                .error = {0.75F, 0.10F, 0.08F, 1},
+                                                .note = {0.48F, 0.22F, 0.62F, 1}});
   return light ? kLight : kDark;
 }
 

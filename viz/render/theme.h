@@ -15,6 +15,7 @@ struct Palette {
   ImVec4 recovered, normalised, overlap, output_error;  ///< curves
   ImVec4 similarity, threshold, cursor;                 ///< a curve, lines
   ImVec4 dim, error;                                    ///< text
+  ImVec4 note;                                          ///< marks of notes
 };
 const Palette& palette(bool light);
 

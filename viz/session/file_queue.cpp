@@ -2,7 +2,6 @@
 #include "viz/session/file_queue.h"
 
 #include <algorithm>
-#include <utility>
 
 #include "base/error.h"
 
@@ -21,26 +20,26 @@ void FileQueue::add(const std::vector<std::filesystem::path>& files) {
   waiting_.insert(waiting_.end(), files.begin(), files.end());
 }
 
-bool FileQueue::update(Session& session) {
+void FileQueue::update(Session& session) {
   if (!session.opening().empty()) {
     opening_ = session.opening();
-    return false;
+    return;
   }
-  bool opened = false;
   if (!opening_.empty()) {
     const std::filesystem::path done = std::exchange(opening_, {});
-    opened = session.trace() != nullptr && session.path() == done;
+    const bool opened = session.trace() != nullptr && session.path() == done;
     const auto at = std::ranges::find(traces_, done);
     if (opened && at == traces_.end()) traces_.push_back(done);
     if (!opened && at != traces_.end()) traces_.erase(at);
+    opened_ = opened_ || opened;
   }
-  if (waiting_.empty() || !session.open_error().empty() || !error_.empty()) return opened;
+  if (waiting_.empty() || !session.open_error().empty() || !error_.empty()) return;
   const std::filesystem::path next = std::move(waiting_.front());
   waiting_.pop_front();
   if (!is_settings_file(next)) {
     session.open(next);
     opening_ = next;
-    return opened;
+    return;
   }
   try {
     const ChosenSetting chosen = setting_of_file(next);
@@ -48,7 +47,6 @@ bool FileQueue::update(Session& session) {
   } catch (const Error& error) {
     error_ = error.what();
   }
-  return opened;
 }
 
 }  // namespace reattend::viz

@@ -4,6 +4,7 @@
 #include <deque>
 #include <filesystem>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "viz/session/session.h"
@@ -16,9 +17,11 @@ class FileQueue {
   void start(const std::vector<std::filesystem::path>& traces);
   /// Takes all of them, in order; the last trace stays open.
   void add(const std::vector<std::filesystem::path>& files);
-  /// Once a frame: goes on where the session has done with the one before, and its error was read. True when a trace
-  /// has just been opened.
-  bool update(Session& session);
+  /// Once a frame, and for whoever cannot wait for it: goes on where the session has done with the one before, and its
+  /// error was read.
+  void update(Session& session);
+  /// Whether a trace has been opened since the last time this was asked.
+  bool take_opened() { return std::exchange(opened_, false); }
 
   /// What the menu offers: without those that could not be opened.
   const std::vector<std::filesystem::path>& traces() const { return traces_; }
@@ -31,6 +34,7 @@ class FileQueue {
   std::deque<std::filesystem::path> waiting_;
   std::vector<std::filesystem::path> traces_;
   std::filesystem::path opening_;
+  bool opened_ = false;
   std::string error_;
 };
 

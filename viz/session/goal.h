@@ -15,7 +15,15 @@ namespace reattend::viz {
 struct Judged {
   Settings settings;
   Metrics metrics;
+  std::shared_ptr<const TuneResult> under;  ///< what it was held against
 };
+
+/// What settings on a trace are held against: nothing was tried yet.
+std::shared_ptr<const TuneResult> tuning_of(const TraceInfo& info, const TuneBounds& bounds,
+                                            const std::vector<VerifiedSetting>& verified);
+/// What is asked of a replay so that its answer can be judged, once it has errors.
+AsyncRequest request_to_judge(const TuneResult& tuned, const Settings& settings);
+Judged judge_answer(const std::shared_ptr<const TuneResult>& tuned, const AsyncAnswer& answer);
 
 /// Judges the session's setting as soon as all layers are replayed.
 class Goal final : public Provider {
@@ -42,7 +50,7 @@ struct GoalText {
   std::string text, help;
   bool current = true;  ///< of the setting under trial, not of an older one
 };
-/// "KL 0.0819 (0.0471 to 0.143)", or why there is none.
+/// "KL 0.0819 (0.0471 to 0.143)", "KL measured 0.0656 (predicted 0.0819)", or why there is none.
 GoalText kl_in_words(const Session& session);
 /// "7.94 ms/token, full attention 15.61: 1.97 times as fast", how much of it is a guess, or why there is none.
 GoalText time_in_words(const Session& session);
@@ -54,7 +62,7 @@ struct GoalBound {
   double value = 0;  ///< nan where it is not known
   Verdict verdict = Verdict::unknown;
 };
-/// Those that a prediction is held against, in the order of Bounded.
+/// Those that the setting is held against, in the order of Bounded: as measured where it was, else as predicted.
 std::vector<GoalBound> bounds_of(const Session& session);
 
 }  // namespace reattend::viz

@@ -9,6 +9,7 @@
 #include "policies/policy.h"
 #include "tune/judge.h"
 #include "tune/pareto.h"
+#include "viz/session/measured.h"
 #include "viz/session/session.h"
 
 namespace reattend::viz {
@@ -153,6 +154,7 @@ const Landscape& Landscapes::ask(const Session& session, const Settings& like, c
   for (auto* const list : {&map.job->wanted, &fine}) std::ranges::reverse(*list);
   std::ranges::move(fine, std::back_inserter(map.job->wanted));
   map.job->n_all = map.job->wanted.size();
+  for (const auto& [cell, settings] : map.job->wanted) map.order.push_back(cell);
   while (maps_.size() > kKept) maps_.pop_back();
   return made;
 }
@@ -185,21 +187,65 @@ void Landscapes::take(Map& map, const Session& session) {
   std::vector<std::pair<size_t, Metrics>> found;
   tasks_.locked([&] { found = std::exchange(map.job->found, {}); });
   Landscape& landscape = map.landscape;
+  const TuneResult& now = *session.tuning();
+  if (judged_under_ != session.tuning()) {
+    for (LandscapeCell& cell : landscape.cells) {
+      if (cell.metrics) cell.metrics = judge_again(*cell.metrics, landscape.judged.prediction.correction, now);
+    }
+  }
   for (auto& [cell, metrics] : found) {
     if (!landscape.cells[cell].metrics) ++landscape.n_known;
-    landscape.cells[cell].metrics = std::move(metrics);
+    landscape.cells[cell].metrics = judge_again(std::move(metrics), map.job->tuned->prediction.correction, now);
   }
-  if (found.empty() && landscape.judged.bounds == session.tuning()->bounds) return;
-  landscape.judged = *session.tuning();
+  const Measured& measured = session.data<Measured>();
+  const bool has_tuned = map.tuned_version != measured.tuned_version();
+  if (has_tuned) take_tuned(map, measured);
+  if (found.empty() && !has_tuned && judged_under_ == session.tuning()) return;
+  landscape.judged = now;
   landscape.version = ++version_;
   choose(landscape);
+}
+
+/// What the tuner has replayed need not be replayed again; a cell that is half done is begun anew.
+void Landscapes::take_tuned(Map& map, const Measured& measured) {
+  map.tuned_version = measured.tuned_version();
+  bool any = false;
+  for (LandscapeCell& cell : map.landscape.cells) {
+    const Metrics* const tuned = cell.metrics || !cell.impossible.empty() ? nullptr : measured.tuned(cell.settings);
+    if (tuned == nullptr) continue;
+    cell.metrics = *tuned;
+    ++map.landscape.n_known;
+    any = true;
+  }
+  if (!any) return;
+  const auto job = std::make_shared<Job>();
+  job->tuned = map.job->tuned, job->n_all = map.job->n_all;
+  for (const auto& cell : map.order) {
+    if (!map.landscape.cells[cell].metrics) job->wanted.emplace_back(cell, map.landscape.cells[cell].settings);
+  }
+  map.job = job;
 }
 
 void Landscapes::update(const Session& session) {
   if (!replayer_) return;
   for (Map& map : maps_) take(map, session);
+  judged_under_ = session.tuning();
   post();
   for (Map& map : maps_) map.asked = false;
+}
+
+std::vector<MeasuredPlace> measured_on(const Session& session, const Landscape& map) {
+  std::vector<MeasuredPlace> out;
+  const int32_t n_prompt = session.trace()->info.n_prompt;
+  for (const MeasuredSetting& each : session.data<Measured>().files().measured) {
+    if (map.cells.empty() || each.settings.policy() != map.cells.front().settings.policy()) continue;
+    const Settings base = at_places(at_places(each.settings, map.across, 0), map.upwards, 0);
+    const double x = number_of(each.settings, map.across, n_prompt),
+                 y = number_of(each.settings, map.upwards, n_prompt);
+    if (base != map.cells.front().settings || std::isnan(x) || std::isnan(y)) continue;
+    out.push_back({&each, map.across.place(x), map.upwards.place(y)});
+  }
+  return out;
 }
 
 bool Landscapes::idle() const {
@@ -208,6 +254,16 @@ bool Landscapes::idle() const {
     for (const Map& map : maps_) news = news || !map.job->found.empty();
   });
   return !news;
+}
+
+std::vector<const LandscapeCell*> Landscapes::known() const {
+  std::vector<const LandscapeCell*> out;
+  for (const Map& map : maps_) {
+    for (const LandscapeCell& cell : map.landscape.cells) {
+      if (cell.metrics) out.push_back(&cell);
+    }
+  }
+  return out;
 }
 
 const Metrics* Landscapes::known(const Settings& settings) const {

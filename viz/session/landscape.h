@@ -12,6 +12,9 @@
 
 namespace reattend::viz {
 
+class Measured;
+struct MeasuredSetting;
+
 /// The share of the memory that cells which are replayed side by side may take; 34 MB of 2 GB, which leaves enough for
 /// the layers of 512 steps at 8K.
 inline constexpr int64_t kMapMemoryShare = 64;
@@ -35,6 +38,14 @@ struct Landscape {
   size_t cell(size_t across_place, size_t upwards_place) const { return upwards_place * across.size() + across_place; }
 };
 
+/// A setting that was measured, and where it lies on a map, in its places.
+struct MeasuredPlace {
+  const MeasuredSetting* measured = nullptr;
+  double across = 0, upwards = 0;
+};
+/// Those that are like the map's in all but the axes' parameters.
+std::vector<MeasuredPlace> measured_on(const Session& session, const Landscape& map);
+
 class Landscapes final : public Provider {
  public:
   Landscapes(BackgroundTasks& tasks, int kind);
@@ -46,8 +57,12 @@ class Landscapes final : public Provider {
   /// The map of settings that are like this one in all but the axes' parameters, as far as it is; begun now if it is
   /// new. Whoever draws asks in every frame; what nobody asked for is not gone on with.
   const Landscape& ask(const Session& session, const Settings& like, const Axis& across, const Axis& upwards);
+  /// Cells of all maps whose numbers are known.
+  std::vector<const LandscapeCell*> known() const;
   /// What is known of a setting from any of the maps; null where none has it.
   const Metrics* known(const Settings& settings) const;
+  /// What all maps were held against last.
+  const std::shared_ptr<const TuneResult>& judged_under() const { return judged_under_; }
 
  private:
   struct Job;
@@ -55,9 +70,12 @@ class Landscapes final : public Provider {
     Settings base;
     Landscape landscape;
     std::shared_ptr<Job> job;
-    bool asked = false;  ///< since the last update
+    std::vector<size_t> order;              ///< of the cells that are possible, as they are replayed
+    bool asked = false;                     ///< since the last update
+    std::optional<uint64_t> tuned_version;  ///< of what the tuner found that is on it
   };
   void take(Map& map, const Session& session);
+  void take_tuned(Map& map, const Measured& measured);
   void post();
 
   BackgroundTasks& tasks_;
@@ -65,6 +83,7 @@ class Landscapes final : public Provider {
   std::shared_ptr<Replayer> replayer_;  ///< the queue's
   std::list<Map> maps_;                 ///< the one asked for last is the first
   std::vector<std::shared_ptr<Job>> posted_;
+  std::shared_ptr<const TuneResult> judged_under_;
   uint64_t version_ = 0;
 };
 

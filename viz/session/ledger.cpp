@@ -113,22 +113,14 @@ void Ledger::Job::price(size_t row, Replayer& replayer, const Cancel& cancel) {
     for (const std::string& key : layer_keys(page.settings)) {
       const std::optional<Value> value = next_value(now, key, more, info);
       if (!value) continue;
-      Price price = {.settings = with_value(page.settings, key, *value, {layer}, info.n_layer),
-                     .change = fmt::format("{} {}", key == kThreshold.key ? "\u03b8" : key, to_text(*value))};
+      const Settings changed = with_value(page.settings, key, *value, {layer}, info.n_layer);
       try {
-        make_policy(price.settings, info.run_shape());
+        make_policy(changed, info.run_shape());
       } catch (const Error&) {
         continue;  // the policy refuses it
       }
-      const ReplayRequest request = request_to_judge(tuned->prediction, price.settings, {layer});
-      std::vector<LayerReplay> one = std::move(replayer.run(request, {}, cancel).layers);
-      std::swap(layers[row], one.front());
-      const Metrics changed = judge(*tuned, 0, layers);
-      std::swap(layers[row], one.front());
-      price.kl = changed.predicted_kl - page.metrics.predicted_kl;
-      price.estimate = changed.estimate - page.metrics.estimate;
-      price.cost = changed.cost - page.metrics.cost;
-      price.error = info.has_values ? changed.layers[row].error - page.metrics.layers[row].error : price.estimate;
+      const Price price =
+          price_of(*tuned, layers, row, page.metrics, changed, change_in_words(key, *value), replayer, cancel);
       const bool worth = more ? price.error < 0 : price.cost < 0;
       const auto better = [&] { return more ? price.gain() > best->gain() : price.damage() < best->damage(); };
       if (worth && (!best || better())) best = price;
@@ -146,6 +138,27 @@ void Ledger::Job::work(Replayer& replayer, const BackgroundTasks::Context& conte
     context.progress("prices of layers", static_cast<double>(row + 1), static_cast<double>(page.rows.size()), "layers");
   }
   deliver(context);
+}
+
+std::string change_in_words(const std::string& key, const Value& value) {
+  return fmt::format("{} {}", key == kThreshold.key ? "\u03b8" : key, to_text(value));
+}
+
+Price price_of(const TuneResult& tuned, std::vector<LayerReplay>& layers, size_t row, const Metrics& now,
+               const Settings& changed, std::string change, Replayer& replayer, const Cancel& cancel) {
+  const ReplayRequest request = request_to_judge(tuned.prediction, changed, {layers[row].layer});
+  std::vector<LayerReplay> one = std::move(replayer.run(request, {}, cancel).layers);
+  std::swap(layers[row], one.front());
+  const Metrics then = judge(tuned, 0, layers);
+  std::swap(layers[row], one.front());
+  Price price{.settings = changed,
+              .change = std::move(change),
+              .kl = then.predicted_kl - now.predicted_kl,
+              .estimate = then.estimate - now.estimate,
+              .cost = then.cost - now.cost};
+  const bool has_values = tuned.traces.front().info.has_values;
+  price.error = has_values ? then.layers[row].error - now.layers[row].error : price.estimate;
+  return price;
 }
 
 double Price::gain() const {
@@ -183,7 +196,10 @@ void Ledger::update(const Session& session) {
   if (!std::exchange(asked_, false) || info.n_stored() < info.n_acting()) return;
   const std::shared_ptr<const AsyncAnswer>& answer = session.answer();
   if (!answer || !answer->has_errors || answer->settings != session.settings()) return;
-  if (job_ && job_->answer->settings == answer->settings) return;
+  const auto corrected = [](const TuneResult& tuned) { return tuned.prediction.correction; };
+  if (job_ && job_->answer->settings == answer->settings && corrected(*job_->tuned) == corrected(*session.tuning())) {
+    return;
+  }
   job_ = std::make_shared<Job>();
   job_->tuned = session.tuning(), job_->answer = answer;
   tasks_.post(kind_, [job = job_, replayer = replayer_](const BackgroundTasks::Context& context) {

@@ -24,6 +24,13 @@ struct Price {
   double damage() const { return error / -cost; }
 };
 
+/// "K 128", "θ 0.8".
+std::string change_in_words(const std::string& key, const Value& value);
+/// What another setting of one layer harms and costs against `now`, by a replay of that layer. `layers` are all on
+/// which the policy acts, as `now` judges them, the changed one in place `row`; they are left as they were.
+Price price_of(const TuneResult& tuned, std::vector<LayerReplay>& layers, size_t row, const Metrics& now,
+               const Settings& changed, std::string change, Replayer& replayer, const Cancel& cancel);
+
 struct LedgerRow {
   int32_t layer = 0;
   double lost = 0, output_error = 0;  ///< means over steps and heads; nan without values

@@ -13,6 +13,9 @@ class Session;
 
 class Provider {
  public:
+  /// Kinds of task that one needs, its own the first of them; classes with several say so by a constant of this name.
+  static constexpr int kKinds = 1;
+
   virtual ~Provider() = default;
   /// From now on questions are about this trace; null: there is none. What was known is void, what was asked dropped.
   virtual void enter(std::shared_ptr<Replayer> replayer) = 0;

@@ -10,10 +10,10 @@
 
 #include "base/error.h"
 #include "policies/policy.h"
-#include "replay/cost/cost.h"
-#include "replay/estimates.h"
-#include "tune/judge.h"
+#include "viz/session/goal.h"
 #include "viz/session/landscape.h"
+#include "viz/session/measured.h"
+#include "viz/session/project_file.h"
 #include "viz/session/token_text.h"
 
 namespace reattend::viz {
@@ -23,15 +23,29 @@ constexpr int kind(Task task) {
   return static_cast<int>(task);
 }
 
-/// What is kept beside the replay: rows, the same with signs and their sets, results (two answers of the newest
-/// request, one whole one and one that is judged), recorded steps, maps of layers. `row_bytes`: of a matrix of rows.
-int64_t bytes_beside(const TraceInfo& info, int64_t row_bytes) {
+/// The share of the memory that a KV head's weights take, so that they are drawn and told exactly.
+constexpr int64_t kWeightShare = 8;
+/// A kept set that memory is set aside for; larger ones are the replay's concern.
+constexpr int64_t kUsualBudget = 1024;
+
+/// What the levels of detail of a KV head's rows take.
+int64_t level_bytes(const TraceInfo& info) {
+  return coarse_bytes(info.n_step + kTileSteps, int64_t{info.n_prompt} + info.n_step);
+}
+
+/// What is kept beside the replay: rows with their levels, what the policy attends to of them as runs and as bits
+/// (twice, while new ones are found), results (two answers of the newest request, one whole one and one that is
+/// judged) and the baseline's, recorded steps, maps of layers. `weight_bytes`: of rows.
+int64_t bytes_beside(const TraceInfo& info, int64_t weight_bytes) {
   const int64_t n = int64_t{info.n_step} * info.n_layer * info.n_kv_head;
   const ReplayRequest request = {.settings = info.settings, .estimates = true};
   const int64_t recorded = n * (22 + 4 * static_cast<int64_t>(info.overlap_k.size())) + int64_t{info.n_step} * 250;
   const int64_t texts = (int64_t{info.n_prompt} + info.n_step) * int64_t{sizeof(std::string)};
   const int64_t maps = int64_t{info.n_step} * info.n_layer * kLayerMeasures * 4;
-  return 3 * row_bytes + 4 * info.n_layer * replay_bytes(info, request) + recorded + texts + maps;
+  const int64_t n_position = int64_t{info.n_prompt} + info.n_step;
+  const int64_t sets = info.n_step * (n_position / 8 + PositionRuns::most_bytes(kUsualBudget, n_position));
+  const int64_t results = 5 * info.n_layer * replay_bytes(info, request);
+  return weight_bytes + level_bytes(info) + 2 * sets + results + recorded + texts + maps;
 }
 
 bool of_one_model(const TraceInfo& a, const TraceInfo& b) {
@@ -57,18 +71,38 @@ void Session::open(const std::filesystem::path& path) {
   take_failures();
   opening_ = path;
   open_error_.clear();
+  steps_before_.reset();
+  post_opening(path, nullptr);
+}
+
+void Session::reopen() {
+  if (!trace_ || waiting_for(Task::open)) return;
+  steps_before_ = trace_->info.n_step;
+  post_opening(path_, trace_);
+}
+
+void Session::post_opening(const std::filesystem::path& path, const std::shared_ptr<const OpenedTrace>& known) {
   opened_ = std::make_shared<Opening>();
-  const auto work = [open = open_, path, pool = pool_, memory = means_.memory,
-                     opened = opened_](const BackgroundTasks::Context& context) {
+  const auto work = [open = open_, path, known, pool = pool_, means = means_, memory = means_.memory,
+                     reads_project = reads_projects_, opened = opened_](const BackgroundTasks::Context& context) {
     context.progress("opening " + path.filename().string(), 0, 0, "");
     const std::shared_ptr<ReplaySource> source = open(path);
+    if (known && known->info.n_step == source->info().n_step && known->info.live == source->info().live) return;
     Opening out;
     out.replayer = std::make_shared<Replayer>(source, *pool, memory);
     const TraceInfo& info = source->info();
-    const int64_t all_rows = int64_t{info.n_step} * (int64_t{info.n_prompt} + info.n_step) * int64_t{sizeof(float)};
-    out.row_bytes = std::min(all_rows, memory / 8);
-    out.replayer->set_aside(bytes_beside(info, out.row_bytes) + memory / kMapMemoryShare);
-    out.trace = std::make_shared<const OpenedTrace>(info, source->token_texts(), source->steps());
+    const int64_t all_weights = exact_bytes(info.n_step + kTileSteps, int64_t{info.n_prompt} + info.n_step);
+    out.weight_bytes = std::min(all_weights, memory / kWeightShare);
+    out.replayer->set_aside(bytes_beside(info, out.weight_bytes) + memory / kMapMemoryShare);
+    if (!means.cache.empty()) {
+      out.store = std::make_shared<PreparedStore>(means.cache, info, means.cache_bytes);
+      out.replayer->keep_prepared(out.store);
+    }
+    OpenedTrace trace = {info, source->token_texts(), source->steps(), source->token_ids(), nullptr};
+    if (reads_project) {
+      trace.project = std::make_shared<const FoundProject>(read_project(path, trace_id(info, trace.token_texts)));
+    }
+    out.trace = std::make_shared<const OpenedTrace>(std::move(trace));
     out.first = first_setting(info);
     context.deliver([&] { *opened = std::move(out); });
   };
@@ -77,24 +111,26 @@ void Session::open(const std::filesystem::path& path) {
 
 void Session::close() {
   leave_trace();
-  opened_.reset(), opening_.clear(), path_.clear();
+  tasks_.drop_all();
+  opened_.reset(), steps_before_.reset(), opening_.clear(), path_.clear();
   ++trace_version_;
 }
 
 void Session::leave_trace() {
   replay_error_.clear(), setting_error_.clear();
-  replayer_.reset(), row_reader_.reset();
+  trial_.reset(), replayer_.reset(), row_tiles_.reset(), store_.reset();
   for (const auto& each : providers_) each->enter(nullptr);
-  tasks_.drop_all();
-  trace_.reset(), tuning_.reset(), answer_.reset(), whole_.reset(), layer_from_.reset(), rows_.reset();
+  trace_.reset(), tuning_.reset(), answer_.reset(), whole_.reset(), layer_from_.reset();
   for (auto& map : layer_maps_) map.clear();
   mapped_.clear();
 }
 
 void Session::take_failures() {
   for (const BackgroundTasks::Failure& failure : tasks_.take_failures()) {
-    (failure.kind == kind(Task::open) ? open_error_ : replay_error_) = failure.message;
-    if (failure.kind == kind(Task::open)) opening_.clear();
+    // A growing trace that cannot be read at this moment can be at the next look.
+    const bool opening = failure.kind == kind(Task::open) && !steps_before_;
+    (opening ? open_error_ : replay_error_) = failure.message;
+    if (opening) opening_.clear();
   }
 }
 
@@ -104,35 +140,57 @@ void Session::update() {
   if (opened_) tasks_.locked([&] { opened = std::exchange(*opened_, {}); });
   if (opened.trace) take_opened(opened);
   if (!replayer_) return;
-  if (auto rows = row_reader_->take()) rows_ = std::move(rows);
-  if (auto answer = replayer_->take()) take_answer(std::move(answer));
-  if (rows() != nullptr) mark_attention(*rows());
+  row_tiles_->update();
+  if (auto answer = replayer_->take()) {
+    if (trial_) {
+      trial_->answer = answer;
+      if (answer->has_masses) trial_->whole = answer;
+    } else {
+      take_answer(std::move(answer));
+    }
+  }
+  if (auto passing = replayer_->take_passing(); passing && !trial_) take_passing(std::move(passing));
   if (!tuning_) return;
+  for (const auto& each : providers_) each->update(*this);
+  if (data<Measured>().version() == measured_version_) return;
+  retune();
   for (const auto& each : providers_) each->update(*this);
 }
 
 void Session::set_bounds(const TuneBounds& bounds) {
   check_bounds(bounds);
   bounds_ = bounds;
+  retune();
+}
+
+void Session::retune() {
   if (!trace_ || trace_->info.n_step == 0) return;
-  const TraceInfo& info = trace_->info;
-  const Prediction law = make_prediction(info, {}, {});
-  const bool calibrated = is_calibrated(info.calibration);
-  const CostUnit unit = calibrated ? CostUnit::ms : CostUnit::megabytes;
-  tuning_ = std::make_shared<const TuneResult>(untried({tuned_trace(info, law, unit)}, law, calibrated, bounds_));
+  measured_version_ = data<Measured>().version();
+  tuning_ = tuning_of(trace_->info, bounds_, data<Measured>().files().verified);
+}
+
+ChosenSetting Session::setting_for(const Opening& opened) const {
+  if (trace_ && of_one_model(trace_->info, opened.trace->info)) {
+    const Settings& tried = trial_ ? trial_->settings : settings_;
+    const bool same = opening_.empty() || opening_ == path_;
+    if (!same) return {.settings = tried, .why = fmt::format("kept from {}", path_.filename().string())};
+    return {.settings = tried, .why = chosen_.settings == tried ? chosen_.why : std::string()};
+  }
+  if (initial_) return *initial_;
+  const auto& project = opened.trace->project;
+  if (project && project->data) return {.settings = project->data->settings, .why = "as it was left"};
+  return opened.first;
 }
 
 void Session::take_opened(const Opening& opened) {
-  ChosenSetting first = opened.first;
-  if (trace_ && of_one_model(trace_->info, opened.trace->info)) {
-    first = {.settings = settings_, .why = fmt::format("kept from {}", path_.filename().string())};
-    if (opening_ == path_) first.why = origin();
-  } else if (initial_) {
-    first = *initial_;
-  }
+  const bool grown = steps_before_.has_value();
+  const ChosenSetting chosen = setting_for(opened);
   leave_trace();
-  path_ = std::exchange(opening_, {});
-  trace_ = opened.trace;
+  if (!grown) {
+    tasks_.drop_all();
+    path_ = std::exchange(opening_, {});
+  }
+  trace_ = opened.trace, store_ = opened.store;
   ++trace_version_;
   replayer_ = std::make_unique<AsyncReplayer>(tasks_,
                                               AsyncReplayer::Kinds{.looked_at = kind(Task::layer),
@@ -140,7 +198,9 @@ void Session::take_opened(const Opening& opened) {
                                                                    .layer_errors = kind(Task::layer_errors),
                                                                    .errors = kind(Task::errors)},
                                               opened.replayer);
-  row_reader_ = std::make_unique<RowReader>(tasks_, kind(Task::rows), opened.replayer, opened.row_bytes);
+  row_tiles_ =
+      std::make_unique<RowTiles>(tasks_, RowTiles::Kinds{.looked_at = kind(Task::rows), .others = kind(Task::all_rows)},
+                                 opened.replayer, opened.weight_bytes);
   const TraceInfo& info = trace_->info;
   const float unknown = std::numeric_limits<float>::quiet_NaN();
   for (auto& map : layer_maps_)
@@ -148,15 +208,29 @@ void Session::take_opened(const Opening& opened) {
   mapped_.assign(static_cast<size_t>(info.n_layer), nullptr);
   set_bounds(bounds_);
   for (const auto& each : providers_) each->enter(opened.replayer);
-  enter_trace(first);
+  enter_trace(chosen);
 }
 
-void Session::enter_trace(const ChosenSetting& first) {
+void Session::enter_trace(const ChosenSetting& chosen) {
   const TraceInfo& info = trace_->info;
+  chosen_ = chosen, settings_ = chosen.settings;
+  if (const std::optional<int32_t> before = std::exchange(steps_before_, std::nullopt)) {
+    if (selection_.step == std::max(1, *before)) selection_.step = std::max(1, info.n_step);
+    if (info.n_step > 0) ask_for_rows(), set_settings(settings_);
+    return;
+  }
   // The first layers attend to nearly everything: the middle shows what the program is about.
   selection_ = {.layer = stored_near(info.n_layer / 2, -1), .step = std::max(1, info.n_step), .position = -1};
-  chosen_ = first, settings_ = first.settings;
   if (info.n_step == 0) return;
+  if (trace_->project && trace_->project->data) {
+    const ProjectData& project = *trace_->project->data;
+    set_bounds(project.bounds);
+    const Selection& at = project.selection;
+    selection_ = {.layer = std::min(at.layer, info.n_layer - 1),
+                  .kv_head = std::min(at.kv_head, info.n_kv_head - 1),
+                  .step = std::min(at.step, info.n_step),
+                  .position = std::min(at.position, info.n_prompt + info.n_step - 1)};
+  }
   const auto start = [this](const char* name, int32_t value, int32_t low, int32_t high, int32_t& selected) {
     if (value < 0) return;
     if (value < low || value > high) {
@@ -180,6 +254,7 @@ void Session::choose(const ChosenSetting& chosen) {
 }
 
 void Session::set_settings(const Settings& settings) {
+  trial_.reset();
   settings_ = settings;
   replay_error_.clear(), setting_error_.clear();
   if (!trace_ || trace_->info.n_step == 0) return;
@@ -192,20 +267,20 @@ void Session::set_settings(const Settings& settings) {
     replayer_->cancel();
     return;
   }
-  const bool estimates = !find_estimate(tuning_->prediction.estimate)->needs_values;
-  replayer_->submit({.settings = settings_, .estimates = estimates});
+  replayer_->submit(request_to_judge(*tuning_, settings_));
 }
 
-void Session::look() {
-  replayer_->look_at({.layer = selection_.layer,
-                      .kv_head = selection_.kv_head,
-                      .steps = row_reader_->steps_from(std::max(1, selection_.step - 1))});
+LookedAt Session::looked_at() const {
+  return {.layer = selection_.layer, .kv_head = selection_.kv_head, .steps = {1, trace_->info.n_step}};
 }
 
 void Session::ask_for_rows() {
-  rows_.reset();
-  row_reader_->read(selection_.layer, selection_.kv_head, std::max(1, selection_.step - 1));
-  look();
+  row_tiles_->look_at(selection_.layer, selection_.kv_head, selection_.step);
+  replayer_->look_at(looked_at());
+}
+
+void Session::show_rows(const RowTiles::Shown& shown) {
+  if (row_tiles_) row_tiles_->show(shown);
 }
 
 /// The stored layer that is nearest, beyond `from` if that is one of them.
@@ -241,7 +316,7 @@ void Session::select_kv_head(int32_t kv_head) {
 void Session::select_step(int32_t step) {
   if (!trace_ || trace_->info.n_step == 0) return;
   selection_.step = std::clamp(step, 1, trace_->info.n_step);
-  if (rows() != nullptr && !rows()->holds(selection_.step)) ask_for_rows();
+  row_tiles_->show_step(selection_.step);
 }
 
 void Session::select_position(int32_t position) {
@@ -264,7 +339,7 @@ bool Session::answered() const {
   }
   bool opening = false;
   if (opened_) tasks_.locked([&] { opening = opened_->trace != nullptr; });
-  return !tasks_.has_failures() && !opening && (!replayer_ || (!replayer_->has_news() && !row_reader_->has_news()));
+  return !tasks_.has_failures() && !opening && (!replayer_ || (!replayer_->has_news() && !row_tiles_->has_news()));
 }
 
 bool Session::idle() const {

@@ -2,6 +2,8 @@
 #pragma once
 #include <cstdint>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include <imgui.h>
 
@@ -18,6 +20,7 @@ struct Cell {
 /// Limits of an axis, in its own units. Cell i lies at i - 0.5 .. i + 0.5.
 struct Limits {
   double low = 0, high = 1;
+  bool operator==(const Limits&) const = default;
 };
 
 /// A range of steps that is being drawn with the mouse.
@@ -29,6 +32,9 @@ struct RangeDrag {
 /// Which plot the keys for zooming and panning mean: the one that the mouse was on last.
 enum class Focus : uint8_t { timeline, heat_map };
 
+/// What keys ask of the search in the text; the panel that has it does it and clears it.
+enum class FindRequest : uint8_t { none, type, next, previous };
+
 struct SharedView {
   Limits steps;                                   ///< of every pane that has them: across, in the heat map downwards
   Limits heat_positions;                          ///< of the heat map, across
@@ -38,9 +44,14 @@ struct SharedView {
   std::optional<Steps> range;  ///< whose statistics are shown, and which can be saved as a trace
   std::optional<RangeDrag> dragged_range;
   Player player;
+  bool follow = false;  ///< a trace that is being recorded is opened anew as it grows
 
   std::optional<Cell> hover;       ///< what the mouse was on in the last frame, in the heat map or the text
   std::optional<Cell> next_hover;  ///< collected while this frame is drawn
+
+  FindRequest find = FindRequest::none;
+  std::optional<std::string> look_for;  ///< a text for the search that was not typed there
+  std::vector<int32_t> found;           ///< positions at which the text holds what is looked for, ascending
 
   bool light = false;
   bool marks = true;        ///< heat map and text tell attended from lost positions by colour

@@ -24,6 +24,12 @@ bool SliceSaver::idle() const {
 void SliceSaver::save(const std::filesystem::path& source, const std::filesystem::path& target, const TraceSlice& slice,
                       bool force) {
   result_.clear(), failed_ = false;
+  std::error_code error;
+  if (std::filesystem::equivalent(source, target, error)) {
+    failed_ = true;
+    result_ = to_line({target.string(), "a file of its own", "the open trace", "give another name"});
+    return;
+  }
   tasks_.post(kind_, [=, out = ended_](const BackgroundTasks::Context& context) {
     Ended ended;
     try {

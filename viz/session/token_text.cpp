@@ -13,12 +13,9 @@
 namespace reattend::viz {
 namespace {
 
-/// How line ends and tabs are shown: marks of the window's, not of the text's scripts.
+/// How line ends and tabs are shown.
 constexpr const char* kLineEnd = "\u21b5";
 constexpr const char* kTab = "\u2192";
-bool is_own_mark(char32_t code) {
-  return code == 0x21B5 || code == 0x2192;
-}
 
 /// The character at the start of `bytes` as it is drawn: its text, and how many bytes it takes (1 where there is none).
 struct Drawn {
@@ -47,46 +44,45 @@ std::string drawable(std::string_view bytes) {
   return out;
 }
 
-std::vector<TokenGroup> token_groups(std::span<const std::string> tokens) {
+Excerpt excerpt(std::span<const std::string> tokens, int32_t position, int32_t n) {
+  if (position < 0 || position >= static_cast<int32_t>(tokens.size())) return {};
+  const int32_t first = std::max(0, position - n);
+  const int32_t end = std::min(static_cast<int32_t>(tokens.size()), position + n + 1);
   std::string bytes;
-  for (const std::string& token : tokens) bytes += token;
-  std::vector<TokenGroup> groups;
-  TokenGroup group;
-  size_t token_end = 0, begin = 0, end = 0;  // in bytes: of the token, and the last character of `group`
-  size_t from = 0;                           // where that character begins in the group's text
-  for (const std::string& token : tokens) {
-    token_end += token.size();
-    while (end < token_end) {
-      const Drawn next = first_drawn(std::string_view(bytes).substr(end));
-      from = group.text.size();
-      group.text += next.text;
-      begin = end;
-      end += next.length;
-    }
-    const double share =
-        end == token_end ? 1 : static_cast<double>(token_end - begin) / static_cast<double>(end - begin);
-    group.ends.push_back({from, group.text.size(), share});
-    if (end > token_end) continue;
-    groups.push_back(std::exchange(group, {}));
-    from = 0;
+  size_t from = 0, to = 0;  // of the token
+  for (int32_t i = first; i < end; ++i) {
+    if (i == position) from = bytes.size();
+    bytes += tokens[static_cast<size_t>(i)];
+    if (i == position) to = bytes.size();
   }
-  return groups;
+  constexpr size_t kMost = 3;  // bytes that continue a character
+  const auto continues = [&](size_t i) { return i < bytes.size() && !begins_character(bytes[i]); };
+  size_t begin = 0, last = bytes.size();
+  while (first > 0 && begin < std::min(kMost, from) && continues(begin)) ++begin;
+  for (size_t i = 0; i < kMost && from > begin && continues(from); ++i) --from;
+  for (size_t i = 0; i < kMost && continues(to); ++i) ++to;
+  const bool cut = end < static_cast<int32_t>(tokens.size());
+  for (size_t i = 1; cut && i <= kMost && i <= last - to; ++i) {
+    if (first_utf8_char(std::string_view(bytes).substr(last - i)).status == Utf8Status::incomplete)
+      last -= i, i = kMost;
+  }
+  const std::string_view all = bytes;
+  return {drawable(all.substr(begin, from - begin)), drawable(all.substr(from, to - from)),
+          drawable(all.substr(to, last - to))};
 }
 
-std::vector<std::string> scripts_without_glyphs(std::span<const TokenGroup> groups,
-                                                const std::function<bool(char32_t)>& has_glyph) {
+std::vector<std::string> scripts_without_glyphs(std::string_view text, const std::function<bool(char32_t)>& has_glyph) {
   std::set<char32_t> seen;
   std::vector<std::string> scripts;
-  for (const TokenGroup& group : groups) {
-    const std::string_view text = group.text;
-    for (size_t i = 0; i < text.size();) {
-      const auto [status, length, code] = first_utf8_char(text.substr(i));
-      i += length;
-      if (code < 0x80 || is_own_mark(code) || joins_characters(code) || !seen.insert(code).second || has_glyph(code))
-        continue;
-      std::string script = script_of(code);
-      if (std::find(scripts.begin(), scripts.end(), script) == scripts.end()) scripts.push_back(std::move(script));
+  for (size_t i = 0; i < text.size();) {
+    const auto [status, length, code] = first_utf8_char(text.substr(i));
+    i += length;
+    if (status != Utf8Status::ok || code < 0x80 || joins_characters(code) || !seen.insert(code).second ||
+        has_glyph(code)) {
+      continue;
     }
+    std::string script = script_of(code);
+    if (std::find(scripts.begin(), scripts.end(), script) == scripts.end()) scripts.push_back(std::move(script));
   }
   return scripts;
 }

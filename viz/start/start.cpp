@@ -38,7 +38,8 @@ Start::Start(const std::function<void()>& wake, PreferenceFile preferences)
     : preferences_(std::move(preferences)), dialog_(wake), welcome_(wake) {}
 
 void Start::update(Workbench& bench) {
-  if (bench.files.update(bench.session)) {
+  bench.files.update(bench.session);
+  if (bench.files.take_opened()) {
     preferences_.opened(bench.session.path());
     const bool first_time = preferences_.is_kept() && !preferences_.now().tour_seen;
     if (first_time && !coach_.running()) coach_.start();

@@ -101,7 +101,7 @@ class Bench {
       for (int32_t i = 0; i < n_step_ * shape.n_kv_head; ++i) {
         const size_t at = unit_at(layer.layer, i);
         ASSERT_EQ(layer.full[i], engine.full[at]) << "layer " << layer.layer << " entry " << i;
-        ASSERT_EQ(layer.sets[i], engine.sets[at]) << "layer " << layer.layer << " entry " << i;
+        ASSERT_EQ(layer.sets[i].list(), engine.sets[at]) << "layer " << layer.layer << " entry " << i;
         ASSERT_TRUE(layer.cos[i] == engine.cosine[at] || (std::isnan(layer.cos[i]) && std::isnan(engine.cosine[at])))
             << layer.cos[i] << " " << engine.cosine[at] << ", layer " << layer.layer << " entry " << i;
       }
@@ -149,7 +149,7 @@ TEST_P(ReplaySets, OfAFullTraceEstimateTheFreeRun) {
   size_t n = 0;
   for (const LayerReplay& layer : bench_.replay(folder / "full.h5", settings()).layers) {
     for (int32_t i = 0; i < bench_.n_entry(); ++i, ++n) {
-      const std::vector<int32_t>& mine = layer.sets[i];
+      const std::vector<int32_t> mine = layer.sets[i].list();
       const std::vector<int32_t>& theirs = free.sets[bench_.unit_at(layer.layer, i)];
       std::vector<int32_t> both;
       std::set_intersection(mine.begin(), mine.end(), theirs.begin(), theirs.end(), std::back_inserter(both));

@@ -1,5 +1,8 @@
 // A recorded run without a model: random queries, keys and values of any size, made layer by layer when asked for.
 #pragma once
+#include <filesystem>
+
+#include "base/progress.h"
 #include "replay/source.h"
 
 namespace reattend {
@@ -11,5 +14,10 @@ struct SyntheticRunShape {
 
 /// Attention is neither flat nor led by a single position; a step's queries resemble those of the step before.
 std::shared_ptr<ReplaySource> make_synthetic_run(const SyntheticRunShape& shape);
+
+/// The same as a trace file, with a vocabulary of a few words; all layers are held while it is written. Throws Error,
+/// also where `path` exists, and Cancelled.
+void write_synthetic_trace(const SyntheticRunShape& shape, const std::filesystem::path& path,
+                           const ProgressFn& progress, const Cancel& cancel);
 
 }  // namespace reattend

@@ -1,0 +1,20 @@
+// Asks the environment for the folder of the store.
+#include "base/model_store.h"
+
+#include <cstdlib>
+
+#include "base/error.h"
+
+namespace reattend {
+
+namespace fs = std::filesystem;
+
+fs::path model_store() {
+  if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache != nullptr && *cache == '/')
+    return fs::path(cache) / "reattend";
+  if (const char* home = std::getenv("HOME"); home != nullptr && *home != '\0')
+    return fs::path(home) / ".cache" / "reattend";
+  fail({"model store", "$HOME or $XDG_CACHE_HOME in the environment", "neither", "set one, or give --model a path"});
+}
+
+}  // namespace reattend

@@ -1,0 +1,75 @@
+// Draws one rectangle for each step that is not partial.
+#include "viz/panels/role_lane.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include <fmt/format.h>
+#include <implot.h>
+
+#include "viz/panels/plot_helpers.h"
+#include "viz/render/theme.h"
+#include "viz/session/differences.h"
+
+namespace reattend::viz {
+namespace {
+
+/// Between top and bottom of the plot's y axis.
+void draw_roles(const LayerReplay& replay, const TraceInfo& info, const SharedView& view, double top, double bottom) {
+  ImDrawList& list = *ImPlot::GetPlotDrawList();
+  const Palette& colors = palette(view.light);
+  const ImU32 full = ImGui::ColorConvertFloat4ToU32(colors.full);
+  const ImU32 selects = ImGui::ColorConvertFloat4ToU32(colors.kept);
+  const int32_t first = std::clamp(cell_at(view.steps.low), 1, info.n_step);
+  const int32_t last = std::clamp(cell_at(view.steps.high), 1, info.n_step);
+  const double row = (bottom - top) / info.n_kv_head;
+  list.AddRectFilled(ImPlot::PlotToPixels(view.steps.low, top), ImPlot::PlotToPixels(view.steps.high, bottom),
+                     ImGui::ColorConvertFloat4ToU32(colors.partial));
+  for (int32_t head = 0; head < info.n_kv_head; ++head) {
+    for (int32_t t = first; t <= last; ++t) {
+      const auto cell = static_cast<size_t>((t - 1) * info.n_kv_head + head);
+      const StepRole role = role_of(replay, cell, info.n_prompt - 1 + t);
+      if (role == StepRole::partial) continue;
+      const ImVec2 low = ImPlot::PlotToPixels(t - 0.5, top + row * head);
+      const ImVec2 high = ImPlot::PlotToPixels(t + 0.5, top + row * (head + 1));
+      // A full step stays visible where many share a pixel.
+      list.AddRectFilled(low, ImVec2(std::max(high.x, low.x + 1), high.y), role == StepRole::full ? full : selects);
+    }
+  }
+}
+
+}  // namespace
+
+void draw_role_lane(const Session& session, const SharedView& view) {
+  const LayerReplay* const replay = session.layer();
+  if (replay == nullptr) return;
+  const TraceInfo& info = session.trace()->info;
+  const LayerReplay* const before = session.shows_trial() ? baseline_replay(session) : nullptr;
+  ImPlot::PushPlotClipRect();
+  if (before == nullptr) {
+    draw_roles(*replay, info, view, 0, 1);
+  } else {
+    constexpr double kGap = 0.04;
+    draw_roles(*before, info, view, 0, 0.5 - kGap);
+    draw_roles(*replay, info, view, 0.5 + kGap, 1);
+  }
+  ImPlot::PopPlotClipRect();
+}
+
+const char* role_name(StepRole role) {
+  return role == StepRole::full ? "full" : role == StepRole::selects ? "chooses anew" : "partial";
+}
+
+std::string step_beside_baseline(const Session& session, int32_t step) {
+  const LayerReplay *const replay = session.layer(), *const before = baseline_replay(session);
+  if (replay == nullptr || before == nullptr || !session.shows_trial()) return {};
+  const TraceInfo& info = session.trace()->info;
+  const auto cell = static_cast<size_t>((step - 1) * info.n_kv_head + session.selection().kv_head);
+  const StepRole role = role_of(*before, cell, info.n_prompt - 1 + step);
+  const float more = replay->recovered[cell] - before->recovered[cell];
+  const std::string change =
+      more == 0 ? "as much recovered" : fmt::format("{:.4f} {} recovered", std::abs(more), more > 0 ? "less" : "more");
+  return fmt::format("; baseline: {}, {}", role_name(role), change);
+}
+
+}  // namespace reattend::viz

@@ -1,0 +1,21 @@
+// What the selected layer does at each step, as bands of colour: full, choosing anew, partial; beside it the
+// baseline's.
+#pragma once
+#include <cstdint>
+#include <string>
+
+#include "viz/session/session.h"
+#include "viz/session/shared_view.h"
+
+namespace reattend::viz {
+
+/// Fills the current plot, whose x axis has the steps and whose y axis goes down from 0 to 1: a row a KV head. With a
+/// baseline on the same steps the upper half is its, the lower the trial's.
+void draw_role_lane(const Session& session, const SharedView& view);
+
+/// "; baseline: full, recovered 0.0213 less": of the step of the selected layer and head; empty without a baseline.
+std::string step_beside_baseline(const Session& session, int32_t step);
+/// "full", "chooses anew" or "partial".
+const char* role_name(StepRole role);
+
+}  // namespace reattend::viz

@@ -1,0 +1,146 @@
+// Opens, replays and judges what is pinned.
+#include "viz/session/baseline.h"
+
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "policies/policy.h"
+#include "viz/session/measured.h"
+#include "viz/session/session.h"
+#include "viz/session/tried.h"
+
+namespace reattend::viz {
+namespace {
+
+/// Of the memory that the window may take what a second trace has: its layers are looked at once each.
+constexpr int64_t kSecondShare = 4;
+
+}  // namespace
+
+Baseline::Baseline(BackgroundTasks& tasks, int kind) : tasks_(tasks), kind_(kind) {}
+
+Baseline::~Baseline() {
+  tasks_.drop(kind_), tasks_.drop(kind_ + kKinds - 1);
+}
+
+void Baseline::enter(std::shared_ptr<Replayer> replayer) {
+  const std::optional<Pinned> before = pinned_;
+  clear();
+  own_ = std::move(replayer);
+  room_made_ = false;
+  if (before) pinned_ = {before->settings, {}};
+}
+
+void Baseline::pin(const Pinned& pinned) {
+  if (pinned_ == pinned && error_.empty()) return;
+  clear();
+  pinned_ = pinned;
+}
+
+void Baseline::clear() {
+  tasks_.drop(kind_), tasks_.drop(kind_ + kKinds - 1);
+  replayer_.reset(), tuning_.reset(), answer_.reset(), judged_.reset(), pinned_.reset();
+  begun_ = asked_to_judge_ = false;
+  error_.clear();
+  found_ = std::make_shared<Found>();
+}
+
+void Baseline::open_second(const Session& session) {
+  const auto work = [open = session.source(), path = pinned_->trace, settings = pinned_->settings,
+                     pool = &session.pool(), memory = session.means().memory / kSecondShare, bounds = session.bounds(),
+                     verified = session.data<Measured>().files().verified, own = room_made_ ? nullptr : own_,
+                     found = found_](const BackgroundTasks::Context& context) {
+    context.progress("opening " + path.filename().string(), 0, 0, "");
+    Opened out;
+    try {
+      const std::shared_ptr<ReplaySource> source = open(path);
+      const TraceInfo& info = source->info();
+      if (info.n_step == 0) throw Error(path.string() + ": a trace without decode steps");
+      settings.check_against_model(info.n_layer);
+      make_policy(settings, info.run_shape());
+      if (own) own->set_aside(memory);
+      out.replayer = std::make_shared<Replayer>(source, *pool, memory);
+      out.replayer->keep_one_layer();
+      out.tuning = tuning_of(info, bounds, verified);
+    } catch (const Error& error) {
+      out.error = error.what();
+    }
+    context.deliver([&] { found->opened = std::move(out); });
+  };
+  tasks_.post(kind_, work);
+}
+
+void Baseline::begin(const Session& session, std::shared_ptr<Replayer> replayer) {
+  const AsyncReplayer::Kinds kinds = {
+      .looked_at = kind_ + 1, .masses = kind_ + 2, .layer_errors = kind_ + 3, .errors = kind_ + 4};
+  replayer_ = std::make_unique<AsyncReplayer>(tasks_, kinds, std::move(replayer));
+  if (on_this_trace()) replayer_->look_at(session.looked_at());
+  replayer_->submit(request_to_judge(*tuning_, pinned_->settings));
+}
+
+void Baseline::take(const Session& session) {
+  if (auto answer = replayer_->take()) {
+    // What the setting had as it was pinned goes on until the replay has as much.
+    const bool says_more =
+        !answer_ || answer->has_errors || (!answer_->has_errors && answer->n_done >= answer_->n_done);
+    if (says_more) answer_ = std::move(answer);
+  }
+  std::shared_ptr<const Judged> found;
+  tasks_.locked([&] { found = std::exchange(found_->judged, nullptr); });
+  if (found) judged_ = std::move(found);
+  if (judged_) return;
+  const Metrics* const known = on_this_trace() ? session.data<Tried>().known(pinned_->settings) : nullptr;
+  if (known != nullptr) {
+    judged_ = std::make_shared<const Judged>(pinned_->settings, *known, tuning_);
+  } else if (answer_ && answer_->has_errors && !std::exchange(asked_to_judge_, true)) {
+    tasks_.post(kind_ + kKinds - 1,
+                [answer = answer_, tuned = tuning_, found = found_](const BackgroundTasks::Context& context) {
+                  auto out = std::make_shared<const Judged>(judge_answer(tuned, *answer));
+                  context.deliver([&] { found->judged = std::move(out); });
+                });
+  }
+}
+
+void Baseline::update(const Session& session) {
+  if (!awaited_.empty()) pin({session.settings(), std::exchange(awaited_, {})});
+  if (!pinned_ || !own_) return;
+  if (!std::exchange(begun_, true)) {
+    if (!pinned_->trace.empty()) {
+      open_second(session);
+    } else {
+      tuning_ = session.tuning();
+      const TraceInfo& info = session.trace()->info;
+      try {
+        pinned_->settings.check_against_model(info.n_layer);
+        make_policy(pinned_->settings, info.run_shape());
+        // What the session has found of the same setting need not wait.
+        const auto& answer = session.answer();
+        if (answer && answer->settings == pinned_->settings) answer_ = answer;
+        begin(session, own_);
+      } catch (const Error& error) {
+        error_ = error.what();
+      }
+    }
+  }
+  std::optional<Opened> opened;
+  tasks_.locked([&] { opened = std::exchange(found_->opened, std::nullopt); });
+  if (opened) {
+    error_ = opened->error;
+    tuning_ = opened->tuning;
+    if (error_.empty()) room_made_ = true, begin(session, opened->replayer);
+  }
+  if (!replayer_) return;
+  if (on_this_trace()) replayer_->look_at(session.looked_at());
+  take(session);
+}
+
+bool Baseline::idle() const {
+  bool news = false;
+  tasks_.locked([&] { news = found_->opened || found_->judged; });
+  const bool begins = pinned_ && own_ && !begun_;
+  return !news && !begins && !(replayer_ && replayer_->has_news());
+}
+
+}  // namespace reattend::viz

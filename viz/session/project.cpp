@@ -1,0 +1,138 @@
+// Compares what would be written with what was, once a frame.
+#include "viz/session/project.h"
+
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "viz/session/session.h"
+
+namespace reattend::viz {
+
+void Project::enter(std::shared_ptr<Replayer>) {
+  tasks_.drop(kind_);
+  notes_.clear(), message_.clear(), window_.reset(), last_.reset(), written_.reset();
+  bookmarks_ = {};
+  refused_ = touched_ = false;
+  failure_ = std::make_shared<std::string>();
+}
+
+void Project::update(const Session& session) {
+  take_failure();
+  if (std::exchange(trace_version_, session.trace_version()) == session.trace_version()) return;
+  const std::shared_ptr<const FoundProject>& found = session.trace()->project;
+  if (!found) return;
+  if (!found->refused.empty()) {
+    refused_ = true;
+    message_ = "project file not used, and nothing is kept: " + found->refused;
+  }
+  if (!found->data) return;
+  const ProjectData& data = *found->data;
+  notes_ = data.notes, bookmarks_ = data.bookmarks;
+  window_ = {data.axes, data.layout};
+  Tried& tried = session.data<Tried>();
+  for (const TriedSetting& each : data.tried) tried.add_from_file(each);
+  Baseline& baseline = session.data<Baseline>();
+  if (data.baseline && !baseline.pinned()) baseline.pin(*data.baseline);
+}
+
+bool Project::idle() const {
+  bool news = false;
+  tasks_.locked([&] { news = !failure_->empty(); });
+  return !news;
+}
+
+std::optional<WindowPart> Project::take_window() {
+  return std::exchange(window_, std::nullopt);
+}
+
+Project::Stamp Project::stamp(const Session& session, const WindowPart& window) const {
+  return {{session.settings(), session.bounds(), session.selection(), window.axes},
+          window.layout,
+          session.data<Baseline>().pinned(),
+          version_};
+}
+
+bool Project::differs(const Session& session, const Stamp& now) const {
+  return written_ && (now != *written_ || (touched_ && tried_version_ != session.data<Tried>().version()));
+}
+
+ProjectData Project::data(const Session& session, const WindowPart& window) const {
+  return {.trace_id = session.trace()->project->trace_id,
+          .settings = session.settings(),
+          .bounds = session.bounds(),
+          .selection = session.selection(),
+          .axes = window.axes,
+          .layout = window.layout,
+          .baseline = session.data<Baseline>().pinned(),
+          .tried = session.data<Tried>().settings(),
+          .notes = notes_,
+          .bookmarks = bookmarks_};
+}
+
+void Project::take_failure() {
+  std::string failure;
+  tasks_.locked([&] { failure = std::exchange(*failure_, {}); });
+  if (failure.empty()) return;
+  refused_ = true;
+  message_ = "nothing is kept beyond this window: " + failure;
+}
+
+bool Project::can_save(const Session& session) const {
+  const bool open =
+      session.tuning() != nullptr && session.trace()->project && trace_version_ == session.trace_version();
+  return open && keeps_ && !refused_ && session.shows_trial();
+}
+
+void Project::save(const Session& session, const WindowPart& window, bool at_rest) {
+  if (!can_save(session)) return;
+  Stamp now = stamp(session, window);
+  const bool stayed = last_ == now;
+  last_ = now;
+  if (!at_rest || !stayed) return;
+  if (!written_) {
+    written_ = std::move(now), tried_version_ = session.data<Tried>().version();
+    return;
+  }
+  if (!differs(session, now)) return;
+  touched_ = true;
+  written_ = std::move(now), tried_version_ = session.data<Tried>().version();
+  tasks_.post(kind_, [data = data(session, window), path = project_path(session.path()),
+                      failure = failure_](const BackgroundTasks::Context& context) {
+    try {
+      write_text_file(path, project_text(data), true);
+    } catch (const Error& error) {
+      context.deliver([&] { *failure = error.what(); });
+    }
+  });
+}
+
+void Project::save_now(const Session& session, const WindowPart& window) {
+  if (!can_save(session)) return;
+  const bool writing = tasks_.waiting_for(kind_);
+  if (!writing && !differs(session, stamp(session, window))) return;
+  tasks_.drop(kind_);
+  write_text_file(project_path(session.path()), project_text(data(session, window)), true);
+}
+
+void Project::add_note(Note note) {
+  if (notes_.size() >= kMostNotes) return;
+  notes_.push_back(std::move(note)), ++version_;
+}
+
+void Project::change_note(size_t i, const Note& note) {
+  if (notes_[i] == note) return;
+  notes_[i] = note, ++version_;
+}
+
+void Project::remove_note(size_t i) {
+  notes_.erase(notes_.begin() + static_cast<long>(i)), ++version_;
+}
+
+void Project::set_bookmark(size_t i, const Bookmark& mark) {
+  bookmarks_[i] = mark, ++version_;
+}
+
+}  // namespace reattend::viz
