@@ -13,20 +13,19 @@ constexpr Layout::Place kTuning[] = {{"Landscape", Dock::centre_top},
                                      {"Ledger", Dock::centre_bottom},
                                      {"Timeline", Dock::right_top},
                                      {"Attention", Dock::right_bottom}};
-constexpr Layout::Place kReading[] = {{"Tokens", Dock::centre_top},
-                                      {"Attention", Dock::centre_bottom},
-                                      {"Timeline", Dock::right_top},
-                                      {"Ledger", Dock::right_bottom},
-                                      {"Landscape", Dock::right_bottom}};
-constexpr const char* kOverviewFront[] = {"Tune", "Timeline", "Attention", "Landscape", "Tokens"};
-constexpr const char* kTuningFront[] = {"Tune", "Landscape", "Ledger", "Timeline", "Attention"};
-constexpr const char* kReadingFront[] = {"Tune", "Tokens", "Attention", "Timeline", "Ledger"};
+constexpr Layout::Place kReading[] = {{"Tokens", Dock::centre_top},   {"Attention", Dock::centre_bottom},
+                                      {"Timeline", Dock::right_top},  {"Why lost", Dock::right_bottom},
+                                      {"Ledger", Dock::right_bottom}, {"Landscape", Dock::right_bottom},
+                                      {"Texts", Dock::centre_top}};
+constexpr const char* kOverviewFront[] = {"Tune", "Trace", "Timeline", "Attention", "Landscape", "Tokens"};
+constexpr const char* kTuningFront[] = {"Tune", "Trace", "Landscape", "Ledger", "Timeline", "Attention"};
+constexpr const char* kReadingFront[] = {"Tune", "Trace", "Tokens", "Attention", "Timeline", "Why lost"};
 
 constexpr Layout kLayouts[] = {
     {.name = "overview",
      .help = "a bit of everything: steps and attention in the middle, settings left, landscape and text right",
      .left = 25,
-     .right = 32,
+     .right = 26,
      .left_top = 0.72F,
      .middle_top = 0.5F,
      .right_top = 0.58F,
@@ -35,16 +34,16 @@ constexpr Layout kLayouts[] = {
     {.name = "tuning",
      .help = "which setting: landscape and layers in the middle",
      .left = 25,
-     .right = 38,
+     .right = 34,
      .left_top = 0.72F,
      .middle_top = 0.55F,
      .right_top = 0.5F,
      .places = kTuning,
      .front = kTuningFront},
     {.name = "reading",
-     .help = "what is lost of the text: text and attention in the middle",
+     .help = "what is lost of the text: text and attention in the middle, reasons right",
      .left = 25,
-     .right = 38,
+     .right = 34,
      .left_top = 0.72F,
      .middle_top = 0.5F,
      .right_top = 0.5F,

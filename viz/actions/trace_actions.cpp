@@ -2,6 +2,7 @@
 #include "base/error.h"
 #include "viz/actions/actions.h"
 #include "viz/actions/workbench.h"
+#include "viz/session/state_keeping.h"
 
 namespace reattend::viz {
 namespace {
@@ -35,7 +36,10 @@ void add_trace_actions(Actions& actions) {
   actions.add({.name = "trace.close",
                .title = "close the trace",
                .group = "trace",
-               .run = does([](Workbench& bench) { bench.session.close(); }),
+               .run = does([](Workbench& bench) {
+                 save_project(bench.session, bench.view);
+                 bench.session.close();
+               }),
                .keys = {{"Ctrl+W"}},
                .menu = "Trace"});
 }

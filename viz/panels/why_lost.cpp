@@ -24,6 +24,9 @@ class WhyLost : public Panel {
  public:
   const char* name() const override { return "Why lost"; }
   Dock dock() const override { return Dock::centre_bottom; }
+  const char* shows() const override {
+    return "Which tokens are lost at the step, since when, why, and what would keep them.";
+  }
   void draw(Session& session, SharedView& view) override;
 
  private:
