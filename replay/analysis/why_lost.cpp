@@ -104,8 +104,8 @@ LostRow lost_row(Replayer& replayer, const Settings& settings, const RowPlace& a
   const auto n = static_cast<int32_t>(row.size());
   std::vector<int32_t> last(row.size(), 0);
   for (int32_t t = 1; t <= at.step; ++t) {
-    for (const int32_t j : replay.sets[static_cast<size_t>(t - 1) * info.n_kv_head + at.kv_head]) {
-      last[static_cast<size_t>(j)] = t;
+    for (const auto& [begin, end] : replay.sets[static_cast<size_t>(t - 1) * info.n_kv_head + at.kv_head].runs()) {
+      std::fill(last.begin() + begin, last.begin() + end, t);
     }
   }
   LostRow out{.at = at};

@@ -184,7 +184,7 @@ TEST_F(TunePolicies, APolicyOfWhichNothingFitsIsSaidAndTheOthersAreTuned) {
   EXPECT_NE(line.find(" more: "), std::string::npos) << line;
   EXPECT_NE(line.find("--prompt-rows"), std::string::npos) << line;
   bool missing = false;
-  for (const std::string& line : cli::policies_in_words(result)) missing |= line == "Nothing of h2o fits the traces.";
+  for (const std::string& each : cli::policies_in_words(result)) missing |= each == "Nothing of h2o fits the traces.";
   EXPECT_TRUE(missing);
   EXPECT_NE(cli::to_text(result).find("h2o"), std::string::npos);
 }
