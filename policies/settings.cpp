@@ -7,19 +7,15 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <toml++/toml.h>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
-#include "base/files.h"
 #include "policies/policy.h"
+#include "policies/toml_text.h"
 #include "policies/value_text.h"
 
 namespace reattend {
 namespace {
-
-/// A settings file is a page of text; anything longer is another file.
-constexpr size_t kMostBytes = 1 << 20;
 
 /// An error of a file, or of an argument where `where` is empty.
 [[noreturn]] void complain(const std::string& where, std::string expected, std::string got, std::string remedy = {}) {
@@ -141,20 +137,6 @@ Value toml_value(const Parameter& parameter, const toml::node& node, const std::
     });
   }
   return number(node);
-}
-
-/// Text with every byte beyond ASCII written as ?hex; without a byte order mark. Where TOML allows no such letter,
-/// toml++ 3.3 runs into a __builtin_unreachable (its issue 295), so none may reach it. Nothing that is read here holds
-/// one: outside of texts and comments it stays an error, in the texts of other tables it doesn't matter.
-std::string ascii_of(std::string_view text) {
-  constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
-  if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
-  std::string out;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    byte < 0x80 ? out += c : out += fmt::format("?{:02x}", byte);
-  }
-  return out;
 }
 
 /// Whether a choice of another parameter brings a parameter in: what it is then set to is half of that choice.
@@ -323,23 +305,12 @@ nlohmann::json Settings::to_json() const {
 }
 
 Settings Settings::from_toml_file(const std::filesystem::path& path) {
-  const Complaint wanted = {.where = path.string(),
-                            .expected = fmt::format("a settings file of at most {} bytes", kMostBytes),
-                            .got = {},
-                            .remedy = "`reattend tune` writes one"};
-  return from_toml(read_text(path, wanted, kMostBytes), path.string());
+  return from_toml(read_settings_text(path), path.string());
 }
 
 Settings Settings::from_toml(std::string_view text, const std::string& where) {
-  const auto at = [&where](const toml::source_region& source) {
-    return fmt::format("{}:{}", where, source.begin.line);
-  };
-  toml::table file;
-  try {
-    file = toml::parse(ascii_of(text));
-  } catch (const toml::parse_error& error) {
-    complain(at(error.source()), "TOML", std::string(error.description()));
-  }
+  const auto at = [&where](const toml::source_region& source) { return place_of(source, where); };
+  const toml::table file = parse_toml(text, where);
   const toml::node* node = file.get("policy");
   const toml::table* table = node != nullptr ? node->as_table() : nullptr;
   if (table == nullptr) {

@@ -1,6 +1,8 @@
-// The window's default layout, menu, status line and dialogs; everything else is a panel's.
+// The window's menu and status line, and what is drawn when; everything else is a panel's.
 #include "viz/app.h"
 
+#include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include <fmt/format.h>
@@ -12,17 +14,13 @@
 #include "base/utf8.h"
 #include "viz/actions/panel_menu.h"
 #include "viz/panels/step_axis.h"
+#include "viz/panels/waiting.h"
+#include "viz/render/elided_text.h"
 #include "viz/render/theme.h"
 #include "viz/session/baseline.h"
 #include "viz/session/state_keeping.h"
 
 namespace reattend::viz {
-namespace {
-
-/// What one sees first of the panels that share a place.
-constexpr const char* kFrontPanel = "Attention";
-
-}  // namespace
 
 UiContexts::UiContexts(float scale) {
   IMGUI_CHECKVERSION();
@@ -42,16 +40,27 @@ UiContexts::~UiContexts() {
   ImGui::DestroyContext();
 }
 
-App::App(OpenSource open, std::function<void()> wake, const Means& means)
-    : session_(std::move(open), std::move(wake), means), panels_(make_panels()) {}
-
-void App::open(const std::vector<std::filesystem::path>& paths) {
-  bench_.traces = paths;
-  if (!paths.empty()) session_.open(paths.front());
+App::App(OpenSource open, const std::function<void()>& wake, const Means& means, PreferenceFile preferences)
+    : session_(std::move(open), wake, means), panels_(make_panels()), start_(wake, std::move(preferences)) {
+  const Preferences& as_before = start_.preferences().now();
+  ImGui::GetStyle().FontScaleMain = as_before.text;
+  bench_.set_light(as_before.light);
+  bench_.notice = start_.preferences().complaint();
+  docks_.start(as_before.layout, as_before.scale);
 }
 
-void App::add(const std::filesystem::path& path) {
-  bench_.open(path);
+void App::open(const std::vector<std::filesystem::path>& paths) {
+  bench_.files.start(paths);
+  bench_.files.update(session_);
+}
+
+void App::set_scale(float scale) {
+  set_up_style(scale);
+}
+
+std::string App::title() const {
+  const std::filesystem::path& path = session_.opening().empty() ? session_.path() : session_.opening();
+  return path.empty() ? "reattend" : visible(path.filename().string()) + " \u2013 reattend";
 }
 
 std::optional<double> App::next_frame_in() const {
@@ -63,45 +72,16 @@ std::optional<double> App::next_frame_in() const {
   return look ? std::min(*look, step) : step;
 }
 
-void App::use_keys(const std::filesystem::path& file) {
-  bench_.notice = keys_problem_ = load_keys(keys_, file);
+void App::keep_preferences() {
+  Preferences& now = start_.preferences().now();
+  now.text = ImGui::GetStyle().FontScaleMain, now.scale = ImGui::GetStyle().FontScaleDpi;
+  now.light = view_.light, now.layout = docks_.layout();
+  start_.preferences().save();
 }
 
-void App::build_layout(ImGuiID dockspace) {
-  ImGui::DockBuilderRemoveNode(dockspace);
-  ImGui::DockBuilderAddNode(dockspace, ImGuiDockNodeFlags_DockSpace);
-  ImGui::DockBuilderSetNodeSize(dockspace, ImGui::GetMainViewport()->WorkSize);
-  ImGuiID centre = dockspace;
-  // Shares of 1600 x 900: text and sliders need their widths, the plots take the rest.
-  const ImGuiID left = ImGui::DockBuilderSplitNode(centre, ImGuiDir_Left, 0.235F, nullptr, &centre);
-  const ImGuiID right = ImGui::DockBuilderSplitNode(centre, ImGuiDir_Right, 0.30F, nullptr, &centre);
-  ImGuiID left_bottom = 0, centre_bottom = 0, right_bottom = 0;
-  const ImGuiID right_top = ImGui::DockBuilderSplitNode(right, ImGuiDir_Up, 0.58F, nullptr, &right_bottom);
-  const ImGuiID left_top = ImGui::DockBuilderSplitNode(left, ImGuiDir_Up, 0.72F, nullptr, &left_bottom);
-  const ImGuiID centre_top = ImGui::DockBuilderSplitNode(centre, ImGuiDir_Up, 0.5F, nullptr, &centre_bottom);
-  const auto node = [&](Dock dock) {
-    switch (dock) {
-      case Dock::left_top:
-        return left_top;
-      case Dock::left_bottom:
-        return left_bottom;
-      case Dock::centre_top:
-        return centre_top;
-      case Dock::centre_bottom:
-        return centre_bottom;
-      case Dock::right_top:
-        return right_top;
-      case Dock::right_bottom:
-        break;
-    }
-    return right_bottom;
-  };
-  for (const auto& panel : panels_) {
-    ImGui::DockBuilderDockWindow(panel->name(), node(panel->dock()));
-    panel->open = true;
-  }
-  ImGui::DockBuilderFinish(dockspace);
-  if (bench_.front.empty()) bench_.front = kFrontPanel;
+void App::use_keys(const std::filesystem::path& file) {
+  keys_problem_ = load_keys(keys_, file);
+  if (!keys_problem_.empty()) bench_.notice = keys_problem_;
 }
 
 void App::draw_entries(const char* menu) {
@@ -118,17 +98,17 @@ void App::draw_entries(const char* menu) {
 void App::draw_menu() {
   if (!ImGui::BeginMainMenuBar()) return;
   if (ImGui::BeginMenu("Trace")) {
-    for (const auto& path : bench_.traces) {
-      if (ImGui::MenuItem(path.string().c_str(), nullptr, path == session_.path())) session_.open(path);
-    }
-    ImGui::Separator();
     draw_entries("Trace");
+    ImGui::Separator();
+    for (const auto& path : bench_.files.traces()) {
+      if (ImGui::MenuItem(visible(path.string()).c_str(), nullptr, path == session_.path())) session_.open(path);
+    }
     ImGui::EndMenu();
   }
   if (ImGui::BeginMenu("Edit")) {
     draw_entries("Edit");
     // Another trace under the setting under trial.
-    for (const auto& path : bench_.traces) {
+    for (const auto& path : bench_.files.traces()) {
       if (path == session_.path() || session_.tuning() == nullptr) continue;
       const std::string text = fmt::format("make {} the baseline", path.filename().string());
       if (ImGui::MenuItem(text.c_str())) session_.data<Baseline>().pin({session_.settings(), path});
@@ -138,7 +118,20 @@ void App::draw_menu() {
   if (ImGui::BeginMenu("View")) {
     for (const auto& panel : panels_) ImGui::MenuItem(panel->name(), nullptr, &panel->open);
     ImGui::Separator();
+    if (ImGui::BeginMenu("layout")) {
+      for (const Layout& layout : layouts()) {
+        if (ImGui::MenuItem(layout.name, nullptr, docks_.layout() == layout.name)) bench_.layout = layout.name;
+        ImGui::SetItemTooltip("%s", layout.help);
+      }
+      ImGui::EndMenu();
+    }
     draw_entries("View");
+    int percent = static_cast<int>(std::lround(100 * ImGui::GetStyle().FontScaleMain));
+    ImGui::SetNextItemWidth(ImGui::GetFontSize() * 10);
+    if (ImGui::SliderInt("size of text", &percent, static_cast<int>(100 * kLeastText),
+                         static_cast<int>(100 * kMostText), "%d %%", ImGuiSliderFlags_AlwaysClamp)) {
+      ImGui::GetStyle().FontScaleMain = static_cast<float>(percent) / 100;
+    }
     ImGui::EndMenu();
   }
   if (ImGui::BeginMenu("Help")) {
@@ -164,52 +157,37 @@ void App::draw_status() {
       ImGuiWindowFlags_NoScrollbar | ImGuiWindowFlags_NoSavedSettings | ImGuiWindowFlags_MenuBar;
   if (ImGui::BeginViewportSideBar("##status", ImGui::GetMainViewport(), ImGuiDir_Down, height, kFlags) &&
       ImGui::BeginMenuBar()) {
-    if (session_.trace() != nullptr) {
-      ImGui::TextUnformatted(session_.path().filename().string().c_str());
-      draw_recording();
-      ImGui::TextDisabled("%s", session_.settings().summary().c_str());
-    }
+    constexpr const char* kHint = "Ctrl+K find, ? keys";
+    const Palette& colors = palette(view_.light);
+    const float em = ImGui::GetFontSize(), width = ImGui::GetWindowWidth();
+    const float end = width - ImGui::CalcTextSize(kHint).x - ImGui::GetStyle().WindowPadding.x;
+    // What comes first must leave room for what follows, which may be an error.
+    const auto say = [&](const std::string& text, float most, const ImVec4& color) {
+      const float room = std::min(end - em - ImGui::GetCursorPosX(), most);
+      if (!text.empty() && room > 2 * em) elided_text(visible(text), room, color);
+    };
     const BackgroundTasks::Activity activity = session_.activity();
-    if (activity.busy) {
+    if (session_.trace() != nullptr) {
+      say(session_.path().filename().string(), width * 0.2F, ImGui::GetStyleColorVec4(ImGuiCol_Text));
+      draw_recording();
+      const std::string origin = session_.origin();
+      say(session_.settings().summary() + (origin.empty() ? "" : " (" + origin + ")"), width * 0.35F, colors.dim);
+    }
+    if (!session_.replay_error().empty()) {
+      say(session_.replay_error(), width, colors.error);
+    } else if (activity.busy) {
       std::string text = activity.what.empty() ? "working" : activity.what;
       if (activity.total > 0) text += fmt::format(" {:.0f} %", 100 * activity.done / activity.total);
-      ImGui::TextColored(palette(view_.light).kept, "%s ...", visible(text).c_str());
-    } else if (!session_.replay_error().empty()) {
-      ImGui::TextColored(palette(view_.light).error, "%s", visible(session_.replay_error()).c_str());
-    } else if (const std::string notice = session_.notice(); !notice.empty()) {
-      ImGui::TextDisabled("%s", visible(notice).c_str());
+      say(text + " \u2026", width * 0.3F, colors.kept);
+    } else {
+      say(session_.notice(), width * 0.4F, colors.dim);
     }
-    if (!bench_.notice.empty()) {
-      ImGui::TextColored(palette(view_.light).error, "%s", visible(bench_.notice).c_str());
-      ImGui::SetItemTooltip("%s", visible(bench_.notice).c_str());
-    }
-    constexpr const char* kHint = "Ctrl+K find, ? keys";
-    ImGui::SetCursorPosX(ImGui::GetWindowWidth() - ImGui::CalcTextSize(kHint).x - ImGui::GetStyle().WindowPadding.x);
+    say(bench_.notice, width, colors.error);
+    ImGui::SetCursorPosX(end);
     ImGui::TextDisabled("%s", kHint);
     ImGui::EndMenuBar();
   }
   ImGui::End();
-}
-
-void App::draw_open_error() {
-  constexpr const char* kTitle = "Cannot open the trace";
-  if (session_.open_error().empty()) return;
-  if (!ImGui::IsPopupOpen(kTitle)) ImGui::OpenPopup(kTitle);
-  ImGui::SetNextWindowPos(ImGui::GetMainViewport()->GetCenter(), ImGuiCond_Always, ImVec2(0.5F, 0.5F));
-  ImGui::SetNextWindowSize(ImVec2(ImGui::GetFontSize() * 40, 0));
-  if (!ImGui::BeginPopupModal(kTitle, nullptr, ImGuiWindowFlags_AlwaysAutoResize | ImGuiWindowFlags_NoSavedSettings))
-    return;
-  ImGui::PushTextWrapPos(0);
-  ImGui::TextUnformatted(visible(session_.open_error()).c_str());
-  ImGui::PopTextWrapPos();
-  ImGui::Spacing();
-  if (ImGui::Button("copy")) ImGui::SetClipboardText(session_.open_error().c_str());
-  ImGui::SameLine();
-  if (ImGui::Button("close") || ImGui::IsKeyPressed(ImGuiKey_Escape)) {
-    session_.clear_open_error();
-    ImGui::CloseCurrentPopup();
-  }
-  ImGui::EndPopup();
 }
 
 void App::act(const Call& call) {
@@ -256,6 +234,7 @@ void App::enter_view() {
 void App::draw_frame() {
   session_.update();
   go_on();
+  start_.update(bench_);
   follower_.update(session_, view_.follow, ImGui::GetIO().DeltaTime);
   if (trace_version_ != session_.trace_version()) enter_view();
   // The middle button pans as the left one does.
@@ -269,31 +248,32 @@ void App::draw_frame() {
 
   begin_frame(session_, view_);
   draw_menu();
-  goal_.draw(session_, view_);
   draw_status();
-  const ImGuiID dockspace = ImGui::GetID("dockspace");
-  const ImGuiDockNode* node = ImGui::DockBuilderGetNode(dockspace);
-  if (bench_.reset_layout || node == nullptr) {
-    build_layout(dockspace);
-    bench_.reset_layout = false;
-  }
-  ImGui::DockSpaceOverViewport(dockspace, ImGui::GetMainViewport());
+  if (!start_.draw_welcome(bench_)) draw_panels();
+  key_sheet_.draw(actions_, keys_, bench_, keys_problem_);
+  if (const auto call = command_palette_.draw(actions_, keys_, bench_)) act(*call);
+  start_.draw_dialogs(bench_);
+  end_frame(session_, view_);
+}
+
+void App::draw_panels() {
+  goal_.draw(session_, view_);
+  if (!bench_.layout.empty()) docks_.choose(std::exchange(bench_.layout, {}));
+  if (std::exchange(bench_.reset_layout, false)) docks_.choose(docks_.layout());
+  docks_.draw(panels_);
   std::optional<Call> chosen;
   for (const auto& panel : panels_) {
     if (!panel->open) continue;
+    docks_.place_new(*panel, panels_);
     const bool drawn = ImGui::Begin(panel->name(), &panel->open, ImGuiWindowFlags_NoCollapse);
     if (const auto call = draw_panel_menu(actions_, bench_, *panel)) chosen = call;
-    if (drawn) panel->draw(session_, view_);
+    if (drawn) session_.trace() != nullptr ? panel->draw(session_, view_) : draw_waiting(session_, panel->shows());
     ImGui::End();
   }
   if (chosen) act(*chosen);
   // Only what has been docked has others before it.
   const ImGuiWindow* const front = ImGui::FindWindowByName(bench_.front.c_str());
   if (front != nullptr && front->DockNode != nullptr) ImGui::SetWindowFocus(std::exchange(bench_.front, {}).c_str());
-  key_sheet_.draw(actions_, keys_, bench_, keys_problem_);
-  if (const auto call = command_palette_.draw(actions_, keys_, bench_)) act(*call);
-  draw_open_error();
-  end_frame(session_, view_);
 }
 
 }  // namespace reattend::viz

@@ -17,11 +17,13 @@
 #include "base/standard_streams.h"
 #include "viz/app.h"
 #include "viz/bench.h"
+#include "viz/layouts.h"
 #include "viz/offscreen.h"
 #include "viz/picture_requests.h"
 #include "viz/session/baseline.h"
 #include "viz/session/engine.h"
 #include "viz/session/state_keeping.h"
+#include "viz/start/preferences.h"
 #include "viz/window.h"
 
 namespace reattend::viz {
@@ -32,7 +34,7 @@ struct Options {
   std::filesystem::path screenshot, settings, baseline, bench_out, engine, script;
   std::vector<std::string> bench_shapes;
   double patience = 10;
-  std::string size = "1600x900", panel, listen;
+  std::string size = "1600x900", panel, layout, listen;
   int layer = -1, head = -1, step = -1, position = -1, threads = 0, frames = 0;
   double memory_gb = 2, scale = 0;
   double bench_idle = 20, cache_gb = 20;
@@ -40,6 +42,7 @@ struct Options {
 };
 
 constexpr const char* kExamples = R"(Examples:
+  reattend-view
   reattend-view trace.h5
   reattend-view trace.h5 --settings reattend.toml
   reattend-view trace.h5 --screenshot out.png --size 1600x900 --layer 12 --head 1
@@ -49,7 +52,8 @@ constexpr const char* kExamples = R"(Examples:
 
 void add_options(CLI::App& app, Options& options) {
   constexpr int kMost = 1 << 30;
-  app.add_option("TRACE", options.traces, "Traces to look at (reattend record makes them)");
+  app.add_option("TRACE", options.traces,
+                 "Traces to look at (reattend record makes them); without one the window offers those of before");
   app.add_option("--settings", options.settings, "Start with the policy of this settings file");
   app.add_option(
       "--baseline", options.baseline,
@@ -61,6 +65,9 @@ void add_options(CLI::App& app, Options& options) {
   app.add_option("--step", options.step, "Start at this step")->check(CLI::Range(1, kMost));
   app.add_option("--position", options.position, "Start with this position selected")->check(CLI::Range(0, kMost));
   app.add_option("--panel", options.panel, "Show this panel before the others of its place (Ledger, ...)");
+  std::vector<std::string> names;
+  for (const Layout& each : layouts()) names.emplace_back(each.name);
+  app.add_option("--layout", options.layout, "Arrange the panels like this")->check(CLI::IsMember(names));
   app.add_option("--script", options.script,
                  "Run the actions of this file, one a line (docs/view.md); a picture is taken after them");
   app.add_option("--listen", options.listen,
@@ -134,8 +141,8 @@ std::pair<int32_t, int32_t> parse_size(const std::string& text) {
   return {width, height};
 }
 
-void start(App& app, const Options& options, const std::optional<Settings>& settings) {
-  if (settings) app.session().set_initial_settings(*settings);
+void start(App& app, const Options& options, const std::optional<ChosenSetting>& initial) {
+  if (initial) app.session().set_initial(*initial);
   if (!options.no_project) app.session().read_projects();
   if (!options.screenshot.empty()) app.session().data<Project>().only_read();
   if (options.baseline.extension() == ".toml") {
@@ -144,7 +151,8 @@ void start(App& app, const Options& options, const std::optional<Settings>& sett
     app.session().data<Baseline>().pin_when_open(options.baseline);
   }
   app.session().set_start({options.layer, options.head, options.step, options.position});
-  app.bench().set_light(options.light);
+  if (options.light) app.bench().set_light(true);
+  if (!options.layout.empty()) app.bench().layout = options.layout;
   if (!options.panel.empty()) app.bench().show(app.bench().panel(options.panel, "--panel"));
   app.session().data<Engine>().set_program(options.engine);
   if (!options.script.empty()) {
@@ -204,35 +212,20 @@ void take_screenshot(App& app, Offscreen& host, const Options& options) {
   print_out("{}\n", options.screenshot.string());
 }
 
-/// Where what the window remembers lies; empty where there is no place for it.
-std::filesystem::path config_folder() {
-  namespace fs = std::filesystem;
-  const char *config = std::getenv("XDG_CONFIG_HOME"), *home = std::getenv("HOME");
-  fs::path folder;
-  if (config != nullptr && *config != '\0')
-    folder = config;
-  else if (home != nullptr && *home != '\0')
-    folder = fs::path(home) / ".config";
-  else
-    return {};
-  folder /= "reattend";
-  std::error_code error;
-  fs::create_directories(folder, error);
-  return error ? fs::path() : folder;
-}
-
-void show_window(const Options& options, const std::optional<Settings>& settings) {
+void show_window(const Options& options, const std::optional<ChosenSetting>& initial) {
   const WindowSystem system;
   const std::filesystem::path config = config_folder();
   const std::string layout = config.empty() ? std::string() : (config / "view.ini").string();
   const UiContexts contexts(options.scale > 0 ? static_cast<float>(options.scale) : system.scale());
   if (!layout.empty()) ImGui::GetIO().IniFilename = layout.c_str();
-  App app(open_trace, &WindowSystem::wake, means_of(options));
+  PreferenceFile preferences = config.empty() ? PreferenceFile() : PreferenceFile(config / "window.json");
+  App app(open_trace, &WindowSystem::wake, means_of(options), std::move(preferences));
   if (!config.empty()) app.use_keys(config / "keys.json");
-  start(app, options, settings);
+  start(app, options, initial);
   listen(app, options, &WindowSystem::wake);
-  Window window;
-  window.run(app, options.frames);
+  Window window(app.preferences().now());
+  window.run(app, options.frames, options.scale == 0);
+  app.keep_preferences();
   save_project(app.session(), app.view());
 }
 
@@ -256,19 +249,16 @@ void bench(const Options& options) {
 
 void run(const Options& options) {
   if (options.bench) return bench(options);
-  if (options.traces.empty() && options.script.empty() && options.listen.empty()) {
-    fail_usage({"TRACE", "a trace", "none", "make one with `reattend record`"});
-  }
   for (const auto& trace : options.traces) {
     std::error_code error;
     if (!std::filesystem::exists(trace, error)) {
       fail({trace.string(), "a trace", "no such file", "make one with `reattend record`"});
     }
   }
-  std::optional<Settings> settings;
-  if (!options.settings.empty()) settings = Settings::from_toml_file(options.settings);
+  std::optional<ChosenSetting> initial;
+  if (!options.settings.empty()) initial = setting_of_file(options.settings);
   const bool picture = !options.screenshot.empty();
-  if (!picture && !options.headless) return show_window(options, settings);
+  if (!picture && !options.headless) return show_window(options, initial);
   if (!picture && options.script.empty() && options.listen.empty()) {
     fail_usage({"--headless", "something to do", "neither --script nor --listen nor --screenshot", "give one of them"});
   }
@@ -276,7 +266,7 @@ void run(const Options& options) {
   const UiContexts contexts(options.scale > 0 ? static_cast<float>(options.scale) : 1);
   App app(
       open_trace, [] {}, means_of(options));
-  start(app, options, settings);
+  start(app, options, initial);
   listen(app, options, [] {});
   const auto [width, height] = parse_size(options.size);
   Offscreen host(width, height);

@@ -2,6 +2,7 @@
 #include "viz/window.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include <GL/gl.h>
 #include <GLFW/glfw3.h>
@@ -10,6 +11,7 @@
 #include <imgui_impl_opengl3.h>
 
 #include "base/error.h"
+#include "viz/frames.h"
 #include "viz/offscreen.h"
 #include "viz/picture_requests.h"
 
@@ -44,11 +46,14 @@ void WindowSystem::wake() {
   glfwPostEmptyEvent();
 }
 
-Window::Window() {
+Window::Window(const Preferences& before) {
   glfwWindowHint(GLFW_CONTEXT_VERSION_MAJOR, 3);
   glfwWindowHint(GLFW_CONTEXT_VERSION_MINOR, 3);
   glfwWindowHint(GLFW_OPENGL_PROFILE, GLFW_OPENGL_CORE_PROFILE);
-  int width = 1600, height = 900;
+  const bool known = before.width > 0 && before.height > 0;
+  const float scale = ImGui::GetStyle().FontScaleDpi;
+  const auto pixels = [scale](int units) { return static_cast<int>(std::lround(static_cast<float>(units) * scale)); };
+  int width = pixels(known ? before.width : 1600), height = pixels(known ? before.height : 900);
   if (GLFWmonitor* monitor = glfwGetPrimaryMonitor()) {
     int x = 0, y = 0, most_width = 0, most_height = 0;
     glfwGetMonitorWorkarea(monitor, &x, &y, &most_width, &most_height);
@@ -72,11 +77,15 @@ Window::~Window() {
 }
 
 void Window::draw(App& app) {
-  ImGui_ImplOpenGL3_NewFrame();
-  ImGui_ImplGlfw_NewFrame();
-  ImGui::NewFrame();
-  app.draw_frame();
-  ImGui::Render();
+  const auto begin = [] {
+    ImGui_ImplOpenGL3_NewFrame();
+    ImGui_ImplGlfw_NewFrame();
+  };
+  build_frames(begin, [&] { app.draw_frame(); });
+  if (std::string title = app.title(); title != title_) {
+    title_ = std::move(title);
+    glfwSetWindowTitle(window_, title_.c_str());
+  }
   int width = 0, height = 0;
   glfwGetFramebufferSize(window_, &width, &height);
   glViewport(0, 0, width, height);
@@ -87,12 +96,18 @@ void Window::draw(App& app) {
   glfwSwapBuffers(window_);
 }
 
-void Window::run(App& app, int n_frame) {
+void Window::run(App& app, int n_frame, bool follow_scale) {
   glfwSetWindowUserPointer(window_, &app);
   app.bench().takes_pictures = true;
   glfwSetDropCallback(window_, [](GLFWwindow* window, int n_path, const char** paths) {
-    if (n_path > 0) static_cast<App*>(glfwGetWindowUserPointer(window))->add(paths[0]);
+    static_cast<App*>(glfwGetWindowUserPointer(window))->add({paths, paths + n_path});
   });
+  if (follow_scale) {
+    glfwSetWindowContentScaleCallback(window_, [](GLFWwindow* window, float, float) {
+      const float scale = ImGui_ImplGlfw_GetContentScaleForWindow(window);
+      static_cast<App*>(glfwGetWindowUserPointer(window))->set_scale(std::max(1.0F, scale));
+    });
+  }
   // An event changes what the next frame computes and the one after it shows; tooltips appear after two waits.
   constexpr int kLively = 3, kWaits = 2;
   constexpr double kWaitSeconds = 0.3, kBlinkSeconds = 0.5;
@@ -117,6 +132,12 @@ void Window::run(App& app, int n_frame) {
     app.driver().drive();
     draw(app);
   }
+  int width = 0, height = 0;
+  glfwGetWindowSize(window_, &width, &height);
+  const float scale = ImGui::GetStyle().FontScaleDpi;
+  Preferences& now = app.preferences().now();
+  now.width = static_cast<int>(std::lround(static_cast<float>(width) / scale));
+  now.height = static_cast<int>(std::lround(static_cast<float>(height) / scale));
 }
 
 }  // namespace reattend::viz

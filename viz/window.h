@@ -26,16 +26,19 @@ class WindowSystem {
 /// Window, OpenGL context and renderer of the current ImGui context.
 class Window {
  public:
-  Window();
+  /// Of the size that it had before, where it had one, but no larger than the display.
+  explicit Window(const Preferences& before);
   ~Window();
   Window(const Window&) = delete;
   Window& operator=(const Window&) = delete;
-  /// Draws until the window is closed, or, with n_frame > 0, that many frames.
-  void run(App& app, int n_frame);
+  /// Draws until the window is closed, or, with n_frame > 0, that many frames. `follow_scale`: that of the display the
+  /// window comes to. Leaves the window's size in the app's preferences.
+  void run(App& app, int n_frame, bool follow_scale);
 
  private:
   void draw(App& app);
   GLFWwindow* window_ = nullptr;
+  std::string title_;
 };
 
 }  // namespace reattend::viz

@@ -15,6 +15,8 @@
 #include "cli/reports/tune.h"
 #include "cli/reports/tune_words.h"
 #include "tests/replay/tuned.h"
+#include "tests/support/scratch_folder.h"
+#include "tune/settings_evidence.h"
 #include "tune/settings_file.h"
 
 namespace reattend {
@@ -250,6 +252,15 @@ TEST_F(Tune, TheSettingsFileIsReadBackAndHoldsItsEvidence) {
        {"[evidence.predicted]", "output_error_p95", "mean_kl = 0.01", "max_mean_kl = 0.1", "n_prompt = 128"}) {
     EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;
   }
+  const test::ScratchFolder folder;
+  std::ofstream(folder / "tuned.toml") << text;
+  const SettingsFile file = read_settings_file(folder / "tuned.toml");
+  EXPECT_EQ(file.settings, result.best().settings);
+  EXPECT_NE(file.evidence.find("0.01 measured"), std::string::npos) << file.evidence;
+  TraceInfo info = run_->info();
+  EXPECT_TRUE(file.names(info));
+  ++info.n_step;
+  EXPECT_FALSE(file.names(info)) << "another trace of that name";
 }
 
 TEST_F(Tune, SchedulesByLayerWhoseNamesLookAlikeHaveNumbers) {

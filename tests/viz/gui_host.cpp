@@ -9,7 +9,8 @@
 
 namespace reattend::viz::testing {
 
-GuiHost::GuiHost(OpenSource source) : contexts_(std::make_unique<UiContexts>(1.0F)) {
+GuiHost::GuiHost(OpenSource source, PreferenceFile preferences)
+    : contexts_(std::make_unique<UiContexts>(1.0F)) {
   engine_ = ImGuiTestEngine_CreateContext();
   ImGuiTestEngineIO& io = ImGuiTestEngine_GetIO(engine_);
   io.ConfigRunSpeed = ImGuiTestRunSpeed_Fast;
@@ -22,7 +23,7 @@ GuiHost::GuiHost(OpenSource source) : contexts_(std::make_unique<UiContexts>(1.0
   io.ConfigWatchdogWarning = io.ConfigWatchdogKillTest = FLT_MAX;
   ImGuiTestEngine_Start(engine_, ImGui::GetCurrentContext());
   ImGui_ImplNullRender_Init();
-  app_ = std::make_unique<App>(std::move(source), [] {});
+  app_ = std::make_unique<App>(std::move(source), [] {}, Means{}, std::move(preferences));
 }
 
 GuiHost::~GuiHost() {
@@ -39,7 +40,7 @@ std::string GuiHost::run(std::function<void(ImGuiTestContext*)> body) {
   ImGuiTestEngine_QueueTest(engine_, test);
   while (!ImGuiTestEngine_IsTestQueueEmpty(engine_)) {
     ImGuiIO& io = ImGui::GetIO();
-    io.DisplaySize = ImVec2(1600, 900);
+    io.DisplaySize = pixels_;
     io.DeltaTime = 1.0F / 60;
     ImGui_ImplNullRender_NewFrame();
     ImGui::NewFrame();
@@ -53,6 +54,11 @@ std::string GuiHost::run(std::function<void(ImGuiTestContext*)> body) {
   ImGuiTextBuffer log;
   test->Output.Log.ExtractLinesForVerboseLevels(ImGuiTestVerboseLevel_Error, ImGuiTestVerboseLevel_Debug, &log);
   return std::string("failed:\n") + log.c_str();
+}
+
+void GuiHost::set_screen(ImVec2 size, float scale) {
+  pixels_ = ImVec2(size.x * scale, size.y * scale);
+  app_->set_scale(scale);
 }
 
 void GuiHost::settle(ImGuiTestContext* ctx) {

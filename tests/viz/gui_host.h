@@ -12,13 +12,15 @@
 
 namespace reattend::viz::testing {
 
-/// One App in one ImGui context. Frames are 1600 x 900 at 1/60 s; nothing is rasterised.
+/// One App in one ImGui context. Frames are 1600 x 900 unless told otherwise, at 1/60 s; nothing is rasterised.
 class GuiHost {
  public:
-  explicit GuiHost(OpenSource source);
+  explicit GuiHost(OpenSource source, PreferenceFile preferences = {});
   ~GuiHost();
 
   App& app() { return *app_; }
+  /// Of the frames from now on: `size` in units of size, of `scale` pixels each.
+  void set_screen(ImVec2 size, float scale);
   /// Runs `body` as a test of the engine; empty if it passed, else the engine's log.
   std::string run(std::function<void(ImGuiTestContext*)> body);
 
@@ -27,6 +29,7 @@ class GuiHost {
 
  private:
   ImGuiTestEngine* engine_ = nullptr;
+  ImVec2 pixels_{1600, 900};
   std::unique_ptr<UiContexts> contexts_;
   std::unique_ptr<App> app_;
 };

@@ -132,7 +132,7 @@ TEST_F(ProjectFile, OptionsGoBeforeTheFile) {
   full_file();
   Session session(synthetic_source(kShape), [] {}, {.n_thread = 1});
   session.read_projects();
-  session.set_initial_settings(with_budget(11));
+  session.set_initial({.settings = with_budget(11), .why = {}});
   session.set_start({.layer = 1, .kv_head = -1, .step = -1, .position = -1});
   session.open(trace);
   while (session.trace() == nullptr) session.update();

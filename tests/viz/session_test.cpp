@@ -76,8 +76,12 @@ TEST(Session, AnotherTraceDropsWhatWasAskedOfTheOld) {
   rig.until([&] { return rig.session.layer() != nullptr; });
   rig.stage->await_waiting();
   rig.session.open("other.h5");
-  EXPECT_EQ(rig.session.trace(), nullptr);
+  EXPECT_EQ(rig.session.path(), "trace.h5") << "until the other one is there";
+  EXPECT_NE(rig.session.layer(), nullptr);
+  rig.stage->let_through(1);  // what was being read for the old one
+  rig.until([&] { return rig.session.path() == "other.h5"; });
   EXPECT_EQ(rig.session.layer(), nullptr);
+  EXPECT_EQ(rig.session.total(), nullptr);
   rig.stage->let_all_through();
   rig.settle();
   EXPECT_EQ(rig.session.trace_version(), 2U);

@@ -25,7 +25,7 @@ double raw_weight(const SyntheticShape& shape, int32_t layer, int32_t kv_head, i
 class SyntheticSource final : public ReplaySource {
  public:
   SyntheticSource(const SyntheticShape& shape, std::shared_ptr<Stage> stage) : shape_(shape), stage_(std::move(stage)) {
-    info_.path = "synthetic";
+    info_.path = shape.path, info_.settings = shape.recorded;
     info_.n_layer = shape.n_layer, info_.n_head = shape.n_head, info_.n_kv_head = shape.n_kv_head;
     info_.n_vocab = 1000, info_.n_prompt = shape.n_prompt, info_.n_step = shape.n_step;
     info_.d_head = (shape.n_prompt + shape.n_step + 15) / 16 * 16;  // a channel for every position

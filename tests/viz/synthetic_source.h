@@ -15,6 +15,8 @@ struct SyntheticShape {
   std::vector<int32_t> layers;  ///< that are stored; empty: all
   std::string sha256 = {};      ///< of the model that it pretends to be of
   bool calibrated = true;
+  std::filesystem::path path = "synthetic";
+  Settings recorded = Settings("full");  ///< under which it pretends to have been recorded
 };
 
 /// Models with a law from an estimate to KL.

@@ -5,13 +5,15 @@
 
 #include "viz/actions/actions.h"
 #include "viz/actions/workbench.h"
+#include "viz/layouts.h"
 #include "viz/panels/step_axis.h"
+#include "viz/render/theme.h"
 
 namespace reattend::viz {
 namespace {
 
 constexpr double kPan = 0.1, kZoom = 0.8;
-constexpr float kText = 1.1F, kSmallestText = 0.6F, kLargestText = 3;
+constexpr float kText = 1.1F;
 
 void zoom(Workbench& bench, double factor) {
   SharedView& view = bench.view;
@@ -38,7 +40,7 @@ void fit(Workbench& bench) {
 }
 
 void set_text(float size) {
-  ImGui::GetStyle().FontScaleMain = std::clamp(size, kSmallestText, kLargestText);
+  ImGui::GetStyle().FontScaleMain = std::clamp(size, kLeastText, kMostText);
 }
 
 Action axes(const char* name, const char* title, const char* chord, std::function<void(Workbench&)> act) {
@@ -109,10 +111,20 @@ void add_view_actions(Actions& actions) {
                .arguments = {{.name = "size",
                               .type = ArgumentType::number,
                               .help = "1 is normal",
-                              .low = kSmallestText,
-                              .high = kLargestText}}});
+                              .low = kLeastText,
+                              .high = kMostText}}});
   actions.add(for_panel("panel.show", "show panel", [](Workbench& bench, Panel& panel) { bench.show(panel); }));
   actions.add(for_panel("panel.hide", "hide panel", [](Workbench&, Panel& panel) { panel.open = false; }));
+  const auto names = [](const Workbench&) {
+    std::vector<std::string> out;
+    for (const Layout& each : layouts()) out.emplace_back(each.name);
+    return out;
+  };
+  actions.add({.name = "layout.choose",
+               .title = "layout",
+               .group = "panels",
+               .run = does([](Workbench& bench, const Arguments& arguments) { bench.layout = arguments.text("name"); }),
+               .arguments = {{.name = "name", .help = "of the View menu", .choices = names}}});
   actions.add({.name = "layout.reset",
                .title = "reset layout",
                .group = "panels",

@@ -25,6 +25,11 @@ void add_window_actions(Actions& actions) {
                .run = does([](Workbench& bench) { bench.keys_shown = !bench.keys_shown; }),
                .keys = {{"?"}, {"F1"}},
                .menu = "Help"});
+  actions.add({.name = "tour.start",
+               .title = "a tour in five steps",
+               .group = kGroup,
+               .run = does([](Workbench& bench) { bench.touring = true; }),
+               .menu = "Help"});
   actions.add({.name = "palette.show",
                .title = "find an action, a layer, a step or a token",
                .group = kGroup,

@@ -12,8 +12,8 @@
 namespace reattend::viz {
 
 void Workbench::open(const std::filesystem::path& path) {
-  if (std::ranges::find(traces, path) == traces.end()) traces.push_back(path);
-  session.open(path);
+  files.add({path});
+  files.update(session);
 }
 
 void Workbench::set_light(bool light) {

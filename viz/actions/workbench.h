@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "viz/panels/panel.h"
+#include "viz/session/file_queue.h"
 #include "viz/session/session.h"
 #include "viz/session/shared_view.h"
 
@@ -27,15 +28,18 @@ struct Workbench {
   SharedView& view;
   std::vector<std::unique_ptr<Panel>>& panels;
 
-  std::vector<std::filesystem::path> traces = {};  ///< of the menu
-  std::string front = {};                          ///< panel that is to be brought before others of its place
+  FileQueue files = {};     ///< what is to be opened, and what the menu offers
+  std::string front = {};   ///< panel that is to be brought before others of its place
+  std::string layout = {};  ///< that is to be taken; empty: as it is
+  bool choosing = false;    ///< a file, in the dialog
+  bool touring = false;     ///< the tour begins
   bool reset_layout = false, keys_shown = false, palette_shown = false, closing = false;
   std::string notice = {};  ///< what the last action by key or menu could not do; for the status line
 
   bool takes_pictures = false;  ///< the host serves requests, after each frame (viz/picture_requests.h)
   std::vector<std::shared_ptr<PictureRequest>> pictures = {};
 
-  /// Opens a trace, and the menu has it from now on.
+  /// Takes a trace or a settings file once those before it are done.
   void open(const std::filesystem::path& path);
   void set_light(bool light);
   /// Throws Error (usage) naming `where` for one that there is not.

@@ -8,6 +8,7 @@
 #include "policies/shared_parameters.h"
 #include "viz/panels/panel.h"
 #include "viz/panels/plot_helpers.h"
+#include "viz/render/flow.h"
 #include "viz/render/theme.h"
 #include "viz/session/curves.h"
 #include "viz/session/ledger.h"
@@ -19,6 +20,7 @@ class CurvesPanel : public Panel {
  public:
   const char* name() const override { return "Curves"; }
   Dock dock() const override { return Dock::right_bottom; }
+  const char* shows() const override { return "How much of the attention K positions can hold, and how a set ages."; }
   void draw(Session& session, SharedView& view) override;
 
  private:
@@ -125,10 +127,10 @@ void CurvesPanel::draw(Session& session, SharedView& view) {
   const bool current = curves->layer == session.selection().layer;
   if (ImGui::RadioButton("mass by K", !ages_)) ages_ = false;
   ImGui::SetItemTooltip("how much of the attention K positions can hold");
-  ImGui::SameLine();
+  flow(checkbox_width("sets by age"));
   if (ImGui::RadioButton("sets by age", ages_)) ages_ = true;
   ImGui::SetItemTooltip("how a set of K = %d ages, kept as recycled attention keeps it", curves->budget);
-  ImGui::SameLine();
+  flow(text_width("layer 100"));
   ImGui::TextColored(current ? ImGui::GetStyleColorVec4(ImGuiCol_Text) : palette(view.light).dim, "layer %d",
                      curves->layer);
   const ImVec2 room = ImGui::GetContentRegionAvail();

@@ -65,6 +65,9 @@ class EnginePanel : public Panel {
  public:
   const char* name() const override { return "Engine"; }
   Dock dock() const override { return Dock::centre_bottom; }
+  const char* shows() const override {
+    return "Runs the engine on the setting under trial: verify, tune, compare, generate.";
+  }
   void draw(Session& session, SharedView& view) override;
 
  private:

@@ -9,6 +9,7 @@
 
 #include "viz/panels/panel.h"
 #include "viz/panels/plot_helpers.h"
+#include "viz/render/flow.h"
 #include "viz/render/theme.h"
 #include "viz/session/head_grid.h"
 
@@ -30,6 +31,7 @@ class Heads : public Panel {
  public:
   const char* name() const override { return "Heads"; }
   Dock dock() const override { return Dock::centre_bottom; }
+  const char* shows() const override { return "Every head of every layer side by side: where something is lost."; }
   void draw(Session& session, SharedView& view) override;
 
  private:
@@ -214,13 +216,14 @@ void Heads::draw(Session& session, SharedView& view) {
     }
     ImGui::EndCombo();
   }
-  ImGui::SameLine();
+  flow(checkbox_width("grid"));
   if (ImGui::RadioButton("grid", !as_list_)) as_list_ = false;
-  ImGui::SameLine();
+  flow(checkbox_width("worst first"));
   if (ImGui::RadioButton("worst first", as_list_)) as_list_ = true;
-  ImGui::SameLine();
   const double most = grid_.largest_mean();
-  ImGui::TextDisabled("%s", std::isnan(most) ? "nothing known" : fmt::format("brightest: mean {:.4f}", most).c_str());
+  const std::string brightest = std::isnan(most) ? "nothing known" : fmt::format("brightest: mean {:.4f}", most);
+  flow(text_width(brightest.c_str()));
+  ImGui::TextDisabled("%s", brightest.c_str());
   ImGui::SetItemTooltip(
       "ground: mean over the steps, from 0 to the largest of all heads;\nbars: largest value in each "
       "of up to %d stretches of the trace, 1 at full height",

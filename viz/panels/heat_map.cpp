@@ -24,6 +24,10 @@ class AttentionMap : public Panel {
  public:
   const char* name() const override { return "Attention"; }
   Dock dock() const override { return Dock::centre_bottom; }
+  const char* shows() const override {
+    return "Attention of a layer: steps downwards, positions across; blue is attended to under the policy, orange is "
+           "lost.";
+  }
   std::vector<PanelTable> tables(const Session& session, const SharedView& view) const override {
     return {{"weights in view", [&] { return weights_table(session, view.steps, view.heat_positions); }}};
   }

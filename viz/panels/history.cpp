@@ -13,6 +13,7 @@ class HistoryPanel : public Panel {
  public:
   const char* name() const override { return "History"; }
   Dock dock() const override { return Dock::left_bottom; }
+  const char* shows() const override { return "What was changed, and the way back."; }
   void draw(Session& session, SharedView& view) override;
 
  private:

@@ -62,6 +62,9 @@ class LandscapePanel : public Panel {
  public:
   const char* name() const override { return "Landscape"; }
   Dock dock() const override { return Dock::right_top; }
+  const char* shows() const override {
+    return "Settings by what they are predicted to cost and harm, with the one under trial as a cross to drag.";
+  }
   std::vector<PanelTable> tables(const Session& session, const SharedView&) const override {
     return {{"settings", [&session] { return landscape_table(session); }}};
   }

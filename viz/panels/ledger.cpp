@@ -11,6 +11,8 @@
 #include "viz/panels/panel.h"
 #include "viz/panels/panel_tables.h"
 #include "viz/panels/range_bar.h"
+#include "viz/panels/waiting.h"
+#include "viz/render/flow.h"
 #include "viz/render/theme.h"
 #include "viz/session/baseline.h"
 #include "viz/session/differences.h"
@@ -26,6 +28,7 @@ class LedgerPanel : public Panel {
  public:
   const char* name() const override { return "Ledger"; }
   Dock dock() const override { return Dock::centre_bottom; }
+  const char* shows() const override { return "Layers by what they lose and cost, and the price of more and of less."; }
   std::vector<PanelTable> tables(const Session& session, const SharedView&) const override {
     return {{"layers", [&session] { return ledger_table(session); }}};
   }
@@ -99,18 +102,18 @@ void LedgerPanel::draw_buttons(Session& session, const SharedView& view, const L
   if (ImGui::Button("spend where it helps most")) taken = spend(page, amount, n_layer);
   ImGui::SetItemTooltip("gives more to the layers that save most error per %s, a step each, until so much is spent",
                         unit);
-  ImGui::SameLine();
+  flow(button_width("save where it hurts least"));
   if (ImGui::Button("save where it hurts least")) taken = save(page, amount, n_layer);
   ImGui::SetItemTooltip("takes from the layers that lose least per %s, a step each, until so much is saved", unit);
   ImGui::EndDisabled();
-  ImGui::SameLine();
+  flow(ImGui::GetFontSize() * 5 + text_width(" ms"));
   ImGui::SetNextItemWidth(ImGui::GetFontSize() * 5);
   if (ImGui::InputDouble(fmt::format("{}###amount", unit).c_str(), &amount, 0, 0, "%.3g") && amount > 0)
     amount_ = amount;
   ImGui::SetItemTooltip("what a click spends or saves of a token's cost; one layer's step at least");
   if (taken) change(session, *taken);
   if (ready && error_.empty()) return;
-  ImGui::SameLine();
+  flow(error_.empty() ? text_width("prices \u2026") : text_width(error_.c_str()));
   if (error_.empty()) return ImGui::TextDisabled("prices \u2026");
   ImGui::PushTextWrapPos(0);
   ImGui::TextColored(palette(view.light).error, "%s", error_.c_str());
@@ -281,7 +284,7 @@ void LedgerPanel::draw(Session& session, SharedView& view) {
     return;
   }
   const LedgerPage* const page = session.data<Ledger>().ask();
-  if (page == nullptr) return ImGui::TextDisabled("once all layers are replayed with their output errors \u2026");
+  if (page == nullptr) return draw_waiting(session, "Once all layers are replayed with their output errors.");
   draw_buttons(session, view, *page);
   draw_table(session, view, *page);
 }

@@ -54,6 +54,7 @@ class MeasuredPanel : public Panel {
  public:
   const char* name() const override { return "Measured"; }
   Dock dock() const override { return Dock::right_top; }
+  const char* shows() const override { return "What the engine measured of settings, against what was predicted."; }
   void draw(Session& session, SharedView& view) override;
 
  private:

@@ -16,6 +16,7 @@ class NotesPanel : public Panel {
  public:
   const char* name() const override { return "Notes"; }
   Dock dock() const override { return Dock::left_bottom; }
+  const char* shows() const override { return "Notes on steps and positions, kept beside the trace."; }
   void draw(Session& session, SharedView& view) override;
 
  private:

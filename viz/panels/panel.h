@@ -26,6 +26,8 @@ class Panel {
   virtual ~Panel() = default;
   virtual const char* name() const = 0;
   virtual Dock dock() const = 0;
+  /// In a sentence what it is for; said while there is no trace to show.
+  virtual const char* shows() const { return ""; }
   /// Called within the panel's window.
   virtual void draw(Session& session, SharedView& view) = 0;
   /// The exact values behind what is drawn, for CSV and clipboard; the first is taken where nobody names one.

@@ -215,7 +215,7 @@ void SimilarityPlot::draw(Session& session, SharedView& view, float height) {
   if (replay != nullptr) {
     draw_spread(view);
     plot_over_steps("similarity to the query of the last choice", replay->cos, info.n_kv_head,
-                    session.selection().kv_head, colors.kept);
+                    session.selection().kv_head, colors.similarity);
     draw_due(session, view);
     drag_threshold(session, view);
     draw_words(session);

@@ -127,6 +127,7 @@ void plot_over_steps(const char* label, const std::vector<float>& array, int32_t
   spec.Flags = ImPlotLineFlags_SkipNaN;
   spec.LineColor = color;
   spec.LineWeight = 1.5F;
+  if (static_cast<int>(array.size()) == n_head) spec.Marker = ImPlotMarker_Circle;  // a line of one step shows nothing
   struct Data {
     const float* values;  ///< [T][n_head], from the head on
     int32_t stride;

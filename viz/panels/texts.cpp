@@ -90,6 +90,9 @@ class TextsPanel : public Panel {
  public:
   const char* name() const override { return "Texts"; }
   Dock dock() const override { return Dock::right_bottom; }
+  const char* shows() const override {
+    return "What the model writes under the setting and under full attention, side by side.";
+  }
   void draw(Session& session, SharedView& view) override;
 
  private:

@@ -17,6 +17,7 @@
 #include "viz/panels/role_lane.h"
 #include "viz/panels/similarity_plot.h"
 #include "viz/panels/step_axis.h"
+#include "viz/render/flow.h"
 #include "viz/render/theme.h"
 
 namespace reattend::viz {
@@ -26,6 +27,9 @@ class Timeline : public Panel {
  public:
   const char* name() const override { return "Timeline"; }
   Dock dock() const override { return Dock::centre_top; }
+  const char* shows() const override {
+    return "Steps from left to right: what each layer loses, when it chooses anew, and how alike its queries are.";
+  }
   std::vector<PanelTable> tables(const Session& session, const SharedView&) const override {
     return {{"steps", [&session] { return steps_table(session); }}};
   }
@@ -47,31 +51,26 @@ class Timeline : public Panel {
 
 void Timeline::draw_controls(Session& session, SharedView& view) {
   layers_.draw_choice(session);
-  ImGui::SameLine();
   Player& player = view.player;
+  flow(button_width("stop"));
   if (ImGui::Button(player.playing() ? "stop" : "play")) toggle_play(session, view);
   ImGui::SetItemTooltip("goes from step to step (Space)");
-  ImGui::SameLine();
-  ImGui::SetNextItemWidth(ImGui::GetFontSize() * 6);
+  flow(ImGui::GetFontSize() * 8);
+  ImGui::SetNextItemWidth(ImGui::GetFontSize() * 8);
   auto speed = static_cast<float>(player.speed());
   if (ImGui::SliderFloat("##speed", &speed, static_cast<float>(Player::kSlowest), static_cast<float>(Player::kFastest),
                          "%.0f steps/s", ImGuiSliderFlags_Logarithmic | ImGuiSliderFlags_AlwaysClamp)) {
     player.set_speed(speed);
   }
   ImGui::SetItemTooltip("how fast");
-  ImGui::SameLine();
+  flow(checkbox_width("gate"));
   similarity_.draw_controls();
   const Selection& at = session.selection();
   const std::string text =
       fmt::format("layer {}, KV head {}; {}", at.layer, at.kv_head, describe_step(session, at.step));
   ImGui::SameLine();
   // One line, whatever the width: the plots below need the height.
-  const ImVec2 room(std::max(1.0F, ImGui::GetContentRegionAvail().x), ImGui::GetFrameHeight());
-  const ImVec2 corner = ImGui::GetCursorScreenPos(), end(corner.x + room.x, corner.y + room.y);
-  ImGui::Dummy(room);
-  ImGui::SetItemTooltip("%s", text.c_str());
-  const ImVec2 from(corner.x, corner.y + ImGui::GetStyle().FramePadding.y);
-  ImGui::RenderTextEllipsis(ImGui::GetWindowDrawList(), from, end, end.x, text.c_str(), nullptr, nullptr);
+  elided_text(text, std::max(1.0F, ImGui::GetContentRegionAvail().x), ImGui::GetStyleColorVec4(ImGuiCol_Text));
 }
 
 void Timeline::draw_lane(Session& session, SharedView& view, float height) {
@@ -130,13 +129,12 @@ void Timeline::draw_measures(Session& session, SharedView& view, float height) {
     for (size_t i = 0; i < normalised.size(); ++i) {
       normalised[i] = replay->recovered[i] / replay->oracle[i];  // an oracle of nothing leaves a gap
     }
-    const bool light = view.light;
-    plot_over_steps("recovered mass", replay->recovered, info.n_kv_head, head, palette(light).kept);
-    plot_over_steps("normalised mass", normalised, info.n_kv_head, head,
-                    light ? ImVec4(0.1F, 0.5F, 0.3F, 1) : ImVec4(0.5F, 0.85F, 0.65F, 1));
-    plot_over_steps("top-K overlap", replay->overlap, info.n_kv_head, head, palette(light).lost);
+    const Palette& colors = palette(view.light);
+    plot_over_steps("recovered mass", replay->recovered, info.n_kv_head, head, colors.recovered);
+    plot_over_steps("normalised mass", normalised, info.n_kv_head, head, colors.normalised);
+    plot_over_steps("top-K overlap", replay->overlap, info.n_kv_head, head, colors.overlap);
     plot_over_steps("output error, mean of the query heads", mean_over_groups(replay->output_error, info.group()),
-                    info.n_kv_head, head, palette(light).threshold);
+                    info.n_kv_head, head, colors.output_error);
   }
   vertical_line(session.selection().step, palette(view.light).cursor);
   draw_step_marks(session, view, StepsGo::across);

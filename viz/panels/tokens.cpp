@@ -26,6 +26,7 @@ class Tokens : public Panel {
  public:
   const char* name() const override { return "Tokens"; }
   Dock dock() const override { return Dock::right_bottom; }
+  const char* shows() const override { return "The text, each token coloured by the attention that it gets."; }
   void draw(Session& session, SharedView& view) override;
 
  private:

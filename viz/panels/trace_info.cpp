@@ -31,6 +31,7 @@ class TraceInfoPanel : public Panel {
  public:
   const char* name() const override { return "Trace"; }
   Dock dock() const override { return Dock::left_bottom; }
+  const char* shows() const override { return "What was recorded, and on what machine."; }
   void draw(Session& session, SharedView& view) override;
 };
 

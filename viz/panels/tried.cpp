@@ -29,6 +29,7 @@ class TriedPanel : public Panel {
  public:
   const char* name() const override { return "Tried"; }
   Dock dock() const override { return Dock::right_top; }
+  const char* shows() const override { return "Every setting that was tried, by what it costs and harms."; }
   void draw(Session& session, SharedView& view) override;
 
  private:

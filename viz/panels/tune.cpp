@@ -24,6 +24,9 @@ class Tune : public Panel {
  public:
   const char* name() const override { return "Tune"; }
   Dock dock() const override { return Dock::left_top; }
+  const char* shows() const override {
+    return "The policy under trial, its parameters, and what the replay says of them.";
+  }
   std::vector<PanelTable> tables(const Session& session, const SharedView&) const override {
     return {{"layers", [&session] { return layers_table(session); }}};
   }
@@ -32,8 +35,8 @@ class Tune : public Panel {
  private:
   void draw_policy(Session& session);
   void draw_results(const Session& session, const SharedView& view) const;
-  void draw_save(const Session& session, const SharedView& view);
-  void save(const Session& session, bool overwrite);
+  void draw_save(const Session& session, SharedView& view);
+  void save(const Session& session, SharedView& view, bool overwrite);
 
   ParameterWidgets parameters_;
   std::string save_path_, save_message_;
@@ -127,18 +130,19 @@ void Tune::draw_results(const Session& session, const SharedView& view) const {
   ImGui::EndTable();
 }
 
-void Tune::save(const Session& session, bool overwrite) {
+void Tune::save(const Session& session, SharedView& view, bool overwrite) {
   try {
     save_settings(session, save_path_, overwrite);
     save_message_ = "saved " + save_path_;
     save_failed_ = false;
+    ++view.n_saved;
   } catch (const Error& error) {
     save_message_ = error.what();
     save_failed_ = true;
   }
 }
 
-void Tune::draw_save(const Session& session, const SharedView& view) {
+void Tune::draw_save(const Session& session, SharedView& view) {
   if (trace_ != session.path()) {
     trace_ = session.path();
     save_path_ = (session.path().parent_path() / "reattend.toml").string();
@@ -151,12 +155,12 @@ void Tune::draw_save(const Session& session, const SharedView& view) {
     if (std::filesystem::exists(save_path_, error)) {
       ImGui::OpenPopup("overwrite?");
     } else {
-      save(session, false);
+      save(session, view, false);
     }
   }
   if (ImGui::BeginPopupModal("overwrite?", nullptr, ImGuiWindowFlags_AlwaysAutoResize)) {
     ImGui::Text("%s exists.", save_path_.c_str());
-    if (ImGui::Button("overwrite")) save(session, true), ImGui::CloseCurrentPopup();
+    if (ImGui::Button("overwrite")) save(session, view, true), ImGui::CloseCurrentPopup();
     ImGui::SameLine();
     if (ImGui::Button("keep it") || ImGui::IsKeyPressed(ImGuiKey_Escape)) ImGui::CloseCurrentPopup();
     ImGui::EndPopup();

@@ -25,6 +25,9 @@ class WhyLost : public Panel {
  public:
   const char* name() const override { return "Why lost"; }
   Dock dock() const override { return Dock::centre_bottom; }
+  const char* shows() const override {
+    return "Which tokens are lost at the step, since when, why, and what would keep them.";
+  }
   void draw(Session& session, SharedView& view) override;
   std::vector<PanelTable> tables(const Session& session, const SharedView&) const override {
     return {{"losses", [&session] { return lost_table(session); }},

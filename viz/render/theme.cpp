@@ -1,6 +1,7 @@
 // One dark and one light look; fonts are looked up in the system's folders at run time.
 #include "viz/render/theme.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <filesystem>
@@ -41,30 +42,63 @@ std::map<std::string, std::filesystem::path> font_files() {
 
 }  // namespace
 
+namespace {
+
+/// The four colours that stay apart, by what they do in most places, and what does not stand beside them in a plot.
+struct Inks {
+  ImVec4 blue, teal, orange, wine;
+  ImVec4 partial, cursor, dim, error, note;
+};
+
+constexpr Palette palette_of(const Inks& inks) {
+  return {.full = inks.orange,
+          .partial = inks.partial,
+          .kept = inks.blue,
+          .lost = inks.orange,
+          .gained = inks.teal,
+          .newly_lost = inks.wine,
+          .recovered = inks.blue,
+          .normalised = inks.teal,
+          .overlap = inks.orange,
+          .output_error = inks.wine,
+          .similarity = inks.blue,
+          .threshold = inks.wine,
+          .cursor = inks.cursor,
+          .dim = inks.dim,
+          .error = inks.error,
+          .note = inks.note};
+}
+
+}  // namespace
+
 const Palette& palette(bool light) {
-  static constexpr Palette kDark = {.full = {0.98F, 0.66F, 0.22F, 1},
-                                    .partial = {0.20F, 0.29F, 0.40F, 1},
-                                    .kept = {0.33F, 0.66F, 0.96F, 1},
-                                    .lost = {0.98F, 0.60F, 0.16F, 1},
-                                    .threshold = {0.95F, 0.36F, 0.55F, 1},
-                                    .cursor = {1, 1, 1, 0.75F},
-                                    .dim = {0.62F, 0.66F, 0.72F, 1},
-                                    .error = {1, 0.45F, 0.40F, 1},
-                                    .note = {0.98F, 0.93F, 0.45F, 1}};
-  static constexpr Palette kLight = {.full = {0.87F, 0.48F, 0.02F, 1},
-                                     .partial = {0.76F, 0.82F, 0.89F, 1},
-                                     .kept = {0.08F, 0.42F, 0.80F, 1},
-                                     .lost = {0.83F, 0.41F, 0.00F, 1},
-                                     .threshold = {0.80F, 0.10F, 0.38F, 1},
-                                     .cursor = {0, 0, 0, 0.75F},
-                                     .dim = {0.38F, 0.42F, 0.47F, 1},
-                                     .error = {0.75F, 0.10F, 0.08F, 1},
-                                     .note = {0.48F, 0.22F, 0.62F, 1}};
+  static constexpr Palette kDark = palette_of({.blue = {0.33F, 0.53F, 0.96F, 1},
+                                               .teal = {0.50F, 0.95F, 0.82F, 1},
+                                               .orange = {0.98F, 0.68F, 0.16F, 1},
+                                               .wine = {0.76F, 0.25F, 0.49F, 1},
+                                               .partial = {0.20F, 0.29F, 0.40F, 1},
+                                               .cursor = {1, 1, 1, 0.75F},
+                                               .dim = {0.62F, 0.66F, 0.72F, 1},
+                                               .error = {1, 0.45F, 0.40F, 1},
+                                               .note = {0.98F, 0.93F, 0.45F, 1}});
+  static constexpr Palette kLight = palette_of({.blue = {0.07F, 0.23F, 0.79F, 1},
+                                                .teal = {0.10F, 0.60F, 0.54F, 1},
+                                                .orange = {0.83F, 0.41F, 0.00F, 1},
+                                                .wine = {0.51F, 0.09F, 0.25F, 1},
+                                                .partial = {0.76F, 0.82F, 0.89F, 1},
+                                                .cursor = {0, 0, 0, 0.75F},
+                                                .dim = {0.38F, 0.42F, 0.47F, 1},
+                                                .error = {0.75F, 0.10F, 0.08F, 1},
+                                                .note = {0.48F, 0.22F, 0.62F, 1}});
   return light ? kLight : kDark;
 }
 
 void set_up_style(float scale) {
   ImGuiStyle& style = ImGui::GetStyle();
+  ImGuiStyle fresh;  // ScaleAllSizes() scales what is there
+  std::ranges::copy(style.Colors, fresh.Colors);
+  fresh.FontScaleMain = style.FontScaleMain;
+  style = fresh;
   style.WindowPadding = ImVec2(8, 6);
   style.FramePadding = ImVec2(6, 3);
   style.ItemSpacing = ImVec2(7, 4);

@@ -48,6 +48,16 @@ int64_t bytes_beside(const TraceInfo& info, int64_t weight_bytes) {
   return weight_bytes + level_bytes(info) + 2 * sets + results + recorded + texts + maps;
 }
 
+bool of_one_model(const TraceInfo& a, const TraceInfo& b) {
+  const TraceInfo* const both[] = {&a, &b};
+  try {
+    check_same_model(both);
+  } catch (const Error&) {
+    return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 Session::Session(OpenSource open, std::function<void()> wake, const Means& means)
@@ -58,23 +68,22 @@ Session::Session(OpenSource open, std::function<void()> wake, const Means& means
       providers_(make_providers(tasks_, kTasks)) {}
 
 void Session::open(const std::filesystem::path& path) {
-  path_ = path;
+  take_failures();
+  opening_ = path;
   open_error_.clear();
   steps_before_.reset();
-  leave_trace();
-  tasks_.drop_all();
-  post_opening(nullptr);
+  post_opening(path, nullptr);
 }
 
 void Session::reopen() {
   if (!trace_ || waiting_for(Task::open)) return;
   steps_before_ = trace_->info.n_step;
-  post_opening(trace_);
+  post_opening(path_, trace_);
 }
 
-void Session::post_opening(const std::shared_ptr<const OpenedTrace>& known) {
+void Session::post_opening(const std::filesystem::path& path, const std::shared_ptr<const OpenedTrace>& known) {
   opened_ = std::make_shared<Opening>();
-  const auto work = [open = open_, path = path_, known, pool = pool_, means = means_, memory = means_.memory,
+  const auto work = [open = open_, path, known, pool = pool_, means = means_, memory = means_.memory,
                      reads_project = reads_projects_, opened = opened_](const BackgroundTasks::Context& context) {
     context.progress("opening " + path.filename().string(), 0, 0, "");
     const std::shared_ptr<ReplaySource> source = open(path);
@@ -94,9 +103,17 @@ void Session::post_opening(const std::shared_ptr<const OpenedTrace>& known) {
       trace.project = std::make_shared<const FoundProject>(read_project(path, trace_id(info, trace.token_texts)));
     }
     out.trace = std::make_shared<const OpenedTrace>(std::move(trace));
+    out.first = first_setting(info);
     context.deliver([&] { *opened = std::move(out); });
   };
   tasks_.post(kind(Task::open), work);
+}
+
+void Session::close() {
+  leave_trace();
+  tasks_.drop_all();
+  opened_.reset(), steps_before_.reset(), opening_.clear(), path_.clear();
+  ++trace_version_;
 }
 
 void Session::leave_trace() {
@@ -108,11 +125,17 @@ void Session::leave_trace() {
   mapped_.clear();
 }
 
-void Session::update() {
+void Session::take_failures() {
   for (const BackgroundTasks::Failure& failure : tasks_.take_failures()) {
     // A growing trace that cannot be read at this moment can be at the next look.
-    (failure.kind == kind(Task::open) && !steps_before_ ? open_error_ : replay_error_) = failure.message;
+    const bool opening = failure.kind == kind(Task::open) && !steps_before_;
+    (opening ? open_error_ : replay_error_) = failure.message;
+    if (opening) opening_.clear();
   }
+}
+
+void Session::update() {
+  take_failures();
   Opening opened;
   if (opened_) tasks_.locked([&] { opened = std::exchange(*opened_, {}); });
   if (opened.trace) take_opened(opened);
@@ -146,8 +169,27 @@ void Session::retune() {
   tuning_ = tuning_of(trace_->info, bounds_, data<Measured>().files().verified);
 }
 
+ChosenSetting Session::setting_for(const Opening& opened) const {
+  if (trace_ && of_one_model(trace_->info, opened.trace->info)) {
+    const Settings& tried = trial_ ? trial_->settings : settings_;
+    const bool same = opening_.empty() || opening_ == path_;
+    if (!same) return {.settings = tried, .why = fmt::format("kept from {}", path_.filename().string())};
+    return {.settings = tried, .why = chosen_.settings == tried ? chosen_.why : std::string()};
+  }
+  if (initial_) return *initial_;
+  const auto& project = opened.trace->project;
+  if (project && project->data) return {.settings = project->data->settings, .why = "as it was left"};
+  return opened.first;
+}
+
 void Session::take_opened(const Opening& opened) {
-  if (steps_before_) leave_trace();
+  const bool grown = steps_before_.has_value();
+  const ChosenSetting chosen = setting_for(opened);
+  leave_trace();
+  if (!grown) {
+    tasks_.drop_all();
+    path_ = std::exchange(opening_, {});
+  }
   trace_ = opened.trace, store_ = opened.store;
   ++trace_version_;
   replayer_ = std::make_unique<AsyncReplayer>(tasks_,
@@ -166,11 +208,12 @@ void Session::take_opened(const Opening& opened) {
   mapped_.assign(static_cast<size_t>(info.n_layer), nullptr);
   set_bounds(bounds_);
   for (const auto& each : providers_) each->enter(opened.replayer);
-  enter_trace();
+  enter_trace(chosen);
 }
 
-void Session::enter_trace() {
+void Session::enter_trace(const ChosenSetting& chosen) {
   const TraceInfo& info = trace_->info;
+  chosen_ = chosen, settings_ = chosen.settings;
   if (const std::optional<int32_t> before = std::exchange(steps_before_, std::nullopt)) {
     if (selection_.step == std::max(1, *before)) selection_.step = std::max(1, info.n_step);
     if (info.n_step > 0) ask_for_rows(), set_settings(settings_);
@@ -178,11 +221,9 @@ void Session::enter_trace() {
   }
   // The first layers attend to nearly everything: the middle shows what the program is about.
   selection_ = {.layer = stored_near(info.n_layer / 2, -1), .step = std::max(1, info.n_step), .position = -1};
-  settings_ = initial_settings_.value_or(Settings(kDefaultPolicy));
   if (info.n_step == 0) return;
   if (trace_->project && trace_->project->data) {
     const ProjectData& project = *trace_->project->data;
-    if (!initial_settings_) settings_ = project.settings;
     set_bounds(project.bounds);
     const Selection& at = project.selection;
     selection_ = {.layer = std::min(at.layer, info.n_layer - 1),
@@ -205,6 +246,11 @@ void Session::enter_trace() {
   selection_.layer = stored_near(selection_.layer, -1);
   ask_for_rows();
   set_settings(settings_);
+}
+
+void Session::choose(const ChosenSetting& chosen) {
+  chosen_ = chosen;
+  set_settings(chosen.settings);
 }
 
 void Session::set_settings(const Settings& settings) {

@@ -15,6 +15,7 @@
 #include "replay/prepared_store.h"
 #include "tune/tune.h"
 #include "viz/render/heatmap.h"
+#include "viz/session/chosen_setting.h"
 #include "viz/session/provider.h"
 #include "viz/session/row_tiles.h"
 
@@ -38,7 +39,7 @@ struct OpenedTrace {
   TraceInfo info;
   std::vector<std::string> token_texts;  ///< [L + T + 1]
   StepData steps;
-  std::vector<int32_t> token_ids;  ///< [L + T + 1], or empty: unknown
+  std::vector<int32_t> token_ids;               ///< [L + T + 1], or empty: unknown
   std::shared_ptr<const FoundProject> project;  ///< null where project files are left alone
 };
 
@@ -64,7 +65,12 @@ class Session {
   /// `wake` is called from the background thread whenever there is something to show.
   Session(OpenSource open, std::function<void()> wake, const Means& means = {});
 
+  /// The trace that is open stays until this one is there, and for good where it cannot be opened.
   void open(const std::filesystem::path& path);
+  /// Leaves the open trace; there is none then.
+  void close();
+  /// What is being opened; empty where nothing is.
+  const std::filesystem::path& opening() const { return opening_; }
   /// Looks whether the open trace has more steps by now, or has been closed by its writer, and opens it anew then:
   /// setting and selection stay, and a selected last step is the last one again.
   void reopen();
@@ -78,6 +84,7 @@ class Session {
 
   /// Null until a trace is open.
   const OpenedTrace* trace() const { return trace_.get(); }
+  /// Of the open trace; empty while there is none.
   const std::filesystem::path& path() const { return path_; }
   /// Changes with every opened trace.
   uint64_t trace_version() const { return trace_version_; }
@@ -86,14 +93,20 @@ class Session {
   /// Re-simulates the selected layer, then all. A setting that the trace's model cannot take becomes setting_error(),
   /// and is kept.
   void set_settings(const Settings& settings);
+  /// What the first trace starts with, instead of what its project file or first_setting() says. Another one of the
+  /// same model keeps the setting under trial.
+  void set_initial(const ChosenSetting& chosen) { initial_ = chosen; }
+  /// set_settings(), with why.
+  void choose(const ChosenSetting& chosen);
+  /// Why the setting under trial is this one, where choose() or the opening of the trace made it that; empty once it
+  /// was changed.
+  std::string origin() const { return chosen_.settings == settings_ ? chosen_.why : std::string(); }
   /// Shows another setting's answer in all panes until show_trial(), set_settings() or another trace; the replay of the
   /// setting under trial goes on meanwhile. May be called again with a newer answer.
   void show_instead(const std::shared_ptr<const AsyncAnswer>& other);
   void show_trial();
   /// Whether settings() are those under trial.
   bool shows_trial() const { return !trial_; }
-  /// What a trace starts with when it is opened from now on, whatever its project file says.
-  void set_initial_settings(const Settings& settings) { initial_settings_ = settings; }
   /// Traces opened from now on start as their project files say, as far as nothing else was asked for.
   void read_projects() { reads_projects_ = true; }
 
@@ -181,6 +194,7 @@ class Session {
     std::shared_ptr<Replayer> replayer;
     std::shared_ptr<PreparedStore> store;
     int64_t weight_bytes = 0;
+    ChosenSetting first;
   };
   /// The setting under trial while another one's answer is shown.
   struct Trial {
@@ -189,11 +203,14 @@ class Session {
     std::shared_ptr<const AsyncAnswer> answer, whole;
   };
   /// `known`: nothing comes of it where the file holds no more than that.
-  void post_opening(const std::shared_ptr<const OpenedTrace>& known);
+  void post_opening(const std::filesystem::path& path, const std::shared_ptr<const OpenedTrace>& known);
+  void take_failures();
   void take_opened(const Opening& opened);
+  /// The setting that a newly opened trace is entered with.
+  ChosenSetting setting_for(const Opening& opened) const;
   void leave_trace();
   void retune();
-  void enter_trace();
+  void enter_trace(const ChosenSetting& chosen);
   void take_answer(std::shared_ptr<const AsyncAnswer> answer);
   void take_passing(std::shared_ptr<const AsyncAnswer> answer);
   void map_layers(const AsyncAnswer& answer);
@@ -203,12 +220,13 @@ class Session {
 
   const OpenSource open_;
   const Means means_;
-  std::optional<Settings> initial_settings_;
+  std::optional<ChosenSetting> initial_;
+  ChosenSetting chosen_;
   bool reads_projects_ = false;
   Settings settings_{kDefaultPolicy};
   Selection selection_, start_{-1, -1, -1, -1};
   std::unique_ptr<Trial> trial_;  ///< null: settings_ and answer_ are its
-  std::filesystem::path path_;
+  std::filesystem::path path_, opening_;
   std::string open_error_, replay_error_, setting_error_;
   uint64_t trace_version_ = 0, matrix_version_ = 0;
   std::optional<int32_t> steps_before_;  ///< that the open trace has, while it is being opened anew

@@ -56,6 +56,7 @@ struct SharedView {
   bool light = false;
   bool marks = true;        ///< heat map and text tell attended from lost positions by colour
   bool logarithmic = true;  ///< colour scale of attention weights
+  uint32_t n_saved = 0;     ///< settings files written by hand so far
 
   // Where things are on the screen, for keys and for tests.
   ImVec2 threshold_line;                 ///< middle of the draggable line, 0 when there is none

@@ -1,0 +1,10 @@
+// What a pane shows while its numbers are not there yet.
+#pragma once
+#include "viz/session/session.h"
+
+namespace reattend::viz {
+
+/// `what` comes, and how far its making has got.
+void draw_waiting(const Session& session, const char* what);
+
+}  // namespace reattend::viz
