@@ -17,6 +17,7 @@
 #include "viz/panels/role_lane.h"
 #include "viz/panels/similarity_plot.h"
 #include "viz/panels/step_axis.h"
+#include "viz/render/elided_text.h"
 #include "viz/render/flow.h"
 #include "viz/render/theme.h"
 
