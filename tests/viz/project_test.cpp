@@ -26,7 +26,9 @@ std::string read_all(const std::filesystem::path& path) {
 /// A window that opens a trace with its project file.
 struct ProjectRig {
   explicit ProjectRig(const std::filesystem::path& trace, const SyntheticShape& shape = kShape)
-      : session(synthetic_source(shape), [] {}, {.n_thread = 2}) {
+      : ProjectRig(trace, synthetic_source(shape)) {}
+  ProjectRig(const std::filesystem::path& trace, OpenSource source)
+      : session(std::move(source), [] {}, {.n_thread = 2}) {
     session.read_projects();
     session.open(trace);
     settle();
@@ -179,6 +181,31 @@ TEST_F(ProjectFile, OfAGrownTraceIsStillIts) {
   ProjectRig rig(trace, grown);
   EXPECT_EQ(rig.project().message(), "");
   EXPECT_EQ(rig.project().notes().size(), 2U);
+}
+
+// A trace that is followed is opened anew every few steps, which must cost nobody a note, and no write its end.
+TEST_F(ProjectFile, AsATraceGrowsNothingIsLost) {
+  auto shape = std::make_shared<SyntheticShape>(kShape);
+  ProjectRig rig(trace, [shape](const std::filesystem::path&) { return make_synthetic_source(*shape); });
+  rig.session.set_settings(with_budget(24));
+  rig.settle();
+  rig.project().add_note({.text = "kept", .steps = {3, 3}});
+  save_bookmark(4, rig.session, rig.view);
+  rig.frame(), rig.frame();  // begins to write
+  const size_t n_tried = rig.session.data<Tried>().settings().size();
+  shape->n_step = 16;
+  rig.session.reopen();
+  rig.settle();
+  EXPECT_EQ(rig.session.trace()->info.n_step, 16);
+  ASSERT_EQ(rig.project().notes().size(), 1U);
+  EXPECT_TRUE(rig.project().bookmarks()[3].has_value());
+  EXPECT_EQ(rig.session.data<Tried>().settings().size(), n_tried);
+  EXPECT_EQ(project_from_text(read_all(file), "").notes.size(), 1U);
+  rig.project().add_note({.text = "another", .steps = {15, 15}});
+  rig.rest(), rig.rest();
+  const ProjectData data = project_from_text(read_all(file), "");
+  EXPECT_EQ(data.notes.size(), 2U);
+  EXPECT_EQ(data.tried.size(), n_tried) << "those of before are in it";
 }
 
 TEST_F(ProjectFile, JunkIsLeftAlone) {

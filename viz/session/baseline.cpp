@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "policies/policy.h"
+#include "tune/judge.h"
 #include "viz/session/measured.h"
 #include "viz/session/session.h"
 #include "viz/session/tried.h"
@@ -90,10 +91,16 @@ void Baseline::take(const Session& session) {
   std::shared_ptr<const Judged> found;
   tasks_.locked([&] { found = std::exchange(found_->judged, nullptr); });
   if (found) judged_ = std::move(found);
+  if (judged_ && on_this_trace() && judged_->under != session.tuning()) {
+    tuning_ = session.tuning();
+    judged_ = std::make_shared<const Judged>(
+        judged_->settings, judge_again(judged_->metrics, judged_->under->prediction.correction, *tuning_), tuning_);
+  }
   if (judged_) return;
-  const Metrics* const known = on_this_trace() ? session.data<Tried>().known(pinned_->settings) : nullptr;
+  const Tried& tried = session.data<Tried>();
+  const Metrics* const known = on_this_trace() ? tried.known(pinned_->settings) : nullptr;
   if (known != nullptr) {
-    judged_ = std::make_shared<const Judged>(pinned_->settings, *known, tuning_);
+    judged_ = std::make_shared<const Judged>(pinned_->settings, *known, tried.judged_under());
   } else if (answer_ && answer_->has_errors && !std::exchange(asked_to_judge_, true)) {
     tasks_.post(kind_ + kKinds - 1,
                 [answer = answer_, tuned = tuning_, found = found_](const BackgroundTasks::Context& context) {

@@ -59,8 +59,9 @@ void Goal::update(const Session& session) {
     judged_ = std::make_shared<const Judged>(session.settings(), *known, maps.judged_under());
     return;
   }
-  if (const Metrics* known = session.data<Tried>().known(session.settings())) {
-    judged_ = std::make_shared<const Judged>(session.settings(), *known, session.tuning());
+  const Tried& tried = session.data<Tried>();
+  if (const Metrics* known = tried.known(session.settings())) {
+    judged_ = std::make_shared<const Judged>(session.settings(), *known, tried.judged_under());
     return;
   }
   const std::shared_ptr<const AsyncAnswer>& answer = session.answer();

@@ -12,17 +12,20 @@
 namespace reattend::viz {
 
 void Project::enter(std::shared_ptr<Replayer>) {
-  tasks_.drop(kind_);
-  notes_.clear(), message_.clear(), window_.reset(), last_.reset(), written_.reset();
-  bookmarks_ = {};
-  refused_ = touched_ = false;
-  failure_ = std::make_shared<std::string>();
+  last_.reset(), written_.reset();
 }
 
 void Project::update(const Session& session) {
-  take_failure();
+  take_found(session);
+  if (to_write_ && !tasks_.waiting_for(kind_)) write(to_write_);
   if (std::exchange(trace_version_, session.trace_version()) == session.trace_version()) return;
   const std::shared_ptr<const FoundProject>& found = session.trace()->project;
+  const std::string id = found ? found->trace_id : std::string();
+  if (!id.empty() && std::exchange(trace_id_, id) == id) return session.data<Tried>().take_up_again();
+  trace_id_ = id;
+  notes_.clear(), message_.clear(), window_.reset();
+  bookmarks_ = {};
+  refused_ = touched_ = false;
   if (!found) return;
   if (!found->refused.empty()) {
     refused_ = true;
@@ -40,7 +43,7 @@ void Project::update(const Session& session) {
 
 bool Project::idle() const {
   bool news = false;
-  tasks_.locked([&] { news = !failure_->empty(); });
+  tasks_.locked([&] { news = found_->written != nullptr; });
   return !news;
 }
 
@@ -72,12 +75,26 @@ ProjectData Project::data(const Session& session, const WindowPart& window) cons
           .bookmarks = bookmarks_};
 }
 
-void Project::take_failure() {
-  std::string failure;
-  tasks_.locked([&] { failure = std::exchange(*failure_, {}); });
-  if (failure.empty()) return;
+void Project::take_found(const Session& session) {
+  Found found;
+  tasks_.locked([&] { found = std::exchange(*found_, {}); });
+  if (found.written && found.written == to_write_) to_write_.reset();
+  if (found.failure.empty() || found.written->path != project_path(session.path())) return;
   refused_ = true;
-  message_ = "nothing is kept beyond this window: " + failure;
+  message_ = "nothing is kept beyond this window: " + found.failure;
+}
+
+void Project::write(std::shared_ptr<const Write> what) {
+  to_write_ = std::move(what);
+  tasks_.post(kind_, [what = to_write_, found = found_](const BackgroundTasks::Context& context) {
+    std::string failure;
+    try {
+      write_text_file(what->path, project_text(what->data), true);
+    } catch (const Error& error) {
+      failure = error.what();
+    }
+    context.deliver([&] { *found = {what, failure}; });
+  });
 }
 
 bool Project::can_save(const Session& session) const {
@@ -99,20 +116,12 @@ void Project::save(const Session& session, const WindowPart& window, bool at_res
   if (!differs(session, now)) return;
   touched_ = true;
   written_ = std::move(now), tried_version_ = session.data<Tried>().version();
-  tasks_.post(kind_, [data = data(session, window), path = project_path(session.path()),
-                      failure = failure_](const BackgroundTasks::Context& context) {
-    try {
-      write_text_file(path, project_text(data), true);
-    } catch (const Error& error) {
-      context.deliver([&] { *failure = error.what(); });
-    }
-  });
+  write(std::make_shared<const Write>(Write{project_path(session.path()), data(session, window)}));
 }
 
 void Project::save_now(const Session& session, const WindowPart& window) {
   if (!can_save(session)) return;
-  const bool writing = tasks_.waiting_for(kind_);
-  if (!writing && !differs(session, stamp(session, window))) return;
+  if (!to_write_ && !differs(session, stamp(session, window))) return;
   tasks_.drop(kind_);
   write_text_file(project_path(session.path()), project_text(data(session, window)), true);
 }

@@ -24,7 +24,8 @@ class Project final : public Provider {
   Project(BackgroundTasks& tasks, int kind) : tasks_(tasks), kind_(kind) {}
   ~Project() override { tasks_.drop(kind_); }
   void enter(std::shared_ptr<Replayer> replayer) override;
-  /// Of a trace that was just opened: takes what its project file has.
+  /// Of a trace that was just opened: takes what its project file has; of one that has only grown since it was opened
+  /// before, all is as it was. Writes what a change of traces interrupted.
   void update(const Session& session) override;
   bool idle() const override;
 
@@ -58,11 +59,22 @@ class Project final : public Provider {
     uint64_t version = 0;  ///< of notes and bookmarks
     bool operator==(const Stamp&) const = default;
   };
+  /// A file to be written.
+  struct Write {
+    std::filesystem::path path;
+    ProjectData data;
+  };
+  /// Guarded by the queue's lock, shared with its tasks.
+  struct Found {
+    std::shared_ptr<const Write> written;  ///< or failed
+    std::string failure;
+  };
   Stamp stamp(const Session& session, const WindowPart& window) const;
   bool can_save(const Session& session) const;
   bool differs(const Session& session, const Stamp& now) const;
   ProjectData data(const Session& session, const WindowPart& window) const;
-  void take_failure();
+  void take_found(const Session& session);
+  void write(std::shared_ptr<const Write> what);
 
   BackgroundTasks& tasks_;
   const int kind_;
@@ -75,12 +87,13 @@ class Project final : public Provider {
   std::array<std::optional<Bookmark>, kBookmarks> bookmarks_;
   uint64_t version_ = 0;
 
-  std::optional<Stamp> last_;     ///< of the last frame
-  std::optional<Stamp> written_;  ///< as it was opened, or last written
-  bool touched_ = false;          ///< somebody has changed something, so that what was tried counts too
-  uint64_t tried_version_ = 0;    ///< last written
-  /// Guarded by the queue's lock, shared with its task.
-  std::shared_ptr<std::string> failure_ = std::make_shared<std::string>();
+  std::optional<Stamp> last_;              ///< of the last frame
+  std::optional<Stamp> written_;           ///< as it was opened, or last written
+  bool touched_ = false;                   ///< somebody has changed something, so that what was tried counts too
+  uint64_t tried_version_ = 0;             ///< last written
+  std::string trace_id_;                   ///< of the trace that all this is of
+  std::shared_ptr<const Write> to_write_;  ///< until it is written
+  std::shared_ptr<Found> found_ = std::make_shared<Found>();
 };
 
 }  // namespace reattend::viz

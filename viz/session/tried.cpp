@@ -4,22 +4,48 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <utility>
 
+#include "tune/judge.h"
 #include "viz/session/goal.h"
+#include "viz/session/measured.h"
 #include "viz/session/session.h"
 
 namespace reattend::viz {
 
+void Tried::enter(std::shared_ptr<Replayer>) {
+  if (!settings_.empty()) before_ = std::exchange(settings_, {});
+  newest_.reset(), under_.reset();
+  measured_version_ = 0;
+  ++version_;
+}
+
+void Tried::take_up_again() {
+  for (TriedSetting& each : std::exchange(before_, {})) add_from_file(std::move(each));
+}
+
 void Tried::update(const Session& session) {
+  if (under_ && under_ != session.tuning()) {
+    for (TriedSetting& each : settings_) {
+      if (each.from_file) continue;
+      each.metrics = judge_again(std::move(each.metrics), under_->prediction.correction, *session.tuning());
+    }
+    ++version_;
+  }
+  under_ = session.tuning();
+  const Measured& measured = session.data<Measured>();
+  if (std::exchange(measured_version_, measured.version()) != measured.version()) {
+    for (const MeasuredSetting& each : measured.files().measured) add_measured(each.settings, each.measured);
+  }
   const Judged* const judged = session.data<Goal>().judged();
   if (judged == nullptr || judged->settings != session.settings() || !session.setting_error().empty()) return;
   if (newest_ == judged->settings) return;
   newest_ = judged->settings;
   const TriedSetting* const old = find(judged->settings);
   if (old != nullptr && !old->from_file) return;
-  std::optional<Score> measured = old != nullptr ? old->metrics.measured : std::nullopt;
+  std::optional<Score> score = old != nullptr ? old->metrics.measured : std::nullopt;
   TriedSetting& here = add({judged->settings, judged->metrics});
-  if (measured) here.metrics.measured = std::move(measured);
+  if (score) here.metrics.measured = std::move(score);
 }
 
 const Metrics* Tried::known(const Settings& settings) const {

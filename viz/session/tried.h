@@ -24,8 +24,8 @@ class Tried final : public Provider {
   static constexpr size_t kMost = 1000;
 
   Tried(BackgroundTasks&, int) {}
-  void enter(std::shared_ptr<Replayer>) override { settings_.clear(), newest_.reset(), ++version_; }
-  /// Takes what the goal judged.
+  void enter(std::shared_ptr<Replayer>) override;
+  /// Takes what the goal judged, and what an engine measured.
   void update(const Session& session) override;
   bool idle() const override { return true; }
 
@@ -34,6 +34,10 @@ class Tried final : public Provider {
   uint64_t version() const { return version_; }
   /// What this session's replay says of a setting; null where it has not been judged.
   const Metrics* known(const Settings& settings) const;
+  /// What known() was held against; null before anything was.
+  const std::shared_ptr<const TuneResult>& judged_under() const { return under_; }
+  /// The trace that was entered last is the one before it with more steps: what was tried stays, with its old numbers.
+  void take_up_again();
   /// What a project file has; of a setting that is here already nothing.
   void add_from_file(TriedSetting tried);
   /// What an engine measured of a setting, which joins the list unless it is there.
@@ -44,7 +48,9 @@ class Tried final : public Provider {
   TriedSetting* find(const Settings& settings);
   TriedSetting& add(TriedSetting tried);
 
-  std::vector<TriedSetting> settings_;
+  std::vector<TriedSetting> settings_, before_;  ///< of the trace, of the one before
+  std::shared_ptr<const TuneResult> under_;
+  uint64_t measured_version_ = 0;   ///< of Measured
   std::optional<Settings> newest_;  ///< that the goal judged
   uint64_t version_ = 1;
 };
