@@ -9,6 +9,7 @@
 #include "policies/policy.h"
 #include "session_rig.h"
 #include "tune/judge.h"
+#include "viz/panels/panel_tables.h"
 #include "viz/session/baseline.h"
 #include "viz/session/differences.h"
 #include "viz/session/state_keeping.h"
@@ -227,6 +228,9 @@ TEST(Tried, EverySettingThatBecameKnownIsKeptWithItsNumbers) {
     const Metrics &a = tried.settings()[front[i - 1]].metrics, &b = tried.settings()[front[i]].metrics;
     EXPECT_TRUE(a.cost < b.cost && a.predicted_kl > b.predicted_kl);
   }
+  const reattend::Table table = tried_table(rig.session);
+  ASSERT_EQ(table.rows.size(), tried.settings().size());
+  EXPECT_EQ(std::get<double>(table.rows[1][1]), rig.plain_metrics(with_budget(40)).predicted_kl) << "exactly, for CSV";
   tried.add_measured(with_budget(80), {.kl = 0.5});
   EXPECT_EQ(tried.settings().size(), 4U);
   tried.add_measured(with_budget(81), {.kl = 0.25});

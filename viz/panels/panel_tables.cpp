@@ -9,9 +9,11 @@
 #include "base/error.h"
 #include "policies/value_text.h"
 #include "replay/summary_fields.h"
+#include "viz/panels/role_lane.h"
 #include "viz/session/landscape.h"
 #include "viz/session/ledger.h"
 #include "viz/session/story.h"
+#include "viz/session/tried.h"
 
 namespace reattend::viz {
 namespace {
@@ -20,10 +22,6 @@ using Row = std::vector<reattend::Cell>;
 
 [[noreturn]] void not_yet(const char* what) {
   fail({what, "numbers of the setting", "none yet", "wait until it is replayed"});
-}
-
-std::string role_name(StepRole role) {
-  return role == StepRole::full ? "full" : role == StepRole::selects ? "chooses anew" : "partial";
 }
 
 /// The map that the landscape panel shows.
@@ -79,8 +77,8 @@ reattend::Table steps_table(const Session& session) {
     const auto number = [at](const std::vector<float>& values) -> reattend::Cell {
       return values.empty() ? reattend::Cell{} : double{values[at]};
     };
-    out.rows.push_back({int64_t{t}, role_name(role_of(layer, at, info.n_prompt - 1 + t)), int64_t{layer.positions[at]},
-                        number(layer.cos), number(layer.recovered), number(layer.oracle),
+    out.rows.push_back({int64_t{t}, std::string(role_name(role_of(layer, at, info.n_prompt - 1 + t))),
+                        int64_t{layer.positions[at]}, number(layer.cos), number(layer.recovered), number(layer.oracle),
                         double{layer.recovered[at] / layer.oracle[at]}, number(layer.overlap), number(layer.jaccard),
                         number(errors)});
   }
@@ -186,6 +184,26 @@ reattend::Table life_table(const Session& session) {
       out.rows.push_back({int64_t{lane.layer}, static_cast<int64_t>(i) + 1, static_cast<double>(std::abs(weight)),
                           int64_t{std::signbit(weight) ? 0 : 1}});
     }
+  }
+  return out;
+}
+
+reattend::Table tried_table(const Session& session) {
+  if (session.tuning() == nullptr) not_yet("tried settings");
+  reattend::Table out = {.name = "tried", .columns = {{.key = "setting", .left = true}}};
+  const char* const cost = session.tuning()->calibrated ? "ms" : "megabytes";
+  for (const char* const key : {"kl", "estimate", cost, "lost", "output_error", "measured_kl", "measured_ms"}) {
+    out.columns.push_back({.key = key});
+  }
+  for (const TriedSetting& each : session.data<Tried>().settings()) {
+    const Metrics& metrics = each.metrics;
+    const Score measured = metrics.measured.value_or(Score{});
+    Row row = {each.settings.summary()};
+    for (const double value : {metrics.predicted_kl, metrics.estimate, metrics.cost, metrics.lost,
+                               metrics.output_error_mean, measured.kl, measured.ms}) {
+      row.emplace_back(value);
+    }
+    out.rows.push_back(std::move(row));
   }
   return out;
 }

@@ -19,6 +19,8 @@ reattend::Table ledger_table(const Session& session);
 reattend::Table lost_table(const Session& session);
 /// The weight of the position that is told of, at every step of every layer that is replayed so far.
 reattend::Table life_table(const Session& session);
+/// Settings that were tried, in their order.
+reattend::Table tried_table(const Session& session);
 /// Settings of the map that are known.
 reattend::Table landscape_table(const Session& session);
 

@@ -10,6 +10,7 @@
 
 #include "policies/policy.h"
 #include "viz/panels/panel.h"
+#include "viz/panels/panel_tables.h"
 #include "viz/panels/parallel_axes.h"
 #include "viz/panels/tried_plot.h"
 #include "viz/render/theme.h"
@@ -30,6 +31,9 @@ class TriedPanel : public Panel {
   const char* name() const override { return "Tried"; }
   Dock dock() const override { return Dock::right_top; }
   const char* shows() const override { return "Every setting that was tried, by what it costs and harms."; }
+  std::vector<PanelTable> tables(const Session& session, const SharedView&) const override {
+    return {{"tried", [&session] { return tried_table(session); }}};
+  }
   void draw(Session& session, SharedView& view) override;
 
  private:
