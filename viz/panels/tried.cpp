@@ -24,7 +24,7 @@ namespace reattend::viz {
 namespace {
 
 /// What rows are sorted by.
-enum class Column : uint8_t { order, setting, harm, cost, lost, error, harm_change, cost_change, measured };
+enum class Column : uint8_t { setting, harm, cost, lost, error, harm_change, cost_change, measured };
 
 class TriedPanel : public Panel {
  public:
@@ -37,149 +37,157 @@ class TriedPanel : public Panel {
   void draw(Session& session, SharedView& view) override;
 
  private:
-  void draw_lines(Session& session, const SharedView& view, ImVec2 size);
-  void draw_table(Session& session, const SharedView& view);
-  void draw_row(Session& session, const TriedSetting& tried);
-  /// The axes' numbers of a setting.
-  std::vector<double> numbers(const Settings& settings, const Metrics& metrics, const TraceInfo& info) const;
+  /// A setting as the panel shows it.
+  struct Row {
+    Settings settings;
+    Metrics metrics;
+    std::string text;             ///< the setting in few words
+    std::vector<double> numbers;  ///< of axes_
+    bool tried = false;           ///< otherwise a cell of a map
+  };
+  /// What rows_ and axes_ are made of.
+  struct Key {
+    uint64_t trace = 0, tried = 0, maps = 0;
+    std::string policy;
+    bool operator==(const Key&) const = default;
+  };
+  void make(const Session& session);
   void make_axes(const Session& session);
-  std::vector<const TriedSetting*> in_order(const Session& session) const;
+  void draw_lines(Session& session, const SharedView& view, ImVec2 size);
+  void draw_table(Session& session);
+  void draw_row(Session& session, const Row& row);
+  double value_of(const Row& row, Column column) const;
+  std::vector<const Row*> in_order() const;
 
   bool as_lines_ = false;
   bool has_kl_ = false;
   TriedPlot plot_;
   ParallelAxes ranges_;
-  std::vector<std::string> keys_;   ///< parameters that have an axis, before harm and cost
-  std::vector<ParallelAxis> axes_;  ///< of keys_, harm, cost
+  Key key_;
+  std::vector<Row> rows_;           ///< tried ones first, in their order
+  std::vector<ParallelAxis> axes_;  ///< of parameters, then of harm and cost
   std::optional<Settings> forgotten_;
 };
 
-std::vector<double> TriedPanel::numbers(const Settings& settings, const Metrics& metrics, const TraceInfo& info) const {
-  std::vector<double> out;
-  for (const std::string& key : keys_) {
-    const bool has = settings.takes(key) && settings.decides(key);
-    out.push_back(has ? number_of(settings, Axis{.key = key, .values = {}, .numbers = {}}, info.n_prompt)
-                      : std::nan(""));
-  }
-  out.push_back(harm_of(metrics, has_kl_));
-  out.push_back(metrics.cost);
-  return out;
+void TriedPanel::make(const Session& session) {
+  const Tried& tried = session.data<Tried>();
+  const Landscapes& maps = session.data<Landscapes>();
+  Key key = {session.trace_version(), tried.version(), maps.version(), session.settings().policy()};
+  if (key == key_) return;
+  key_ = std::move(key);
+  rows_.clear();
+  const auto add = [&](const Settings& settings, const Metrics& metrics, bool is_tried) {
+    rows_.push_back({settings, metrics, in_few_words(settings, session.settings()), {}, is_tried});
+    rows_.back().metrics.layers.clear();
+  };
+  for (const TriedSetting& each : tried.settings()) add(each.settings, each.metrics, true);
+  for (const LandscapeCell* const cell : maps.known()) add(cell->settings, *cell->metrics, false);
+  make_axes(session);
 }
 
-/// Parameters that are numbers and differ between settings of the policy under trial.
+/// Parameters that are numbers and differ between settings have one, if the policy under trial takes them.
 void TriedPanel::make_axes(const Session& session) {
-  const TraceInfo& info = session.trace()->info;
-  keys_.clear(), axes_.clear();
+  axes_.clear();
+  const auto add = [&](const std::string& title, bool logarithmic, const auto& number) {
+    std::vector<double> values, known;
+    for (const Row& row : rows_) {
+      values.push_back(number(row));
+      if (std::isfinite(values.back())) known.push_back(values.back());
+    }
+    const bool differs = !known.empty() && std::ranges::min(known) < std::ranges::max(known);
+    if (!differs && find_parameter(title) != nullptr) return;
+    for (size_t i = 0; i < rows_.size(); ++i) rows_[i].numbers.push_back(values[i]);
+    axes_.push_back(axis_around(title, known, logarithmic));
+  };
+  const int32_t n_prompt = session.trace()->info.n_prompt;
   for (const PolicyParameter& each : session.settings().info().parameters) {
     const ParamType type = each.parameter->type;
-    if (type == ParamType::count || type == ParamType::real) keys_.emplace_back(each.parameter->key);
+    if (type != ParamType::count && type != ParamType::real) continue;
+    Axis axis;
+    axis.key = each.parameter->key;
+    add(axis.key, type == ParamType::count, [&](const Row& row) {
+      const bool has = row.settings.takes(axis.key) && row.settings.decides(axis.key);
+      return has ? number_of(row.settings, axis, n_prompt) : std::nan("");
+    });
   }
-  std::vector<std::vector<double>> all;
-  for (const TriedSetting& each : session.data<Tried>().settings()) {
-    all.push_back(numbers(each.settings, each.metrics, info));
-  }
-  for (const LandscapeCell* const cell : session.data<Landscapes>().known()) {
-    all.push_back(numbers(cell->settings, *cell->metrics, info));
-  }
-  std::vector<std::string> kept;
-  for (size_t i = 0; i < keys_.size() + 2; ++i) {
-    std::vector<double> values;
-    for (const std::vector<double>& each : all) {
-      if (std::isfinite(each[i])) values.push_back(each[i]);
-    }
-    const bool is_key = i < keys_.size();
-    const bool differs = !values.empty() && std::ranges::min(values) < std::ranges::max(values);
-    if (is_key && !differs) continue;
-    if (is_key) kept.push_back(keys_[i]);
-    const bool counts = is_key && find_parameter(keys_[i])->type == ParamType::count;
-    const std::string title = is_key ? keys_[i] : i == keys_.size() ? harm_name(session) : cost_name(session);
-    axes_.push_back(axis_around(title, values, counts || i == keys_.size()));
-  }
-  keys_ = std::move(kept);
+  add(harm_name(session), true, [&](const Row& row) { return harm_of(row.metrics, has_kl_); });
+  add(cost_name(session), false, [](const Row& row) { return row.metrics.cost; });
 }
 
 void TriedPanel::draw_lines(Session& session, const SharedView& view, ImVec2 size) {
-  const TraceInfo& info = session.trace()->info;
   const Palette& colors = palette(view.light);
   std::vector<ParallelLine> lines;
-  std::vector<std::pair<const Settings*, const Metrics*>> of;
-  const auto add = [&](const Settings& settings, const Metrics& metrics, ImVec4 color, float width) {
-    if (settings.policy() != session.settings().policy()) return;
-    const float em = ImGui::GetFontSize();
-    lines.push_back({numbers(settings, metrics, info), ImGui::ColorConvertFloat4ToU32(color), width * em});
-    of.emplace_back(&settings, &metrics);
+  std::vector<const Row*> of;
+  const auto add = [&](const Row& row, ImVec4 color, float width) {
+    if (row.settings.policy() != session.settings().policy()) return;
+    lines.push_back({row.numbers, ImGui::ColorConvertFloat4ToU32(color), width * ImGui::GetFontSize()});
+    of.push_back(&row);
   };
   ImVec4 faint = colors.dim;
   faint.w = 0.35F;
-  for (const LandscapeCell* const cell : session.data<Landscapes>().known()) {
-    add(cell->settings, *cell->metrics, faint, 0.06F);
+  for (const Row& row : rows_) {
+    if (!row.tried) add(row, faint, 0.06F);
   }
   const auto& pinned = session.data<Baseline>().pinned();
-  for (const TriedSetting& each : session.data<Tried>().settings()) {
-    const bool is_now = each.settings == session.settings();
-    const bool is_baseline = pinned && pinned->trace.empty() && pinned->settings == each.settings;
-    add(each.settings, each.metrics,
-        is_now        ? colors.threshold
-        : is_baseline ? colors.full
-                      : colors.kept,
-        is_now || is_baseline ? 0.2F : 0.1F);
+  for (const Row& row : rows_) {
+    if (!row.tried) continue;
+    const bool is_now = row.settings == session.settings();
+    const bool is_baseline = pinned && pinned->trace.empty() && pinned->settings == row.settings;
+    add(row, is_now ? colors.threshold : is_baseline ? colors.full : colors.kept, is_now || is_baseline ? 0.2F : 0.1F);
   }
   const std::optional<size_t> under = ranges_.draw("##lines", size, axes_, lines);
   if (!under) return;
-  const auto& [settings, metrics] = of[*under];
+  const Row& row = *of[*under];
   const bool clicked = ImGui::IsItemClicked();
-  ImGui::SetTooltip("%s\nclick: try it", numbers_in_words(session, *settings, *metrics).c_str());
-  if (clicked) session.set_settings(Settings(*settings));
+  ImGui::SetTooltip("%s\nclick: try it", numbers_in_words(session, row.settings, row.metrics).c_str());
+  if (clicked) session.set_settings(row.settings);
 }
 
-std::vector<const TriedSetting*> TriedPanel::in_order(const Session& session) const {
-  const TraceInfo& info = session.trace()->info;
-  std::vector<const TriedSetting*> rows;
-  for (const TriedSetting& each : session.data<Tried>().settings()) {
-    const bool passes =
-        !as_lines_ || !ranges_.filters() || ranges_.passes(axes_, numbers(each.settings, each.metrics, info));
-    if (passes) rows.push_back(&each);
+double TriedPanel::value_of(const Row& row, Column column) const {
+  switch (column) {
+    case Column::setting:
+      break;
+    case Column::harm:
+    case Column::harm_change:
+      return harm_of(row.metrics, has_kl_);
+    case Column::cost:
+    case Column::cost_change:
+      return row.metrics.cost;
+    case Column::lost:
+      return row.metrics.lost;
+    case Column::error:
+      return row.metrics.output_error_mean;
+    case Column::measured:
+      return row.metrics.measured ? row.metrics.measured->kl : std::nan("");
+  }
+  return 0;
+}
+
+/// Tried ones within the ranges, as the heads of the current table's columns ask.
+std::vector<const TriedPanel::Row*> TriedPanel::in_order() const {
+  std::vector<const Row*> rows;
+  for (const Row& row : rows_) {
+    if (row.tried && (!as_lines_ || ranges_.passes(axes_, row.numbers))) rows.push_back(&row);
   }
   const ImGuiTableSortSpecs* const specs = ImGui::TableGetSortSpecs();
   if (specs == nullptr || specs->SpecsCount == 0) return rows;
   const auto column = static_cast<Column>(specs->Specs[0].ColumnUserID);
   const bool down = specs->Specs[0].SortDirection == ImGuiSortDirection_Descending;
   if (column == Column::setting) {
-    std::ranges::stable_sort(rows, {}, [](const TriedSetting* each) { return each->settings.summary(); });
+    std::ranges::stable_sort(rows, {}, &Row::text);
     if (down) std::ranges::reverse(rows);
     return rows;
   }
-  const auto value = [&](const TriedSetting& each) -> double {
-    switch (column) {
-      case Column::order:
-      case Column::setting:
-        break;
-      case Column::harm:
-      case Column::harm_change:
-        return harm_of(each.metrics, has_kl_);
-      case Column::cost:
-      case Column::cost_change:
-        return each.metrics.cost;
-      case Column::lost:
-        return each.metrics.lost;
-      case Column::error:
-        return each.metrics.output_error_mean;
-      case Column::measured:
-        return each.metrics.measured ? each.metrics.measured->kl : std::nan("");
-    }
-    return static_cast<double>(&each - session.data<Tried>().settings().data());
-  };
   // What is not known comes last, whichever way the others go.
-  const auto key = [&](const TriedSetting* each) {
-    const double x = value(*each);
+  std::ranges::stable_sort(rows, {}, [&](const Row* row) {
+    const double x = value_of(*row, column);
     return std::isnan(x) ? HUGE_VAL : down ? -x : x;
-  };
-  std::ranges::stable_sort(rows, {}, key);
+  });
   return rows;
 }
 
-void TriedPanel::draw_row(Session& session, const TriedSetting& tried) {
-  const Metrics& metrics = tried.metrics;
+void TriedPanel::draw_row(Session& session, const Row& row) {
+  const Metrics& metrics = row.metrics;
   const auto cell = [](double x, const char* format) {
     ImGui::TableNextColumn();
     ImGui::TextUnformatted(std::isnan(x) ? "\u2013" : fmt::format(fmt::runtime(format), x).c_str());
@@ -187,15 +195,14 @@ void TriedPanel::draw_row(Session& session, const TriedSetting& tried) {
   const Baseline& baseline = session.data<Baseline>();
   ImGui::TableNextRow();
   ImGui::TableNextColumn();
-  const std::string text = in_few_words(tried.settings, session.settings());
-  if (ImGui::Selectable(text.c_str(), tried.settings == session.settings(), ImGuiSelectableFlags_SpanAllColumns)) {
-    session.set_settings(Settings(tried.settings));
+  if (ImGui::Selectable(row.text.c_str(), row.settings == session.settings(), ImGuiSelectableFlags_SpanAllColumns)) {
+    session.set_settings(row.settings);
   }
   ImGui::SetItemTooltip("%s\nclick: back to it; right click: more",
-                        numbers_in_words(session, tried.settings, metrics).c_str());
+                        numbers_in_words(session, row.settings, metrics).c_str());
   if (ImGui::BeginPopupContextItem("row")) {
-    if (ImGui::MenuItem("pin as baseline")) session.data<Baseline>().pin({tried.settings, {}});
-    if (ImGui::MenuItem("forget")) forgotten_ = tried.settings;
+    if (ImGui::MenuItem("pin as baseline")) session.data<Baseline>().pin({row.settings, {}});
+    if (ImGui::MenuItem("forget")) forgotten_ = row.settings;
     ImGui::EndPopup();
   }
   cell(harm_of(metrics, has_kl_), "{:.3g}");
@@ -215,7 +222,7 @@ void TriedPanel::draw_row(Session& session, const TriedSetting& tried) {
   cell(metrics.measured ? metrics.measured->kl : std::nan(""), "{:.3g}");
 }
 
-void TriedPanel::draw_table(Session& session, const SharedView&) {
+void TriedPanel::draw_table(Session& session) {
   constexpr ImGuiTableFlags kFlags = ImGuiTableFlags_RowBg | ImGuiTableFlags_ScrollY | ImGuiTableFlags_ScrollX |
                                      ImGuiTableFlags_Sortable | ImGuiTableFlags_BordersInnerV |
                                      ImGuiTableFlags_SizingFixedFit;
@@ -235,7 +242,7 @@ void TriedPanel::draw_table(Session& session, const SharedView&) {
   }
   column("KL measured", Column::measured);
   ImGui::TableHeadersRow();
-  const std::vector<const TriedSetting*> rows = in_order(session);
+  const std::vector<const Row*> rows = in_order();
   ImGuiListClipper clipper;
   clipper.Begin(static_cast<int>(rows.size()));
   while (clipper.Step()) {
@@ -257,6 +264,7 @@ void TriedPanel::draw(Session& session, SharedView& view) {
     return ImGui::TextWrapped(
         "Every setting whose numbers become known is kept here: the first once all layers are replayed.");
   }
+  make(session);
   if (ImGui::RadioButton("dots", !as_lines_)) as_lines_ = false;
   ImGui::SetItemTooltip("%s by %s", harm_name(session).c_str(), cost_name(session).c_str());
   ImGui::SameLine();
@@ -272,12 +280,11 @@ void TriedPanel::draw(Session& session, SharedView& view) {
   constexpr float kPlotShare = 0.58F;
   const ImVec2 size(room.x, room.y * kPlotShare);
   if (as_lines_) {
-    make_axes(session);
     draw_lines(session, view, size);
   } else {
     plot_.draw(session, view, size);
   }
-  draw_table(session, view);
+  draw_table(session);
 }
 
 }  // namespace

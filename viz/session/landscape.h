@@ -57,6 +57,8 @@ class Landscapes final : public Provider {
   /// The map of settings that are like this one in all but the axes' parameters, as far as it is; begun now if it is
   /// new. Whoever draws asks in every frame; what nobody asked for is not gone on with.
   const Landscape& ask(const Session& session, const Settings& like, const Axis& across, const Axis& upwards);
+  /// Changes with what known() gives.
+  uint64_t version() const { return version_; }
   /// Cells of all maps whose numbers are known.
   std::vector<const LandscapeCell*> known() const;
   /// What is known of a setting from any of the maps; null where none has it.
