@@ -247,7 +247,8 @@ void App::draw_frame() {
   play_on(session_, view_, ImGui::GetIO().DeltaTime);
   view_.hover = std::exchange(view_.next_hover, std::nullopt);
 
-  begin_frame(session_, view_);
+  view_.layout = docks_.layout();
+  if (std::string layout = begin_frame(session_, view_); !layout.empty()) bench_.layout = std::move(layout);
   draw_menu();
   draw_status();
   if (!start_.draw_welcome(bench_)) draw_panels();

@@ -9,6 +9,7 @@
 #include <imgui.h>
 
 #include "viz/app.h"
+#include "viz/render/colormap.h"
 #include "viz/render/theme.h"
 
 namespace reattend::viz {
@@ -131,6 +132,26 @@ TEST(Colors, WhatStandsInOnePlotIsToldApartByEverySight) {
                 difference(seen(sight, palette(light).*plot[i].color), seen(sight, palette(light).*plot[j].color)), 20)
                 << plot[i].name << " and " << plot[j].name << ", " << sight.name << ", " << (light ? "light" : "dark");
           }
+        }
+      }
+    }
+  }
+}
+
+// What changed against the baseline is seen beside what did not, whatever the weights of both.
+TEST(Colors, ChangedCellsAreToldFromAllOthersByEverySight) {
+  const UiContexts contexts(1);  // one of the tables is ImPlot's
+  const auto seen_at = [](const Sight& sight, Colormap map, size_t place) {
+    return seen(sight, ImGui::ColorConvertU32ToFloat4(color_table(map)[place]));
+  };
+  for (const Sight& sight : kSights) {
+    for (size_t i = 0; i < 256; i += 15) {
+      for (size_t j = 0; j < 256; j += 15) {
+        const Triple gained = seen_at(sight, Colormap::gained, i), lost = seen_at(sight, Colormap::newly_lost, i);
+        EXPECT_GE(difference(gained, seen_at(sight, Colormap::newly_lost, j)), 20) << sight.name;
+        for (const Colormap other : {Colormap::muted_blues, Colormap::muted_oranges}) {
+          EXPECT_GE(difference(gained, seen_at(sight, other, j)), 20) << sight.name << " " << i << " " << j;
+          EXPECT_GE(difference(lost, seen_at(sight, other, j)), 20) << sight.name << " " << i << " " << j;
         }
       }
     }

@@ -69,7 +69,7 @@ std::string step_beside_baseline(const Session& session, int32_t step) {
   const float more = replay->recovered[cell] - before->recovered[cell];
   const std::string change =
       more == 0 ? "as much recovered" : fmt::format("{:.4f} {} recovered", std::abs(more), more > 0 ? "less" : "more");
-  return fmt::format("; baseline: {}, {}", role_name(role), change);
+  return fmt::format("\nbaseline: {}, {}", role_name(role), change);
 }
 
 }  // namespace reattend::viz

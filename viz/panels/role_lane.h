@@ -13,7 +13,7 @@ namespace reattend::viz {
 /// baseline on the same steps the upper half is its, the lower the trial's.
 void draw_role_lane(const Session& session, const SharedView& view);
 
-/// "; baseline: full, recovered 0.0213 less": of the step of the selected layer and head; empty without a baseline.
+/// "\nbaseline: full, 0.0213 less recovered": of the step of the selected layer and head; empty without a baseline.
 std::string step_beside_baseline(const Session& session, int32_t step);
 /// "full", "chooses anew" or "partial".
 const char* role_name(StepRole role);

@@ -100,12 +100,14 @@ std::string describe_step(const Session& session, int32_t step) {
                                  replay->positions[cell], replay->recovered[cell]);
   if (std::isfinite(replay->cos[cell])) text += fmt::format(", similarity {:.4f}", replay->cos[cell]);
   if (std::isfinite(replay->overlap[cell])) text += fmt::format(", overlap {:.3f}", replay->overlap[cell]);
-  return text + step_beside_baseline(session, step);
+  return text;
 }
 
 void show_step_under_mouse(const Session& session, const std::string& more) {
   if (!ImPlot::IsPlotHovered()) return;
-  std::string text = describe_step(session, cell_at(ImPlot::GetPlotMousePos().x));
+  const int32_t step = cell_at(ImPlot::GetPlotMousePos().x);
+  std::string text = describe_step(session, step);
+  if (!text.empty()) text += step_beside_baseline(session, step);
   if (!more.empty()) text += (text.empty() ? "" : "\n") + more;
   if (!text.empty()) ImGui::SetTooltip("%s", text.c_str());
 }

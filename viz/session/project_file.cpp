@@ -131,7 +131,11 @@ TuneBounds bounds_from(const json& object, const std::string& where) {
                     .max_kl = from.number("max_kl"),
                     .min_agreement = optional("min_agreement"),
                     .max_ms = optional("max_ms")};
-  check_bounds(out);
+  try {
+    check_bounds(out);
+  } catch (const Error& error) {
+    refuse(where, "bounds that are numbers above 0", error.what());
+  }
   return out;
 }
 
@@ -331,8 +335,6 @@ FoundProject read_project(const std::filesystem::path& trace, const std::string&
     out.data = std::move(data);
   } catch (const Error& refused) {
     out.refused = refused.what();
-  } catch (const json::exception& odd) {
-    out.refused = to_line({path.string(), "a project file of the window", odd.what(), kRemedy});
   }
   return out;
 }

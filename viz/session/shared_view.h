@@ -53,6 +53,7 @@ struct SharedView {
   std::optional<std::string> look_for;  ///< a text for the search that was not typed there
   std::vector<int32_t> found;           ///< positions at which the text holds what is looked for, ascending
 
+  std::string layout;  ///< name of the panels' arrangement
   bool light = false;
   bool marks = true;        ///< heat map and text tell attended from lost positions by colour
   bool logarithmic = true;  ///< colour scale of attention weights

@@ -47,13 +47,18 @@ void move(const UndoState* state, Session& session, SharedView& view) {
 
 }  // namespace
 
-void begin_frame(Session& session, SharedView& view) {
-  if (session.tuning() == nullptr) return;
+std::string begin_frame(Session& session, SharedView& view) {
+  std::string layout;
+  if (session.tuning() == nullptr) return layout;
   // Panels fit their axes in a trace's first frame.
   if (!view.fit_timeline) {
-    if (const auto window = session.data<Project>().take_window()) show_axes(window->axes, view);
+    if (const auto window = session.data<Project>().take_window()) {
+      show_axes(window->axes, view);
+      if (window->layout != view.layout) layout = window->layout;
+    }
   }
   flip(session);
+  return layout;
 }
 
 void end_frame(Session& session, const SharedView& view) {

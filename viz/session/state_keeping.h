@@ -9,8 +9,8 @@
 namespace reattend::viz {
 
 /// Before panels are drawn: the axes of a project file, and the baseline in place of the setting under trial while Tab
-/// is held.
-void begin_frame(Session& session, SharedView& view);
+/// is held. Returns the arrangement of panels that the file has, once; empty where it is the one that is shown.
+std::string begin_frame(Session& session, SharedView& view);
 /// Behind all panels: records what changed, and writes the project file.
 void end_frame(Session& session, const SharedView& view);
 /// What the window closes with: writes what is not written yet. Throws Error.
