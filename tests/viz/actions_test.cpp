@@ -145,7 +145,7 @@ class ActionsInTheWindow : public ::testing::Test {
   /// Frames until the setting's own numbers are there; maps of other settings may take longer.
   void answer(ImGuiTestContext* ctx) {
     do ctx->Yield(3);
-    while (!has_answered(session()));
+    while (!has_answered(app().bench()));
   }
   void act(const std::string& line) { Actions::run(app().bench(), app().actions().parse(line)); }
   /// A place from which every key leads somewhere else.

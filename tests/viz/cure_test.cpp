@@ -5,6 +5,7 @@
 
 #include "session_rig.h"
 #include "tests/replay/hand_made.h"
+#include "tune/judge.h"
 #include "viz/session/ledger.h"
 #include "viz/session/loss_sums.h"
 #include "viz/session/story.h"
@@ -26,7 +27,7 @@ bool keeps(Replayer& replayer, const Settings& settings, const RowPlace& at, int
   const ReplayResult of = replayer.run({.settings = settings, .output_error = false, .keep_sets = true}, {}, kGoOn);
   const auto& set =
       of.layers[static_cast<size_t>(at.layer)].sets[static_cast<size_t>(at.step - 1) * kShape.n_kv_head + at.kv_head];
-  return std::ranges::binary_search(set, position);
+  return set.holds(position);
 }
 
 /// Smaller changes of the same parameter.

@@ -9,7 +9,10 @@
 #include <sstream>
 #include <thread>
 
-#include "base/subprocess.h"
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "base/utf8.h"
 #include "gui_host.h"
 #include "policies/policy_list.h"
 #include "tiny_trace.h"
@@ -93,8 +96,9 @@ TEST_F(EngineFromTheWindow, VerifyMeasuresTheSettingAndCorrectsWhatIsPredicted) 
     EXPECT_EQ(one->measured.agreement, found["agreement"].get<double>());
     EXPECT_EQ(one->measured.ms, found["verified"]["ms"].get<double>());
     EXPECT_EQ(kl_in_words(session()).text, fmt::format("KL measured {:.3g}", found["kl"].get<double>()));
+    const std::vector<std::string> said = log();
     for (const nlohmann::json& line : found["findings"]) {
-      EXPECT_NE(std::ranges::find(log(), visible(line.get<std::string>())), log().end()) << line;
+      EXPECT_NE(std::ranges::find(said, visible(line.get<std::string>())), said.end()) << line;
     }
     // The law is the tuner's, to the bit, and other settings now have a KL.
     const TraceInfo& info = session().trace()->info;
@@ -381,7 +385,7 @@ TEST_F(EngineFromTheWindow, AMissingProgramOrModelIsNamed) {
 TEST(View, LinksNoEngine) {
   std::istringstream links(VIEW_LINKS);
   std::vector<std::string> names;
-  for (std::string each; std::getline(links, each, ';');) names.push_back(each);
+  for (std::string each; std::getline(links, each, ',');) names.push_back(each);
   EXPECT_NE(std::ranges::find(names, "replay"), names.end());
   for (const std::string& each : names) {
     EXPECT_FALSE(each.starts_with("engine") || each == "evals" || each == "bench") << each;

@@ -1,4 +1,5 @@
 // Text of any script: characters whole, words unbroken, every byte in its place, and found whatever its tokens.
+#include <algorithm>
 #include <random>
 
 #include <gtest/gtest.h>

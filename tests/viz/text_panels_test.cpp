@@ -44,6 +44,12 @@ TEST_F(TextPanels, SearchGoesFromPlaceToPlaceAndMarksThem) {
     ctx->ItemClick("//Tokens/##previous");
     ctx->Yield(2);
     EXPECT_EQ(session().selection().position, 110);
+    ctx->KeyPress(ImGuiKey_F3);
+    ctx->Yield(2);
+    EXPECT_EQ(session().selection().position, 11);
+    ctx->KeyPress(ImGuiMod_Shift | ImGuiKey_F3);
+    ctx->Yield(2);
+    EXPECT_EQ(session().selection().position, 110);
     ctx->ItemInputValue("//Tokens/##find", "no such text");
     ctx->Yield(2);
     EXPECT_TRUE(app().view().found.empty());
@@ -72,7 +78,7 @@ TEST_F(TextPanels, WhatAPointedTokenSaysIsTheReplaysNumber) {
 
 // From one loss to the next in the order of the text, each of them one that the replay lost, and heavy.
 TEST_F(TextPanels, NextLostGoesThroughTheHeaviestLosses) {
-  run([this](ImGuiTestContext*) {
+  run([this](ImGuiTestContext* ctx) {
     const int32_t step = session().selection().step;
     const std::vector<int32_t> lost = heaviest_lost(session());
     double held = 0, all = 0;
@@ -90,13 +96,19 @@ TEST_F(TextPanels, NextLostGoesThroughTheHeaviestLosses) {
     EXPECT_EQ(next_lost(session(), 1), lost.front());
     session().select_position(lost[1]);
     EXPECT_EQ(next_lost(session(), -1), lost[0]);
+    ctx->KeyPress(ImGuiMod_Shift | ImGuiKey_N);
+    ctx->Yield(2);
+    EXPECT_EQ(session().selection().position, lost[0]);
+    ctx->KeyPress(ImGuiKey_N);
+    ctx->Yield(2);
+    EXPECT_EQ(session().selection().position, lost[1]);
   });
 }
 
 // The first story is of what was lost most; a click on a row tells of that one, and the button does what it says.
 TEST_F(TextPanels, WhyLostTellsAndMends) {
   run([this](ImGuiTestContext* ctx) {
-    app().bring_to_front("Why lost", "--panel");
+    Actions::run(app().bench(), app().actions().parse("panel.show panel=\"Why lost\""));
     ctx->Yield(3);
     const auto story = [&]() -> const Story& {
       for (;;) {

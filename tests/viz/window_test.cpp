@@ -5,8 +5,11 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 #include <string>
 #include <vector>
+
+#include <nlohmann/json.hpp>
 
 #include "tests/support/descriptors.h"
 #include "tests/traces/synthetic.h"
@@ -119,6 +122,53 @@ TEST_F(Program, BenchesTracesAndMadeUpOnes) {
   expect_complaint({"--bench", "--bench-shape", "70x60"}, 2, "70x60");
   expect_complaint({"--bench", "--bench-shape", "huge"}, 2, "huge");
   expect_complaint({"--bench", "--bench-out", json}, 2, "bench.json");
+}
+
+// What a script writes without a display is what the other commands say of the same setting, to the last digit.
+TEST_F(Program, AScriptNeedsNoDisplayAndItsNumbersAreThoseOfReplay) {
+  const std::string script = (folder / "tour.txt").string(), csv = (folder / "layers.csv").string();
+  const std::string saved = (folder / "saved.toml").string(), panel = (folder / "timeline.png").string();
+  std::ofstream(script) << "# a tour\nsetting.set policy=recycled K=8 S=4\nstate\npanel.export Tune " << csv
+                        << "\npanel.picture Timeline " << panel << "\nsetting.save " << saved << "\n";
+  const ProgramResult result =
+      view({trace, "--headless", "--script", script, "--screenshot", png, "--size", "900x600"});
+  ASSERT_EQ(result.code, 0) << result.err;
+  const nlohmann::json state = nlohmann::json::parse(result.out.substr(0, result.out.find('\n')));
+  EXPECT_EQ(state["setting"]["K"], 8);
+  for (const std::string& picture : {png, panel}) EXPECT_EQ(read_all(picture).substr(1, 3), "PNG");
+  const ProgramResult replay = run_program({REATTEND_PROGRAM, "replay", trace, "--settings", saved, "--json"});
+  ASSERT_EQ(replay.code, 0) << replay.err;
+  const nlohmann::json expected = nlohmann::json::parse(replay.out);
+  std::istringstream lines(read_all(csv));
+  std::vector<std::vector<std::string>> rows;
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream cells(line + ",");
+    rows.emplace_back();
+    for (std::string cell; std::getline(cells, cell, ',');) rows.back().push_back(cell);
+  }
+  ASSERT_EQ(rows.size(), expected["layers"].size() + 2);
+  for (size_t r = 1; r < rows.size(); ++r) {
+    const nlohmann::json& numbers = r + 1 < rows.size() ? expected["layers"][r - 1] : expected["total"];
+    for (size_t c = 1; c < rows[0].size(); ++c) {
+      const nlohmann::json& number = numbers.at(rows[0][c]);
+      const bool finite = !rows[r][c].empty() && rows[r][c] != "inf";
+      ASSERT_EQ(number.is_null(), !finite) << rows[0][c];
+      if (finite) {
+        EXPECT_EQ(std::stod(rows[r][c]), number.get<double>()) << rows[0][c];
+      }
+    }
+  }
+}
+
+TEST_F(Program, AScriptThatIsWrongOrFailsEndsByItsLine) {
+  const std::string script = (folder / "tour.txt").string();
+  std::ofstream(script) << "step.next\nstep.nxt\n";
+  expect_complaint({trace, "--headless", "--script", script}, 2, script + ":2: ");
+  std::ofstream(script) << "step.next\ntrace.open /no/such/trace.h5\n";
+  expect_complaint({trace, "--headless", "--script", script}, 1, script + ":2: ");
+  expect_complaint({trace, "--headless", "--script", (folder / "none.txt").string()}, 1, "none.txt");
+  expect_complaint({trace, "--headless"}, 2, "--script");
+  expect_complaint({trace, "--headless", "--listen", "70000"}, 2, "65535");
 }
 
 TEST_F(Program, IsWhatReattendViewBecomes) {

@@ -52,6 +52,7 @@ void add_picture_actions(Actions& actions);
 void add_setting_actions(Actions& actions);
 void add_step_actions(Actions& actions);
 void add_timeline_actions(Actions& actions);
+void add_text_actions(Actions& actions);
 void add_trace_actions(Actions& actions);
 void add_trial_actions(Actions& actions);
 void add_view_actions(Actions& actions);

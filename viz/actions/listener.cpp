@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <deque>
 #include <map>
 #include <mutex>
@@ -29,9 +30,10 @@ namespace {
 using nlohmann::json;
 
 constexpr size_t kMostClients = 8, kMostLine = 1 << 20;
-constexpr size_t kMostWaiting = 64;       ///< lines of a client that have not been run
-constexpr size_t kMostUnread = 16 << 20;  ///< bytes of answers that a client has not taken
-constexpr int kCallsAFrame = 16;          ///< of each client
+constexpr size_t kMostWaiting = 64;            ///< lines of a client that have not been run
+constexpr size_t kMostUnread = 16 << 20;       ///< bytes of answers that a client has not taken; more calls wait then
+constexpr std::chrono::milliseconds kTurn{4};  ///< of a frame, after which calls are left to the next
+constexpr int kNoDescriptorMs = 100;           ///< until a connection is tried again for which there was none left
 
 /// The id that an answer carries, whatever came.
 json id_of(const json& request) {
@@ -40,11 +42,11 @@ json id_of(const json& request) {
 }
 
 std::string answer_line(const json& id, const json& result) {
-  return json_text({{"id", id}, {"ok", true}, {"result", result}}) + "\n";
+  return json_text(json{{"id", id}, {"ok", true}, {"result", result}}) + "\n";
 }
 
 std::string refusal_line(const json& id, const std::string& error) {
-  return json_text({{"id", id}, {"ok", false}, {"error", error}}) + "\n";
+  return json_text(json{{"id", id}, {"ok", false}, {"error", error}}) + "\n";
 }
 
 }  // namespace
@@ -56,6 +58,7 @@ struct Listener::State {
     std::string out;                ///< that is to be written
     bool working = false;           ///< a line was taken, and is not answered yet
     bool gone = false;              ///< nobody reads answers any more
+    bool can_go_on() const { return !lines.empty() && out.size() <= kMostUnread; }
     // The drawing thread's own:
     Running running;
     json id = nullptr;  ///< of what is running
@@ -146,7 +149,10 @@ void Listener::State::loop() {
 
 void Listener::State::take_new() {
   const int fd = ::accept4(socket.fd(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
-  if (fd < 0) return;
+  if (fd < 0) {
+    if (errno == EMFILE || errno == ENFILE) ::poll(nullptr, 0, kNoDescriptorMs);
+    return;
+  }
   if (connections.size() >= kMostClients) {
     const std::string line =
         refusal_line(nullptr, fmt::format("more than {} connections; close another", kMostClients));
@@ -190,8 +196,16 @@ bool Listener::State::take_lines(Client& client, Connection& connection) {
       break;
     }
     if (end == std::string::npos) break;
-    client.lines.push_back(connection.in.substr(0, end));
+    std::string line = connection.in.substr(0, end);
     connection.in.erase(0, end + 1);
+    // Of a web page's request to a port of this machine the head is no call, so that its body is never looked at.
+    if (!line.starts_with('{')) {
+      client.out +=
+          refusal_line(nullptr, "expected lines of JSON that begin with {, got \"" + line.substr(0, 80) + "\"");
+      connection.in.clear(), connection.ended = true;
+      break;
+    }
+    client.lines.push_back(std::move(line));
     any = true;
   }
   return any;
@@ -205,8 +219,8 @@ bool Listener::State::write_to(int key, Connection& connection) {
     const ssize_t n = ::send(connection.socket.fd, client.out.data(), client.out.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     if (n < 0 && errno != EAGAIN && errno != EINTR) return false;
     if (n > 0) client.out.erase(0, static_cast<size_t>(n));
+    if (n > 0 && client.can_go_on()) wake();
   }
-  if (client.out.size() > kMostUnread) return false;
   const bool over = connection.ended && client.lines.empty() && client.out.empty() && !client.working;
   return !over;
 }
@@ -230,7 +244,7 @@ bool Listener::State::serve(Client& client, const Actions& actions, Workbench& b
       std::string line;
       {
         const std::lock_guard lock(mutex);
-        if (client.lines.empty()) return false;
+        if (!client.can_go_on()) return false;
         line = std::move(client.lines.front());
         client.lines.pop_front();
         client.working = true;
@@ -258,9 +272,14 @@ void Listener::serve(const Actions& actions, Workbench& bench) {
     const std::lock_guard lock(state.mutex);
     for (const auto& [key, client] : state.clients) clients.push_back(client);
   }
-  bool any = false;
-  for (const auto& client : clients) {
-    for (int i = 0; i < kCallsAFrame && state.serve(*client, actions, bench); ++i) any = true;
+  using Clock = std::chrono::steady_clock;
+  const Clock::time_point end = Clock::now() + kTurn;
+  bool any = false, more = true;
+  // Each client has its turn, so that none waits for another's calls to end.
+  while (more && Clock::now() < end) {
+    more = false;
+    for (const auto& client : clients) more |= state.serve(*client, actions, bench);
+    any |= more;
   }
   {
     const std::lock_guard lock(state.mutex);
@@ -274,7 +293,7 @@ void Listener::serve(const Actions& actions, Workbench& bench) {
 bool Listener::busy() const {
   const std::lock_guard lock(state_->mutex);
   return std::ranges::any_of(state_->clients,
-                             [](const auto& each) { return each.second->working || !each.second->lines.empty(); });
+                             [](const auto& each) { return each.second->working || each.second->can_go_on(); });
 }
 
 }  // namespace reattend::viz

@@ -9,7 +9,8 @@
 namespace reattend::viz {
 
 /// {"id": 1, "action": "step.set", "args": {"step": 12}} is answered by {"id": 1, "ok": true, "result": null}, or by
-/// {"id": 1, "ok": false, "error": "..."}; ids are any JSON and may be left out. A thread of its own reads and writes;
+/// {"id": 1, "ok": false, "error": "..."}; ids are any JSON and may be left out. A line that begins otherwise
+/// ends its connection. A thread of its own reads and writes;
 /// calls are run between two frames, those of one client in their order.
 class Listener {
  public:
@@ -24,9 +25,9 @@ class Listener {
 
   /// The path, or "127.0.0.1:PORT": the port that was found where 0 was asked for.
   const std::string& where() const;
-  /// Once between two frames: runs what has been asked for, a few calls of each client.
+  /// Once between two frames: runs what has been asked for, for a few milliseconds.
   void serve(const Actions& actions, Workbench& bench);
-  /// A call that has begun has not been answered yet.
+  /// Calls are to be run, or to be gone on with.
   bool busy() const;
 
  private:

@@ -48,8 +48,9 @@ void Script::advance(Workbench& bench, const std::function<void(const nlohmann::
     if (running_.busy()) {
       result = running_.poll(bench);
     } else {
-      if (const std::string& error = bench.session.open_error(); !error.empty()) throw Error(error);
-      if (!has_answered(bench.session) || ++n_quiet_ <= kQuiet) return;
+      const std::string error = bench.session.open_error() + bench.files.error();
+      if (!error.empty()) throw Error(error);
+      if (!has_answered(bench) || ++n_quiet_ <= kQuiet) return;
       n_quiet_ = 0;
       result = running_.start(bench, line.call);
     }

@@ -129,8 +129,13 @@ json view_json(const Workbench& bench) {
 
 }  // namespace
 
-bool has_answered(const Session& session) {
-  if (!session.answered()) return false;
+bool has_settled(const Workbench& bench) {
+  return bench.files.idle() && bench.session.opening().empty() && bench.session.idle();
+}
+
+bool has_answered(const Workbench& bench) {
+  const Session& session = bench.session;
+  if (!bench.files.idle() || !session.opening().empty() || !session.answered()) return false;
   return session.tuning() == nullptr || !session.replay_error().empty() || current_judgement(session) != nullptr;
 }
 
@@ -150,8 +155,8 @@ json state_of(const Workbench& bench) {
           {"tasks",
            {{"busy", activity.busy},
             {"what", activity.what},
-            {"answered", has_answered(session)},
-            {"settled", session.idle()},
+            {"answered", has_answered(bench)},
+            {"settled", has_settled(bench)},
             {"open_error", session.open_error()},
             {"replay_error", session.replay_error()}}},
           {"view", view_json(bench)}};

@@ -8,7 +8,9 @@ namespace reattend::viz {
 
 /// The setting's own numbers are there, or none will come: the trace is open and replayed, and judged where it can be.
 /// Maps of other settings may still be filled.
-bool has_answered(const Session& session);
+bool has_answered(const Workbench& bench);
+/// Nothing is being opened or computed, maps of other settings included.
+bool has_settled(const Workbench& bench);
 
 /// Trace, setting, selection, goal, bounds, baseline, project, tasks and view. What is not known is null; of the goal `why` says why.
 nlohmann::json state_of(const Workbench& bench);

@@ -44,7 +44,7 @@ void save_range(Workbench& bench, const Arguments& arguments) {
   const Steps& range = marked(bench, "range.save");
   const TraceSlice slice = {.first_step = range.first, .last_step = range.last, .layers = {}};
   const std::filesystem::path target =
-      arguments.has("file") ? arguments.text("file") : slice_path(bench.session.path(), range);
+      arguments.has("file") ? std::filesystem::path(arguments.text("file")) : slice_path(bench.session.path(), range);
   bench.session.data<SliceSaver>().save(bench.session.path(), target, slice, arguments.flag("force", false));
 }
 

@@ -17,7 +17,7 @@ Outcome wait(Workbench&, const Arguments& arguments) {
   const std::string what = arguments.has("for") ? arguments.text("for") : timed ? "" : kSettled;
   const double most = timed ? arguments.number("seconds") : kMostSeconds;
   return {.later = [what, most, since = Clock::now()](Workbench& bench) -> std::optional<nlohmann::json> {
-    const bool reached = what == kSettled ? bench.session.idle() : what == kAnswered && has_answered(bench.session);
+    const bool reached = what == kSettled ? has_settled(bench) : what == kAnswered && has_answered(bench);
     const bool late = std::chrono::duration<double>(Clock::now() - since).count() >= most;
     if (!reached && !late) return std::nullopt;
     // What was asked for and did not come is worth a word.

@@ -11,6 +11,7 @@
 #include "replay/summary_fields.h"
 #include "viz/session/landscape.h"
 #include "viz/session/ledger.h"
+#include "viz/session/story.h"
 
 namespace reattend::viz {
 namespace {
@@ -133,6 +134,58 @@ reattend::Table ledger_table(const Session& session) {
     for (const std::string& key : keys) row.emplace_back(to_text(settings.get(key)));
     for (const double value : {each.lost, each.output_error, each.cost, each.share}) row.emplace_back(value);
     out.rows.push_back(std::move(row));
+  }
+  return out;
+}
+
+namespace {
+
+/// That of the session's setting and selection.
+const Story& story_of(const Session& session) {
+  const Story* const story = session.tuning() == nullptr ? nullptr : session.data<Stories>().ask();
+  const Selection& at = session.selection();
+  if (story == nullptr || !story->row || story->settings != session.settings() ||
+      story->at != RowPlace{at.layer, at.kv_head, at.step}) {
+    not_yet("Why lost");
+  }
+  return *story;
+}
+
+}  // namespace
+
+reattend::Table lost_table(const Session& session) {
+  const LostRow& row = *story_of(session).row;
+  reattend::Table out = {.name = "lost",
+                         .columns = {{.key = "position"},
+                                     {.key = "token", .left = true},
+                                     {.key = "weight", .digits = 9},
+                                     {.key = "kind", .left = true},
+                                     {.key = "last_attended"},
+                                     {.key = "rank"},
+                                     {.key = "rank_now"},
+                                     {.key = "why", .left = true}}};
+  for (const LostPosition& lost : row.positions) {
+    out.rows.push_back({int64_t{lost.position}, session.token_text(lost.position), static_cast<double>(lost.weight),
+                        std::string(kLostKinds[static_cast<size_t>(lost.kind)]), int64_t{lost.last},
+                        lost.rank < 0 ? reattend::Cell{} : int64_t{lost.rank} + 1, int64_t{lost.rank_now} + 1,
+                        cause_in_words(row, lost)});
+  }
+  return out;
+}
+
+reattend::Table life_table(const Session& session) {
+  const Story& story = story_of(session);
+  if (!story.lanes) not_yet("Why lost");
+  reattend::Table out = {
+      .name = "life",
+      .columns = {{.key = "layer"}, {.key = "step"}, {.key = "weight", .digits = 9}, {.key = "attended"}}};
+  for (const Lane& lane : *story.lanes) {
+    for (size_t i = 0; i < lane.weights.size(); ++i) {
+      const float weight = lane.weights[i];
+      if (std::isnan(weight)) continue;
+      out.rows.push_back({int64_t{lane.layer}, static_cast<int64_t>(i) + 1, static_cast<double>(std::abs(weight)),
+                          int64_t{std::signbit(weight) ? 0 : 1}});
+    }
   }
   return out;
 }

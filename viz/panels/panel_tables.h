@@ -15,6 +15,10 @@ reattend::Table steps_table(const Session& session);
 reattend::Table weights_table(const Session& session, const Limits& steps, const Limits& positions);
 /// The ledger's rows. Throws Error until there are some.
 reattend::Table ledger_table(const Session& session);
+/// What the selected step loses.
+reattend::Table lost_table(const Session& session);
+/// The weight of the position that is told of, at every step of every layer that is replayed so far.
+reattend::Table life_table(const Session& session);
 /// Settings of the map that are known.
 reattend::Table landscape_table(const Session& session);
 

@@ -17,6 +17,7 @@
 #include "viz/panels/role_lane.h"
 #include "viz/panels/similarity_plot.h"
 #include "viz/panels/step_axis.h"
+#include "viz/render/elided_text.h"
 #include "viz/render/flow.h"
 #include "viz/render/theme.h"
 
@@ -68,10 +69,9 @@ void Timeline::draw_controls(Session& session, SharedView& view) {
   const Selection& at = session.selection();
   const std::string text =
       fmt::format("layer {}, KV head {}; {}", at.layer, at.kv_head, describe_step(session, at.step));
-  flow(text_width(text.c_str()));
-  ImGui::PushTextWrapPos(0);
-  ImGui::TextUnformatted(text.c_str());
-  ImGui::PopTextWrapPos();
+  ImGui::SameLine();
+  // One line, whatever the width: the plots below need the height.
+  elided_text(text, std::max(1.0F, ImGui::GetContentRegionAvail().x), ImGui::GetStyleColorVec4(ImGuiCol_Text));
 }
 
 void Timeline::draw_lane(Session& session, SharedView& view, float height) {
@@ -99,7 +99,7 @@ void plot_band(const char* label, const StepBands::Band& band, ImVec4 color) {
   if (std::all_of(band.low.begin(), band.low.end(), [](float x) { return std::isnan(x); })) return;
   ImPlotSpec spec;
   spec.LineColor = spec.FillColor = color;
-  spec.FillAlpha = 0.15F;
+  spec.FillAlpha = 0.25F;
   std::vector<float> steps(band.low.size());
   std::iota(steps.begin(), steps.end(), 1.0F);
   ImPlot::PlotShaded(label, steps.data(), band.low.data(), band.high.data(), static_cast<int>(steps.size()), spec);
@@ -110,7 +110,10 @@ void Timeline::draw_measures(Session& session, SharedView& view, float height) {
   const TraceInfo& info = session.trace()->info;
   const int32_t head = session.selection().kv_head;
   const float width = ImGui::GetContentRegionAvail().x;
-  if (!ImPlot::BeginPlot("##measures", ImVec2(-1, height), ImPlotFlags_NoTitle | ImPlotFlags_NoMouseText)) return;
+  // A low plot keeps its curves rather than their names.
+  const bool named = height > ImGui::GetFontSize() * 7;
+  const ImPlotFlags flags = ImPlotFlags_NoTitle | ImPlotFlags_NoMouseText | (named ? 0 : ImPlotFlags_NoLegend);
+  if (!ImPlot::BeginPlot("##measures", ImVec2(-1, height), flags)) return;
   set_up_step_axis(info, view, StepsGo::across, "step", 0, width);
   // Over the plot the wheel zooms the steps; over its own axis the shares.
   ImPlot::SetupAxis(ImAxis_Y1, "share", over_measures_ ? ImPlotAxisFlags_Lock : 0);

@@ -8,6 +8,7 @@
 #include <implot.h>
 
 #include "viz/panels/panel.h"
+#include "viz/panels/panel_tables.h"
 #include "viz/panels/plot_helpers.h"
 #include "viz/panels/step_axis.h"
 #include "viz/render/heatmap.h"
@@ -28,6 +29,10 @@ class WhyLost : public Panel {
     return "Which tokens are lost at the step, since when, why, and what would keep them.";
   }
   void draw(Session& session, SharedView& view) override;
+  std::vector<PanelTable> tables(const Session& session, const SharedView&) const override {
+    return {{"losses", [&session] { return lost_table(session); }},
+            {"life of the position", [&session] { return life_table(session); }}};
+  }
 
  private:
   void draw_table(Session& session, const SharedView& view, const Story& story, float height);

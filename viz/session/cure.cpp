@@ -52,8 +52,7 @@ bool CureSearch::keeps(const std::string& key, const Value& value) {
   const LayerReplay* const layer = replay(with(key, value));
   if (layer == nullptr) return false;
   const size_t row = static_cast<size_t>(at_.step - 1) * replayer_.info().n_kv_head + at_.kv_head;
-  const std::vector<int32_t>& set = layer->sets[row];
-  return std::ranges::binary_search(set, position_);
+  return layer->sets[row].holds(position_);
 }
 
 std::optional<Cure> CureSearch::least_budget(int32_t hint) {

@@ -18,8 +18,8 @@ void add_up(Replayer& replayer, PositionLosses& out, const Cancel& cancel) {
     for (int32_t t = std::max(part.first, out.steps.first); t <= std::min(part.last, out.steps.last); ++t) {
       cancel.check();
       prepared.copy_row(out.kv_head, t, row.data());
-      for (const int32_t j : replay.sets[static_cast<size_t>(t - 1) * info.n_kv_head + out.kv_head]) {
-        row[static_cast<size_t>(j)] = 0;
+      for (const auto [begin, end] : replay.sets[static_cast<size_t>(t - 1) * info.n_kv_head + out.kv_head].runs()) {
+        std::fill(row.begin() + begin, row.begin() + end, 0.0F);
       }
       for (int32_t j = 0; j < prepared.n_row(t); ++j) sums[static_cast<size_t>(j)] += row[static_cast<size_t>(j)];
     }

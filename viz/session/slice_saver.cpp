@@ -24,8 +24,8 @@ bool SliceSaver::idle() const {
 void SliceSaver::save(const std::filesystem::path& source, const std::filesystem::path& target, const TraceSlice& slice,
                       bool force) {
   result_.clear(), failed_ = false;
-  std::error_code error;
-  if (std::filesystem::equivalent(source, target, error)) {
+  std::error_code none;  // a target that does not exist is another file
+  if (std::filesystem::equivalent(source, target, none)) {
     failed_ = true;
     result_ = to_line({target.string(), "a file of its own", "the open trace", "give another name"});
     return;

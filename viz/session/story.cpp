@@ -6,6 +6,7 @@
 #include <limits>
 #include <utility>
 
+#include "tune/judge.h"
 #include "viz/session/session.h"
 
 namespace reattend::viz {
@@ -23,7 +24,7 @@ Lane lane_of(Replayer& replayer, const Settings& settings, int32_t layer, int32_
                    if (position > prepared.position(t)) continue;
                    const auto weight = static_cast<float>(mass_of(prepared.mass_row(kv_head, t)[position]));
                    const auto& set = replay.sets[static_cast<size_t>(t - 1) * info.n_kv_head + kv_head];
-                   const bool attended = std::ranges::binary_search(set, position);
+                   const bool attended = set.holds(position);
                    lane.weights[static_cast<size_t>(t - 1)] = attended ? weight : -weight;
                  }
                });
@@ -34,8 +35,8 @@ Lane lane_of(Replayer& replayer, const Settings& settings, int32_t layer, int32_
 
 const LostPosition* Story::lost() const {
   if (!row) return nullptr;
-  const auto at = std::ranges::find(row->positions, position, &LostPosition::position);
-  return at == row->positions.end() ? nullptr : &*at;
+  const auto found = std::ranges::find(row->positions, position, &LostPosition::position);
+  return found == row->positions.end() ? nullptr : &*found;
 }
 
 /// What one story still wants, shared with the task that works on it.
@@ -157,7 +158,8 @@ void Stories::update(const Session& session) {
   const bool prices = session.answer()->has_errors && info.n_stored() >= info.n_acting();
   const auto same = [&](const auto& of) { return of.settings == session.settings() && of.at == at; };
   const bool asked_before = job_ && same(*job_) && job_->selected == selection.position;
-  if (asked_before && (job_->answer || !prices)) return;
+  const bool same_law = job_ && job_->tuned->prediction.correction == session.tuning()->prediction.correction;
+  if (asked_before && same_law && (job_->answer || !prices)) return;
   if (!texts_) texts_ = std::make_shared<const std::vector<std::string>>(session.trace()->token_texts);
   job_ = std::make_shared<Job>();
   job_->settings = session.settings(), job_->at = at;
@@ -168,6 +170,9 @@ void Stories::update(const Session& session) {
   const bool same_position = story_ && story_->position >= 0 && story_->position == selection.position;
   if (story_ && same(*story_) && (asked_before || same_position)) story = *story_, story.whole = false;
   if (story_ && same(*story_)) story.row = story_->row;
+  if (!same_law) {
+    for (PricedCure& each : story.cures) each.price.reset();
+  }
   if (same_position && story_->settings == session.settings() && story_->at.kv_head == at.kv_head)
     story.lanes = story_->lanes;
   story.settings = job_->settings, story.at = at;

@@ -8,6 +8,7 @@
 
 #include "replay/async.h"
 #include "viz/session/cure.h"
+#include "viz/session/ledger.h"
 #include "viz/session/provider.h"
 
 namespace reattend::viz {

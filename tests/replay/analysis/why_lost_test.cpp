@@ -26,21 +26,18 @@ struct Case {
       : settings(policy), run(std::make_shared<HandMade>(kShape, seed)), replayer(run, threads) {
     replay = replayer.run({.settings = settings, .output_error = false, .keep_sets = true}, {}, kGoOn);
   }
-  const std::vector<int32_t>& set(const RowPlace& at, int32_t step) const {
+  const PositionRuns& set(const RowPlace& at, int32_t step) const {
     return sets_of(replay, at)[static_cast<size_t>(step - 1) * kShape.n_kv_head + at.kv_head];
   }
-  static const std::vector<std::vector<int32_t>>& sets_of(const ReplayResult& of, const RowPlace& at) {
+  static const std::vector<PositionRuns>& sets_of(const ReplayResult& of, const RowPlace& at) {
     return of.layers[static_cast<size_t>(at.layer)].sets;
   }
-  bool attends(const RowPlace& at, int32_t step, int32_t position) const {
-    return std::ranges::binary_search(set(at, step), position);
-  }
+  bool attends(const RowPlace& at, int32_t step, int32_t position) const { return set(at, step).holds(position); }
   bool attends_with_budget(const RowPlace& at, int64_t budget, int32_t position) {
     Settings other = settings;
     other.set("K", budget);
     const ReplayResult of = replayer.run({.settings = other, .output_error = false, .keep_sets = true}, {}, kGoOn);
-    return std::ranges::binary_search(sets_of(of, at)[static_cast<size_t>(at.step - 1) * kShape.n_kv_head + at.kv_head],
-                                      position);
+    return sets_of(of, at)[static_cast<size_t>(at.step - 1) * kShape.n_kv_head + at.kv_head].holds(position);
   }
   /// By the ranking that the replay prepared; past its end where it is not that deep.
   int32_t rank_of(const RowPlace& at, int32_t step, int32_t position) {
