@@ -11,7 +11,7 @@ namespace {
 class HeadsPanel : public ::testing::Test {
  protected:
   HeadsPanel() : host(synthetic_source(shape)) {
-    host.app().bring_to_front("Heads", "test");
+    host.app().bench().front = "Heads";
     host.app().open({"trace.h5"});
   }
   Session& session() { return host.app().session(); }

@@ -86,7 +86,7 @@ TEST_F(TrialPanels, WhatTheMouseDidIsTakenBackAndDoneAgain) {
 TEST_F(TrialPanels, TheHistorysRowsGoToTheirMoments) {
   run([this](ImGuiTestContext* ctx) {
     try_budgets(ctx, {100, 120, 140});
-    app().bring_to_front("History", "");
+    app().bench().front = "History";
     ctx->Yield(4);
     ctx->ItemClick("//History/$$1/K 64 \u2192 100");
     ctx->Yield(4);
@@ -121,7 +121,7 @@ TEST_F(TrialPanels, TabHoldsTheBaselineAgainstTheTrial) {
 TEST_F(TrialPanels, AClickOnATriedSettingGoesBackToIt) {
   run([this](ImGuiTestContext* ctx) {
     try_budgets(ctx, {30, 90, 150});
-    app().bring_to_front("Tried", "");
+    app().bench().front = "Tried";
     ctx->Yield(4);
     ctx->ItemClick("//Tried/**/S=10 K=90");
     host.settle(ctx);
@@ -140,7 +140,7 @@ TEST_F(TrialPanels, AClickOnATriedSettingGoesBackToIt) {
 TEST_F(TrialPanels, ARangeDraggedOnAnAxisLeavesTheSettingsWithinIt) {
   run([this](ImGuiTestContext* ctx) {
     try_budgets(ctx, {30, 90, 150});
-    app().bring_to_front("Tried", "");
+    app().bench().front = "Tried";
     ctx->Yield(4);
     ctx->ItemClick("//Tried/lines");
     ctx->Yield(2);
@@ -168,7 +168,7 @@ TEST_F(TrialPanels, ARangeDraggedOnAnAxisLeavesTheSettingsWithinIt) {
 TEST_F(TrialPanels, ANoteIsWrittenWhereOneIsAndFoundAgain) {
   run([this](ImGuiTestContext* ctx) {
     session().select_layer(2), session().select_step(9), session().select_position(40);
-    app().bring_to_front("Notes", "");
+    app().bench().front = "Notes";
     ctx->Yield(4);
     ctx->ItemClick("//Notes/add a note");
     ctx->Yield(3);
