@@ -272,6 +272,7 @@ void App::draw_panels() {
   }
   if (chosen) act(*chosen);
   // Only what has been docked has others before it.
+  if (!docks_.settled()) return;
   const ImGuiWindow* const front = ImGui::FindWindowByName(bench_.front.c_str());
   if (front != nullptr && front->DockNode != nullptr) ImGui::SetWindowFocus(std::exchange(bench_.front, {}).c_str());
 }
