@@ -192,6 +192,7 @@ void App::draw_status() {
 
 void App::act(const Call& call) {
   bench_.notice.clear();
+  bench_.last_call = to_line(call);
   running_ = {};
   try {
     running_.start(bench_, call);

@@ -145,6 +145,8 @@ void Listener::State::loop() {
     }
     if ((wanted[1].revents & POLLIN) != 0) take_new();
   }
+  // Whoever asked for the end hears that it was done.
+  for (auto& [key, connection] : connections) write_to(key, connection);
 }
 
 void Listener::State::take_new() {

@@ -124,7 +124,8 @@ json view_json(const Workbench& bench) {
           {"steps", limits_json(view.steps)},
           {"heat_positions", limits_json(view.heat_positions)},
           {"keys", bench.keys_shown},
-          {"palette", bench.palette_shown}};
+          {"palette", bench.palette_shown},
+          {"last_call", bench.last_call}};
 }
 
 }  // namespace

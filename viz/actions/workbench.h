@@ -34,7 +34,8 @@ struct Workbench {
   bool choosing = false;    ///< a file, in the dialog
   bool touring = false;     ///< the tour begins
   bool reset_layout = false, keys_shown = false, palette_shown = false, closing = false;
-  std::string notice = {};  ///< what the last action by key or menu could not do; for the status line
+  std::string last_call = {};  ///< by a key, a menu or the palette, as a script has it
+  std::string notice = {};     ///< what the last action by key or menu could not do; for the status line
 
   bool takes_pictures = false;  ///< the host serves requests, after each frame (viz/picture_requests.h)
   std::vector<std::shared_ptr<PictureRequest>> pictures = {};
