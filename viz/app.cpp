@@ -171,7 +171,8 @@ void App::draw_status() {
       say(session_.path().filename().string(), width * 0.2F, ImGui::GetStyleColorVec4(ImGuiCol_Text));
       draw_recording();
       const std::string origin = session_.origin();
-      say(session_.settings().summary() + (origin.empty() ? "" : " (" + origin + ")"), width * 0.35F, colors.dim);
+      say(session_.settings().summary(), width * 0.3F, ImGui::GetStyleColorVec4(ImGuiCol_Text));
+      say(origin, width * 0.25F, colors.dim);
     }
     if (!session_.replay_error().empty()) {
       say(session_.replay_error(), width, colors.error);
@@ -274,6 +275,7 @@ void App::draw_panels() {
   }
   if (chosen) act(*chosen);
   // Only what has been docked has others before it.
+  if (!docks_.settled()) return;
   const ImGuiWindow* const front = ImGui::FindWindowByName(bench_.front.c_str());
   if (front != nullptr && front->DockNode != nullptr) ImGui::SetWindowFocus(std::exchange(bench_.front, {}).c_str());
 }

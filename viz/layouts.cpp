@@ -130,13 +130,19 @@ void Docks::build(const std::vector<std::unique_ptr<Panel>>& panels) {
     ImGui::DockBuilderDockWindow(panel->name(), at);
     panel->open = true;
   }
-  // Of several that share a place in this window the first one named is seen.
-  for (auto front = layout.front.rbegin(); front != layout.front.rend(); ++front) {
-    const auto at = built_.find(*front);
-    if (at == built_.end()) continue;
-    ImGui::DockBuilderGetNode(at->second)->SelectedTabId = ImHashStr("#TAB", 0, ImHashStr(*front));
-  }
   ImGui::DockBuilderFinish(space_);
+  // Windows are docked when they are drawn; a frame later places have tabs, and one more shows the one chosen.
+  frames_to_settle_ = 3;
+}
+
+/// Of several that share a place in this window the first one named is seen.
+void Docks::bring_to_front() const {
+  const std::span<const char* const> front = find_layout(layout_).front;
+  for (auto name = front.rbegin(); name != front.rend(); ++name) {
+    const ImGuiWindow* const window = ImGui::FindWindowByName(*name);
+    if (window == nullptr || window->DockNode == nullptr || window->DockNode->TabBar == nullptr) continue;
+    window->DockNode->TabBar->NextSelectedTabId = window->TabId;
+  }
 }
 
 bool Docks::untouched(const std::vector<std::unique_ptr<Panel>>& panels) const {
@@ -170,6 +176,7 @@ void Docks::draw(const std::vector<std::unique_ptr<Panel>>& panels) {
   }
   chosen_ = false, scale_ = scale;
   ImGui::DockSpaceOverViewport(space_, ImGui::GetMainViewport());
+  if (frames_to_settle_ > 0 && --frames_to_settle_ == 1) bring_to_front();
 }
 
 void Docks::place_new(const Panel& panel, const std::vector<std::unique_ptr<Panel>>& panels) const {

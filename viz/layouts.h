@@ -48,17 +48,21 @@ class Docks {
   /// The space in which panels are docked, before the panels. What nobody has moved is laid out anew where the window
   /// has become too narrow for its columns, or wide enough for more.
   void draw(const std::vector<std::unique_ptr<Panel>>& panels);
+  /// Every panel is where it was put, and what is to be seen first is.
+  bool settled() const { return frames_to_settle_ == 0; }
   /// A panel that the places of the last run do not know goes where another of its place is; before it is drawn.
   void place_new(const Panel& panel, const std::vector<std::unique_ptr<Panel>>& panels) const;
 
  private:
   void build(const std::vector<std::unique_ptr<Panel>>& panels);
+  void bring_to_front() const;
   bool untouched(const std::vector<std::unique_ptr<Panel>>& panels) const;
 
   std::string layout_;
   bool chosen_ = false;  ///< and not built yet
   Fit fit_;              ///< of what was built
-  float scale_ = 0;      ///< of the sizes of places; 0: not known
+  int frames_to_settle_ = 0;
+  float scale_ = 0;  ///< of the sizes of places; 0: not known
   ImGuiID space_ = 0;
   std::map<std::string, ImGuiID> built_;  ///< panel by panel, the node that it was given
 };

@@ -178,7 +178,8 @@ TEST(Session, ASettingThatIsNoneIsNeitherSavedNorShownAsReplayed) {
   EXPECT_TRUE(rig.session.layer_is_current());
 }
 
-// Contexts whose rows exceed the memory: all of them can be seen, and those that are looked at have their exact weights.
+// Contexts whose rows exceed the memory: all of them can be seen, and those that are looked at have their exact
+// weights.
 TEST(Rows, WhatIsLookedAtHasItsWeightsAndTheRestItsLevels) {
   ThreadPool pool(2);
   BackgroundTasks tasks(2, [] {});

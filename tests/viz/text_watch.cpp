@@ -56,7 +56,10 @@ void TextWatch::see(const ImDrawList& list, const ImFont* font, float size, ImVe
     cut_.push_back({window->Name, std::string(begin, end), fmt::format("{} by {:.0f}", how, by)});
   };
   const float across = std::max(far.x - seen.z, seen.x - at.x), down = std::max(far.y - seen.w, seen.y - at.y);
-  if (across > kSlack && !scrolls(window, ImGuiAxis_X)) report("cut at the side", across);
+  // A bar of more tabs than fit scrolls, and has a list of them.
+  const ImGuiTabBar* const tabs = ImGui::GetCurrentContext()->CurrentTabBar;
+  const bool tabs_scroll = tabs != nullptr && tabs->WidthAllTabs > tabs->BarRect.GetWidth();
+  if (across > kSlack && !tabs_scroll && !scrolls(window, ImGuiAxis_X)) report("cut at the side", across);
   // Ascents leave room that no letter uses.
   if (down > 0.2F * room.y + kSlack && !scrolls(window, ImGuiAxis_Y)) report("cut above or below", down);
 }

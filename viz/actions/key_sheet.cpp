@@ -80,6 +80,7 @@ void KeySheet::draw(const Actions& actions, const Keys& keys, Workbench& bench, 
     if (ImGui::BeginTable("keys", 2, kTable)) {
       ImGui::TableSetupColumn("keys", ImGuiTableColumnFlags_WidthFixed, 11 * em);
       ImGui::TableSetupColumn("what", ImGuiTableColumnFlags_WidthStretch);
+      ImGui::PushTextWrapPos(0);
       for (const Group& group : groups_of(actions, keys)) {
         bool headed = false;
         for (const Row& row : group.rows) {
@@ -97,6 +98,7 @@ void KeySheet::draw(const Actions& actions, const Keys& keys, Workbench& bench, 
           if (!row.name.empty()) ImGui::SetItemTooltip("%s", row.name.c_str());
         }
       }
+      ImGui::PopTextWrapPos();
       ImGui::EndTable();
     }
   }

@@ -175,7 +175,9 @@ void LandscapePanel::draw_lines(const Landscape& map, const Look& look) const {
     const ImVec2 at = ImPlot::PlotToPixels(middle.from.x, middle.from.y);
     const std::string words = fmt::format("{:.4g}", level);
     const ImVec2 size = ImGui::CalcTextSize(words.c_str());
-    const ImVec2 corner(at.x - size.x / 2, at.y - size.y / 2);
+    const ImVec2 low = ImPlot::GetPlotPos(), room = ImPlot::GetPlotSize();
+    const ImVec2 corner(std::clamp(at.x - size.x / 2, low.x + 2, std::max(low.x + 2, low.x + room.x - size.x - 2)),
+                        std::clamp(at.y - size.y / 2, low.y, std::max(low.y, low.y + room.y - size.y)));
     const auto meets = [&](ImVec2 other) {
       return std::abs(other.x - corner.x) < size.x + text && std::abs(other.y - corner.y) < text;
     };

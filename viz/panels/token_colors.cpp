@@ -52,7 +52,7 @@ float TokenColors::loss_place(const Session& session, int32_t position, int32_t 
 }
 
 TokenColor TokenColors::of(const Session& session, const SharedView& view, int32_t position, int32_t step) const {
-  constexpr float kStrongest = 0.75F;  // so that text stays readable
+  constexpr float kStrongest = 0.58F;  // text on it has a contrast of 4.5 or more in both themes
   const Palette& colors = palette(view.light);
   switch (by_) {
     case By::loss:

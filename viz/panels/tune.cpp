@@ -12,6 +12,7 @@
 #include "viz/panels/panel_tables.h"
 #include "viz/panels/parameter_widgets.h"
 #include "viz/panels/range_bar.h"
+#include "viz/render/elided_text.h"
 #include "viz/render/theme.h"
 #include "viz/session/baseline.h"
 #include "viz/session/differences.h"
@@ -104,8 +105,8 @@ void Tune::draw_results(const Session& session, const SharedView& view) const {
   for (const Row& row : kRows) {
     ImGui::TableNextRow();
     ImGui::TableNextColumn();
-    ImGui::TextUnformatted(row.name);
-    ImGui::SetItemTooltip("%s", row.help);
+    ImGui::TextUnformatted(elided(row.name, ImGui::GetContentRegionAvail().x).c_str());
+    ImGui::SetItemTooltip("%s: %s", row.name, row.help);
     const auto describe = [&](const ReplaySummary& now, const ReplaySummary* before) {
       if (before == nullptr) return;
       const std::string change = than_baseline(session, now.*row.field, before->*row.field, "{:.4g}");

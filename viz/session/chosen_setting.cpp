@@ -51,7 +51,7 @@ std::optional<ChosenSetting> tuned_beside(const TraceInfo& info) {
 ChosenSetting first_setting(const TraceInfo& info) {
   if (!info.settings.is_full()) return {.settings = info.settings, .why = "as recorded"};
   if (const auto tuned = tuned_beside(info)) return *tuned;
-  return {.settings = Settings(kDefaultPolicy), .why = "the default: no settings file here names this trace"};
+  return {.settings = Settings(kDefaultPolicy), .why = "the default: none was tuned here"};
 }
 
 ChosenSetting setting_of_file(const fs::path& path) {

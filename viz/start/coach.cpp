@@ -2,6 +2,7 @@
 #include "viz/start/coach.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include <imgui.h>
@@ -18,14 +19,12 @@ struct Step {
 constexpr Step kSteps[] = {
     {"Attention", "What is lost?",
      "A row is a decode step, a column a token of the text. Blue is what the policy attends to, orange is attention "
-     "that "
-     "it loses. Point at an orange place: token and weight stand beside the mouse."},
+     "that it loses. Point at an orange place: token and weight stand beside the mouse."},
     {"Timeline", "Where?",
-     "The map on top has a row for each layer; bright is more lost mass. Click a bright row: all panes show that "
-     "layer."},
+     "The map on top has a row for each layer; bright is more lost mass. Click a bright row: it is shown in all "
+     "panes."},
     {"Ledger", "What does it cost to mend?",
-     "Under more and less stands each layer's best step, and what KL and time would be different with it. Point at a "
-     "row."},
+     "Under more and less stand each layer's best steps, and how KL and time would change. Point at a row."},
     {"Landscape", "Try it.",
      "Drag the cross over the map, or take the star. The strip above all panes says what the setting is predicted to "
      "cost in KL and time; every pane follows."},
@@ -41,7 +40,7 @@ const ImGuiWindow* panel_window(const char* name) {
 
 void Coach::begin(int step) {
   step_ = step;
-  noted_ = false;
+  noted_ = placed_ = false;
 }
 
 std::string Coach::panel_to_show() const {
@@ -67,7 +66,7 @@ bool Coach::done(const Session& session, const SharedView& view) const {
   }
 }
 
-void Coach::draw_outline(const SharedView& view) const {
+void Coach::point_at_panel(const SharedView& view) {
   const ImGuiWindow* const target = panel_window(kSteps[step_].panel);
   const ImGuiViewport& viewport = *ImGui::GetMainViewport();
   const float em = ImGui::GetFontSize(), width = std::min(24 * em, viewport.WorkSize.x - 2 * em);
@@ -83,11 +82,12 @@ void Coach::draw_outline(const SharedView& view) const {
     at.x = std::clamp(at.x, viewport.WorkPos.x + em, viewport.WorkPos.x + viewport.WorkSize.x - width - em);
     at.y = std::clamp(target->Pos.y + 3 * em, viewport.WorkPos.y, std::max(viewport.WorkPos.y, at.y));
   }
-  ImGui::SetNextWindowPos(at, ImGuiCond_Appearing);
+  // Where it is until the pane has come to the front; afterwards where the user puts it.
+  if (!std::exchange(placed_, target != nullptr)) ImGui::SetNextWindowPos(at);
   ImGui::SetNextWindowSize(ImVec2(width, 0));
 }
 
-void Coach::draw(Session& session, const SharedView& view) {
+void Coach::draw(const Session& session, const SharedView& view) {
   if (step_ < 0) return;
   if (!std::exchange(noted_, true)) {
     layer_ = session.selection().layer, settings_ = session.settings(), n_saved_ = view.n_saved;
@@ -97,12 +97,10 @@ void Coach::draw(Session& session, const SharedView& view) {
                                       ImGuiWindowFlags_NoFocusOnAppearing | ImGuiWindowFlags_NoCollapse |
                                       ImGuiWindowFlags_AlwaysAutoResize;
   bool open = true;
-  if (step_ < kLast) {
-    if (done(session, view)) begin(step_ + 1);
-  }
+  if (done(session, view)) begin(step_ + 1);
   const bool all_done = step_ == kLast;
   if (!all_done) {
-    draw_outline(view);
+    point_at_panel(view);
   } else {
     ImGui::SetNextWindowSize(ImVec2(24 * ImGui::GetFontSize(), 0));
   }
@@ -110,9 +108,8 @@ void Coach::draw(Session& session, const SharedView& view) {
     ImGui::PushTextWrapPos(0);
     if (all_done) {
       ImGui::TextUnformatted(
-          "That is all. `reattend verify` measures a saved setting in the engine; `reattend tune` looks for one "
-          "without "
-          "you. The tour starts again from the Help menu.");
+          "That is all. `reattend verify` measures a saved setting in the engine; `reattend tune` looks for one by "
+          "itself. The tour starts again from the Help menu.");
     } else {
       ImGui::Text("%d of %d: %s", step_ + 1, kLast, kSteps[step_].question);
       ImGui::Spacing();

@@ -18,15 +18,17 @@ class Coach {
   /// The panel that the step points at, in the first frame of the step; empty after that.
   std::string panel_to_show() const;
   /// With an open trace, after the panels.
-  void draw(Session& session, const SharedView& view);
+  void draw(const Session& session, const SharedView& view);
 
  private:
   void begin(int step);
   bool done(const Session& session, const SharedView& view) const;
-  void draw_outline(const SharedView& view) const;
+  /// An outline around the step's panel, and the place of the window that is begun next: beside it.
+  void point_at_panel(const SharedView& view);
 
   int step_ = -1;
-  bool noted_ = false;  ///< what follows is of the beginning of this step
+  bool placed_ = false;  ///< beside the step's panel
+  bool noted_ = false;   ///< what follows is of the beginning of this step
   int32_t layer_ = 0;
   uint32_t n_saved_ = 0;
   Settings settings_;

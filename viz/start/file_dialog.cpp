@@ -23,7 +23,8 @@ FileDialog::FileDialog(std::function<void()> wake) : tasks_(1, std::move(wake)) 
 void FileDialog::open(const fs::path& folder) {
   asked_ = true;
   std::error_code error;
-  enter(!folder.empty() ? folder : !list_.folder.empty() ? list_.folder : fs::current_path(error));
+  const bool before = !list_.folder.empty() && list_.error.empty();
+  enter(!folder.empty() ? folder : before ? list_.folder : fs::current_path(error));
 }
 
 bool FileDialog::idle() const {

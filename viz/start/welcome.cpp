@@ -95,20 +95,22 @@ WelcomeWish Welcome::draw(const std::vector<fs::path>& recent, bool light) {
   WelcomeWish wish;
   const ImGuiViewport& viewport = *ImGui::GetMainViewport();
   const float em = ImGui::GetFontSize(), width = std::min(46 * em, viewport.WorkSize.x - 2 * em);
+  ImGui::GetBackgroundDrawList()->AddRectFilled(
+      viewport.WorkPos, ImVec2(viewport.WorkPos.x + viewport.WorkSize.x, viewport.WorkPos.y + viewport.WorkSize.y),
+      ImGui::GetColorU32(ImGuiCol_WindowBg));
   ImGui::SetNextWindowPos(ImVec2(viewport.GetWorkCenter().x, viewport.WorkPos.y), ImGuiCond_Always, ImVec2(0.5F, 0));
   ImGui::SetNextWindowSize(ImVec2(width, viewport.WorkSize.y));
-  constexpr ImGuiWindowFlags kFlags = ImGuiWindowFlags_NoDecoration | ImGuiWindowFlags_NoDocking |
-                                      ImGuiWindowFlags_NoSavedSettings | ImGuiWindowFlags_NoBackground |
-                                      ImGuiWindowFlags_NoMove;
-  if (ImGui::Begin("Welcome", nullptr, kFlags & ~ImGuiWindowFlags_NoScrollbar)) {
+  constexpr ImGuiWindowFlags kFlags = ImGuiWindowFlags_NoTitleBar | ImGuiWindowFlags_NoResize |
+                                      ImGuiWindowFlags_NoMove | ImGuiWindowFlags_NoDocking |
+                                      ImGuiWindowFlags_NoSavedSettings | ImGuiWindowFlags_NoBackground;
+  if (ImGui::Begin("Welcome", nullptr, kFlags)) {
     ImGui::Dummy(ImVec2(0, std::min(3 * em, viewport.WorkSize.y * 0.05F)));
     ImGui::PushFont(nullptr, ImGui::GetStyle().FontSizeBase * 1.8F);
     ImGui::TextUnformatted("reattend");
     ImGui::PopFont();
     ImGui::TextWrapped(
-        "A trace is a decode that was recorded under full attention. This window replays it under a cache policy and "
-        "shows "
-        "what that keeps and what it loses, what it is predicted to cost, and which setting would do better.");
+        "A trace is a decode that was recorded. This window replays it under a cache policy and shows what that keeps "
+        "and what it loses, what it is predicted to cost, and which setting would do better.");
     ImGui::Spacing();
     if (ImGui::Button("Open \u2026", ImVec2(8 * em, 0))) wish.what = WelcomeWish::What::choose_file;
     ImGui::SameLine();
