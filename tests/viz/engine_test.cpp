@@ -21,6 +21,7 @@
 #include "viz/session/goal.h"
 #include "viz/session/landscape.h"
 #include "viz/session/measured.h"
+#include "viz/session/tried.h"
 
 namespace reattend::viz::testing {
 namespace {
@@ -95,6 +96,10 @@ TEST_F(EngineFromTheWindow, VerifyMeasuresTheSettingAndCorrectsWhatIsPredicted) 
     EXPECT_EQ(one->measured.kl, found["kl"].get<double>());
     EXPECT_EQ(one->measured.agreement, found["agreement"].get<double>());
     EXPECT_EQ(one->measured.ms, found["verified"]["ms"].get<double>());
+    const auto& tried = session().data<Tried>().settings();
+    const auto at = std::ranges::find(tried, trial(), &TriedSetting::settings);
+    ASSERT_NE(at, tried.end());
+    EXPECT_EQ(at->metrics.measured->kl, one->measured.kl);
     EXPECT_EQ(kl_in_words(session()).text, fmt::format("KL measured {:.3g}", found["kl"].get<double>()));
     const std::vector<std::string> said = log();
     for (const nlohmann::json& line : found["findings"]) {

@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/utf8.h"
 #include "viz/panels/panel.h"
+#include "viz/render/flow.h"
 #include "viz/render/theme.h"
 #include "viz/session/engine.h"
 #include "viz/session/measured.h"
@@ -90,8 +91,9 @@ class EnginePanel : public Panel {
 
 void EnginePanel::draw_jobs(const Session& session, Engine& engine) {
   for (const EngineJob job : kEngineJobs) {
-    if (job != kEngineJobs[0]) ImGui::SameLine();
-    if (ImGui::RadioButton(std::string(name_of(job)).c_str(), job_ == job)) job_ = job;
+    const std::string label(name_of(job));
+    if (job != kEngineJobs[0]) flow(checkbox_width(label.c_str()));
+    if (ImGui::RadioButton(label.c_str(), job_ == job)) job_ = job;
     ImGui::SetItemTooltip("%s", help_of(job));
   }
   MadeFor now = {.job = job_,
@@ -141,11 +143,11 @@ void EnginePanel::draw_command(const Session& session, const SharedView& view, E
     }
   }
   ImGui::EndDisabled();
-  ImGui::SameLine();
+  flow(button_width("stop"));
   ImGui::BeginDisabled(!runs);
   if (ImGui::Button("stop")) engine.stop();
   ImGui::EndDisabled();
-  ImGui::SameLine();
+  flow(button_width("copy command"));
   if (ImGui::Button("copy command")) {
     std::string all;
     for (size_t begin = 0; begin < commands_.size();) {
@@ -155,17 +157,14 @@ void EnginePanel::draw_command(const Session& session, const SharedView& view, E
     }
     ImGui::SetClipboardText(all.c_str());
   }
-  ImGui::SameLine();
+  flow(button_width("as it was"));
   ImGui::BeginDisabled(commands_ == made_);
   if (ImGui::Button("as it was")) commands_ = made_;
   ImGui::EndDisabled();
-  if (program.empty()) {
-    ImGui::SameLine();
-    ImGui::TextColored(colors.error, "no program `reattend` there: build it, or name it by --reattend");
-  }
-  if (error_.empty()) return;
   ImGui::PushTextWrapPos(0);
-  ImGui::TextColored(colors.error, "%s", visible(error_).c_str());
+  if (program.empty())
+    ImGui::TextColored(colors.error, "no program `reattend` beside this one: build it, or name it by --reattend");
+  if (!error_.empty()) ImGui::TextColored(colors.error, "%s", visible(error_).c_str());
   ImGui::PopTextWrapPos();
 }
 
@@ -249,11 +248,11 @@ void EnginePanel::draw_log(const EngineRun& run) {
   });
   ImGui::SetNextItemWidth(12 * em);
   ImGui::InputTextWithHint("##filter", "lines with \u2026", &filter_);
-  ImGui::SameLine();
+  flow(button_width("copy log"));
   if (ImGui::Button("copy log")) ImGui::SetClipboardText(fmt::format("{}\n", fmt::join(lines_, "\n")).c_str());
-  ImGui::SameLine();
   std::string counted = fmt::format("{} of {} lines", lines_.size(), n_all);
   if (n_gone > 0) counted += fmt::format(", {} older ones are gone", n_gone);
+  flow(text_width(counted.c_str()));
   ImGui::TextDisabled("%s", counted.c_str());
   if (ImGui::BeginChild("log", ImVec2(0, 0), ImGuiChildFlags_Borders, ImGuiWindowFlags_HorizontalScrollbar)) {
     ImGuiListClipper clipper;

@@ -7,6 +7,7 @@
 #include <imgui.h>
 
 #include "viz/panels/panel.h"
+#include "viz/render/flow.h"
 #include "viz/render/theme.h"
 #include "viz/session/engine.h"
 #include "viz/session/measured.h"
@@ -105,7 +106,6 @@ class TextsPanel : public Panel {
 };
 
 void TextsPanel::draw_layers(Session& session, int32_t step) {
-  const float right = ImGui::GetCursorScreenPos().x + ImGui::GetContentRegionAvail().x;
   const HeatMatrix lost = session.layer_map(LayerMeasure::lost_mass);
   std::vector<std::pair<float, int32_t>> layers;
   for (int32_t l = 0; lost.values != nullptr && l < lost.n_row; ++l) {
@@ -114,13 +114,13 @@ void TextsPanel::draw_layers(Session& session, int32_t step) {
   }
   std::ranges::stable_sort(layers, std::greater(), &std::pair<float, int32_t>::first);
   layers.resize(std::min(layers.size(), kLayersNamed));
+  const char* const words = layers.empty() ? "no layer is replayed yet" : "most attention lost there, by layer:";
+  flow(text_width(words));
   ImGui::AlignTextToFramePadding();
-  ImGui::TextUnformatted(layers.empty() ? "no layer is replayed yet" : "most attention lost there, by layer:");
+  ImGui::TextUnformatted(words);
   for (const auto& [value, layer] : layers) {
     const std::string label = fmt::format("{}: {:.3f}###layer{}", layer, value, layer);
-    const float width = ImGui::CalcTextSize(label.c_str(), nullptr, true).x + 2 * ImGui::GetStyle().FramePadding.x;
-    const float end = ImGui::GetItemRectMax().x + ImGui::GetStyle().ItemSpacing.x + width;
-    if (end < right) ImGui::SameLine();
+    flow(button_width(label.c_str()));
     if (ImGui::Button(label.c_str())) session.select_layer(layer), session.select_step(step);
     ImGui::SetItemTooltip("layer %d loses %.3g of its attention at step %d\nclick: show it in all panes", layer,
                           static_cast<double>(value), step);
@@ -157,8 +157,8 @@ void TextsPanel::draw_head(Session& session, const SharedView& view, const TwoTe
   ImGui::PopTextWrapPos();
   if (ImGui::Button(fmt::format("step {}###step", step).c_str())) session.select_step(step);
   ImGui::SetItemTooltip("the step whose output chose another token; click: select it in all panes");
-  ImGui::SameLine();
   if (texts.settings != session.settings()) {
+    flow(button_width("try its setting again"));
     if (ImGui::Button("try its setting again")) session.set_settings(Settings(texts.settings));
     ImGui::SetItemTooltip("the layers that lost most there are known of the setting under trial alone");
   } else {

@@ -10,6 +10,7 @@
 #include "replay/cost/cost.h"
 #include "tune/judge.h"
 #include "viz/session/session.h"
+#include "viz/session/tried.h"
 
 namespace reattend::viz {
 namespace {
@@ -78,6 +79,8 @@ void Measured::update(const Session& session) {
     files_ = std::move(found);
     judged_under_.reset();
     ++version_;
+    for (const MeasuredSetting& each : files_->measured)
+      session.data<Tried>().add_measured(each.settings, each.measured);
   }
   if (session.tuning() != judged_under_) {
     judged_under_ = session.tuning();
