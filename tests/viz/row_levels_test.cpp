@@ -11,8 +11,9 @@ namespace {
 using Tiles = std::vector<std::shared_ptr<const RowTile>>;
 
 float weight_at(int32_t step, int32_t position) {
-  std::mt19937 random(static_cast<unsigned>(step * 100'003 + position));
-  const auto x = static_cast<float>(random() % 1'000'000) / 1e6F;
+  uint32_t bits = static_cast<uint32_t>(step) * 2654435761U ^ static_cast<uint32_t>(position) * 2246822519U;
+  bits = (bits ^ bits >> 15) * 2654435761U;
+  const float x = static_cast<float>(bits >> 8) / 16'777'216;
   return position < 2 ? 1 + x : x * x * x * x;
 }
 
@@ -45,16 +46,24 @@ struct Brute {
   double sum = 0;
   int64_t n = 0;
 };
-Brute brute(const CellsOfPixel& cells, int32_t first_position) {
+Brute brute(const std::vector<CellsOfPixel>& parts, int32_t first_position) {
   Brute out;
-  for (int32_t t = cells.steps.first; t <= cells.steps.last; ++t) {
-    for (int32_t p = cells.begin; p < std::min(cells.end, kPrompt + t); ++p) {
-      ++out.n;
-      if (p < first_position) continue;
-      out.largest = std::max(out.largest, weight_at(t, p)), out.sum += weight_at(t, p);
+  for (const CellsOfPixel& cells : parts) {
+    for (int32_t t = cells.steps.first; t <= cells.steps.last; ++t) {
+      for (int32_t p = cells.begin; p < std::min(cells.end, kPrompt + t); ++p) {
+        ++out.n;
+        if (p < first_position) continue;
+        out.largest = std::max(out.largest, weight_at(t, p)), out.sum += weight_at(t, p);
+      }
     }
   }
   return out;
+}
+
+int64_t count(const std::vector<CellsOfPixel>& parts) {
+  int64_t n = 0;
+  for (const CellsOfPixel& cells : parts) n += cells.n_cell;
+  return n;
 }
 
 // Whatever part is in view at whatever size: the value of a pixel is the largest weight of the cells that the tooltip
@@ -73,12 +82,12 @@ TEST(RowLevels, PixelsShowWhatTheirCellsHoldAtRandomWindows) {
     reduce_tiles(tiles, view, width, height, without_sinks, pixels);
     for (int32_t y = 0; y < height; ++y) {
       for (int32_t x = 0; x < width; ++x) {
-        const CellsOfPixel cells = cells_of_pixel(tiles, view, width, height, x, y);
+        const std::vector<CellsOfPixel> cells = cells_of_pixel(tiles, view, width, height, x, y);
         const Brute expected = brute(cells, without_sinks ? kMaskedSinks : 0);
-        ASSERT_EQ(cells.n_cell, expected.n) << "the tooltip counts cells that exist";
+        ASSERT_EQ(count(cells), expected.n) << "the tooltip counts cells that exist";
         const auto at = static_cast<size_t>(y * width + x);
         ASSERT_EQ(pixels.largest[at], expected.largest) << i << ": " << x << ' ' << y;
-        ASSERT_NEAR(pixels.sums[at], expected.sum, 1e-4 * (1 + expected.sum));
+        ASSERT_NEAR(pixels.sums[at], expected.sum, 1e-3 * (1 + expected.sum));
         if (expected.largest == kNoCell) continue;
         ASSERT_EQ(weight_at(pixels.cells[at].step, pixels.cells[at].position), expected.largest);
       }
@@ -93,7 +102,7 @@ TEST(RowLevels, EveryCellLiesUnderOnePixel) {
     const HeatView all = {0, kPrompt + kSteps, 0, kSteps};
     int64_t n = 0, expected = 0;
     for (int32_t y = 0; y < height; ++y) {
-      for (int32_t x = 0; x < width; ++x) n += cells_of_pixel(tiles, all, width, height, x, y).n_cell;
+      for (int32_t x = 0; x < width; ++x) n += count(cells_of_pixel(tiles, all, width, height, x, y));
     }
     for (int32_t t = 1; t <= kSteps; ++t) expected += kPrompt + t;
     // Rows of a tile whose blocks are larger than the pixels are shown more than once.

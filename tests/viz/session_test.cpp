@@ -188,10 +188,8 @@ TEST(Rows, WhatIsLookedAtHasItsWeightsAndTheRestItsLevels) {
   const int64_t bytes = exact_bytes(kTileSteps, shape.n_prompt + shape.n_step);
   RowTiles tiles(tasks, {}, replayer, bytes);
   const auto settle = [&] {
-    for (bool busy = true; busy; sleep_a_little()) {
-      busy = tasks.activity().busy || tiles.has_news();
-      tiles.update();
-    }
+    tiles.update();
+    for (; tasks.activity().busy || tiles.has_news(); tiles.update()) sleep_a_little();
   };
   const auto has = [&](int32_t step) { return tiles.row_of_step(step) != nullptr; };
   tiles.look_at(1, 0, 100);

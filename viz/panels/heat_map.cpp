@@ -169,7 +169,8 @@ void AttentionMap::draw_cells(Session& session, const SharedView& view) {
 void AttentionMap::paint(const Session& session, const SharedView& view) {
   const std::shared_ptr<const PositionMasks> masks = view.marks ? session.attended_masks() : nullptr;
   const std::vector<float>& values = sums_ ? pixels_.sums : pixels_.largest;
-  if (!look_ && without_sinks_) strongest_ = std::max(0.0F, *std::ranges::max_element(values));
+  if (without_sinks_ && (!look_ || look_->sums != sums_))
+    strongest_ = std::max(0.0F, *std::ranges::max_element(values));
   const std::shared_ptr<const PositionMasks> before = compared_masks(session, view);
   const Look look = {masks, before, colors(view, masks != nullptr, before != nullptr), sums_};
   if (look_ == look) return;
@@ -257,11 +258,15 @@ std::string AttentionMap::describe(const Session& session, Cell cell, ImVec2 mou
   const ImVec2 corner = ImPlot::GetPlotPos();
   const int32_t x = std::clamp(static_cast<int32_t>(mouse.x - std::floor(corner.x)), 0, pixels_.width - 1);
   const int32_t y = std::clamp(static_cast<int32_t>(mouse.y - std::floor(corner.y)), 0, pixels_.height - 1);
-  const CellsOfPixel under = cells_of_pixel(session.rows()->tiles(), key_->part, pixels_.width, pixels_.height, x, y);
+  int64_t n_cell = 0;
+  for (const CellsOfPixel& part :
+       cells_of_pixel(session.rows()->tiles(), key_->part, pixels_.width, pixels_.height, x, y)) {
+    n_cell += part.n_cell;
+  }
   const size_t pixel = static_cast<size_t>(y) * static_cast<size_t>(pixels_.width) + static_cast<size_t>(x);
-  if (under.n_cell <= 1 || pixels_.largest[pixel] == kNoCell) return text;
+  if (n_cell <= 1 || pixels_.largest[pixel] == kNoCell) return text;
   const HeatCell strongest = pixels_.cells[pixel];
-  text += fmt::format("\npixel: the strongest of {} cells, {:.4g} at step {}, position {}", under.n_cell,
+  text += fmt::format("\npixel: the strongest of {} cells, {:.4g} at step {}, position {}", n_cell,
                       pixels_.largest[pixel], strongest.step, strongest.position);
   if (sums_) text += fmt::format("; their sum {:.4g}", pixels_.sums[pixel]);
   return text;

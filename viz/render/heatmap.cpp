@@ -28,7 +28,9 @@ std::vector<CellRange> cells_under_pixels(double low, double high, int32_t n, in
   for (int32_t i = 0; i < n; ++i) {
     CellRange& range = ranges[static_cast<size_t>(i)];
     if (step >= 1) {
-      range = {cell(std::floor(low + step * i)), cell(std::floor(low + step * (i + 1)))};
+      // A cell that is partly in view at the end belongs to the last pixel.
+      const double end = i + 1 < n ? std::floor(low + step * (i + 1)) : std::ceil(high);
+      range = {cell(std::floor(low + step * i)), cell(end)};
     } else {
       const int32_t centre = cell(std::floor(low + step * (i + 0.5)));
       range = {centre, centre + 1};

@@ -169,26 +169,28 @@ class TileReduction {
   }
 
   void draw(const Grid& grid, ReducedPixels& out) const {
-    CellRange last;
+    const auto n = static_cast<size_t>(out.width);
+    ReducedPixels line{.width = out.width, .height = 1, .largest = {}, .sums = {}, .cells = std::vector<HeatCell>(n)};
+    CellRange last;  // what `line` holds: zoomed in, neighbouring pixels show the same row
     for (int32_t y = 0; y < out.height; ++y) {
       const CellRange rows = rows_of(grid, y);
       if (rows.empty()) continue;
-      const int64_t line = int64_t{y} * out.width;
-      // Zoomed in, neighbouring pixels show the same row, and nothing else.
-      const CellRange alone = grid.rows[static_cast<size_t>(y)];
-      if (rows == last && alone.end - alone.begin == 1) {
-        const auto copy = [&](auto& values) {
-          std::copy_n(values.begin() + line - out.width, out.width, values.begin() + line);
-        };
-        copy(out.largest), copy(out.sums), copy(out.cells);
-        continue;
-      }
-      last = rows;
-      for (int32_t r = rows.begin; r < rows.end; ++r) {
-        for (int32_t x = 0; x < out.width; ++x) {
-          const CellRange columns = columns_of(grid, x);
-          if (!columns.empty()) add(r, columns, static_cast<size_t>(line + x), out);
+      if (rows != last) {
+        line.largest.assign(n, kNoCell), line.sums.assign(n, 0);
+        for (int32_t r = rows.begin; r < rows.end; ++r) {
+          for (int32_t x = 0; x < out.width; ++x) {
+            const CellRange columns = columns_of(grid, x);
+            if (!columns.empty()) add(r, columns, static_cast<size_t>(x), line);
+          }
         }
+        last = rows;
+      }
+      // A pixel may lie on two tiles.
+      for (size_t x = 0; x < n; ++x) {
+        const size_t pixel = static_cast<size_t>(y) * n + x;
+        out.sums[pixel] += line.sums[x];
+        if (line.largest[x] > out.largest[pixel])
+          out.largest[pixel] = line.largest[x], out.cells[pixel] = line.cells[x];
       }
     }
   }
@@ -252,16 +254,16 @@ void reduce_tiles(std::span<const std::shared_ptr<const RowTile>> tiles, const H
   const size_t wanted = level_for(view, width, height);
   std::array<std::optional<Grid>, kLevels.size()> grids;
   for (const auto& tile : tiles) {
-    if (!tile || tile->steps().last - 0.5 < view.row_low || tile->first_step - 1 > view.row_high) continue;
+    if (!tile || tile->steps().last <= view.row_low || tile->first_step - 1 >= view.row_high) continue;
     const size_t level = level_of(*tile, wanted);
     if (!grids[level]) grids[level].emplace(kLevels[level], view, width, height);
     TileReduction(*tile, level, without_sinks).draw(*grids[level], out);
   }
 }
 
-CellsOfPixel cells_of_pixel(std::span<const std::shared_ptr<const RowTile>> tiles, const HeatView& view, int32_t width,
-                            int32_t height, int32_t x, int32_t y) {
-  CellsOfPixel all;
+std::vector<CellsOfPixel> cells_of_pixel(std::span<const std::shared_ptr<const RowTile>> tiles, const HeatView& view,
+                                         int32_t width, int32_t height, int32_t x, int32_t y) {
+  std::vector<CellsOfPixel> parts;
   const size_t wanted = level_for(view, width, height);
   const double row = (view.row_high - view.row_low) / height, above = view.row_low + row * y - kTileSteps;
   for (const auto& tile : tiles) {
@@ -270,16 +272,9 @@ CellsOfPixel cells_of_pixel(std::span<const std::shared_ptr<const RowTile>> tile
     const Grid grid(kLevels[level], view, width, height);
     const TileReduction reduction(*tile, level, false);
     const CellRange rows = reduction.rows_of(grid, y), columns = reduction.columns_of(grid, x);
-    if (rows.empty() || columns.empty()) continue;
-    const CellsOfPixel part = reduction.cells(rows, columns);
-    if (all.n_cell == 0) {
-      all = part;
-    } else {
-      all.steps.last = part.steps.last, all.n_cell += part.n_cell;
-      all.begin = std::min(all.begin, part.begin), all.end = std::max(all.end, part.end);
-    }
+    if (!rows.empty() && !columns.empty()) parts.push_back(reduction.cells(rows, columns));
   }
-  return all;
+  return parts;
 }
 
 }  // namespace reattend::viz

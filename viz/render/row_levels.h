@@ -15,8 +15,8 @@ namespace reattend::viz {
 struct LevelShape {
   int32_t rows = 1, columns = 1;  ///< cells of a block
 };
-/// The finest first; level 0 are the weights themselves. From 2 on they take a 24th of the weights' memory. A picture of
-/// thousands of steps reads some tens of blocks a pixel where it is zoomed along one axis alone, a few otherwise.
+/// The finest first; level 0 are the weights themselves. From 2 on they take a 24th of the weights' memory. A picture
+/// of thousands of steps reads some tens of blocks a pixel where it is zoomed along one axis alone, a few otherwise.
 inline constexpr std::array<LevelShape, 5> kLevels = {{{1, 1}, {1, 8}, {4, 16}, {16, 64}, {64, 256}}};
 /// Those that are there only while the weights are.
 inline constexpr size_t kFineLevels = 2;
@@ -77,14 +77,14 @@ size_t level_for(const HeatView& view, int32_t width, int32_t height);
 void reduce_tiles(std::span<const std::shared_ptr<const RowTile>> tiles, const HeatView& view, int32_t width,
                   int32_t height, bool without_sinks, ReducedPixels& out);
 
-/// The cells that pixel (x, y) stands for in reduce_tiles(): steps first .. last, positions begin .. end - 1; none
-/// where there is no tile.
+/// Cells that a pixel stands for: steps first .. last, positions begin .. end - 1.
 struct CellsOfPixel {
   Steps steps;
   int32_t begin = 0, end = 0;
-  int64_t n_cell = 0;  ///< that exist
+  int64_t n_cell = 0;  ///< that exist: rows end
 };
-CellsOfPixel cells_of_pixel(std::span<const std::shared_ptr<const RowTile>> tiles, const HeatView& view, int32_t width,
-                            int32_t height, int32_t x, int32_t y);
+/// Those of pixel (x, y) in reduce_tiles(), a part for each tile that it lies on.
+std::vector<CellsOfPixel> cells_of_pixel(std::span<const std::shared_ptr<const RowTile>> tiles, const HeatView& view,
+                                         int32_t width, int32_t height, int32_t x, int32_t y);
 
 }  // namespace reattend::viz
