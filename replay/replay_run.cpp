@@ -111,7 +111,10 @@ LayerReplay ReplayRun::prepare_and_run(size_t at, int64_t limit) {
   const ReplayState::Job job = state_.make_job(layers_[at], *prepared, plans);
   if (!whole) return run_in_parts(job, need, at, limit);
   prepared->prepare(need, state_.pool, to_.cancel);
-  if (keeps) store->save(layers_[at], need, *prepared);
+  if (keeps) {
+    store->save(layers_[at], need, *prepared);
+    prepared->prepare(need, state_.pool, to_.cancel);  // rankings that are mapped now have no sums of theirs
+  }
   return state_.run_job(job, request_, to_.on_part, state_.pool, to_.cancel);
 }
 
