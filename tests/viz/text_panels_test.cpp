@@ -31,7 +31,7 @@ class TextPanels : public ::testing::Test {
 // "w11" stands at position 11, whatever the tokens before it; all others that begin so come after it.
 TEST_F(TextPanels, SearchGoesFromPlaceToPlaceAndMarksThem) {
   run([this](ImGuiTestContext* ctx) {
-    ctx->ItemInputValue("//Tokens/##find", "W11");
+    Actions::run(app().bench(), app().actions().parse("text.find W11"));
     ctx->Yield(2);
     EXPECT_EQ(session().selection().position, 11);
     EXPECT_EQ(app().view().found, (std::vector<int32_t>{11, 110}));
@@ -50,6 +50,10 @@ TEST_F(TextPanels, SearchGoesFromPlaceToPlaceAndMarksThem) {
     ctx->KeyPress(ImGuiMod_Shift | ImGuiKey_F3);
     ctx->Yield(2);
     EXPECT_EQ(session().selection().position, 110);
+    ctx->ItemInputValue("//Tokens/##find", "w121");
+    ctx->Yield(2);
+    EXPECT_EQ(session().selection().position, 121) << "typed, and Enter";
+    session().select_position(110);
     ctx->ItemInputValue("//Tokens/##find", "no such text");
     ctx->Yield(2);
     EXPECT_TRUE(app().view().found.empty());

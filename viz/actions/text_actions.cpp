@@ -1,4 +1,9 @@
 // Actions in the text: find, and go from one lost token to the next.
+#include <algorithm>
+#include <string>
+#include <string_view>
+#include <vector>
+
 #include "viz/actions/actions.h"
 #include "viz/actions/workbench.h"
 #include "viz/session/next_lost.h"
@@ -40,6 +45,17 @@ void add_text_actions(Actions& actions) {
   actions.add(std::move(typed));
   actions.add(find("text.next", "next place where the text was found", "F3", FindRequest::next));
   actions.add(find("text.previous", "previous place where the text was found", "Shift+F3", FindRequest::previous));
+  actions.add({.name = "text.colours",
+               .title = "colours of the text by",
+               .group = kText,
+               .run = does([](Workbench& bench, const Arguments& arguments) {
+                 const auto at =
+                     std::find(kTextColors.begin(), kTextColors.end(), std::string_view(arguments.text("by")));
+                 bench.view.text_colors = static_cast<TextColors>(at - kTextColors.begin());
+               }),
+               .arguments = {{.name = "by", .help = "what they show", .choices = [](const Workbench&) {
+                                return std::vector<std::string>(kTextColors.begin(), kTextColors.end());
+                              }}}});
   actions.add(lost("lost.next", "next lost token of the step", "N", 1));
   actions.add(lost("lost.previous", "previous lost token of the step", "Shift+N", -1));
 }

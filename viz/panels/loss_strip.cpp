@@ -13,13 +13,13 @@ constexpr float kPiece = 2;  ///< pixels
 
 }  // namespace
 
-void LossStrip::take_losses(const Session& session, const TokenColors& colors, const TextLayout& layout, int32_t step,
-                            int32_t n_place) {
+void LossStrip::take_losses(const Session& session, const SharedView& view, const TokenColors& colors,
+                            const TextLayout& layout, int32_t step, int32_t n_place) {
   const Selection& at = session.selection();
   const Key key = {.losses = colors.losses(),
                    .answer = session.answer().get(),
                    .trace = session.trace_version(),
-                   .by = colors.by(),
+                   .by = view.text_colors,
                    .step = step,
                    .layer = at.layer,
                    .kv_head = at.kv_head,
@@ -34,7 +34,7 @@ void LossStrip::take_losses(const Session& session, const TokenColors& colors, c
     const ByteRange bytes = layout.line(line);
     float most = 0;
     for (int32_t i = layout.position_of(bytes.begin); i <= layout.position_of(bytes.end - 1); ++i) {
-      most = std::max(most, colors.loss_place(session, i, step));
+      most = std::max(most, colors.loss_place(session, view, i, step));
     }
     const auto first = static_cast<size_t>(int64_t{line} * n_place / layout.n_line());
     const auto end = static_cast<size_t>(int64_t{line + 1} * n_place / layout.n_line());
@@ -46,7 +46,7 @@ void LossStrip::draw(const Session& session, const SharedView& view, const Token
                      const TextLayout& layout, int32_t step, float width) {
   const ImVec2 window = ImGui::GetWindowPos(), size = ImGui::GetWindowSize();
   const float right = window.x + size.x - ImGui::GetStyle().ScrollbarSize, left = right - width;
-  take_losses(session, colors, layout, step, std::max(1, static_cast<int32_t>(size.y / kPiece)));
+  take_losses(session, view, colors, layout, step, std::max(1, static_cast<int32_t>(size.y / kPiece)));
   ImDrawList& list = *ImGui::GetWindowDrawList();
   const Palette& palette_now = palette(view.light);
   const float piece = size.y / static_cast<float>(places_.size());

@@ -19,13 +19,13 @@ class LossStrip {
     const void* losses = nullptr;
     const void* answer = nullptr;
     uint64_t trace = 0;
-    TokenColors::By by = TokenColors::By::weight;
+    TextColors by = TextColors::weight;
     int32_t step = 0, layer = 0, kv_head = 0, n_line = 0, n_place = 0;
     bool weights = false, sets = false;  ///< known
     bool operator==(const Key&) const = default;
   };
-  void take_losses(const Session& session, const TokenColors& colors, const TextLayout& layout, int32_t step,
-                   int32_t n_place);
+  void take_losses(const Session& session, const SharedView& view, const TokenColors& colors, const TextLayout& layout,
+                   int32_t step, int32_t n_place);
 
   Key key_;
   std::vector<float> places_;  ///< from top to bottom, the largest loss of the lines there, 0 .. 1

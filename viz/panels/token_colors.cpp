@@ -38,11 +38,11 @@ const PositionLosses* TokenColors::losses() const {
   return current_ ? losses_.get() : nullptr;
 }
 
-float TokenColors::loss_place(const Session& session, int32_t position, int32_t step) const {
+float TokenColors::loss_place(const Session& session, const SharedView& view, int32_t position, int32_t step) const {
   const auto place = [](float loss, float most) {
     return most > 0 ? ColorScale{.low = kDecades * most, .high = most, .logarithmic = true}.place(loss) : 0;
   };
-  if (by_ == By::loss) {
+  if (view.text_colors == TextColors::loss) {
     const PositionLosses* const sums = losses();
     const bool known = sums != nullptr && position < static_cast<int32_t>(sums->sums.size());
     return known ? place(sums->sums[static_cast<size_t>(position)], sums->largest) : 0;
@@ -54,15 +54,15 @@ float TokenColors::loss_place(const Session& session, int32_t position, int32_t 
 TokenColor TokenColors::of(const Session& session, const SharedView& view, int32_t position, int32_t step) const {
   constexpr float kStrongest = 0.58F;  // text on it has a contrast of 4.5 or more in both themes
   const Palette& colors = palette(view.light);
-  switch (by_) {
-    case By::loss:
-      return {.behind = with_alpha(colors.lost, kStrongest * loss_place(session, position, step))};
-    case By::logprob: {
+  switch (view.text_colors) {
+    case TextColors::loss:
+      return {.behind = with_alpha(colors.lost, kStrongest * loss_place(session, view, position, step))};
+    case TextColors::logprob: {
       const std::optional<float> logprob = logprob_of(session, position);
       if (!logprob) return {};
       return {.behind = with_alpha(colors.threshold, kStrongest * std::clamp(*logprob / kLeastLogprob, 0.0F, 1.0F))};
     }
-    case By::weight:
+    case TextColors::weight:
       break;
   }
   const std::optional<float> weight = session.weight(step, position);
@@ -98,11 +98,11 @@ std::string TokenColors::describe(const Session& session, int32_t position, int3
   return text;
 }
 
-std::string TokenColors::legend(const Session& session, int32_t step) const {
-  switch (by_) {
-    case By::weight:
+std::string TokenColors::legend(const Session& session, const SharedView& view, int32_t step) const {
+  switch (view.text_colors) {
+    case TextColors::weight:
       return fmt::format("blue: attended to at step {}; orange: lost", step);
-    case By::loss: {
+    case TextColors::loss: {
       const PositionLosses* const sums = losses();
       if (sums == nullptr) return "sums of losses \u2026";
       if (sums->largest <= 0)
@@ -110,27 +110,27 @@ std::string TokenColors::legend(const Session& session, int32_t step) const {
       return fmt::format("weight lost over steps {} to {}, at most {:.3g}", sums->steps.first, sums->steps.last,
                          sums->largest);
     }
-    case By::logprob:
+    case TextColors::logprob:
       break;
   }
   if (session.trace()->steps.logprob.empty()) return "the trace has no log-probabilities";
   return fmt::format("generated tokens, {:.0f} and below the strongest; not recorded of the prompt", kLeastLogprob);
 }
 
-void TokenColors::draw_choice(const Session& session, const SharedView& view, int32_t step) {
-  constexpr const char* kNames[] = {"weight", "loss over steps", "log-probability"};
+void TokenColors::draw_choice(const Session& session, SharedView& view, int32_t step) {
   const int32_t n_step = session.trace()->info.n_step;
   losses_ = n_step > 0 ? session.data<LossSums>().ask(view.range.value_or(Steps{1, n_step})) : nullptr;
   const Selection& at = session.selection();
   current_ = losses_ && losses_->settings == session.settings() && losses_->layer == at.layer &&
              losses_->kv_head == at.kv_head;
   ImGui::SetNextItemWidth(ImGui::GetFontSize() * 9);
-  int by = static_cast<int>(by_);
-  if (ImGui::Combo("##colour", &by, kNames, IM_ARRAYSIZE(kNames))) by_ = static_cast<By>(by);
+  int by = static_cast<int>(view.text_colors);
+  if (ImGui::Combo("##colour", &by, kTextColors.data(), static_cast<int>(kTextColors.size())))
+    view.text_colors = static_cast<TextColors>(by);
   ImGui::SetItemTooltip("what the colours of the text are by");
   ImGui::SameLine();
   ImGui::PushTextWrapPos(0);
-  ImGui::TextDisabled("%s", legend(session, step).c_str());
+  ImGui::TextDisabled("%s", legend(session, view, step).c_str());
   ImGui::PopTextWrapPos();
 }
 

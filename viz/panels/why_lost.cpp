@@ -118,6 +118,13 @@ void WhyLost::draw_table(Session& session, const SharedView& view, const Story& 
   ImGui::EndTable();
 }
 
+/// What is predicted to change, or what settings are ranked by where no KL is.
+std::string price_in_words(const Price& price, int digits, const char* unit) {
+  const bool has_kl = !std::isnan(price.kl);
+  return fmt::format("{} {:+.{}g}, {:+.{}g} {}", has_kl ? "KL" : "estimate", has_kl ? price.kl : price.estimate, digits,
+                     price.cost, digits, unit);
+}
+
 void WhyLost::draw_cures(Session& session, const Story& story) {
   if (!story.cured) return ImGui::TextDisabled("looking for the smallest change that keeps it \u2026");
   if (story.cures.empty()) return ImGui::TextDisabled("No S, K or threshold of this policy keeps it at this step.");
@@ -125,15 +132,11 @@ void WhyLost::draw_cures(Session& session, const Story& story) {
   const char* const unit = tuned.calibrated ? "ms" : "MB";
   const bool current = story.settings == session.settings();
   ImGui::AlignTextToFramePadding();
-  ImGui::TextUnformatted("Fix it:");
+  ImGui::TextUnformatted(fmt::format("Fix it in layer {}:", story.at.layer).c_str());
   ImGui::BeginDisabled(!current);
   for (const PricedCure& each : story.cures) {
     std::string label = each.cure.change;
-    if (each.price) {
-      const bool has_kl = !std::isnan(each.price->kl);
-      label += fmt::format("  {} {:+.2g}, {:+.2g} {}", has_kl ? "KL" : "estimate",
-                           has_kl ? each.price->kl : each.price->estimate, each.price->cost, unit);
-    }
+    if (each.price) label += "  " + price_in_words(*each.price, 2, unit);
     ImGui::SameLine();
     const float wide = ImGui::CalcTextSize(label.c_str()).x + 2 * ImGui::GetStyle().FramePadding.x;
     if (wide > ImGui::GetContentRegionAvail().x) ImGui::NewLine();
@@ -142,7 +145,7 @@ void WhyLost::draw_cures(Session& session, const Story& story) {
         "sets %s in layer %d, the smallest change of it under which this step attends to the position;\n"
         "%s",
         each.cure.change.c_str(), story.at.layer,
-        each.price ? fmt::format("{:+.6g} KL, {:+.6g} {} per token", each.price->kl, each.price->cost, unit).c_str()
+        each.price ? (price_in_words(*each.price, 6, unit) + " per token").c_str()
                    : "what it costs is known once all layers are replayed with their output errors");
   }
   ImGui::EndDisabled();
@@ -192,9 +195,11 @@ void WhyLost::draw_weights(Session& session, SharedView& view, const Story& stor
   if (!ImPlot::BeginPlot("##weights", ImVec2(-1, height), ImPlotFlags_CanvasOnly)) return;
   set_up_step_axis(session.trace()->info, view, StepsGo::across, nullptr,
                    ImPlotAxisFlags_NoTickLabels | ImPlotAxisFlags_NoTickMarks, ImGui::GetContentRegionAvail().x);
-  ImPlot::SetupAxis(ImAxis_Y1, "weight", ImPlotAxisFlags_Lock | ImPlotAxisFlags_NoGridLines);
+  ImPlot::SetupAxis(ImAxis_Y1, nullptr, ImPlotAxisFlags_Lock | ImPlotAxisFlags_NoGridLines);
+  const double ends[] = {0, high > 0 ? high : 1};  // the plot is too low for more ticks
   ImPlot::SetupAxisFormat(ImAxis_Y1, "%.2g");
-  ImPlot::SetupAxisLimits(ImAxis_Y1, 0, high > 0 ? 1.1 * high : 1, ImPlotCond_Always);
+  ImPlot::SetupAxisTicks(ImAxis_Y1, ends, 2);
+  ImPlot::SetupAxisLimits(ImAxis_Y1, 0, 1.1 * ends[1], ImPlotCond_Always);
   const Palette& colors = palette(view.light);
   const ImU32 kept = ImGui::ColorConvertFloat4ToU32(colors.kept), lost = ImGui::ColorConvertFloat4ToU32(colors.lost);
   ImDrawList& list = *ImPlot::GetPlotDrawList();
@@ -226,7 +231,9 @@ void WhyLost::draw_weights(Session& session, SharedView& view, const Story& stor
 void WhyLost::draw_lanes(Session& session, SharedView& view, const Story& story, float height) {
   const TraceInfo& info = session.trace()->info;
   if (!ImPlot::BeginPlot("##lanes", ImVec2(-1, height), ImPlotFlags_CanvasOnly)) return;
-  set_up_step_axis(info, view, StepsGo::across, "step", ImPlotAxisFlags_NoGridLines, ImGui::GetContentRegionAvail().x);
+  const bool titled = height > 8 * ImGui::GetFontSize();
+  set_up_step_axis(info, view, StepsGo::across, titled ? "step" : nullptr, ImPlotAxisFlags_NoGridLines,
+                   ImGui::GetContentRegionAvail().x);
   ImPlot::SetupAxis(ImAxis_Y1, "layer", ImPlotAxisFlags_Invert | ImPlotAxisFlags_Lock | ImPlotAxisFlags_NoGridLines);
   ImPlot::SetupAxisLimits(ImAxis_Y1, -0.5, info.n_layer - 0.5, ImPlotCond_Always);
   set_up_whole_ticks(ImAxis_Y1, cells(0, info.n_layer - 1), height);
@@ -270,8 +277,10 @@ void WhyLost::draw_life(Session& session, SharedView& view, const Story& story, 
   take_lanes(session, story);
   if (!lanes_) return ImGui::TextDisabled("the position's life: once its layer is replayed \u2026");
   const float room = height - ImGui::GetStyle().ItemSpacing.y;
+  if (!ImPlot::BeginAlignedPlots("##life", true)) return;
   draw_weights(session, view, story, 0.35F * room);
   draw_lanes(session, view, story, 0.65F * room);
+  ImPlot::EndAlignedPlots();
 }
 
 void WhyLost::draw(Session& session, SharedView& view) {
@@ -291,10 +300,10 @@ void WhyLost::draw(Session& session, SharedView& view) {
                              .c_str());
   ImGui::PopTextWrapPos();
   const float room = ImGui::GetContentRegionAvail().y;
-  if (!story->row->positions.empty()) draw_table(session, view, *story, 0.36F * room);
+  if (!story->row->positions.empty()) draw_table(session, view, *story, 0.33F * room);
   if (story->position >= 0) {
     draw_reason(session, *story);
-    draw_life(session, view, *story, std::max(6 * ImGui::GetFontSize(), ImGui::GetContentRegionAvail().y));
+    draw_life(session, view, *story, std::max(10 * ImGui::GetFontSize(), ImGui::GetContentRegionAvail().y));
   }
   ImGui::EndDisabled();
 }

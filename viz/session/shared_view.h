@@ -1,5 +1,6 @@
 // What panels share beyond the session: the parts of the axes in view, what the mouse is on, and the look.
 #pragma once
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -35,6 +36,10 @@ enum class Focus : uint8_t { timeline, heat_map };
 /// What keys ask of the search in the text; the panel that has it does it and clears it.
 enum class FindRequest : uint8_t { none, type, next, previous };
 
+/// What the colours of the text are by.
+enum class TextColors : uint8_t { weight, loss, logprob };
+inline constexpr std::array<const char*, 3> kTextColors = {"weight", "loss over steps", "log-probability"};
+
 struct SharedView {
   Limits steps;                                   ///< of every pane that has them: across, in the heat map downwards
   Limits heat_positions;                          ///< of the heat map, across
@@ -53,7 +58,9 @@ struct SharedView {
   std::optional<std::string> look_for;  ///< a text for the search that was not typed there
   std::vector<int32_t> found;           ///< positions at which the text holds what is looked for, ascending
 
+  TextColors text_colors = TextColors::weight;
   std::string layout;  ///< name of the panels' arrangement
+
   bool light = false;
   bool marks = true;        ///< heat map and text tell attended from lost positions by colour
   bool logarithmic = true;  ///< colour scale of attention weights

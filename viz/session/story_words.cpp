@@ -120,8 +120,8 @@ std::string reason_in_words(const LostRow& row, const LostPosition& lost, const 
       std::string out =
           fmt::format("It left the kept set and is gone from step {} on; what left never returns.", lost.last + 1);
       if (detail == nullptr || detail->left_rank < 0) return out;
-      return out + fmt::format(" It was {} {} {}.", rank_in_words(detail->left_rank, detail->left_of),
-                               when(detail->left_at), by_what(row.what.by));
+      return out + fmt::format(" It was {} {} {}; {} are kept.", rank_in_words(detail->left_rank, detail->left_of),
+                               when(detail->left_at), by_what(row.what.by), keep);
     }
   }
   return "The policy does not attend to it; the replay does not know why.";
