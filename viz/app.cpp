@@ -250,6 +250,7 @@ void App::draw_frame() {
 
   view_.layout = docks_.layout();
   if (std::string layout = begin_frame(session_, view_); !layout.empty()) bench_.layout = std::move(layout);
+  if (std::string news = session_.data<Project>().take_news(); !news.empty()) bench_.notice = std::move(news);
   draw_menu();
   draw_status();
   if (!start_.draw_welcome(bench_)) draw_panels();

@@ -98,7 +98,7 @@ void NotesPanel::draw(Session& session, SharedView& view) {
       ImGuiTableFlags_RowBg | ImGuiTableFlags_ScrollY | ImGuiTableFlags_SizingStretchProp;
   if (project.notes().empty() || !ImGui::BeginTable("notes", 3, kFlags)) return;
   const float em = ImGui::GetFontSize();
-  ImGui::TableSetupColumn("where", ImGuiTableColumnFlags_WidthFixed, 8 * em);
+  ImGui::TableSetupColumn("where", ImGuiTableColumnFlags_WidthFixed);
   ImGui::TableSetupColumn("note", ImGuiTableColumnFlags_WidthStretch);
   ImGui::TableSetupColumn("", ImGuiTableColumnFlags_WidthFixed, 1.5F * em);
   removed_.reset();

@@ -23,13 +23,13 @@ void Project::update(const Session& session) {
   const std::string id = found ? found->trace_id : std::string();
   if (!id.empty() && std::exchange(trace_id_, id) == id) return session.data<Tried>().take_up_again();
   trace_id_ = id;
-  notes_.clear(), message_.clear(), window_.reset();
+  notes_.clear(), message_.clear(), news_.clear(), window_.reset();
   bookmarks_ = {};
   refused_ = touched_ = false;
   if (!found) return;
   if (!found->refused.empty()) {
     refused_ = true;
-    message_ = "project file not used, and nothing is kept: " + found->refused;
+    message_ = news_ = "project file not used, and nothing is kept: " + found->refused;
   }
   if (!found->data) return;
   const ProjectData& data = *found->data;
@@ -81,7 +81,7 @@ void Project::take_found(const Session& session) {
   if (found.written && found.written == to_write_) to_write_.reset();
   if (found.failure.empty() || found.written->path != project_path(session.path())) return;
   refused_ = true;
-  message_ = "nothing is kept beyond this window: " + found.failure;
+  message_ = news_ = "nothing is kept beyond this window: " + found.failure;
 }
 
 void Project::write(std::shared_ptr<const Write> what) {

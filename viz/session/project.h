@@ -3,6 +3,7 @@
 #include <array>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "viz/session/project_file.h"
@@ -33,6 +34,8 @@ class Project final : public Provider {
   void only_read() { keeps_ = false; }
   /// Why a file is not used or not written, in a line; empty where all is well.
   const std::string& message() const { return message_; }
+  /// The same once, when it is new.
+  std::string take_news() { return std::exchange(news_, {}); }
   /// Once after a trace was opened whose file has it: the part of the window.
   std::optional<WindowPart> take_window();
 
@@ -81,7 +84,7 @@ class Project final : public Provider {
   bool keeps_ = true;     ///< files are written
   bool refused_ = false;  ///< this trace's is not: another file is in its place, or the folder cannot be written to
   uint64_t trace_version_ = 0;
-  std::string message_;
+  std::string message_, news_;
   std::optional<WindowPart> window_;
   std::vector<Note> notes_;
   std::array<std::optional<Bookmark>, kBookmarks> bookmarks_;

@@ -8,7 +8,6 @@
 
 #include "tune/judge.h"
 #include "viz/session/goal.h"
-#include "viz/session/measured.h"
 #include "viz/session/session.h"
 
 namespace reattend::viz {
@@ -16,7 +15,6 @@ namespace reattend::viz {
 void Tried::enter(std::shared_ptr<Replayer>) {
   if (!settings_.empty()) before_ = std::exchange(settings_, {});
   newest_.reset(), under_.reset();
-  measured_version_ = 0;
   ++version_;
 }
 
@@ -33,10 +31,6 @@ void Tried::update(const Session& session) {
     ++version_;
   }
   under_ = session.tuning();
-  const Measured& measured = session.data<Measured>();
-  if (std::exchange(measured_version_, measured.version()) != measured.version()) {
-    for (const MeasuredSetting& each : measured.files().measured) add_measured(each.settings, each.measured);
-  }
   const Judged* const judged = session.data<Goal>().judged();
   if (judged == nullptr || judged->settings != session.settings() || !session.setting_error().empty()) return;
   if (newest_ == judged->settings) return;

@@ -25,7 +25,7 @@ class Tried final : public Provider {
 
   Tried(BackgroundTasks&, int) {}
   void enter(std::shared_ptr<Replayer>) override;
-  /// Takes what the goal judged, and what an engine measured.
+  /// Takes what the goal judged.
   void update(const Session& session) override;
   bool idle() const override { return true; }
 
@@ -50,7 +50,6 @@ class Tried final : public Provider {
 
   std::vector<TriedSetting> settings_, before_;  ///< of the trace, of the one before
   std::shared_ptr<const TuneResult> under_;
-  uint64_t measured_version_ = 0;   ///< of Measured
   std::optional<Settings> newest_;  ///< that the goal judged
   uint64_t version_ = 1;
 };
