@@ -1,14 +1,11 @@
 // The table of actions: what is typed, pressed or chosen from the palette is the same call, and wrong ones are named.
 #include <algorithm>
-#include <filesystem>
-#include <fstream>
 #include <set>
 
 #include <gtest/gtest.h>
 
-#include "base/error.h"
+#include "complaint.h"
 #include "gui_host.h"
-#include "policies/policy.h"
 #include "synthetic_source.h"
 #include "viz/actions/candidates.h"
 #include "viz/actions/fuzzy.h"
@@ -18,15 +15,6 @@
 
 namespace reattend::viz::testing {
 namespace {
-
-std::string complaint(const std::function<void()>& act) {
-  try {
-    act();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
 
 TEST(ActionTable, EveryActionSaysWhatItIs) {
   const Actions actions;

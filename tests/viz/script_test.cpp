@@ -11,13 +11,11 @@
 #include <fstream>
 
 #include <gtest/gtest.h>
-#include <imgui_internal.h>
 #include <nlohmann/json.hpp>
 
 #include "base/descriptor.h"
-#include "base/error.h"
+#include "complaint.h"
 #include "gui_host.h"
-#include "policies/policy.h"
 #include "synthetic_source.h"
 #include "tests/support/scratch_folder.h"
 #include "viz/actions/driver.h"
@@ -27,15 +25,6 @@ namespace reattend::viz::testing {
 namespace {
 
 using nlohmann::json;
-
-std::string complaint(const std::function<void()>& act) {
-  try {
-    act();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
 
 class Outside : public ::testing::Test {
  protected:

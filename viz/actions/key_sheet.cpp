@@ -94,7 +94,9 @@ void KeySheet::draw(const Actions& actions, const Keys& keys, Workbench& bench, 
           ImGui::TableNextColumn();
           ImGui::TextUnformatted(row.keys.c_str());
           ImGui::TableNextColumn();
+          ImGui::PushTextWrapPos(0);
           ImGui::TextUnformatted(row.title.c_str());
+          ImGui::PopTextWrapPos();
           if (!row.name.empty()) ImGui::SetItemTooltip("%s", row.name.c_str());
         }
       }
