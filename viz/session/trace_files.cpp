@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/json_text.h"
 #include "traces/read/fingerprint.h"
 #include "tune/metrics_json.h"
 #include "tune/prediction.h"
@@ -113,7 +114,10 @@ void read_tuned(const fs::path& file, const Prediction& studied, TraceFiles& to)
   out.correction.ms = correction.at("ms"), out.correction.full_ms = correction.at("full_ms");
   out.correction.kl = correction.at("kl");
   if (!(out.correction.ms > 0) || !(out.correction.full_ms > 0)) {
-    fail({.where = file.string(), .expected = "corrections above 0", .got = correction.dump(), .remedy = "remove it"});
+    fail({.where = file.string(),
+          .expected = "corrections above 0",
+          .got = json_text(correction),
+          .remedy = "remove it"});
   }
   for (const nlohmann::json& point : json.at("points")) {
     if (!point.at("all_layers").get<bool>()) continue;
