@@ -234,9 +234,9 @@ TEST_F(ProjectFile, EveryMemberIsChecked) {
   const std::vector<nlohmann::json> wrong = {nlohmann::json(),   "x", -7, 1e300, 0.5, nlohmann::json::array({1, 2, 3}),
                                              {{"name", "none"}}, true};
   int n_refused = 0;
-  const auto is_refused = [](const nlohmann::json& file) {
+  const auto is_refused = [](const nlohmann::json& project) {
     try {
-      project_from_text(file.dump(), "the file");
+      project_from_text(project.dump(), "the file");
       return false;
     } catch (const Error& error) {
       EXPECT_EQ(std::string(error.what()).find("the file"), 0U) << error.what();
