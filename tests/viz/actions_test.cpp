@@ -182,6 +182,7 @@ TEST_F(ActionsInTheWindow, EveryKeyDoesWhatItsActionDoes) {
     const std::vector<KeyBinding> bindings = app().keys().all();
     for (const KeyBinding& each : bindings) {
       if (called_only.contains(each.call.action->group)) continue;
+      if (each.call.action->name == "note.add") continue;  // it leaves a field to type in, which takes the next keys
       for (const int32_t head : {0, 1}) {
         start(ctx, head);
         const nlohmann::json before = state();

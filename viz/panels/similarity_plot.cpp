@@ -157,7 +157,9 @@ void SimilarityPlot::draw_words(const Session& session) const {
   if (text.empty()) {
     text = in_words(due_.count);
     const Settings& settings = session.settings();
-    if (!due_.decides && due_.count.n_due > 0 && session.setting_error().empty()) {
+    // What is due is the last answer's: the setting may be of a policy without a gate by now.
+    const bool gateable = settings.takes(kThreshold.key) && session.setting_error().empty();
+    if (gateable && !due_.decides && due_.count.n_due > 0) {
       const int32_t layer = session.selection().layer;
       const double threshold = settings.real(kThreshold.key, layer);
       Settings gated = settings;
