@@ -344,22 +344,23 @@ TEST_F(EngineFromTheWindow, StopEndsEvenAProgramThatIgnoresSignals) {
 TEST_F(EngineFromTheWindow, AWindowThatClosesLeavesNoProgramBehind) {
   engine().set_grace(std::chrono::milliseconds(50));
   pid_t child = 0;
-  auto other = std::make_unique<GuiHost>(open_trace_file);
-  Session& in = other->app().session();
+  auto other = std::make_unique<Session>(open_trace_file, [] {});
+  Session& in = *other;
   in.data<Engine>().set_program(script("echo $$ >&2; while :; do sleep 1; done"));
   in.data<Engine>().set_grace(std::chrono::milliseconds(50));
   in.open(trace.path);
-  const std::string log = other->run([&](ImGuiTestContext* ctx) {
-    while (in.trace() == nullptr) ctx->Yield();
-    in.data<Engine>().start(in, EngineJob::verify, "verify x");
-    while (child == 0) {
-      ctx->Yield();
-      in.data<Engine>().runs().back()->look_at_log([&](const auto& lines, size_t) {
-        if (lines.size() > 1) child = std::stoi(lines.back());
-      });
-    }
-  });
-  EXPECT_EQ(log, "");
+  const auto wait = [&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    in.update();
+  };
+  while (in.trace() == nullptr) wait();
+  in.data<Engine>().start(in, EngineJob::verify, "verify x");
+  while (child == 0) {
+    wait();
+    in.data<Engine>().runs().back()->look_at_log([&](const auto& lines, size_t) {
+      if (lines.size() > 1) child = std::stoi(lines.back());
+    });
+  }
   ASSERT_GT(child, 0);
   EXPECT_EQ(::kill(child, 0), 0);
   other.reset();
