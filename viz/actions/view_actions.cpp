@@ -5,7 +5,7 @@
 
 #include "viz/actions/actions.h"
 #include "viz/actions/workbench.h"
-#include "viz/layouts.h"
+#include "viz/panels/layouts.h"
 #include "viz/panels/step_axis.h"
 #include "viz/render/theme.h"
 

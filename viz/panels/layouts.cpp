@@ -1,5 +1,5 @@
 // The table of layouts, and how one is made of dock nodes.
-#include "viz/layouts.h"
+#include "viz/panels/layouts.h"
 
 #include <algorithm>
 #include <string_view>
