@@ -40,7 +40,7 @@ class Following : public ::testing::Test {
   Follower follower;
 };
 
-TEST_F(Following, DISABLED_AHundredMoreStepsEndWithTheFiguresOfAFreshOpen) {
+TEST_F(Following, AHundredMoreStepsEndWithTheFiguresOfAFreshOpen) {
   ASSERT_TRUE(session.trace()->info.live);
   Settings setting = with_budget(24);
   setting.set("S", int64_t{7});

@@ -185,7 +185,7 @@ TEST_F(ProjectFile, OfAGrownTraceIsStillIts) {
 }
 
 // A trace that is followed is opened anew every few steps, which must cost nobody a note, and no write its end.
-TEST_F(ProjectFile, DISABLED_AsATraceGrowsNothingIsLost) {
+TEST_F(ProjectFile, AsATraceGrowsNothingIsLost) {
   auto shape = std::make_shared<SyntheticShape>(kShape);
   ProjectRig rig(trace, [shape](const std::filesystem::path&) { return make_synthetic_source(*shape); });
   rig.session.set_settings(with_budget(24));

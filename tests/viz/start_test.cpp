@@ -117,7 +117,7 @@ TEST_F(StartTest, WhatIsDroppedAndIsNoTraceLeavesEverythingAsItIs) {
   });
 }
 
-TEST_F(StartTest, DISABLED_TheTourGoesOnWhenOneHasDoneWhatItSays) {
+TEST_F(StartTest, TheTourGoesOnWhenOneHasDoneWhatItSays) {
   run([this](ImGuiTestContext* ctx) {
     app().open({folder / "there.h5"});
     host.settle(ctx);
@@ -181,7 +181,7 @@ TEST_F(StartTest, LayoutsPutThePanelsElsewhereAndAreRemembered) {
 }
 
 // Panels side by side on a large window stand behind each other on a small one, and come apart again.
-TEST_F(StartTest, DISABLED_ColumnsThatDoNotFitStandBehindOthers) {
+TEST_F(StartTest, ColumnsThatDoNotFitStandBehindOthers) {
   run([this](ImGuiTestContext* ctx) {
     app().open({"first.h5"});
     host.settle(ctx);

@@ -142,6 +142,9 @@ void Docks::bring_to_front() const {
     const ImGuiWindow* const window = ImGui::FindWindowByName(*name);
     if (window == nullptr || window->DockNode == nullptr || window->DockNode->TabBar == nullptr) continue;
     window->DockNode->TabBar->NextSelectedTabId = window->TabId;
+    // A place goes on showing the window that has the keyboard's focus.
+    const ImGuiWindow* const focused = ImGui::GetCurrentContext()->NavWindow;
+    if (focused != nullptr && focused->RootWindow->DockNode == window->DockNode) ImGui::SetWindowFocus(*name);
   }
 }
 

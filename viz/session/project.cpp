@@ -12,7 +12,7 @@
 namespace reattend::viz {
 
 void Project::enter(std::shared_ptr<Replayer>) {
-  last_.reset(), written_.reset();
+  last_.reset();
 }
 
 void Project::update(const Session& session) {
@@ -21,8 +21,12 @@ void Project::update(const Session& session) {
   if (std::exchange(trace_version_, session.trace_version()) == session.trace_version()) return;
   const std::shared_ptr<const FoundProject>& found = session.trace()->project;
   const std::string id = found ? found->trace_id : std::string();
-  if (!id.empty() && std::exchange(trace_id_, id) == id) return session.data<Tried>().take_up_again();
-  trace_id_ = id;
+  if (!id.empty() && std::exchange(trace_id_, id) == id) {
+    // What is not written yet still differs; that the selection went on with the trace is nobody's change.
+    if (written_) written_->state.selection = session.selection();
+    return session.data<Tried>().take_up_again();
+  }
+  trace_id_ = id, written_.reset();
   notes_.clear(), message_.clear(), news_.clear(), window_.reset();
   bookmarks_ = {};
   refused_ = touched_ = false;

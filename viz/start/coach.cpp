@@ -55,7 +55,10 @@ bool Coach::done(const Session& session, const SharedView& view) const {
       return session.selection().layer != layer_;
     case 2: {
       const ImGuiWindow* const hovered = ImGui::GetCurrentContext()->HoveredWindow;
-      return hovered != nullptr && hovered->RootWindow == panel_window(kSteps[2].panel);
+      const ImVec2 mouse = ImGui::GetMousePos();
+      // The panel comes to the front under a mouse that may be there already: pointing is moving to it.
+      return hovered != nullptr && hovered->RootWindow == panel_window(kSteps[2].panel) &&
+             (mouse.x != mouse_.x || mouse.y != mouse_.y);
     }
     case 3:
       return session.settings() != settings_ && session.total_is_current();
@@ -91,6 +94,7 @@ void Coach::draw(const Session& session, const SharedView& view) {
   if (step_ < 0) return;
   if (!std::exchange(noted_, true)) {
     layer_ = session.selection().layer, settings_ = session.settings(), n_saved_ = view.n_saved;
+    mouse_ = ImGui::GetMousePos();
     ImGui::SetNextWindowFocus();
   }
   constexpr ImGuiWindowFlags kFlags = ImGuiWindowFlags_NoDocking | ImGuiWindowFlags_NoSavedSettings |

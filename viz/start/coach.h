@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <string>
 
+#include <imgui.h>
+
 #include "policies/settings.h"
 #include "viz/session/session.h"
 #include "viz/session/shared_view.h"
@@ -31,6 +33,7 @@ class Coach {
   bool noted_ = false;   ///< what follows is of the beginning of this step
   int32_t layer_ = 0;
   uint32_t n_saved_ = 0;
+  ImVec2 mouse_;
   Settings settings_;
 };
 
