@@ -1,11 +1,13 @@
-// Where model files lie that were got rather than named.
+// Where files lie that were got or made rather than named: models, and what is kept of traces.
 #pragma once
 #include <filesystem>
 
 namespace reattend {
 
-/// Where `reattend get-model` puts models: $XDG_CACHE_HOME/reattend, or ~/.cache/reattend. Throws Error where the
-/// environment has neither folder.
+/// reattend in the user's cache folder: $XDG_CACHE_HOME, where that is a whole path, or ~/.cache. Empty where the
+/// environment has neither.
+std::filesystem::path cache_folder();
+/// Where `reattend get-model` puts models: the same. Throws Error where it is empty.
 std::filesystem::path model_store();
 
 }  // namespace reattend

@@ -182,9 +182,12 @@ void AsyncReplayer::post(int kind, const ReplayRequest& request, bool whole) {
       on_layer(result.layers[0], result.per_layer[0]);
     }
     if (!whole) return;
-    std::vector<LayerReplay> all;
-    for (const auto& layer : pass->done) all.push_back(*layer);
-    const ReplaySummary total = summarize(info, all);
+    ReplaySummary total = result.total;
+    if (result.layers.size() < pass->done.size()) {  // the others were found before an interruption
+      std::vector<LayerReplay> all;
+      for (const auto& layer : pass->done) all.push_back(*layer);
+      total = summarize(info, all);
+    }
     deliver([&](AsyncAnswer& answer) {
       answer.total = total;
       (pass->request.output_error || pass->request.estimates ? answer.has_errors : answer.has_masses) = true;

@@ -2,6 +2,7 @@
 #include "replay/choice.h"
 
 #include <algorithm>
+#include <functional>
 #include <numeric>
 
 namespace reattend {
@@ -15,14 +16,12 @@ int32_t Choice::index_of(int32_t position) const {
   return at != candidates.end() && *at == candidate ? static_cast<int32_t>(at - candidates.begin()) : -1;
 }
 
-void rank_candidates(Choice& choice) {
-  std::vector<int32_t> order(choice.scores.size());
+std::vector<int32_t> ranks_of(std::span<const float> scores) {  // [n]
+  std::vector<int32_t> order(scores.size()), ranks(scores.size());
   std::iota(order.begin(), order.end(), 0);
-  std::ranges::stable_sort(order, [&](int32_t a, int32_t b) {
-    return choice.scores[static_cast<size_t>(a)] > choice.scores[static_cast<size_t>(b)];
-  });
-  choice.ranks.resize(order.size());
-  for (size_t i = 0; i < order.size(); ++i) choice.ranks[static_cast<size_t>(order[i])] = static_cast<int32_t>(i);
+  std::ranges::stable_sort(order, std::ranges::greater{}, [&](int32_t i) { return scores[static_cast<size_t>(i)]; });
+  for (size_t i = 0; i < order.size(); ++i) ranks[static_cast<size_t>(order[i])] = static_cast<int32_t>(i);
+  return ranks;
 }
 
 }  // namespace reattend

@@ -1,6 +1,7 @@
 // One choice of a simulated policy, with the scores that it was made by: why a position was kept or not.
 #pragma once
 #include <cstddef>
+#include <span>
 #include <vector>
 
 #include "kernels/selection.h"
@@ -25,7 +26,7 @@ struct Choice {
   }
 };
 
-/// Fills in by_rank and ranks.
-void rank_candidates(Choice& choice);
+/// [n] Places of scores, 0 for the highest; of equals the earlier ranks higher.
+std::vector<int32_t> ranks_of(std::span<const float> scores);  // [n]
 
 }  // namespace reattend

@@ -67,6 +67,8 @@ class PreparedLayer {
   bool lacks(Part part, const Need& need) const;
   /// Its arrays, where it was made here.
   std::vector<std::span<const std::byte>> made_arrays(Part part) const;
+  /// What the rankings that it holds are ranked by.
+  const RankNeed& ranked_by() const { return rank_; }
   /// Entries of its lists; 0 for parts without.
   int32_t depth_of(Part part) const;
   /// Takes the part from there, of lists of that depth, ranked as `rank`; false, and nothing is changed, where the

@@ -8,15 +8,14 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
-#include <fstream>
 
 #include <fmt/format.h>
 
 #include "base/descriptor.h"
 #include "base/error.h"
 #include "base/files.h"
+#include "base/model_store.h"
 #include "base/sha256.h"
 
 namespace reattend {
@@ -113,10 +112,8 @@ int64_t bytes_below(const fs::path& folder) {
 }  // namespace
 
 fs::path prepared_root() {
-  const char *cache = std::getenv("XDG_CACHE_HOME"), *home = std::getenv("HOME");
-  if (cache != nullptr && *cache != '\0') return fs::path(cache) / "reattend" / "prepared";
-  if (home != nullptr && *home != '\0') return fs::path(home) / ".cache" / "reattend" / "prepared";
-  return {};
+  const fs::path cache = cache_folder();
+  return cache.empty() ? cache : cache / "prepared";
 }
 
 std::string trace_id(const TraceInfo& info) {
@@ -142,6 +139,8 @@ PreparedStore::PreparedStore(fs::path root, const TraceInfo& info, int64_t most)
       folder_(root_ / fmt::format("{}-{}", info.path.stem().string(), id_.substr(0, 16))),
       most_(most) {
   full_ = id_.empty();
+  std::error_code none;  // where nothing was kept yet
+  fs::last_write_time(folder_, fs::file_time_type::clock::now(), none);  // reading it is using it, too: make_room()
 }
 
 fs::path PreparedStore::path_of(int32_t index, Part part, const RankNeed& rank) const {
@@ -203,17 +202,18 @@ bool PreparedStore::load_part(int32_t index, Part part, const RankNeed& rank, Pr
   return layer.take(part, header.depth, rank, kept) || refuse("its lists do not fit the layer");
 }
 
-void PreparedStore::save(int32_t index, const PreparedLayer::Need& need, PreparedLayer& layer) {
+void PreparedStore::save(int32_t index, PreparedLayer& layer) {
+  const RankNeed rank = layer.ranked_by();  // of what it holds: a setting that needs no rankings says nothing of them
   for (const Part part : PreparedLayer::kParts) {
     if (full_ || layer.made_arrays(part).empty()) continue;
     try {
-      save_part(index, part, need.rank, layer);
+      save_part(index, part, rank, layer);
     } catch (const std::exception& error) {
       full_ = true;
       take_note(fmt::format("prepared layers are not kept: {}", error.what()));
       return;
     }
-    load_part(index, part, need.rank, layer);
+    load_part(index, part, rank, layer);
   }
 }
 

@@ -23,7 +23,7 @@ class PreparedStore {
   void load(int32_t index, const PreparedLayer::Need& need, PreparedLayer& layer);
   /// Writes the parts that were made here, and maps them. Where the disk takes no more, that is noted, and nothing is
   /// written from then on.
-  void save(int32_t index, const PreparedLayer::Need& need, PreparedLayer& layer);
+  void save(int32_t index, PreparedLayer& layer);
   /// What went wrong, one line; empty if nothing did. From any thread.
   std::string note() const;
 

@@ -44,6 +44,10 @@ void Replayer::set_aside(int64_t bytes) {
   state_->set_aside(bytes);
 }
 
+int64_t Replayer::aside() const {
+  return state_->aside;
+}
+
 void Replayer::keep_prepared(std::shared_ptr<PreparedStore> store) {
   state_->store = std::move(store);
 }

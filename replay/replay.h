@@ -127,8 +127,11 @@ class Replayer {
   int64_t memory() const;
   /// Whether every layer that the trace stores is held: a replay of all prepares none anew.
   bool holds_all_layers() const;
-  /// The caller holds so many bytes of that memory itself. Throws Error where nothing is left.
+  /// The caller holds so many bytes of that memory itself, and no longer what it said before. Throws Error where
+  /// nothing is left.
   void set_aside(int64_t bytes);
+  /// What was set aside last.
+  int64_t aside() const;
   /// Layers that together exceed the memory are kept there from now on.
   void keep_prepared(std::shared_ptr<PreparedStore> store);
   /// Whether a layer is forgotten as soon as another is looked at: for whoever looks at each once.

@@ -106,13 +106,14 @@ LayerReplay ReplayRun::prepare_and_run(size_t at, int64_t limit) {
   if (!whole) {
     state_.cache.drop_others();
     prepared->forget();
+    if (keeps) store->load(layers_[at], need, *prepared);
     whole = state_.cache.make_room(prepared->bytes_with(need), limit - working);
   }
   const ReplayState::Job job = state_.make_job(layers_[at], *prepared, plans);
   if (!whole) return run_in_parts(job, need, at, limit);
   prepared->prepare(need, state_.pool, to_.cancel);
   if (keeps) {
-    store->save(layers_[at], need, *prepared);
+    store->save(layers_[at], *prepared);
     prepared->prepare(need, state_.pool, to_.cancel);  // rankings that are mapped now have no sums of theirs
   }
   return state_.run_job(job, request_, to_.on_part, state_.pool, to_.cancel);

@@ -42,7 +42,7 @@ ReplayState::ReplayState(std::shared_ptr<ReplaySource> from, ThreadPool& threads
 void ReplayState::set_aside(int64_t bytes) {
   const int64_t left = all_memory - std::min(kProgram, all_memory / 8) - bytes;
   if (left <= 0) fail_memory("what is found out about all steps", bytes + bytes / 4);
-  memory = left;
+  memory = left, aside = bytes;
 }
 
 void ReplayState::fail_memory(const std::string& what, int64_t needed) const {

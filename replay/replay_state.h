@@ -17,6 +17,7 @@ struct ReplayState {
   TraceInfo info;
   ThreadPool& pool;
   int64_t all_memory, memory;  ///< what was given, and what of that is left to the replay
+  int64_t aside = 0;           ///< what the caller holds
   LayerCache cache;
   std::shared_ptr<PreparedStore> store;  ///< of layers that exceed the memory; null: there is none
 

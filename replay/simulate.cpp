@@ -322,7 +322,7 @@ Choice choice_of(const LayerPlans& plans, PreparedLayer& prepared, const PromptD
     cancel.check();
     unit.step(t, decisions, kept);
   }
-  rank_candidates(out);
+  out.ranks = ranks_of(out.scores);
   return out;
 }
 

@@ -64,6 +64,10 @@ struct TraceInfo {
     const auto found = attributes.find(name);
     return found == attributes.end() ? std::string() : found->second;
   }
+  /// Whether what was recorded is full attention's: under it, or under a policy that observed only.
+  bool is_of_full_attention() const { return shadow || (policy_known && settings.is_full()); }
+  /// The policy that it was recorded under, for people.
+  std::string policy_text() const { return policy_known ? settings.summary() : "a policy unknown here"; }
   int32_t group() const { return n_head / n_kv_head; }
   /// Layers that are stored.
   int32_t n_stored() const { return layers.empty() ? n_layer : static_cast<int32_t>(layers.size()); }

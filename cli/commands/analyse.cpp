@@ -157,11 +157,11 @@ nlohmann::json to_json(const AnalysisReport& report, const std::vector<Table>& t
 
 void warn(const TraceInfo& info) {
   if (!info.warning.empty()) print_note("reattend: {}: {}\n", info.path.string(), info.warning);
-  if (info.settings.is_full() || info.shadow) return;
+  if (info.is_of_full_attention()) return;
   print_note(
       "reattend: {}: recorded under {}, whose errors are in its queries and keys; a full-attention trace says "
       "more\n",
-      info.path.string(), info.settings.summary());
+      info.path.string(), info.policy_text());
 }
 
 void run(const Options& options, const Globals& globals) {

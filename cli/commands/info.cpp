@@ -186,7 +186,7 @@ Facts about_trace(const std::filesystem::path& path) {
   Facts attributes = Facts::object();
   for (const auto& [key, value] : info.attributes) attributes[key] = value;
   Facts facts = {{"trace", path.string()},
-                 {"policy", info.settings.summary()},
+                 {"policy", info.policy_text()},
                  {"output", info.shadow ? "full attention (the policy observed only)" : "the policy's"},
                  {"prompt tokens", info.n_prompt},
                  {"decode steps", info.n_step},

@@ -45,7 +45,8 @@ class StepCounter : public Observer {
     });
   }
   int64_t total() const { return full_ + partial_; }
-  double full() const { return total() > 0 ? static_cast<double>(full_) / static_cast<double>(total()) : 0; }
+  /// Where no policy acts every step is full.
+  double full() const { return total() > 0 ? static_cast<double>(full_) / static_cast<double>(total()) : 1; }
   /// Attended to per step, layer and KV head.
   double positions() const { return total() > 0 ? static_cast<double>(positions_) / static_cast<double>(total()) : 0; }
 
@@ -184,6 +185,7 @@ void run(const RunOptions& options, const Globals& globals) {
                                         .progress = globals.json ? make_progress(globals.progress) : ProgressFn(),
                                         .cancel = globals.cancel});
   show(characters.finish());
+  if (!report.token_ends.empty()) report.token_ends.back() = report.text.size();  // half a character at the end
 
   report.n_step = static_cast<int64_t>(generated.tokens.size());
   report.tokens = generated.tokens;

@@ -111,7 +111,7 @@ void show(const std::string& file, const Globals& globals) {
                                          {"state", state_of(info)},
                                          {"warning", info.warning},
                                          {"format_version", info.attributes.at("format_version")},
-                                         {"policy", info.settings.to_json()},
+                                         {"policy", info.policy_known ? info.settings.to_json() : nlohmann::json()},
                                          {"n_prompt", info.n_prompt},
                                          {"n_step", info.n_step},
                                          {"n_skipped", info.n_skipped},
@@ -130,7 +130,7 @@ void show(const std::string& file, const Globals& globals) {
   add("trace",
       to_line({.where = info.path.string(), .got = fmt::format("{:.1f} MB, {}", bytes / 1e6, state_of(info))}));
   if (!info.warning.empty()) add("warning", to_line({.where = info.warning}));
-  add("policy", info.settings.summary() + (info.shadow ? " (observing, output is full attention's)" : ""));
+  add("policy", info.policy_text() + (info.shadow ? " (observing, output is full attention's)" : ""));
   add("tokens",
       fmt::format("{} of the prompt{}, {} decoded", info.n_prompt,
                   info.n_skipped > 0 ? fmt::format(" (the last {} decoded before)", info.n_skipped) : "", info.n_step));

@@ -52,7 +52,7 @@ void slice(const Options& o, const Globals& globals) {
   const int32_t n_step =
       slice_trace(o.file, o.out, what, o.force, pool, make_progress(globals.progress), globals.cancel);
   const TraceInfo info = TraceReader::open(o.out)->info();
-  if (what.first_step > 1 && !info.settings.is_full() && !info.shadow) {
+  if (what.first_step > 1 && !info.is_of_full_attention()) {
     print_note("reattend: {}: a replay of {} begins with a full step here, which the run did not\n", o.out,
                info.settings.policy());
   }

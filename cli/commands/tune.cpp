@@ -71,11 +71,11 @@ void write_report(const Options& options, const TuneResult& result, const TuneTi
 void warn_of(const TraceInfo& info, bool tuned_on) {
   const std::string path = info.path.string();
   if (!info.warning.empty()) print_note("reattend: {}: {}\n", path, info.warning);
-  if (!tuned_on || info.settings.is_full() || info.shadow) return;
+  if (!tuned_on || info.is_of_full_attention()) return;
   print_note(
       "reattend: {}: recorded under {}, whose errors are in its queries and keys; a full-attention trace tunes "
       "better\n",
-      path, info.settings.summary());
+      path, info.policy_text());
 }
 
 /// Each trace's share of the memory that one would have.

@@ -91,7 +91,11 @@ std::vector<VerifiedSetting> read_verified(const std::vector<std::string>& files
                   .got = fmt::format("one of another model (SHA-256 {}...)", one.model_sha256.substr(0, 12)),
                   .remedy = "run `reattend verify` on one of these traces"});
     }
-    times ? keep_times_of(one, fingerprints) : void(one.predicted_ms = one.predicted_full_ms = 0);
+    if (times) {
+      keep_times_of(one, fingerprints);
+    } else {
+      one.predicted_ms = one.predicted_full_ms = 0;
+    }
   }
   return all;
 }

@@ -211,7 +211,7 @@ Chart sensitivity_chart(const AnalysisReport& report) {
 /// Measures by the unit that they share.
 Chart recorded_chart(const AnalysisReport& report) {
   const std::vector<int32_t>& layers = report.result.request.layers;
-  Chart out{.title = fmt::format("What the run under {} measured of itself", report.info.settings.summary())};
+  Chart out{.title = fmt::format("What the run under {} measured of itself", report.info.policy_text())};
   for (const std::string_view unit : {"1", "nat", "positions"}) {
     Panel panel{.title = unit == "1" ? "shares and cosines" : std::string(unit),
                 .x = {.title = "layer", .whole = true}};

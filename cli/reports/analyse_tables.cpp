@@ -309,7 +309,7 @@ void sensitivity_tables(const AnalysisReport& report, std::vector<Table>& out) {
 void recorded_tables(const AnalysisReport& report, std::vector<Table>& out) {
   Table table = layers_table(report.info, report.recorded, report.result.request.layers);
   table.title = fmt::format("RECORDED: what the run under {} measured of itself; means over steps and KV heads",
-                            report.info.settings.summary());
+                            report.info.policy_text());
   if (table.rows.size() > 2) {
     std::rotate(table.rows.begin(), table.rows.begin() + 1, table.rows.end());  // all layers last
   } else {

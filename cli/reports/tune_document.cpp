@@ -50,7 +50,8 @@ class Writer {
       text.push_back({name, Style::code});
       std::string words =
           fmt::format(": {} of prompt, {}", plural(info.n_prompt, "token"), plural(info.n_step, "decode step"));
-      words += info.settings.is_full() ? ", full attention" : ", recorded under " + info.settings.summary();
+      const bool full = info.policy_known && info.settings.is_full();
+      words += full ? ", full attention" : ", recorded under " + info.policy_text();
       if (const std::string when = info.attribute("created_utc"); !when.empty()) words += ", recorded " + when;
       text.push_back({words});
       if (held_out) text.insert(text.end(), {{"; "}, {"held out, no part in the choice", Style::strong}});

@@ -156,6 +156,25 @@ int32_t own_lag(const Settings& recycled, int32_t layer, std::span<const int32_t
   return out;
 }
 
+namespace {
+
+/// Bytes beside what the caller holds already, until this has gone.
+class AlsoAside {
+ public:
+  AlsoAside(Replayer& replayer, int64_t bytes) : replayer_(replayer), before_(replayer.aside()) {
+    replayer_.set_aside(before_ + bytes);
+  }
+  ~AlsoAside() { replayer_.set_aside(before_); }
+  AlsoAside(const AlsoAside&) = delete;
+  AlsoAside& operator=(const AlsoAside&) = delete;
+
+ private:
+  Replayer& replayer_;
+  const int64_t before_;
+};
+
+}  // namespace
+
 AnalysisResult analyse(Replayer& replayer, const StepData& recorded, const AnalysisRequest& request,
                        ThreadPool& threads, const ProgressFn& progress, const Cancel& cancel) {
   const TraceInfo& info = replayer.info();
@@ -172,7 +191,7 @@ AnalysisResult analyse(Replayer& replayer, const StepData& recorded, const Analy
     if (n > 1)
       fail_usage({.where = "layers", .expected = "each once", .got = fmt::format("{} {} times", l, n), .remedy = {}});
   }
-  replayer.set_aside(result_bytes(out, info, static_cast<int64_t>(layers.size())));
+  const AlsoAside room(replayer, result_bytes(out, info, static_cast<int64_t>(layers.size())));
   Run run(replayer, recorded, out, threads, cancel);
   for (size_t i = 0; i < layers.size(); ++i) {
     cancel.check();

@@ -53,15 +53,6 @@ LostKind kind_of(const LostPosition& lost, int32_t p, int32_t step) {
   return lost.earlier >= 0 ? LostKind::repeat : LostKind::other;
 }
 
-/// [n] ranks by weight, of equal ones the earlier first.
-std::vector<int32_t> ranks_by_weight(const std::vector<float>& row) {
-  std::vector<int32_t> order(row.size()), ranks(row.size());
-  std::iota(order.begin(), order.end(), 0);
-  std::ranges::stable_sort(order, std::ranges::greater{}, [&](int32_t j) { return row[static_cast<size_t>(j)]; });
-  for (size_t i = 0; i < order.size(); ++i) ranks[static_cast<size_t>(order[i])] = static_cast<int32_t>(i);
-  return ranks;
-}
-
 /// Ranks by the choice's score in step t's own row, up to `depth` of them; -1 beyond.
 std::vector<int32_t> ranks_by_score(const PreparedLayer& layer, int32_t kv_head, int32_t t, const Select& what,
                                     ThreadPool& threads, const Cancel& cancel) {
@@ -128,7 +119,7 @@ LostRow lost_row(Replayer& replayer, const Settings& settings, const RowPlace& a
   out.ranks_now_by_score = ranks_whole_rows(out.what);
   const std::vector<int32_t> now = out.ranks_now_by_score ? ranks_by_score(replayer.layer(at.layer, cancel), at.kv_head,
                                                                            at.step, choice.what, threads, cancel)
-                                                          : ranks_by_weight(row);
+                                                          : ranks_of(row);
   for (const int32_t j : lost) {
     const int32_t rank = out.what.chooses() ? choice.rank_of(j) : -1;
     out.positions.push_back({.position = j,

@@ -43,7 +43,7 @@ struct LostPosition {
   int32_t earlier = -1;  ///< the nearest earlier position of the same token; -1: none
   LossCause cause = LossCause::unknown;
   int32_t rank = -1;      ///< in the choice, 0 the best (of its page, where pages are chosen); -1: it did not compete
-  int32_t rank_now = -1;  ///< in the step's own row: LostRow::ranks_now says by what
+  int32_t rank_now = -1;  ///< in the step's own row: LostRow::ranks_now_by_score says by what
 };
 
 /// What a row loses under a policy.

@@ -76,6 +76,7 @@ TEST(Memory, WhatDoesNotFitIsReplayedInPartsOfTheSameBits) {
       const ReplayResult expected = run_with(plenty, request, whole);
       EXPECT_EQ(whole.n, 2) << settings.summary() << ": one part for each layer";
       const int64_t least = least_memory(run, pool, request);
+      // Beyond what a single step takes: arrays are made of whole pages, one more for each.
       for (const int64_t memory : {least + 60'000, least * 2}) {
         const std::string what = settings.summary() + " in " + std::to_string(memory) + " bytes";
         Replayer tight(run, pool, memory);

@@ -107,6 +107,21 @@ TEST_F(Store, NothingIsPreparedTwice) {
   for (size_t i = 0; i < written.size(); ++i) EXPECT_EQ(fs::last_write_time(written[i]), times[i]) << written[i];
 }
 
+// A layer may hold rankings that the setting at hand does not need, when its outputs are what exceeds the memory: read
+// back as others, they would answer later settings wrongly.
+TEST_F(Store, RankingsAreFoundByWhatTheyAreRankedBy) {
+  const PreparedLayer::Need mean = {.rank = {.present = true, .reduce = Reduce::mean, .pool = 7}, .rank_depth = 20};
+  const PreparedLayer::Need plain = {.rank = {.present = true}, .rank_depth = 20};
+  PreparedLayer made(run_->info(), run_->layer(1)), read(run_->info(), run_->layer(1));
+  made.prepare(mean, pool_, Cancel());
+  store()->save(1, made);
+  EXPECT_EQ(made.ranked_by(), mean.rank) << "they are still the layer's";
+  store()->load(1, plain, read);
+  EXPECT_TRUE(read.lacks(PreparedLayer::Part::ranks, plain));
+  store()->load(1, mean, read);
+  EXPECT_FALSE(read.lacks(PreparedLayer::Part::ranks, mean));
+}
+
 TEST_F(Store, LayersThatFitTheMemoryAreNotWritten) {
   Replayer plenty(run_, pool_);
   plenty.keep_prepared(store());
@@ -187,6 +202,16 @@ TEST_F(Store, FoldersOfOtherTracesGoWhereThereIsNoRoom) {
   EXPECT_EQ(second->note(), "");
   EXPECT_FALSE(fs::exists(first->folder()));
   EXPECT_TRUE(fs::exists(second->folder()));
+}
+
+// A trace that is opened every day writes nothing any more, and would have been the first to go.
+TEST_F(Store, AnOpenedTraceCountsAsUsed) {
+  const auto opened = store();
+  fs::create_directories(opened->folder());
+  const fs::file_time_type long_ago = fs::file_time_type::clock::now() - std::chrono::hours(1000);
+  fs::last_write_time(opened->folder(), long_ago);
+  store();
+  EXPECT_GT(fs::last_write_time(opened->folder()), long_ago + std::chrono::hours(1));
 }
 
 }  // namespace
