@@ -74,11 +74,10 @@ TEST(HeadGrid, ValuesAreTheReplaysAndUnknownOnesAreNoNumbers) {
   Rig rig({.n_layer = 5, .n_step = 130, .layers = {1, 3}});
   rig.open();
   const TraceInfo& info = rig.session.trace()->info;
-  HeadGrid grid;
-  for (const HeadMeasure measure : {HeadMeasure::lost_mass, HeadMeasure::output_error, HeadMeasure::choosing}) {
-    grid.update(info, rig.session.answer()->layers, measure);
-    ASSERT_EQ(grid.heads().size(), 5U * 2U);
-    for (const HeadStory& head : grid.heads()) {
+  for (const LayerMeasure measure : {LayerMeasure::lost_mass, LayerMeasure::output_error, LayerMeasure::decision}) {
+    const HeadPage page = head_page(*rig.session.answer(), info, measure);
+    ASSERT_EQ(page.heads.size(), 5U * 2U);
+    for (const HeadStory& head : page.heads) {
       const auto& layer = rig.session.answer()->layers[static_cast<size_t>(head.layer)];
       ASSERT_EQ(layer != nullptr, head.layer == 1 || head.layer == 3);
       if (!layer) {
@@ -89,8 +88,8 @@ TEST(HeadGrid, ValuesAreTheReplaysAndUnknownOnesAreNoNumbers) {
       double sum = 0, most = 0;
       for (int32_t s = 0; s < info.n_step; ++s) {
         const auto cell = static_cast<size_t>(s * info.n_kv_head + head.kv_head);
-        double value = measure == HeadMeasure::choosing ? layer->full[cell] : 1 - double{layer->recovered[cell]};
-        if (measure == HeadMeasure::output_error) {
+        double value = measure == LayerMeasure::decision ? layer->full[cell] : 1 - double{layer->recovered[cell]};
+        if (measure == LayerMeasure::output_error) {
           value = 0;
           for (int32_t q = 0; q < group; ++q) {
             value +=
@@ -106,19 +105,21 @@ TEST(HeadGrid, ValuesAreTheReplaysAndUnknownOnesAreNoNumbers) {
   }
 }
 
-TEST(HeadGrid, ANewReplayOfALayerIsTaken) {
+TEST(HeadGrid, FollowsTheSetting) {
   Rig rig({.n_layer = 2});
   rig.open();
-  HeadGrid grid;
-  grid.update(rig.session.trace()->info, rig.session.answer()->layers, HeadMeasure::lost_mass);
-  const double before = grid.largest_mean();
-  const uint64_t version = grid.version();
-  grid.update(rig.session.trace()->info, rig.session.answer()->layers, HeadMeasure::lost_mass);
-  EXPECT_EQ(grid.version(), version) << "nothing is new";
+  const auto page = [&] {
+    for (std::shared_ptr<const HeadPage> found, before;; sleep_a_little(), before = found) {
+      found = rig.session.data<HeadGrid>().ask(LayerMeasure::lost_mass);
+      rig.session.update();
+      if (found != nullptr && found == before && rig.session.idle()) return found;
+    }
+  };
+  const auto before = page();
+  EXPECT_EQ(page(), before) << "nothing is asked twice";
   rig.session.set_settings(with_budget(8));
   rig.settle();
-  grid.update(rig.session.trace()->info, rig.session.answer()->layers, HeadMeasure::lost_mass);
-  EXPECT_GT(grid.largest_mean(), before) << "fewer positions lose more";
+  EXPECT_GT(page()->largest_mean, before->largest_mean) << "fewer positions lose more";
 }
 
 }  // namespace

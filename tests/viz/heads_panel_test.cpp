@@ -17,22 +17,15 @@ class HeadsPanel : public ::testing::Test {
   Session& session() { return host.app().session(); }
   /// Of all heads the one that loses most.
   HeadStory worst() {
-    HeadGrid grid;
-    grid.update(session().trace()->info, session().answer()->layers, HeadMeasure::lost_mass);
-    return *std::max_element(grid.heads().begin(), grid.heads().end(),
+    const HeadPage page = head_page(*session().answer(), session().trace()->info, LayerMeasure::lost_mass);
+    return *std::max_element(page.heads.begin(), page.heads.end(),
                              [](const HeadStory& a, const HeadStory& b) { return a.mean < b.mean; });
   }
   void expect_selected(const HeadStory& head) {
     EXPECT_EQ(session().selection().layer, head.layer);
     EXPECT_EQ(session().selection().kv_head, head.kv_head);
   }
-  void run(std::function<void(ImGuiTestContext*)> body) {
-    const std::string log = host.run([this, body](ImGuiTestContext* ctx) {
-      host.settle(ctx);
-      body(ctx);
-    });
-    EXPECT_EQ(log, "");
-  }
+  void run(std::function<void(ImGuiTestContext*)> body) { host.test(std::move(body)); }
 
   SyntheticShape shape{.n_layer = 5, .n_kv_head = 3};
   GuiHost host;

@@ -102,7 +102,8 @@ void CurvesPanel::draw_ages(const Session& session, const LayerCurves& curves, c
   plot("mass, with the tokens since", across, attended, colors.kept, ImPlotMarker_Circle);
   plot("mass of the set alone", across, stale, colors.threshold, ImPlotMarker_Diamond);
   const Settings& settings = session.settings();
-  if (settings.takes(kStride.key)) {
+  // A setting that is none for this model may have no value of the layer.
+  if (settings.takes(kStride.key) && session.setting_error().empty()) {
     const auto stride = settings.count_or_never(kStride.key, curves.layer);
     if (stride && *stride <= curves.lags.back()) vertical_line(static_cast<double>(*stride), colors.cursor);
   }
@@ -118,10 +119,7 @@ void CurvesPanel::draw_ages(const Session& session, const LayerCurves& curves, c
 }
 
 void CurvesPanel::draw(Session& session, SharedView& view) {
-  if (session.tuning() == nullptr) {
-    return ImGui::TextDisabled("%s",
-                               session.trace() == nullptr ? "no trace" : "the trace has no decode steps to look at");
-  }
+  if (session.tuning() == nullptr) return ImGui::TextDisabled("the trace has no decode steps to look at");
   const LayerCurves* const curves = session.data<Curves>().ask();
   if (curves == nullptr) return ImGui::TextDisabled("curves of layer %d \u2026", session.selection().layer);
   const bool current = curves->layer == session.selection().layer;

@@ -19,11 +19,12 @@ namespace {
 struct MeasureName {
   const char *name, *help;
 };
-constexpr MeasureName kNames[kHeadMeasures] = {
+/// In the order of LayerMeasure.
+constexpr MeasureName kNames[kLayerMeasures] = {
+    {"choosing anew", "share of the steps at which the KV head chooses anew"},
     {"lost mass", "attention that the KV head's query heads do not attend to"},
     {"lost overlap", "share of the step's own best positions that are not in the kept set"},
-    {"output error", "relative error of the heads' outputs, mean of the KV head's query heads"},
-    {"choosing anew", "share of the steps at which the KV head chooses anew"}};
+    {"output error", "relative error of the heads' outputs, mean of the KV head's query heads"}};
 
 enum class Column : uint8_t { layer, kv_head, mean, p95, steps };
 
@@ -43,13 +44,13 @@ class Heads : public Panel {
   void tell(const Session& session, const HeadStory& head) const;
   static void select(Session& session, const HeadStory& head);
 
-  HeadGrid grid_;
-  int measure_ = 0;
+  std::shared_ptr<const HeadPage> page_;  ///< of this frame
+  int measure_ = static_cast<int>(LayerMeasure::lost_mass);
   bool as_list_ = false;
-  std::vector<int32_t> order_;  ///< of the list: places in the grid
+  std::vector<int32_t> order_;  ///< of the list: places in the page
   Column sorted_by_ = Column::mean;
   bool downwards_ = true;
-  uint64_t sorted_version_ = 0;  ///< of the grid
+  std::shared_ptr<const HeadPage> sorted_;  ///< that order_ is of
 };
 
 void Heads::select(Session& session, const HeadStory& head) {
@@ -64,25 +65,24 @@ void Heads::tell(const Session& session, const HeadStory& head) const {
                       head.p95);
     return;
   }
-  constexpr LayerMeasure kMeasures[kHeadMeasures] = {LayerMeasure::lost_mass, LayerMeasure::lost_overlap,
-                                                     LayerMeasure::output_error, LayerMeasure::decision};
-  ImGui::SetTooltip("%s: unknown, %s", where.c_str(), session.why_unknown(kMeasures[measure_], head.layer).c_str());
+  ImGui::SetTooltip("%s: unknown, %s", where.c_str(),
+                    session.why_unknown(static_cast<LayerMeasure>(measure_), head.layer).c_str());
 }
 
 void Heads::draw_story(const HeadStory& head, ImVec2 corner, ImVec2 size) const {
   ImDrawList& list = *ImGui::GetWindowDrawList();
   if (std::isnan(head.mean)) return hatch(list, corner, size);
-  const double most = grid_.largest_mean();
+  const double most = page_->largest_mean;
   const auto share = static_cast<float>(most > 0 ? head.mean / most : 0);
   list.AddRectFilled(corner, ImVec2(corner.x + size.x, corner.y + size.y),
                      color_of(color_table(Colormap::viridis), share));
   // Dark bars on bright ground and the other way round.
   const ImU32 color = share > 0.6F ? IM_COL32(0, 0, 0, 170) : IM_COL32(255, 255, 255, 190);
-  const auto n_bar = std::clamp(static_cast<int32_t>(size.x), 1, HeadGrid::kStretches);
+  const auto n_bar = std::clamp(static_cast<int32_t>(size.x), 1, HeadStory::kStretches);
   const float width = size.x / static_cast<float>(n_bar);
   for (int32_t bar = 0; bar < n_bar; ++bar) {
-    const auto begin = head.largest.begin() + bar * HeadGrid::kStretches / n_bar;
-    const auto end = head.largest.begin() + (bar + 1) * HeadGrid::kStretches / n_bar;
+    const auto begin = head.largest.begin() + bar * HeadStory::kStretches / n_bar;
+    const auto end = head.largest.begin() + (bar + 1) * HeadStory::kStretches / n_bar;
     float value = 0;
     for (auto each = begin; each != end; ++each) value = std::fmax(value, *each);
     const float left = corner.x + static_cast<float>(bar) * width, bottom = corner.y + size.y;
@@ -98,7 +98,7 @@ void Heads::draw_grid(Session& session, const SharedView& view) {
                        std::max(0.8F * em, (room.y - 1.5F * em) / static_cast<float>(info.n_kv_head))};
   ImDrawList& list = *ImGui::GetWindowDrawList();
   const ImU32 text = ImGui::GetColorU32(ImGuiCol_Text);
-  for (const HeadStory& head : grid_.heads()) {
+  for (const HeadStory& head : page_->heads) {
     const ImVec2 at = {corner.x + label + static_cast<float>(head.layer) * cell.x,
                        corner.y + static_cast<float>(head.kv_head) * cell.y};
     const ImVec2 inner = {std::max(2.0F, cell.x - 1), cell.y - 1};
@@ -130,12 +130,12 @@ void Heads::sort() {
   if (specs != nullptr && specs->SpecsCount > 0) {
     const auto by = static_cast<Column>(specs->Specs[0].ColumnUserID);
     const bool down = specs->Specs[0].SortDirection == ImGuiSortDirection_Descending;
-    if (by != sorted_by_ || down != downwards_) sorted_version_ = 0;
+    if (by != sorted_by_ || down != downwards_) sorted_.reset();
     sorted_by_ = by, downwards_ = down;
   }
-  if (sorted_version_ == grid_.version()) return;
-  sorted_version_ = grid_.version();
-  const std::vector<HeadStory>& heads = grid_.heads();
+  if (sorted_ == page_) return;
+  sorted_ = page_;
+  const std::vector<HeadStory>& heads = page_->heads;
   order_.resize(heads.size());
   std::iota(order_.begin(), order_.end(), 0);
   const auto key = [&](int32_t i) -> double {
@@ -181,7 +181,7 @@ void Heads::draw_list(Session& session, const SharedView& view) {
   clipper.Begin(static_cast<int>(order_.size()));
   while (clipper.Step()) {
     for (int i = clipper.DisplayStart; i < clipper.DisplayEnd; ++i) {
-      const HeadStory& head = grid_.heads()[static_cast<size_t>(order_[static_cast<size_t>(i)])];
+      const HeadStory& head = page_->heads[static_cast<size_t>(order_[static_cast<size_t>(i)])];
       const bool selected = head.layer == session.selection().layer && head.kv_head == session.selection().kv_head;
       ImGui::TableNextRow(0, height);
       ImGui::PushID(order_[static_cast<size_t>(i)]);
@@ -204,13 +204,9 @@ void Heads::draw_list(Session& session, const SharedView& view) {
 }
 
 void Heads::draw(Session& session, SharedView& view) {
-  if (session.answer() == nullptr) {
-    return ImGui::TextDisabled("%s", session.trace() == nullptr ? "no trace" : "nothing replayed yet");
-  }
-  grid_.update(session.trace()->info, session.answer()->layers, static_cast<HeadMeasure>(measure_));
   ImGui::SetNextItemWidth(ImGui::GetFontSize() * 9);
   if (ImGui::BeginCombo("##measure", kNames[measure_].name)) {
-    for (int i = 0; i < kHeadMeasures; ++i) {
+    for (int i = 0; i < kLayerMeasures; ++i) {
       if (ImGui::Selectable(kNames[i].name, i == measure_)) measure_ = i;
       ImGui::SetItemTooltip("%s", kNames[i].help);
     }
@@ -220,14 +216,16 @@ void Heads::draw(Session& session, SharedView& view) {
   if (ImGui::RadioButton("grid", !as_list_)) as_list_ = false;
   flow(checkbox_width("worst first"));
   if (ImGui::RadioButton("worst first", as_list_)) as_list_ = true;
-  const double most = grid_.largest_mean();
+  page_ = session.data<HeadGrid>().ask(static_cast<LayerMeasure>(measure_));
+  if (page_ == nullptr) return ImGui::TextDisabled("once all layers are replayed \u2026");
+  const double most = page_->largest_mean;
   const std::string brightest = std::isnan(most) ? "nothing known" : fmt::format("brightest: mean {:.4f}", most);
   flow(text_width(brightest.c_str()));
   ImGui::TextDisabled("%s", brightest.c_str());
   ImGui::SetItemTooltip(
       "ground: mean over the steps, from 0 to the largest of all heads;\nbars: largest value in each "
       "of up to %d stretches of the trace, 1 at full height",
-      HeadGrid::kStretches);
+      HeadStory::kStretches);
   as_list_ ? draw_list(session, view) : draw_grid(session, view);
 }
 

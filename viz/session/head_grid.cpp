@@ -1,4 +1,4 @@
-// Takes each head's values out of its layer's replay.
+// Takes each head's values out of its layer's replay; on the background thread, as step_figures.cpp.
 #include "viz/session/head_grid.h"
 
 #include <algorithm>
@@ -12,30 +12,24 @@ namespace {
 constexpr float kUnknown = std::numeric_limits<float>::quiet_NaN();
 
 /// [T][n_kv_head] of what is measured, empty where the replay does not have it.
-std::vector<float> values_of(const LayerReplay& layer, HeadMeasure measure, int32_t group) {
+std::vector<float> values_of(const LayerReplay& layer, LayerMeasure measure, int32_t group) {
   std::vector<float> out;
-  const auto of = [&](const auto& array, const auto& value) {
-    for (const auto x : array) out.push_back(value(static_cast<float>(x)));
-  };
   switch (measure) {
-    case HeadMeasure::lost_mass:
-      of(layer.recovered, [](float x) { return 1 - x; });
-      break;
-    case HeadMeasure::lost_overlap:
-      of(layer.overlap, [](float x) { return 1 - x; });
-      break;
-    case HeadMeasure::output_error:
+    case LayerMeasure::decision:
+      return {layer.full.begin(), layer.full.end()};
+    case LayerMeasure::output_error:
       return mean_over_groups(layer.output_error, group);
-    case HeadMeasure::choosing:
-      of(layer.full, [](float x) { return x; });
-      break;
+    case LayerMeasure::lost_mass:
+    case LayerMeasure::lost_overlap:
+      out = measure == LayerMeasure::lost_mass ? layer.recovered : layer.overlap;
+      for (float& each : out) each = 1 - each;
   }
   return out;
 }
 
 HeadStory story_of(const std::vector<float>& values, int32_t layer, int32_t kv_head, const TraceInfo& info) {
   HeadStory out = {.layer = layer, .kv_head = kv_head, .mean = kUnknown, .p95 = kUnknown, .largest = {}};
-  out.largest.assign(HeadGrid::kStretches, kUnknown);
+  out.largest.assign(HeadStory::kStretches, kUnknown);
   if (values.empty()) return out;
   Mean mean;
   std::vector<float> known;
@@ -44,7 +38,7 @@ HeadStory story_of(const std::vector<float>& values, int32_t layer, int32_t kv_h
     if (std::isnan(value)) continue;
     mean.add(value);
     known.push_back(value);
-    float& most = out.largest[static_cast<size_t>(int64_t{s} * HeadGrid::kStretches / info.n_step)];
+    float& most = out.largest[static_cast<size_t>(int64_t{s} * HeadStory::kStretches / info.n_step)];
     most = std::isnan(most) ? value : std::max(most, value);
   }
   out.mean = mean.value(), out.p95 = percentile(known, 0.95);
@@ -53,27 +47,17 @@ HeadStory story_of(const std::vector<float>& values, int32_t layer, int32_t kv_h
 
 }  // namespace
 
-void HeadGrid::update(const TraceInfo& info, const std::vector<std::shared_ptr<const LayerReplay>>& layers,
-                      HeadMeasure measure) {
-  const size_t n_head = static_cast<size_t>(info.n_layer) * static_cast<size_t>(info.n_kv_head);
-  const bool anew = heads_.size() != n_head || of_.size() != layers.size() || measure != measure_;
-  if (anew) heads_.assign(n_head, {}), of_.assign(layers.size(), nullptr), measure_ = measure, ++version_;
-  for (size_t l = 0; l < layers.size(); ++l) {
-    if (!anew && of_[l] == layers[l]) continue;
-    ++version_;
-    of_[l] = layers[l];
-    const std::vector<float> values =
-        of_[l] ? values_of(*of_[l], measure, info.n_head / info.n_kv_head) : std::vector<float>();
+HeadPage head_page(const AsyncAnswer& answer, const TraceInfo& info, const LayerMeasure& measure) {
+  HeadPage page{.heads = {}, .largest_mean = kUnknown};
+  for (int32_t l = 0; l < info.n_layer; ++l) {
+    const auto& layer = answer.layers[static_cast<size_t>(l)];
+    const std::vector<float> values = layer ? values_of(*layer, measure, info.group()) : std::vector<float>();
     for (int32_t g = 0; g < info.n_kv_head; ++g) {
-      heads_[l * static_cast<size_t>(info.n_kv_head) + g] = story_of(values, static_cast<int32_t>(l), g, info);
+      page.heads.push_back(story_of(values, l, g, info));
+      page.largest_mean = std::fmax(page.largest_mean, page.heads.back().mean);
     }
   }
-}
-
-double HeadGrid::largest_mean() const {
-  double most = kUnknown;
-  for (const HeadStory& head : heads_) most = std::fmax(most, head.mean);
-  return most;
+  return page;
 }
 
 }  // namespace reattend::viz
