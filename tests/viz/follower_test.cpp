@@ -47,6 +47,7 @@ TEST_F(Following, AHundredMoreStepsEndWithTheFiguresOfAFreshOpen) {
   session.set_settings(setting);
   session.select_layer(0);
   session.select_kv_head(1);
+  settle(session);  // a look waits for the masses of the setting
   for (int i = 0; i < 10; ++i) {
     record(10);
     look();

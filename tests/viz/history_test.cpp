@@ -177,6 +177,36 @@ TEST(History, OfTooManyEntriesTheSettingsStay) {
 }
 
 // A plot may round the limits that it is given: that is no change of the user's, and must not cost the way forward.
+// A recording that is followed is opened anew every few steps: what was done before can still be taken back, and that
+// the selected step went on is nothing to take back.
+TEST(History, OfATraceThatGrowsNothingIsForgottenAndNothingAdded) {
+  const auto shape = std::make_shared<SyntheticShape>(kShape);
+  Session session([shape](const std::filesystem::path&) { return make_synthetic_source(*shape); }, [] {},
+                  {.n_thread = 2});
+  SharedView view;
+  double time = 0;
+  const auto settle = [&] {
+    for (bool idle = false; !idle; sleep_a_little()) idle = session.idle(), session.update();
+    time += 2;
+    for (int i = 0; i < 2; ++i) session.data<History>().observe(undo_state(session, view), true, time);
+  };
+  session.open("trace.h5");
+  settle();
+  const Settings before = session.settings();
+  session.set_settings(with_budget(24));
+  settle();
+  shape->n_step += 8;
+  session.reopen();
+  settle();
+  ASSERT_EQ(session.trace()->info.n_step, kShape.n_step + 8);
+  ASSERT_EQ(session.data<History>().entries().size(), 2U);
+  apply(*session.data<History>().undo(undo_state(session, view)), session, view);
+  EXPECT_EQ(session.settings(), before);
+  session.open("other.h5");
+  settle();
+  EXPECT_EQ(session.data<History>().entries().size(), 1U) << "of another trace";
+}
+
 TEST(History, LimitsThatAPlotRoundedAreNoChange) {
   HistoryRig rig;
   rig.view.steps = {1, 9};

@@ -2,6 +2,7 @@
 #include "viz/session/history.h"
 
 #include <algorithm>
+#include <utility>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -87,9 +88,17 @@ std::string change_in_words(const UndoState& before, const UndoState& after) {
 }
 
 void History::enter(std::shared_ptr<Replayer>) {
+  seen_ = just_moved_ = false;
+  entered_ = true;
+}
+
+void History::update(const Session& session) {
+  if (!std::exchange(entered_, false)) return;
+  grown_ = path_ == session.path();
+  if (grown_) return;
+  path_ = session.path();
   entries_.clear();
   place_ = 0;
-  seen_ = just_moved_ = false;
 }
 
 void History::observe(const UndoState& now, bool at_rest, double seconds) {
@@ -103,8 +112,8 @@ void History::observe(const UndoState& now, bool at_rest, double seconds) {
   UndoState& here = entries_[place_].state;
   const bool rounded = just_moved_ && same_trial(here, now) && here.selection == now.selection;
   just_moved_ = false;
-  if (rounded) {
-    here.axes = now.axes;
+  if (rounded || (std::exchange(grown_, false) && same_trial(here, now))) {
+    here.axes = now.axes, here.selection = now.selection;
   } else if (here != now) {
     record(now, seconds);
   }

@@ -1,5 +1,6 @@
 // Undo and redo of the setting under trial, the bounds, the selection and what the axes show.
 #pragma once
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -31,14 +32,15 @@ void apply(const UndoState& state, Session& session, SharedView& view);
 /// "K 64 → 128", "layer 3 → 4": settings first, then bounds, selection and axes.
 std::string change_in_words(const UndoState& before, const UndoState& after);
 
-/// States of one trace, the oldest first. A provider without background work, so that panels find it by its type.
+/// States of one trace, the oldest first, also while it grows. A provider without background work, so that panels find
+/// it by its type.
 class History final : public Provider {
  public:
   static constexpr size_t kMost = 500;
 
   History(BackgroundTasks&, int) {}
   void enter(std::shared_ptr<Replayer>) override;
-  void update(const Session&) override {}
+  void update(const Session& session) override;
   bool idle() const override { return true; }
 
   /// Once a frame. A change becomes an entry when it stays for a frame in which no key or button is held, so that a
@@ -64,10 +66,13 @@ class History final : public Provider {
 
   std::vector<Entry> entries_;
   size_t place_ = 0;
-  UndoState last_;           ///< of the last frame
-  bool seen_ = false;        ///< last_ is of this trace
-  bool just_moved_ = false;  ///< undo or redo asked for this state; plots may round its limits
-  double changed_ = 0;       ///< seconds of the last entry
+  std::filesystem::path path_;  ///< of the trace
+  bool entered_ = false;        ///< since the last update
+  bool grown_ = false;          ///< what is selected and shown went on with the trace, which is nobody's change
+  UndoState last_;              ///< of the last frame
+  bool seen_ = false;           ///< last_ is of this trace
+  bool just_moved_ = false;     ///< undo or redo asked for this state; plots may round its limits
+  double changed_ = 0;          ///< seconds of the last entry
 };
 
 }  // namespace reattend::viz

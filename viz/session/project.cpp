@@ -20,13 +20,15 @@ void Project::update(const Session& session) {
   if (to_write_ && !tasks_.waiting_for(kind_)) write(to_write_);
   if (std::exchange(trace_version_, session.trace_version()) == session.trace_version()) return;
   const std::shared_ptr<const FoundProject>& found = session.trace()->project;
-  const std::string id = found ? found->trace_id : std::string();
-  if (!id.empty() && std::exchange(trace_id_, id) == id) {
-    // What is not written yet still differs; that the selection went on with the trace is nobody's change.
+  // Where project files are left alone, the file that grows is the same one.
+  const std::string id = found ? found->trace_id : session.path().string();
+  if (std::exchange(trace_id_, id) == id) {
+    // What is not written yet still differs; that selection and axes went on with the trace is nobody's change.
     if (written_) written_->state.selection = session.selection();
+    grown_ = true;
     return session.data<Tried>().take_up_again();
   }
-  trace_id_ = id, written_.reset();
+  written_.reset();
   notes_.clear(), message_.clear(), news_.clear(), window_.reset();
   bookmarks_ = {};
   refused_ = touched_ = false;
@@ -38,7 +40,7 @@ void Project::update(const Session& session) {
   if (!found->data) return;
   const ProjectData& data = *found->data;
   notes_ = data.notes, bookmarks_ = data.bookmarks;
-  window_ = {data.axes, data.layout};
+  window_ = {data.axes, takes_layout_ ? data.layout : std::string()};
   Tried& tried = session.data<Tried>();
   for (const TriedSetting& each : data.tried) tried.add_from_file(each);
   Baseline& baseline = session.data<Baseline>();
@@ -117,6 +119,7 @@ void Project::save(const Session& session, const WindowPart& window, bool at_res
     written_ = std::move(now), tried_version_ = session.data<Tried>().version();
     return;
   }
+  if (std::exchange(grown_, false)) written_->state.axes = now.state.axes;
   if (!differs(session, now)) return;
   touched_ = true;
   written_ = std::move(now), tried_version_ = session.data<Tried>().version();
@@ -124,9 +127,11 @@ void Project::save(const Session& session, const WindowPart& window, bool at_res
 }
 
 void Project::save_now(const Session& session, const WindowPart& window) {
-  if (!can_save(session)) return;
-  if (!to_write_ && !differs(session, stamp(session, window))) return;
   tasks_.drop(kind_);
+  // What still waits may be of the trace before.
+  if (const auto waiting = std::exchange(to_write_, nullptr))
+    write_text_file(waiting->path, project_text(waiting->data), true);
+  if (!can_save(session) || !differs(session, stamp(session, window))) return;
   write_text_file(project_path(session.path()), project_text(data(session, window)), true);
 }
 

@@ -32,6 +32,8 @@ class Project final : public Provider {
 
   /// Files are read with their traces, and not written: for pictures.
   void only_read() { keeps_ = false; }
+  /// The panels are arranged as they were asked to be, not as a file says.
+  void leave_layout() { takes_layout_ = false; }
   /// Why a file is not used or not written, in a line; empty where all is well.
   const std::string& message() const { return message_; }
   /// The same once, when it is new.
@@ -81,7 +83,8 @@ class Project final : public Provider {
 
   BackgroundTasks& tasks_;
   const int kind_;
-  bool keeps_ = true;     ///< files are written
+  bool keeps_ = true;  ///< files are written
+  bool takes_layout_ = true;
   bool refused_ = false;  ///< this trace's is not: another file is in its place, or the folder cannot be written to
   uint64_t trace_version_ = 0;
   std::string message_, news_;
@@ -92,6 +95,7 @@ class Project final : public Provider {
 
   std::optional<Stamp> last_;              ///< of the last frame
   std::optional<Stamp> written_;           ///< as it was opened, or last written
+  bool grown_ = false;                     ///< since the last save
   bool touched_ = false;                   ///< somebody has changed something, so that what was tried counts too
   uint64_t tried_version_ = 0;             ///< last written
   std::string trace_id_;                   ///< of the trace that all this is of
