@@ -101,10 +101,7 @@ const std::vector<Named> kPlots[] = {
      {"output error", &Palette::output_error}},
     {{"similarity", &Palette::similarity}, {"threshold", &Palette::threshold}, {"lost", &Palette::lost}},
     {{"full", &Palette::full}, {"partial", &Palette::partial}, {"chooses anew", &Palette::kept}},
-    {{"kept", &Palette::kept},
-     {"lost", &Palette::lost},
-     {"gained", &Palette::gained},
-     {"newly lost", &Palette::newly_lost}}};
+    {{"kept", &Palette::kept}, {"lost", &Palette::lost}}};
 
 TEST(Colors, TheDifferenceIsThatOfThePublishedPairs) {
   // Of the test data of Sharma, Wu and Dalal: pairs 1, 7, 17, 25 and 34.

@@ -21,13 +21,7 @@ class Export : public ::testing::Test {
   Export() : host(synthetic_source(shape)) { app().open({folder / "trace.h5"}); }
   App& app() { return host.app(); }
   Session& session() { return host.app().session(); }
-  void run(std::function<void(ImGuiTestContext*)> body) {
-    const std::string log = host.run([this, body](ImGuiTestContext* ctx) {
-      host.settle(ctx);
-      body(ctx);
-    });
-    EXPECT_EQ(log, "");
-  }
+  void run(std::function<void(ImGuiTestContext*)> body) { host.test(std::move(body)); }
   nlohmann::json act(const std::string& line) {
     return Actions::run(app().bench(), app().actions().parse(line)).result;
   }

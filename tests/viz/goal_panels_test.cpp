@@ -29,13 +29,7 @@ class GoalPanels : public ::testing::Test {
     return {corner.x + size.x * share(across, map().across.size()),
             corner.y + size.y * (1 - share(upwards, map().upwards.size()))};
   }
-  void run(std::function<void(ImGuiTestContext*)> body) {
-    const std::string log = host.run([this, body](ImGuiTestContext* ctx) {
-      host.settle(ctx);
-      body(ctx);
-    });
-    EXPECT_EQ(log, "");
-  }
+  void run(std::function<void(ImGuiTestContext*)> body) { host.test(std::move(body)); }
 
   SyntheticShape shape{.n_layer = 3, .n_prompt = 256, .n_step = 24, .sha256 = kSmolLM2};
   GuiHost host;

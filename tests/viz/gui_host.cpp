@@ -4,13 +4,14 @@
 #include <cfloat>
 #include <chrono>
 #include <thread>
+#include <utility>
 
+#include <gtest/gtest.h>
 #include <imgui_impl_null.h>
 
 namespace reattend::viz::testing {
 
-GuiHost::GuiHost(OpenSource source, PreferenceFile preferences)
-    : contexts_(std::make_unique<UiContexts>(1.0F)) {
+GuiHost::GuiHost(OpenSource source, PreferenceFile preferences) : contexts_(std::make_unique<UiContexts>(1.0F)) {
   engine_ = ImGuiTestEngine_CreateContext();
   ImGuiTestEngineIO& io = ImGuiTestEngine_GetIO(engine_);
   io.ConfigRunSpeed = ImGuiTestRunSpeed_Fast;
@@ -23,7 +24,8 @@ GuiHost::GuiHost(OpenSource source, PreferenceFile preferences)
   io.ConfigWatchdogWarning = io.ConfigWatchdogKillTest = FLT_MAX;
   ImGuiTestEngine_Start(engine_, ImGui::GetCurrentContext());
   ImGui_ImplNullRender_Init();
-  app_ = std::make_unique<App>(std::move(source), [] {}, Means{}, std::move(preferences));
+  app_ = std::make_unique<App>(
+      std::move(source), [] {}, Means{}, std::move(preferences));
 }
 
 GuiHost::~GuiHost() {
@@ -59,6 +61,14 @@ std::string GuiHost::run(std::function<void(ImGuiTestContext*)> body) {
 void GuiHost::set_screen(ImVec2 size, float scale) {
   pixels_ = ImVec2(size.x * scale, size.y * scale);
   app_->set_scale(scale);
+}
+
+void GuiHost::test(std::function<void(ImGuiTestContext*)> body) {
+  const std::string log = run([this, body = std::move(body)](ImGuiTestContext* ctx) {
+    settle(ctx);
+    body(ctx);
+  });
+  EXPECT_EQ(log, "");
 }
 
 void GuiHost::settle(ImGuiTestContext* ctx) {

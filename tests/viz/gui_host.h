@@ -24,6 +24,9 @@ class GuiHost {
   /// Runs `body` as a test of the engine; empty if it passed, else the engine's log.
   std::string run(std::function<void(ImGuiTestContext*)> body);
 
+  /// Runs `body` once everything is settled, and fails the test with the engine's log.
+  void test(std::function<void(ImGuiTestContext*)> body);
+
   /// For use within a body: frames until nothing is being computed.
   void settle(ImGuiTestContext* ctx);
 

@@ -29,13 +29,7 @@ class Panels : public ::testing::Test {
     std::filesystem::create_directories(path);
     return path;
   }
-  void run(std::function<void(ImGuiTestContext*)> body) {
-    const std::string log = host.run([this, body](ImGuiTestContext* ctx) {
-      host.settle(ctx);
-      body(ctx);
-    });
-    EXPECT_EQ(log, "");
-  }
+  void run(std::function<void(ImGuiTestContext*)> body) { host.test(std::move(body)); }
 
   SyntheticShape shape;
   std::shared_ptr<Stage> stage;

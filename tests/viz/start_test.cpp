@@ -30,13 +30,7 @@ class StartTest : public ::testing::Test {
   }
   App& app() { return host.app(); }
   Session& session() { return host.app().session(); }
-  void run(std::function<void(ImGuiTestContext*)> body) {
-    const std::string log = host.run([this, body](ImGuiTestContext* ctx) {
-      host.settle(ctx);
-      body(ctx);
-    });
-    EXPECT_EQ(log, "");
-  }
+  void run(std::function<void(ImGuiTestContext*)> body) { host.test(std::move(body)); }
   bool is_shown(ImGuiTestContext* ctx, const char* name) {
     const ImGuiWindow* const window = ctx->GetWindowByRef(name);
     return window != nullptr && window->WasActive && !window->Hidden;

@@ -16,13 +16,7 @@ class TextPanels : public ::testing::Test {
   TextPanels() : host(synthetic_source(shape)) { app().open({"trace.h5"}); }
   App& app() { return host.app(); }
   Session& session() { return host.app().session(); }
-  void run(std::function<void(ImGuiTestContext*)> body) {
-    const std::string log = host.run([this, body](ImGuiTestContext* ctx) {
-      host.settle(ctx);
-      body(ctx);
-    });
-    EXPECT_EQ(log, "");
-  }
+  void run(std::function<void(ImGuiTestContext*)> body) { host.test(std::move(body)); }
 
   SyntheticShape shape;
   GuiHost host;
