@@ -87,6 +87,7 @@ TEST(RowLevels, PixelsShowWhatTheirCellsHoldAtRandomWindows) {
         ASSERT_EQ(count(cells), expected.n) << "the tooltip counts cells that exist";
         const auto at = static_cast<size_t>(y * width + x);
         ASSERT_EQ(pixels.largest[at], expected.largest) << i << ": " << x << ' ' << y;
+        // Up to 200,000 floats one after the other, each sum rounded to one part in 2^24.
         ASSERT_NEAR(pixels.sums[at], expected.sum, 1e-3 * (1 + expected.sum));
         if (expected.largest == kNoCell) continue;
         ASSERT_EQ(weight_at(pixels.cells[at].step, pixels.cells[at].position), expected.largest);

@@ -267,8 +267,8 @@ void EnginePanel::draw_log(const EngineRun& run) {
 }
 
 void EnginePanel::draw(Session& session, SharedView& view) {
-  if (session.trace() == nullptr || session.trace()->info.n_step == 0) {
-    ImGui::TextDisabled("%s", session.trace() == nullptr ? "no trace" : "the trace has no decode steps");
+  if (session.trace()->info.n_step == 0) {
+    ImGui::TextDisabled("the trace has no decode steps");
     return;
   }
   Engine& engine = session.data<Engine>();

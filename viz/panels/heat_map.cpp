@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 #include <optional>
+#include <utility>
 
 #include <fmt/format.h>
 #include <implot.h>
@@ -12,6 +13,7 @@
 #include "viz/panels/panel_tables.h"
 #include "viz/panels/plot_helpers.h"
 #include "viz/panels/step_axis.h"
+#include "viz/render/flow.h"
 #include "viz/render/row_levels.h"
 #include "viz/render/theme.h"
 #include "viz/session/baseline.h"
@@ -48,7 +50,7 @@ class AttentionMap : public Panel {
 
   /// What the pixels were found from.
   struct Key {
-    uint64_t tiles;
+    uint64_t trace, tiles;  ///< versions; another trace's tiles are counted from the start
     HeatView part;
     int32_t width, height;
     bool without_sinks;
@@ -96,16 +98,6 @@ std::shared_ptr<const PositionMasks> compared_masks(const Session& session, cons
   return pinned && pinned->settings != session.settings() ? baseline_masks(session) : nullptr;
 }
 
-/// The next item goes on the line if it is no wider than what is left of it.
-void beside(float width) {
-  ImGui::SameLine();
-  if (ImGui::GetContentRegionAvail().x < width) ImGui::NewLine();
-}
-
-float check_width(const char* label) {
-  return ImGui::GetFrameHeight() + ImGui::GetStyle().ItemInnerSpacing.x + ImGui::CalcTextSize(label).x;
-}
-
 void AttentionMap::draw_controls(Session& session, SharedView& view) {
   const TraceInfo& info = session.trace()->info;
   const float width = ImGui::GetFontSize();
@@ -115,33 +107,33 @@ void AttentionMap::draw_controls(Session& session, SharedView& view) {
     session.select_layer(layer);
   }
   ImGui::SetItemTooltip("layer ([ and ])");
-  beside(width * 7);
+  flow(width * 7);
   ImGui::SetNextItemWidth(width * 7);
   if (ImGui::SliderInt("##head", &head, 0, info.n_kv_head - 1, "KV head %d", ImGuiSliderFlags_AlwaysClamp)) {
     session.select_kv_head(head);
   }
   ImGui::SetItemTooltip("KV head (up and down): the mean of its %d query heads' rows", info.group());
-  beside(check_width("attended"));
+  flow(checkbox_width("attended"));
   ImGui::Checkbox("attended", &view.marks);
   ImGui::SetItemTooltip("blue: positions the simulated policy attends to; orange: attention that it loses");
-  beside(check_width("log"));
+  flow(checkbox_width("log"));
   ImGui::Checkbox("log", &view.logarithmic);
   ImGui::SetItemTooltip("logarithmic colours: on a linear scale the first tokens drown all others");
-  beside(check_width("sum"));
+  flow(checkbox_width("sum"));
   ImGui::Checkbox("sum", &sums_);
   ImGui::SetItemTooltip(
       "a pixel shows the sum of the cells under it, not the strongest; its colour is that of the strongest");
-  beside(check_width("no sinks"));
+  flow(checkbox_width("no sinks"));
   ImGui::Checkbox("no sinks", &without_sinks_);
   ImGui::SetItemTooltip(
       "leaves out the first %d positions, and ends the colour scale at what is strongest without them", kMaskedSinks);
-  beside(width * 11);
+  flow(width * 11);
   ImGui::SetNextItemWidth(width * 11);
   ImGui::DragFloatRange2("##range", &low_, &high_, 0.01F, 1e-7F, 1, "%.1e", "%.2g",
                          ImGuiSliderFlags_Logarithmic | ImGuiSliderFlags_AlwaysClamp);
   ImGui::SetItemTooltip("weights at the ends of the colour scale (drag, or double-click to type)");
   high_ = std::max(high_, low_ * 1.01F);
-  beside(width * 2);
+  flow(button_width("fit"));
   if (ImGui::Button("fit")) show_all(info, view);
   ImGui::SetItemTooltip("show everything (F)");
 }
@@ -154,7 +146,7 @@ void AttentionMap::draw_cells(Session& session, const SharedView& view) {
   const auto width = static_cast<int32_t>(size.x), height = static_cast<int32_t>(size.y);
   if (width <= 0 || height <= 0) return;
   const RowTiles& tiles = *session.rows();
-  const Key key = {tiles.version(), part, width, height, without_sinks_};
+  const Key key = {session.trace_version(), tiles.version(), part, width, height, without_sinks_};
   if (key_ != key) {
     reduce_tiles(tiles.tiles(), part, width, height, without_sinks_, pixels_);
     key_ = key, look_.reset();
@@ -233,8 +225,12 @@ void AttentionMap::draw_found(const SharedView& view) const {
   const ImVec2 corner = ImPlot::GetPlotPos();
   const ImU32 color = ImGui::ColorConvertFloat4ToU32(palette(view.light).threshold);
   ImPlot::PushPlotClipRect();
-  for (const int32_t position : view.found) {
-    const float x = ImPlot::PlotToPixels(position, 0).x;
+  // A letter may stand at every third position of a long text: one line for a pixel, and none beside the plot.
+  float last = -1;
+  auto at = std::ranges::lower_bound(view.found, static_cast<int32_t>(std::floor(view.heat_positions.low)));
+  for (; at != view.found.end() && *at <= view.heat_positions.high; ++at) {
+    const float x = std::floor(ImPlot::PlotToPixels(*at, 0).x);
+    if (std::exchange(last, x) == x) continue;
     ImPlot::GetPlotDrawList()->AddLine(ImVec2(x, corner.y), ImVec2(x, corner.y + 0.5F * ImGui::GetFontSize()), color,
                                        2);
   }
@@ -342,8 +338,8 @@ void AttentionMap::draw_scale(const Session& session, const SharedView& view, Im
   const int n_tick = view.logarithmic ? 8 : 5;
   for (int i = 0; i < n_tick; ++i) {
     const float value = view.logarithmic ? std::pow(10.0F, -static_cast<float>(i))
-                                         : high_ * static_cast<float>(i) / static_cast<float>(n_tick - 1);
-    if (value > high_ * 1.001F || value < shown.scale.low * 0.999F) continue;
+                                         : shown.scale.high * static_cast<float>(i) / static_cast<float>(n_tick - 1);
+    if (value > shown.scale.high * 1.001F || value < shown.scale.low * 0.999F) continue;
     const float y = top + height * (1 - shown.scale.place(value));
     const std::string label = view.logarithmic && i > 2 ? fmt::format("1e-{}", i) : fmt::format("{:.3g}", value);
     list.AddText(ImVec2(text_x, y - line / 2), text, label.c_str());
@@ -351,7 +347,6 @@ void AttentionMap::draw_scale(const Session& session, const SharedView& view, Im
 }
 
 void AttentionMap::draw(Session& session, SharedView& view) {
-  if (session.trace() == nullptr) return;
   const TraceInfo& info = session.trace()->info;
   if (info.n_step == 0) {
     ImGui::TextWrapped("This trace holds no decode steps: %s.", kNoStepRemedy);

@@ -355,8 +355,7 @@ void LandscapePanel::draw_scale(const Look& look, ImVec2 size) const {
 
 void LandscapePanel::draw(Session& session, SharedView& view) {
   if (session.tuning() == nullptr) {
-    ImGui::TextDisabled("%s",
-                        session.trace() == nullptr ? "no trace" : "nothing to replay: the trace has no decode steps");
+    ImGui::TextDisabled("nothing to replay: the trace has no decode steps");
     return;
   }
   const TraceInfo& info = session.trace()->info;

@@ -52,12 +52,14 @@ HeatMatrix LayerMap::shown_map(const Session& session) {
   const TraceInfo& info = session.trace()->info;
   if (recorded_measure_ != measure_) {
     recorded_measure_ = measure_;
-    recorded_map_.clear();
+    recorded_map_.clear(), recorded_high_ = 1e-6F;
     const Measure& measure = recorded_[static_cast<size_t>(measure_ - kLayerMeasures)];
     for (int32_t l = 0; l < info.n_layer; ++l) {
       for (int32_t t = 1; t <= info.n_step; ++t) {
         const Over over = {.first_step = t, .last_step = t, .layer = l};
-        recorded_map_.push_back(static_cast<float>(mean_of(measure, info, session.trace()->steps, over)));
+        const auto value = static_cast<float>(mean_of(measure, info, session.trace()->steps, over));
+        recorded_map_.push_back(value);
+        recorded_high_ = value > recorded_high_ ? value : recorded_high_;  // which NaN is not
       }
     }
   }
@@ -67,9 +69,7 @@ HeatMatrix LayerMap::shown_map(const Session& session) {
 HeatColors LayerMap::shown_colors() const {
   HeatColors colors;
   if (measure_ >= kLayerMeasures) {
-    float high = 1e-6F;
-    for (const float x : recorded_map_) high = x > high ? x : high;  // which NaN is not
-    colors.scale = {.low = 0, .high = high, .logarithmic = false};
+    colors.scale = {.low = 0, .high = recorded_high_, .logarithmic = false};
     return colors;
   }
   const auto measure = static_cast<LayerMeasure>(measure_);

@@ -28,6 +28,7 @@ class LayerMap {
   int measure_ = static_cast<int>(LayerMeasure::lost_mass);  ///< from kLayerMeasures on: of recorded_
   std::vector<Measure> recorded_;                            ///< measures of the trace that have layers
   std::vector<float> recorded_map_;                          ///< [n_layer][T] of one of them; NaN: not measured
+  float recorded_high_ = 1;                                  ///< the largest in it
   uint64_t recorded_trace_ = 0;                              ///< the trace that recorded_ is of
   int recorded_measure_ = -1;                                ///< the measure that recorded_map_ is of
 };

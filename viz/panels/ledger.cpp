@@ -273,8 +273,7 @@ void LedgerPanel::draw(Session& session, SharedView& view) {
     error_.clear();
   }
   if (session.tuning() == nullptr) {
-    ImGui::TextDisabled("%s",
-                        session.trace() == nullptr ? "no trace" : "nothing to replay: the trace has no decode steps");
+    ImGui::TextDisabled("nothing to replay: the trace has no decode steps");
     return;
   }
   const TraceInfo& info = session.trace()->info;

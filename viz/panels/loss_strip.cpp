@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "viz/render/theme.h"
 
@@ -57,13 +58,16 @@ void LossStrip::draw(const Session& session, const SharedView& view, const Token
     const float y = window.y + static_cast<float>(i) * piece;
     list.AddRectFilled(ImVec2(left, y), ImVec2(right, y + piece), ImGui::ColorConvertFloat4ToU32(color));
   }
+  int32_t drawn = -1;  // the line of text that has a tick: what is found lies in the order of the text
   const auto tick = [&](int32_t position, ImVec4 color) {
     const int32_t line = layout.line_of(layout.bytes_of(position).begin);
+    if (std::exchange(drawn, line) == line) return;
     const float y = window.y + (static_cast<float>(line) + 0.5F) / static_cast<float>(layout.n_line()) * size.y;
     list.AddLine(ImVec2(left, y), ImVec2(right, y), ImGui::ColorConvertFloat4ToU32(color), 2);
   };
   for (const int32_t position : view.found) tick(position, palette_now.threshold);
   const int32_t selected = session.selection().position;
+  drawn = -1;
   if (selected >= 0 && selected < layout.n_position()) tick(selected, palette_now.cursor);
   const ImVec2 mouse = ImGui::GetIO().MousePos;
   const bool inside = ImGui::IsWindowHovered() && mouse.x >= left && mouse.x < right;

@@ -180,7 +180,7 @@ void MeasuredPanel::draw_table(Session& session, const TraceFiles& files) {
 
 void MeasuredPanel::draw(Session& session, SharedView& view) {
   if (session.tuning() == nullptr) {
-    ImGui::TextDisabled("%s", session.trace() == nullptr ? "no trace" : "the trace has no decode steps");
+    ImGui::TextDisabled("the trace has no decode steps");
     return;
   }
   const TraceFiles& files = session.data<Measured>().files();

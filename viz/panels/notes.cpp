@@ -74,7 +74,7 @@ void NotesPanel::draw_note(Session& session, size_t i) {
 }
 
 void NotesPanel::draw(Session& session, SharedView& view) {
-  if (session.tuning() == nullptr) return ImGui::TextDisabled("no trace");
+  if (session.tuning() == nullptr) return ImGui::TextDisabled("the trace has no decode steps");
   Project& project = session.data<Project>();
   if (std::exchange(trace_version_, session.trace_version()) != session.trace_version())
     n_note_ = project.notes().size();

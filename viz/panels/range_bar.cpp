@@ -72,8 +72,8 @@ void draw_range_table(const Session& session, const SharedView& view) {
 void RangeBar::draw_save(Session& session, const SharedView& view) {
   if (!ImGui::BeginPopup("slice")) return;
   SliceSaver& saver = session.data<SliceSaver>();
-  if (path_.empty() || path_of_ != *view.range) path_ = slice_path(session.path(), *view.range).string();
-  path_of_ = *view.range;
+  const std::string proposed = slice_path(session.path(), *view.range).string();
+  if (path_.empty() || proposed_ != proposed) path_ = proposed_ = proposed;
   const TraceSlice slice = {.first_step = view.range->first, .last_step = view.range->last, .layers = {}};
   ImGui::SetNextItemWidth(ImGui::GetFontSize() * 30);
   ImGui::InputTextWithHint("##path", "file to save the trace to", &path_);

@@ -28,8 +28,8 @@ class RangeBar {
  private:
   void draw_save(Session& session, const SharedView& view);
 
-  std::string path_;  ///< to save to
-  Steps path_of_;     ///< the range that it was proposed for
+  std::string path_;      ///< to save to
+  std::string proposed_;  ///< what it was before somebody typed
 };
 
 }  // namespace reattend::viz

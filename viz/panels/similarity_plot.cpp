@@ -14,6 +14,16 @@
 #include "viz/session/ledger.h"
 
 namespace reattend::viz {
+namespace {
+
+/// Of the selected layer; nothing where the policy has none, or the setting is none for this model: a list of values
+/// may be too short for the layer then.
+std::optional<double> threshold_of(const Session& session) {
+  if (!session.settings().takes(kThreshold.key) || !session.setting_error().empty()) return std::nullopt;
+  return session.settings().real(kThreshold.key, session.selection().layer);
+}
+
+}  // namespace
 
 void SimilarityPlot::draw_controls() {
   ImGui::Checkbox("gate", &gate_.shown);
@@ -27,7 +37,11 @@ void SimilarityPlot::look(const Session& session) {
     due_ = {}, deciding_.clear(), due_of_.reset();
     due_layer_ = replay == nullptr ? -1 : replay->layer;
   }
-  if (replay == nullptr || !session.layer_is_current() || due_of_ == session.answer()) return;
+  if (replay == nullptr || !session.layer_is_current()) return;
+  // Answers come layer by layer; this layer's replay is the same one in all of them.
+  const bool known = due_of_ && due_of_->settings == session.settings() &&
+                     due_of_->layers[static_cast<size_t>(replay->layer)].get() == replay;
+  if (known) return;
   const TraceInfo& info = session.trace()->info;
   due_of_ = session.answer();
   why_none_ = why_no_similarity(session.settings(), info, replay->layer);
@@ -46,9 +60,10 @@ double SimilarityPlot::snapped(double threshold) const {
 
 void SimilarityPlot::drag_threshold(Session& session, SharedView& view) {
   view.threshold_line = {};
-  if (!session.settings().takes(kThreshold.key)) return;
+  const std::optional<double> under_trial = threshold_of(session);
+  if (!under_trial) return;
   const int32_t layer = session.selection().layer;
-  double threshold = session.settings().real(kThreshold.key, layer);
+  double threshold = *under_trial;
   const bool active = session.settings().decides(kThreshold.key);
   ImVec4 color = palette(view.light).threshold;
   if (!active) color.w = 0.45F;
@@ -75,9 +90,7 @@ void SimilarityPlot::fit_axis(const Session& session) {
   for (const float c : replay->cos) {
     if (std::isfinite(c)) low = std::min(low, static_cast<double>(c));
   }
-  if (session.settings().takes(kThreshold.key)) {
-    low = std::min(low, session.settings().real(kThreshold.key, session.selection().layer));
-  }
+  low = std::min(low, threshold_of(session).value_or(low));
   // The words at the bottom have room below all curves.
   constexpr double kHigh = 1.02, kRoom = 0.3;
   shown_ = {std::max(-1.05, low - kRoom * (kHigh - low)), kHigh};
@@ -158,14 +171,13 @@ void SimilarityPlot::draw_words(const Session& session) const {
     text = in_words(due_.count);
     const Settings& settings = session.settings();
     // What is due is the last answer's: the setting may be of a policy without a gate by now.
-    const bool gateable = settings.takes(kThreshold.key) && session.setting_error().empty();
-    if (gateable && !due_.decides && due_.count.n_due > 0) {
+    const std::optional<double> threshold = threshold_of(session);
+    if (threshold && !due_.decides && due_.count.n_due > 0) {
       const int32_t layer = session.selection().layer;
-      const double threshold = settings.real(kThreshold.key, layer);
       Settings gated = settings;
       gated.let_decide(kThreshold.key);
       const std::optional<GateCount> count = session.data<GateCounts>().ask(gated, layer);
-      text += fmt::format("; a gate at {:.3g} {}", threshold, count ? in_words(*count) : "\u2026");
+      text += fmt::format("; a gate at {:.3g} {}", *threshold, count ? in_words(*count) : "\u2026");
     }
   }
   const float em = ImGui::GetFontSize();
@@ -207,9 +219,8 @@ void SimilarityPlot::draw(Session& session, SharedView& view, float height) {
   // Over the plot the wheel zooms the steps; over its own axis the similarity.
   ImPlot::SetupAxis(ImAxis_Y1, "similarity", over_plot_ ? ImPlotAxisFlags_Lock : 0);
   Limits covered{0, 0};  // by the threshold's label; read at the plot's first item
-  if (replay != nullptr && session.settings().takes(kThreshold.key)) {
-    const double threshold = session.settings().real(kThreshold.key, session.selection().layer);
-    covered = label_room(threshold, shown_, height);
+  if (const std::optional<double> threshold = threshold_of(session); replay != nullptr && threshold) {
+    covered = label_room(*threshold, shown_, height);
   }
   ImPlot::SetupAxisFormat(ImAxis_Y1, uncovered_label, &covered);
   ImPlot::SetupAxisLinks(ImAxis_Y1, &shown_.low, &shown_.high);

@@ -169,7 +169,6 @@ void TextsPanel::draw_head(Session& session, const SharedView& view, const TwoTe
 void TextsPanel::draw(Session& session, SharedView& view) {
   const Engine& engine = session.data<Engine>();
   const TwoTexts* const texts = engine.texts();
-  if (session.trace() == nullptr) return ImGui::TextDisabled("no trace");
   if (texts == nullptr) {
     ImGui::TextWrapped(
         "Read it, in the panel Engine, lets the model write from the recorded prompt: under full attention and under "

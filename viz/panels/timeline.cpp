@@ -147,7 +147,6 @@ void Timeline::draw_measures(Session& session, SharedView& view, float height) {
 }
 
 void Timeline::draw(Session& session, SharedView& view) {
-  if (session.trace() == nullptr) return;
   const TraceInfo& info = session.trace()->info;
   if (info.n_step == 0) {
     ImGui::TextWrapped("This trace holds no decode steps: %s.", kNoStepRemedy);

@@ -251,7 +251,6 @@ void Tokens::draw_text(Session& session, SharedView& view, int32_t step) {
 }
 
 void Tokens::draw(Session& session, SharedView& view) {
-  if (session.trace() == nullptr) return;
   take_text(session);
   const int32_t step = view.hover ? view.hover->step : session.selection().step;
   draw_step(session, step);

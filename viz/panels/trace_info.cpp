@@ -36,10 +36,6 @@ class TraceInfoPanel : public Panel {
 };
 
 void TraceInfoPanel::draw(Session& session, SharedView& view) {
-  if (session.trace() == nullptr) {
-    ImGui::TextDisabled("no trace");
-    return;
-  }
   const OpenedTrace& trace = *session.trace();
   const TraceInfo& info = trace.info;
   if (!info.warning.empty()) {
@@ -52,7 +48,7 @@ void TraceInfoPanel::draw(Session& session, SharedView& view) {
     ImGui::TableSetupColumn("name");
     ImGui::TableSetupColumn("value", ImGuiTableColumnFlags_WidthStretch);
     row("file", session.path().filename().string());
-    row("recorded", info.settings.summary() + (info.shadow ? " (shadow: output is full attention's)" : ""));
+    row("recorded", info.policy_text() + (info.shadow ? " (shadow: output is full attention's)" : ""));
     row("length", fmt::format("{} prompt tokens, {} steps", info.n_prompt, info.n_step));
     row("heads", fmt::format("{} layers, {} query heads on {} KV heads of {}", info.n_layer, info.n_head,
                              info.n_kv_head, info.d_head));

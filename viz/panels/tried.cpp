@@ -256,7 +256,7 @@ void TriedPanel::draw_table(Session& session) {
 }
 
 void TriedPanel::draw(Session& session, SharedView& view) {
-  if (session.tuning() == nullptr) return ImGui::TextDisabled("no trace");
+  if (session.tuning() == nullptr) return ImGui::TextDisabled("the trace has no decode steps");
   Tried& tried = session.data<Tried>();
   has_kl_ = session.tuning()->prediction.curve.exists();
   if (forgotten_) tried.forget(*std::exchange(forgotten_, std::nullopt));

@@ -173,10 +173,6 @@ void Tune::draw_save(const Session& session, SharedView& view) {
 }
 
 void Tune::draw(Session& session, SharedView& view) {
-  if (session.trace() == nullptr) {
-    ImGui::TextDisabled("no trace");
-    return;
-  }
   draw_policy(session);
   parameters_.draw(session, view);
   if (!session.replay_error().empty()) {

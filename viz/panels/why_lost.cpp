@@ -11,6 +11,7 @@
 #include "viz/panels/panel_tables.h"
 #include "viz/panels/plot_helpers.h"
 #include "viz/panels/step_axis.h"
+#include "viz/render/flow.h"
 #include "viz/render/heatmap.h"
 #include "viz/render/theme.h"
 #include "viz/session/story.h"
@@ -137,9 +138,7 @@ void WhyLost::draw_cures(Session& session, const Story& story) {
   for (const PricedCure& each : story.cures) {
     std::string label = each.cure.change;
     if (each.price) label += "  " + price_in_words(*each.price, 2, unit);
-    ImGui::SameLine();
-    const float wide = ImGui::CalcTextSize(label.c_str()).x + 2 * ImGui::GetStyle().FramePadding.x;
-    if (wide > ImGui::GetContentRegionAvail().x) ImGui::NewLine();
+    flow(button_width(label.c_str()));
     if (ImGui::Button(fmt::format("{}###{}", label, each.cure.key).c_str())) session.set_settings(each.cure.settings);
     ImGui::SetItemTooltip(
         "sets %s in layer %d, the smallest change of it under which this step attends to the position;\n"
@@ -285,8 +284,7 @@ void WhyLost::draw_life(Session& session, SharedView& view, const Story& story, 
 
 void WhyLost::draw(Session& session, SharedView& view) {
   if (session.tuning() == nullptr) {
-    ImGui::TextDisabled("%s",
-                        session.trace() == nullptr ? "no trace" : "nothing to replay: the trace has no decode steps");
+    ImGui::TextDisabled("nothing to replay: the trace has no decode steps");
     return;
   }
   const Story* const story = session.data<Stories>().ask();

@@ -40,10 +40,6 @@ std::map<std::string, std::filesystem::path> font_files() {
   return files;
 }
 
-}  // namespace
-
-namespace {
-
 /// The four colours that stay apart, by what they do in most places, and what does not stand beside them in a plot.
 struct Inks {
   ImVec4 blue, teal, orange, wine;
@@ -55,8 +51,6 @@ constexpr Palette palette_of(const Inks& inks) {
           .partial = inks.partial,
           .kept = inks.blue,
           .lost = inks.orange,
-          .gained = inks.teal,
-          .newly_lost = inks.wine,
           .recovered = inks.blue,
           .normalised = inks.teal,
           .overlap = inks.orange,

@@ -11,7 +11,6 @@ namespace reattend::viz {
 struct Palette {
   ImVec4 full, partial;                                 ///< steps
   ImVec4 kept, lost;                                    ///< positions
-  ImVec4 gained, newly_lost;                            ///< positions, against a baseline
   ImVec4 recovered, normalised, overlap, output_error;  ///< curves
   ImVec4 similarity, threshold, cursor;                 ///< a curve, lines
   ImVec4 dim, error;                                    ///< text
