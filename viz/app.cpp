@@ -17,7 +17,6 @@
 #include "viz/panels/waiting.h"
 #include "viz/render/elided_text.h"
 #include "viz/render/theme.h"
-#include "viz/session/baseline.h"
 #include "viz/session/state_keeping.h"
 
 namespace reattend::viz {
@@ -110,8 +109,10 @@ void App::draw_menu() {
     // Another trace under the setting under trial.
     for (const auto& path : bench_.files.traces()) {
       if (path == session_.path() || session_.tuning() == nullptr) continue;
-      const std::string text = fmt::format("make {} the baseline", path.filename().string());
-      if (ImGui::MenuItem(text.c_str())) session_.data<Baseline>().pin({session_.settings(), path});
+      const std::string text = fmt::format("make {} the baseline", visible(path.filename().string()));
+      ImGui::PushID(path.c_str());  // files of one name in two folders
+      if (ImGui::MenuItem(text.c_str())) pin_file(session_, path);
+      ImGui::PopID();
     }
     ImGui::EndMenu();
   }

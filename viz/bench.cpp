@@ -22,6 +22,7 @@
 #include "base/temporary_folder.h"
 #include "replay/synthetic_run.h"
 #include "viz/app.h"
+#include "viz/frames.h"
 #include "viz/session/goal.h"
 #include "viz/session/ledger.h"
 
@@ -107,14 +108,14 @@ constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 constexpr double kFrameSeconds = 1.0 / 60;
 
 void Bench::frame() {
-  ImGuiIO& io = ImGui::GetIO();
-  io.DisplaySize = ImVec2(1600, 900);
-  io.DeltaTime = static_cast<float>(kFrameSeconds);
-  ImGui_ImplNullRender_NewFrame();
+  const auto begin = [] {
+    ImGuiIO& io = ImGui::GetIO();
+    io.DisplaySize = ImVec2(1600, 900);
+    io.DeltaTime = static_cast<float>(kFrameSeconds);
+    ImGui_ImplNullRender_NewFrame();
+  };
   const double began = seconds_of(CLOCK_THREAD_CPUTIME_ID);
-  ImGui::NewFrame();
-  app_.draw_frame();
-  ImGui::Render();
+  build_frames(begin, [&] { app_.draw_frame(); });
   frames_.push_back((seconds_of(CLOCK_THREAD_CPUTIME_ID) - began) * 1e3);
   ImGui_ImplNullRender_RenderDrawData(ImGui::GetDrawData());
 }

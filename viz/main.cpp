@@ -145,14 +145,14 @@ void start(App& app, const Options& options, const std::optional<ChosenSetting>&
   if (initial) app.session().set_initial(*initial);
   if (!options.no_project) app.session().read_projects();
   if (!options.screenshot.empty()) app.session().data<Project>().only_read();
-  if (options.baseline.extension() == ".toml") {
-    app.session().data<Baseline>().pin({Settings::from_toml_file(options.baseline), {}});
+  if (is_settings_file(options.baseline)) {
+    pin_file(app.session(), options.baseline);
   } else if (!options.baseline.empty()) {
     app.session().data<Baseline>().pin_when_open(options.baseline);
   }
   app.session().set_start({options.layer, options.head, options.step, options.position});
   if (options.light) app.bench().set_light(true);
-  if (!options.layout.empty()) app.bench().layout = options.layout;
+  if (!options.layout.empty()) app.bench().layout = options.layout, app.session().data<Project>().leave_layout();
   if (!options.panel.empty()) app.bench().show(app.bench().panel(options.panel, "--panel"));
   app.session().data<Engine>().set_program(options.engine);
   if (!options.script.empty()) {
@@ -183,7 +183,9 @@ void drive(App& app, Offscreen& host) {
     // While something is computed, or nobody calls, frames would only take processors away.
     const bool idle = !driver.has_work() && app.settled();
     if (!idle) draw(app, host);
-    if (idle || app.session().activity().busy) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    // An engine's job is no task of the session's, and measures this very machine.
+    const bool computes = app.session().activity().busy || app.session().data<Engine>().running();
+    if (idle || computes) std::this_thread::sleep_for(std::chrono::milliseconds(computes ? 20 : 5));
   }
 }
 
@@ -271,7 +273,8 @@ void run(const Options& options) {
   const auto [width, height] = parse_size(options.size);
   Offscreen host(width, height);
   drive(app, host);
-  if (picture) take_screenshot(app, host, options);
+  if (picture) return take_screenshot(app, host, options);
+  save_project(app.session(), app.view());
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "synthetic_source.h"
 #include "viz/actions/candidates.h"
 #include "viz/actions/fuzzy.h"
+#include "viz/actions/key_sheet.h"
 #include "viz/actions/state.h"
 #include "viz/session/baseline.h"
 #include "viz/session/state_keeping.h"
@@ -214,7 +215,27 @@ TEST_F(ActionsInTheWindow, EveryKeyDoesWhatItsActionDoes) {
   });
 }
 
-TEST_F(ActionsInTheWindow, TheKeySheetListsEveryKeyAndCanBeSearched) {
+TEST_F(ActionsInTheWindow, TheKeySheetHasEveryKeyAndASearchNarrowsIt) {
+  const auto rows = [&](const std::string& search) {
+    std::vector<KeyRow> out;
+    for (const KeyGroup& group : key_groups(app().actions(), app().keys(), search)) {
+      out.insert(out.end(), group.rows.begin(), group.rows.end());
+    }
+    return out;
+  };
+  const std::vector<KeyRow> all = rows("");
+  for (const KeyBinding& each : app().keys().all()) {
+    const auto row = std::ranges::find(all, to_line(each.call), &KeyRow::name);
+    ASSERT_NE(row, all.end()) << to_line(each.call);
+    EXPECT_NE(row->keys.find(to_text(each.chord)), std::string::npos) << row->keys;
+  }
+  const std::vector<KeyRow> few = rows("undo");
+  EXPECT_LT(few.size(), all.size());
+  EXPECT_NE(std::ranges::find(few, std::string("edit.undo"), &KeyRow::name), few.end());
+  EXPECT_EQ(std::ranges::find(few, std::string("step.next"), &KeyRow::name), few.end());
+}
+
+TEST_F(ActionsInTheWindow, TheKeySheetOpensAndCloses) {
   run([this](ImGuiTestContext* ctx) {
     ctx->KeyPress(ImGuiMod_Shift | ImGuiKey_Slash);
     ctx->Yield(2);

@@ -2,7 +2,6 @@
 #include "viz/actions/key_sheet.h"
 
 #include <algorithm>
-#include <vector>
 
 #include <imgui.h>
 #include <imgui_stdlib.h>
@@ -14,16 +13,7 @@
 namespace reattend::viz {
 namespace {
 
-struct Row {
-  std::string keys, title, name;
-};
-
-struct Group {
-  std::string name;
-  std::vector<Row> rows;
-};
-
-Group mouse() {
+KeyGroup mouse() {
   return {"mouse",
           {{"wheel", "zoom at the mouse; over an axis, that axis only", {}},
            {"drag, middle drag", "pan; on the threshold line, move it", {}},
@@ -34,30 +24,35 @@ Group mouse() {
            {"Ctrl click", "type a slider's value", {}}}};
 }
 
-/// Actions that have keys, by call; the palette has the others.
-std::vector<Group> groups_of(const Actions& actions, const Keys& keys) {
-  std::vector<Group> groups;
+}  // namespace
+
+std::vector<KeyGroup> key_groups(const Actions& actions, const Keys& keys, const std::string& search) {
+  std::vector<KeyGroup> groups;
   for (const Action& action : actions.all()) {
-    std::vector<Row> rows;
+    std::vector<KeyRow> rows;
     for (const KeyBinding& each : keys.all()) {
       if (each.call.action != &action) continue;
       const std::string line = to_line(each.call);
-      const auto at = std::ranges::find(rows, line, &Row::name);
+      const auto at = std::ranges::find(rows, line, &KeyRow::name);
       if (at == rows.end())
         rows.push_back({to_text(each.chord), action.title + line.substr(action.name.size()), line});
       else
         at->keys += ", " + to_text(each.chord);
     }
     if (rows.empty()) continue;
-    auto group = std::ranges::find(groups, action.group, &Group::name);
+    auto group = std::ranges::find(groups, action.group, &KeyGroup::name);
     if (group == groups.end()) group = groups.insert(groups.end(), {action.group, {}});
     group->rows.insert(group->rows.end(), rows.begin(), rows.end());
   }
   groups.push_back(mouse());
+  for (KeyGroup& group : groups) {
+    std::erase_if(group.rows, [&](const KeyRow& row) {
+      return fuzzy_score(search, row.keys + " " + row.title + " " + row.name + " " + group.name) == 0;
+    });
+  }
+  std::erase_if(groups, [](const KeyGroup& group) { return group.rows.empty(); });
   return groups;
 }
-
-}  // namespace
 
 void KeySheet::draw(const Actions& actions, const Keys& keys, Workbench& bench, const std::string& problem) {
   if (!bench.keys_shown) return;
@@ -81,15 +76,11 @@ void KeySheet::draw(const Actions& actions, const Keys& keys, Workbench& bench, 
       ImGui::TableSetupColumn("keys", ImGuiTableColumnFlags_WidthFixed, 11 * em);
       ImGui::TableSetupColumn("what", ImGuiTableColumnFlags_WidthStretch);
       ImGui::PushTextWrapPos(0);
-      for (const Group& group : groups_of(actions, keys)) {
-        bool headed = false;
-        for (const Row& row : group.rows) {
-          if (fuzzy_score(search_, row.keys + " " + row.title + " " + row.name + " " + group.name) == 0) continue;
-          if (!std::exchange(headed, true)) {
-            ImGui::TableNextRow();
-            ImGui::TableNextColumn();
-            ImGui::TextColored(palette(bench.view.light).kept, "%s", group.name.c_str());
-          }
+      for (const KeyGroup& group : key_groups(actions, keys, search_)) {
+        ImGui::TableNextRow();
+        ImGui::TableNextColumn();
+        ImGui::TextColored(palette(bench.view.light).kept, "%s", group.name.c_str());
+        for (const KeyRow& row : group.rows) {
           ImGui::TableNextRow();
           ImGui::TableNextColumn();
           ImGui::TextUnformatted(row.keys.c_str());

@@ -138,10 +138,11 @@ void Listener::State::loop() {
       }
       const bool broken = (events & (POLLERR | POLLNVAL)) != 0 || ((events & POLLHUP) != 0 && (events & POLLIN) == 0);
       if (write_to(keys[i], connection) && !broken) continue;
-      // What came whole is run, whether or not somebody waits for the answer.
+      // What came whole is run, whether or not somebody waits for the answer; unread answers must not hold it up.
       const std::lock_guard lock(mutex);
-      clients[keys[i]]->gone = true;
+      clients[keys[i]]->gone = true, clients[keys[i]]->out.clear();
       connections.erase(keys[i]);
+      wake();
     }
     if ((wanted[1].revents & POLLIN) != 0) take_new();
   }

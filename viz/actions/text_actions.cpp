@@ -17,7 +17,10 @@ Action find(const char* name, const char* title, const char* chord, FindRequest 
   return {.name = name,
           .title = title,
           .group = kText,
-          .run = does([what](Workbench& bench) { bench.view.find = what; }),
+          .run = does([what, name](Workbench& bench) {
+            bench.show(bench.panel("Tokens", name));  // a panel that is not drawn finds nothing
+            bench.view.find = what;
+          }),
           .keys = {{chord}},
           .repeats = what != FindRequest::type};
 }
@@ -38,6 +41,7 @@ Action lost(const char* name, const char* title, const char* chord, int directio
 void add_text_actions(Actions& actions) {
   Action typed = find("text.find", "find in the text", "Ctrl+F", FindRequest::type);
   typed.run = does([](Workbench& bench, const Arguments& arguments) {
+    bench.show(bench.panel("Tokens", "text.find"));
     if (!arguments.has("text")) bench.view.find = FindRequest::type;
     if (arguments.has("text")) bench.view.look_for = arguments.text("text");
   });

@@ -40,12 +40,25 @@ void set_range(Workbench& bench, const Arguments& arguments) {
   bench.view.range = Steps{static_cast<int32_t>(first), static_cast<int32_t>(last)};
 }
 
-void save_range(Workbench& bench, const Arguments& arguments) {
+/// Whoever waits hears how it ended.
+Outcome save_range(Workbench& bench, const Arguments& arguments) {
   const Steps& range = marked(bench, "range.save");
   const TraceSlice slice = {.first_step = range.first, .last_step = range.last, .layers = {}};
   const std::filesystem::path target =
       arguments.has("file") ? std::filesystem::path(arguments.text("file")) : slice_path(bench.session.path(), range);
   bench.session.data<SliceSaver>().save(bench.session.path(), target, slice, arguments.flag("force", false));
+  return {.later = [](Workbench& later) -> std::optional<nlohmann::json> {
+    const SliceSaver& saver = later.session.data<SliceSaver>();
+    if (saver.failed()) throw Error(saver.result());
+    if (saver.saving() || !saver.idle()) return std::nullopt;
+    if (saver.result().empty()) {
+      fail({.where = "range.save",
+            .expected = "a trace that is saved to the end",
+            .got = "one that was given up",
+            .remedy = "open no other trace meanwhile"});
+    }
+    return saver.result();
+  }};
 }
 
 }  // namespace
@@ -87,7 +100,7 @@ void add_timeline_actions(Actions& actions) {
       {.name = "range.save",
        .title = "save the marked range as a trace",
        .group = kGroup,
-       .run = does(save_range),
+       .run = save_range,
        .arguments = {
            {.name = "file", .help = "without it: a name of its own beside the trace", .required = false},
            {.name = "force", .type = ArgumentType::flag, .help = "replaces an existing file", .required = false}}});

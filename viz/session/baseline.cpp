@@ -30,7 +30,7 @@ void Baseline::enter(std::shared_ptr<Replayer> replayer) {
   const std::optional<Pinned> before = pinned_;
   clear();
   own_ = std::move(replayer);
-  room_made_ = false;
+  room_made_ = std::make_shared<bool>(false);
   if (before) pinned_ = {before->settings, {}};
 }
 
@@ -51,7 +51,7 @@ void Baseline::clear() {
 void Baseline::open_second(const Session& session) {
   const auto work = [open = session.source(), path = pinned_->trace, settings = pinned_->settings,
                      pool = &session.pool(), memory = session.means().memory / kSecondShare, bounds = session.bounds(),
-                     verified = session.data<Measured>().files().verified, own = room_made_ ? nullptr : own_,
+                     verified = session.data<Measured>().files().verified, own = own_, room_made = room_made_,
                      found = found_](const BackgroundTasks::Context& context) {
     context.progress("opening " + path.filename().string(), 0, 0, "");
     Opened out;
@@ -61,7 +61,8 @@ void Baseline::open_second(const Session& session) {
       if (info.n_step == 0) throw Error(path.string() + ": a trace without decode steps");
       settings.check_against_model(info.n_layer);
       make_policy(settings, info.run_shape());
-      if (own) own->set_aside(memory);
+      // Beside what the session has set aside; two traces that are pinned one after the other share it.
+      if (!*room_made) own->set_aside(own->aside() + memory), *room_made = true;
       out.replayer = std::make_shared<Replayer>(source, *pool, memory);
       out.replayer->keep_one_layer();
       out.tuning = tuning_of(info, bounds, verified);
@@ -136,7 +137,7 @@ void Baseline::update(const Session& session) {
   if (opened) {
     error_ = opened->error;
     tuning_ = opened->tuning;
-    if (error_.empty()) room_made_ = true, begin(session, opened->replayer);
+    if (error_.empty()) begin(session, opened->replayer);
   }
   if (!replayer_) return;
   if (on_this_trace()) replayer_->look_at(session.looked_at());

@@ -64,7 +64,8 @@ class Baseline final : public Provider {
   BackgroundTasks& tasks_;
   const int kind_;
   std::shared_ptr<Replayer> own_;  ///< of the open trace; the queue's
-  bool room_made_ = false;         ///< the open trace's replay leaves memory for a second trace
+  /// The open trace's replay leaves memory for a second trace; the queue's.
+  std::shared_ptr<bool> room_made_ = std::make_shared<bool>(false);
   std::filesystem::path awaited_;  ///< that is pinned as soon as there is a setting
   std::optional<Pinned> pinned_;
   bool begun_ = false;  ///< its replay, or the opening of its trace

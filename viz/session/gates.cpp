@@ -121,18 +121,18 @@ void GatePages::update(const Session& session) {
     page_.reset();
   }
   asked_ = {*rho, layer};
-  tasks_.post(kind_, [job = job_, rho = *rho, layer, replayer = replayer_](const BackgroundTasks::Context& context) {
+  tasks_.post(kind_, [job = job_, rho = *rho, layer, replayer = replayer_,
+                      pool = &session.pool()](const BackgroundTasks::Context& context) {
     const TraceInfo& info = replayer->info();
     const auto deliver = [&] {
       auto page = job->page(rho, layer, info);
       context.deliver([&] { job->found = std::move(page); });
     };
-    ThreadPool pool;
-    if (!job->cases.contains(layer)) job->add(layer, *replayer, pool, context.cancel);
+    if (!job->cases.contains(layer)) job->add(layer, *replayer, *pool, context.cancel);
     deliver();
     for (int32_t i = 0; i < info.n_stored(); ++i) {
       context.progress("similarity as a detector", i, info.n_stored(), "layers");
-      if (!job->cases.contains(info.stored_layer(i))) job->add(info.stored_layer(i), *replayer, pool, context.cancel);
+      if (!job->cases.contains(info.stored_layer(i))) job->add(info.stored_layer(i), *replayer, *pool, context.cancel);
     }
     deliver();
   });

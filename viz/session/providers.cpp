@@ -6,6 +6,7 @@
 #include "viz/session/engine.h"
 #include "viz/session/gates.h"
 #include "viz/session/goal.h"
+#include "viz/session/head_grid.h"
 #include "viz/session/history.h"
 #include "viz/session/landscape.h"
 #include "viz/session/ledger.h"
@@ -31,10 +32,10 @@ constexpr Row row() {
       P::kKinds};
 }
 // What is taken of another stands behind it.
-constexpr Row kRows[] = {row<StepBandsData>(), row<RangeData>(), row<Goal>(),     row<Tried>(),      row<History>(),
-                         row<Baseline>(),      row<Stories>(),   row<LossSums>(), row<GateCounts>(), row<Engine>(),
-                         row<Measured>(),      row<Curves>(),    row<Ledger>(),   row<GatePages>(),  row<SliceSaver>(),
-                         row<Landscapes>(),    row<Project>()};
+constexpr Row kRows[] = {row<StepBandsData>(), row<RangeData>(),  row<Goal>(),     row<Tried>(),      row<History>(),
+                         row<Baseline>(),      row<Stories>(),    row<LossSums>(), row<GateCounts>(), row<HeadGrid>(),
+                         row<Engine>(),        row<Measured>(),   row<Curves>(),   row<Ledger>(),     row<GatePages>(),
+                         row<SliceSaver>(),    row<Landscapes>(), row<Project>()};
 
 }  // namespace
 

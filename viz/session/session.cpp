@@ -76,7 +76,7 @@ void Session::open(const std::filesystem::path& path) {
 }
 
 void Session::reopen() {
-  if (!trace_ || waiting_for(Task::open)) return;
+  if (!trace_ || !opening_.empty() || waiting_for(Task::open)) return;
   steps_before_ = trace_->info.n_step;
   post_opening(path_, trace_);
 }
@@ -344,7 +344,8 @@ bool Session::answered() const {
 
 bool Session::idle() const {
   const auto quiet = [](const std::unique_ptr<Provider>& each) { return each->idle(); };
-  return answered() && !activity().busy && std::all_of(providers_.begin(), providers_.end(), quiet);
+  // Without steps, or a trace, update() gives providers no turn.
+  return answered() && !activity().busy && (!tuning_ || std::ranges::all_of(providers_, quiet));
 }
 
 }  // namespace reattend::viz

@@ -7,6 +7,7 @@
 #include <imgui_internal.h>
 
 #include "viz/session/baseline.h"
+#include "viz/session/file_queue.h"
 #include "viz/session/history.h"
 
 namespace reattend::viz {
@@ -21,7 +22,7 @@ bool at_rest(const SharedView& view) {
 }
 
 WindowPart window_part(const SharedView& view) {
-  return {shown_axes(view), {}};
+  return {shown_axes(view), view.layout};
 }
 
 /// While nothing is typed Tab is this file's: otherwise the first press would move into a field.
@@ -50,12 +51,10 @@ void move(const UndoState* state, Session& session, SharedView& view) {
 std::string begin_frame(Session& session, SharedView& view) {
   std::string layout;
   if (session.tuning() == nullptr) return layout;
-  // Panels fit their axes in a trace's first frame.
-  if (!view.fit_timeline) {
-    if (const auto window = session.data<Project>().take_window()) {
-      show_axes(window->axes, view);
-      if (window->layout != view.layout) layout = window->layout;
-    }
+  if (const auto window = session.data<Project>().take_window()) {
+    show_axes(window->axes, view);
+    view.fit_heat_map = false;  // which a panel that is not shown yet would do when it is
+    if (window->layout != view.layout) layout = window->layout;
   }
   flip(session);
   return layout;
@@ -69,7 +68,7 @@ void end_frame(Session& session, const SharedView& view) {
 }
 
 void save_project(const Session& session, const SharedView& view) {
-  if (session.tuning() != nullptr) session.data<Project>().save_now(session, window_part(view));
+  session.data<Project>().save_now(session, window_part(view));
 }
 
 bool undo(Session& session, SharedView& view) {
@@ -107,8 +106,7 @@ void pin_trial(Session& session) {
 }
 
 void pin_file(Session& session, const std::filesystem::path& path) {
-  const bool is_settings = path.extension() == ".toml";
-  session.data<Baseline>().pin(is_settings ? Baseline::Pinned{Settings::from_toml_file(path), {}}
+  session.data<Baseline>().pin(is_settings_file(path) ? Baseline::Pinned{Settings::from_toml_file(path), {}}
                                            : Baseline::Pinned{session.settings(), path});
 }
 
