@@ -9,10 +9,10 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/json_number.h"
 #include "evals/correlation.h"
 #include "replay/cost/calibration_file.h"
 #include "replay/estimates.h"
-#include "report/json.h"
 
 namespace reattend {
 namespace {

@@ -9,8 +9,8 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "base/json_number.h"
 #include "base/utf8.h"
-#include "report/json.h"
 
 namespace reattend {
 namespace {

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/json_number.h"
 
 namespace reattend {
 namespace {
@@ -35,10 +36,6 @@ constexpr std::array<Field<Score>, 4> kMeasured = {{{"kl", &Score::kl},
                                                     {"ms_per_token_full", &Score::full_ms}}};
 constexpr std::string_view kMeasuredKey = "measured";
 
-nlohmann::json number(double x) {
-  return std::isfinite(x) ? nlohmann::json(x) : nlohmann::json(nullptr);
-}
-
 double number_in(const nlohmann::json& json, std::string_view key, const std::string& where) {
   const auto at = json.find(key);
   if (at == json.end() || at->is_null()) return std::nan("");
@@ -63,10 +60,10 @@ std::string key_of(double Score::*number) {
 
 nlohmann::json to_json(const Metrics& metrics) {
   nlohmann::json json;
-  for (const auto& [key, of] : kPredicted) json[key] = number(metrics.*of);
+  for (const auto& [key, of] : kPredicted) json[key] = json_number(metrics.*of);
   if (!metrics.measured) return json;
   nlohmann::json& measured = json[kMeasuredKey];
-  for (const auto& [key, of] : kMeasured) measured[key] = number((*metrics.measured).*of);
+  for (const auto& [key, of] : kMeasured) measured[key] = json_number((*metrics.measured).*of);
   if (!(metrics.measured->full_ms > 0)) measured.erase(key_of(&Score::full_ms));
   return json;
 }

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/json_number.h"
 #include "base/standard_streams.h"
 #include "cli/command.h"
 #include "cli/options/chart_format.h"
@@ -18,7 +19,6 @@
 #include "cli/reports/analyse.h"
 #include "policies/shared_parameters.h"
 #include "policies/value_text.h"
-#include "report/json.h"
 #include "tune/settings_file.h"
 
 namespace reattend::cli {

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/json_number.h"
 #include "base/standard_streams.h"
 #include "bench/peer.h"
 #include "cli/command.h"
@@ -13,7 +14,6 @@
 #include "cli/options/model_options.h"
 #include "cli/reports/bench.h"
 #include "report/chart_file.h"
-#include "report/json.h"
 
 namespace reattend::cli {
 namespace {

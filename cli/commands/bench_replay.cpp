@@ -4,10 +4,10 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "base/json_number.h"
 #include "base/standard_streams.h"
 #include "cli/reports/bench.h"
 #include "replay/synthetic_run.h"
-#include "report/json.h"
 
 namespace reattend::cli {
 namespace {

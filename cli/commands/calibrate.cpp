@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/json_number.h"
 #include "base/standard_streams.h"
 #include "cli/command.h"
 #include "cli/options/model_options.h"
@@ -13,7 +14,6 @@
 #include "engine/record/calibrate.h"
 #include "replay/cost/calibration_file.h"
 #include "replay/cost/known_gpus.h"
-#include "report/json.h"
 #include "tune/settings_file.h"
 
 namespace reattend::cli {
@@ -45,8 +45,9 @@ std::string unlike(const TraceInfo& info, const Model& model, const std::string&
 void list_gpus(const Globals& globals) {
   const Table gpus = gpus_table();
   if (globals.json) {
-    print_out("{}\n",
-              json_text(nlohmann::json{{"measured", false}, {"share", kDatasheetShare}, {gpus.name, to_json(gpus)}}, 1));
+    print_out(
+        "{}\n",
+        json_text(nlohmann::json{{"measured", false}, {"share", kDatasheetShare}, {gpus.name, to_json(gpus)}}, 1));
     return;
   }
   print_out(

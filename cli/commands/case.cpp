@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/json_number.h"
 #include "base/standard_streams.h"
 #include "base/statistics.h"
 #include "cli/command.h"
@@ -19,7 +20,6 @@
 #include "engine/record/query_changes.h"
 #include "kernels/measures/row_measures.h"
 #include "replay/plans.h"
-#include "report/json.h"
 #include "traces/step_data.h"
 #include "traces/write/array_file.h"
 

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/json_number.h"
 #include "base/standard_streams.h"
 #include "cli/command.h"
 #include "cli/options/model_options.h"
@@ -18,7 +19,6 @@
 #include "evals/compare.h"
 #include "policies/policy_list.h"
 #include "report/chart_file.h"
-#include "report/json.h"
 #include "traces/read/fingerprint.h"
 #include "tune/settings_file.h"
 

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/json_number.h"
 #include "base/standard_streams.h"
 #include "base/subprocess.h"
 #include "base/utf8.h"
@@ -20,7 +21,6 @@
 #include "engine/record/nvtx.h"
 #include "engine/record/recording.h"
 #include "evals/setting_scorer.h"
-#include "report/json.h"
 #include "tune/settings_file.h"
 #include "tune/tune.h"
 

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/json_number.h"
 #include "base/sha256.h"
 #include "base/standard_streams.h"
 #include "base/temporary_folder.h"
@@ -15,7 +16,6 @@
 #include "cli/options/model_catalogue.h"
 #include "cli/options/model_options.h"
 #include "engine/model/mapped_file.h"
-#include "report/json.h"
 #include "report/table.h"
 
 namespace reattend::cli {

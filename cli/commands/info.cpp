@@ -14,6 +14,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/json_number.h"
 #include "base/standard_streams.h"
 #include "cli/command.h"
 #include "cli/options/model_options.h"
@@ -24,7 +25,6 @@
 #include "engine/text/tokenizer.h"
 #include "kernels/cpu/ops.h"
 #include "replay/cost/calibration_file.h"
-#include "report/json.h"
 #include "report/table.h"
 #include "traces/read/reader.h"
 

@@ -7,12 +7,12 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/json_number.h"
 #include "base/standard_streams.h"
 #include "cli/command.h"
 #include "cli/options/model_options.h"
 #include "cli/options/tokenizer_choice.h"
 #include "evals/perplexity.h"
-#include "report/json.h"
 
 namespace reattend::cli {
 namespace {

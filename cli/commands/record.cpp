@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/json_number.h"
 #include "base/standard_streams.h"
 #include "base/utf8.h"
 #include "cli/command.h"
@@ -16,7 +17,6 @@
 #include "engine/record/nvtx.h"
 #include "engine/record/recording.h"
 #include "replay/cost/cost.h"
-#include "report/json.h"
 #include "traces/parts.h"
 #include "traces/read/reader.h"
 

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "base/json_number.h"
 #include "base/standard_streams.h"
 #include "cli/command.h"
 #include "cli/options/calibration_option.h"
@@ -10,7 +11,6 @@
 #include "cli/options/policy_options.h"
 #include "cli/reports/replay.h"
 #include "replay/summary.h"
-#include "report/json.h"
 
 namespace reattend::cli {
 namespace {

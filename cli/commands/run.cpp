@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/json_number.h"
 #include "base/standard_streams.h"
 #include "base/utf8.h"
 #include "cli/command.h"
@@ -17,7 +18,6 @@
 #include "engine/generate.h"
 #include "engine/record/nvtx.h"
 #include "policies/policy.h"
-#include "report/json.h"
 #include "report/table.h"
 
 namespace reattend::cli {

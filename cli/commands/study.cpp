@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/json_number.h"
 #include "base/standard_streams.h"
 #include "cli/command.h"
 #include "cli/options/chart_format.h"
@@ -18,7 +19,6 @@
 #include "policies/policy_list.h"
 #include "replay/estimates.h"
 #include "replay/summary.h"
-#include "report/json.h"
 #include "traces/read/fingerprint.h"
 #include "tune/settings_file.h"
 

@@ -8,10 +8,10 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/json_number.h"
 #include "base/standard_streams.h"
 #include "base/statistics.h"
 #include "cli/command.h"
-#include "report/json.h"
 #include "report/table.h"
 #include "traces/read/check.h"
 #include "traces/read/reader.h"

@@ -9,13 +9,13 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/json_number.h"
 #include "base/standard_streams.h"
 #include "base/thread_pool.h"
 #include "cli/command.h"
 #include "cli/options/lists.h"
 #include "cli/options/step_range.h"
 #include "cli/reports/trace_tables.h"
-#include "report/json.h"
 #include "traces/export/perfetto.h"
 #include "traces/write/edit.h"
 

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/json_number.h"
 #include "base/standard_streams.h"
 #include "cli/command.h"
 #include "cli/options/calibration_option.h"
@@ -18,7 +19,6 @@
 #include "cli/reports/tune_words.h"
 #include "evals/tune_engines.h"
 #include "replay/estimates.h"
-#include "report/json.h"
 #include "traces/read/fingerprint.h"
 #include "tune/settings_file.h"
 #include "tune/tune.h"

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/json_number.h"
 #include "base/standard_streams.h"
 #include "cli/command.h"
 #include "cli/options/engine_options.h"
@@ -13,7 +14,6 @@
 #include "cli/options/policy_options.h"
 #include "cli/reports/verify.h"
 #include "evals/verify.h"
-#include "report/json.h"
 #include "traces/read/fingerprint.h"
 #include "tune/settings_file.h"
 

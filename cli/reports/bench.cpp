@@ -8,8 +8,8 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "base/json_number.h"
 #include "base/statistics.h"
-#include "report/json.h"
 #include "report/table.h"
 #include "report/words.h"
 

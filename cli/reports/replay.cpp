@@ -5,9 +5,9 @@
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
+#include "base/json_number.h"
 #include "replay/cost/cost.h"
 #include "replay/summary_fields.h"
-#include "report/json.h"
 
 namespace reattend::cli {
 namespace {

@@ -9,8 +9,8 @@
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
+#include "base/json_number.h"
 #include "replay/estimates.h"
-#include "report/json.h"
 
 namespace reattend::cli {
 namespace {

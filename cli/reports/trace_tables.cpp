@@ -5,7 +5,7 @@
 #include <cmath>
 #include <limits>
 
-#include "report/json.h"
+#include "base/json_number.h"
 #include "traces/step_means.h"
 
 namespace reattend::cli {
@@ -110,7 +110,7 @@ std::string csv_of(Table table) {
 }
 
 nlohmann::ordered_json json_of(const Table& steps, const Table& heads, const TraceInfo& info) {
-  return {{"trace", info.path.string()}, {"policy", info.settings.to_json()},
+  return {{"trace", info.path.string()}, {"policy", info.policy_known ? info.settings.to_json() : nlohmann::json()},
           {"shadow", info.shadow},       {"n_prompt", info.n_prompt},
           {"n_step", info.n_step},       {"steps", to_json(steps)},
           {"heads", to_json(heads)}};

@@ -6,11 +6,11 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "base/json_number.h"
 #include "cli/reports/replay.h"
 #include "cli/reports/tune_tables.h"
 #include "cli/reports/tune_words.h"
 #include "replay/estimates.h"
-#include "report/json.h"
 #include "tune/by_policy.h"
 #include "tune/metrics_json.h"
 

@@ -8,7 +8,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "report/json.h"
+#include "base/json_number.h"
 #include "report/table.h"
 
 namespace reattend::cli {

@@ -7,7 +7,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "report/json.h"
+#include "base/json_number.h"
 #include "report/words.h"
 
 namespace reattend {

@@ -3,7 +3,7 @@
 
 #include <fmt/format.h>
 
-#include "report/json.h"
+#include "base/json_number.h"
 #include "viz/session/baseline.h"
 #include "viz/session/differences.h"
 #include "viz/session/goal.h"
@@ -130,13 +130,17 @@ json view_json(const Workbench& bench) {
 
 }  // namespace
 
+bool is_opening(const Workbench& bench) {
+  return !bench.files.idle() || !bench.session.opening().empty();
+}
+
 bool has_settled(const Workbench& bench) {
-  return bench.files.idle() && bench.session.opening().empty() && bench.session.idle();
+  return !is_opening(bench) && bench.session.idle();
 }
 
 bool has_answered(const Workbench& bench) {
   const Session& session = bench.session;
-  if (!bench.files.idle() || !session.opening().empty() || !session.answered()) return false;
+  if (is_opening(bench) || !session.answered()) return false;
   return session.tuning() == nullptr || !session.replay_error().empty() || current_judgement(session) != nullptr;
 }
 

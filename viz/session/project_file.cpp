@@ -11,8 +11,8 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/json_number.h"
 #include "base/sha256.h"
-#include "report/json.h"
 
 namespace reattend::viz {
 namespace {

@@ -1,5 +1,5 @@
 // Turns numbers into JSON: those that are not finite into null.
-#include "report/json.h"
+#include "base/json_number.h"
 
 #include <cmath>
 
