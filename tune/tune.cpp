@@ -70,26 +70,31 @@ void check_measurable(const TuneResult& result, bool measures) {
               .remedy = "give --calibration or --datasheet, or record with one; with --model times are measured"});
 }
 
+std::string shape_of(const TraceInfo& info) {
+  return fmt::format("{} layers, {} heads, {} KV heads of {}, {} words", info.n_layer, info.n_head, info.n_kv_head,
+                     info.d_head, info.n_vocab);
+}
+
 }  // namespace
 
+bool are_of_one_model(const TraceInfo& a, const TraceInfo& b) {
+  const std::string &one = a.attribute("model_sha256"), &other = b.attribute("model_sha256");
+  return shape_of(a) == shape_of(b) && (one.empty() || other.empty() || one == other);
+}
+
 void check_same_model(std::span<const TraceInfo* const> traces) {  // [n_trace]
-  const auto shape = [](const TraceInfo& info) {
-    return fmt::format("{} layers, {} heads, {} KV heads of {}, {} words", info.n_layer, info.n_head, info.n_kv_head,
-                       info.d_head, info.n_vocab);
-  };
-  const auto refuse = [&](const TraceInfo& other, const std::string& expected, const std::string& got) {
-    fail_usage({.where = other.path.string(),
+  constexpr size_t kOfSum = 12;                                    // hexadecimal digits that tell two files apart
+  for (const TraceInfo* const each : traces) {
+    if (are_of_one_model(*traces[0], *each)) continue;
+    std::string expected = shape_of(*traces[0]), got = shape_of(*each);
+    if (expected == got) {
+      expected = fmt::format("SHA-256 {}...", traces[0]->attribute("model_sha256").substr(0, kOfSum));
+      got = fmt::format("SHA-256 {}...", each->attribute("model_sha256").substr(0, kOfSum));
+    }
+    fail_usage({.where = each->path.string(),
                 .expected = fmt::format("a trace of the same model as {} ({})", traces[0]->path.string(), expected),
                 .got = "one of another (" + got + ")",
                 .remedy = "tune each model by itself"});
-  };
-  for (const TraceInfo* const each : traces) {
-    if (shape(*each) != shape(*traces[0])) refuse(*each, shape(*traces[0]), shape(*each));
-    const std::string first = traces[0]->attribute("model_sha256"), other = each->attribute("model_sha256");
-    if (!first.empty() && !other.empty() && first != other) {
-      refuse(*each, fmt::format("SHA-256 {}...", first.substr(0, 12)),
-             fmt::format("SHA-256 {}...", other.substr(0, 12)));
-    }
   }
 }
 

@@ -81,6 +81,8 @@ bool calibration_is_off(const TuneResult& result);
 std::vector<std::string> trace_names(const TuneResult& result);
 /// The trace that says least: what it can be judged by, all can.
 const TraceInfo& poorest(std::span<const TraceInfo* const> traces);  // [n_trace]
+/// Whether both are of one model: the same shape, and the same file's SHA-256 where both say one.
+bool are_of_one_model(const TraceInfo& a, const TraceInfo& b);
 /// Throws Error (usage), naming the trace, for one that is not of the first one's model: another file's SHA-256, or
 /// another shape.
 void check_same_model(std::span<const TraceInfo* const> traces);  // [n_trace]

@@ -24,10 +24,6 @@ const AsyncAnswer* comparable_answer(const Session& session) {
   return here.n_layer == there.n_layer && here.n_kv_head == there.n_kv_head ? baseline.answer().get() : nullptr;
 }
 
-bool same_model(const TraceInfo& a, const TraceInfo& b) {
-  return a.attribute("model_sha256") == b.attribute("model_sha256") && a.n_layer == b.n_layer;
-}
-
 std::string kl_part(const Metrics& now, const Metrics& before, const TuneResult& tuned) {
   const bool has_kl = !std::isnan(now.predicted_kl) && !std::isnan(before.predicted_kl);
   const double a = has_kl ? now.predicted_kl : now.estimate, b = has_kl ? before.predicted_kl : before.estimate;
@@ -62,7 +58,7 @@ std::string baseline_name(const Session& session) {
 
 std::string not_comparable(const TraceInfo& here, const TraceInfo& there) {
   std::vector<std::string> parts;
-  if (!same_model(here, there)) parts.emplace_back("KL: it is another model's");
+  if (!are_of_one_model(here, there)) parts.emplace_back("KL: it is another model's");
   if (here.n_layer != there.n_layer || here.n_kv_head != there.n_kv_head) {
     parts.push_back(fmt::format("layers: {} of {} KV heads here, {} of {} there", here.n_layer, here.n_kv_head,
                                 there.n_layer, there.n_kv_head));
@@ -99,7 +95,7 @@ GoalText difference_in_words(const Session& session) {
   const auto add = [&](const std::string& part) {
     if (!part.empty()) parts.push_back(part);
   };
-  if (same_model(info, other)) add(kl_part(now->metrics, before->metrics, here));
+  if (are_of_one_model(info, other)) add(kl_part(now->metrics, before->metrics, here));
   if (here.calibrated == there.calibrated) add(cost_part(now->metrics, before->metrics, here.calibrated));
   out.help = baseline.on_this_trace() ? std::string() : not_comparable(info, other);
   if (!baseline.on_this_trace() && here.calibrated && there.calibrated &&
@@ -160,7 +156,8 @@ std::shared_ptr<const PositionMasks> baseline_masks(const Session& session) {
 
 std::optional<bool> baseline_attends(const Session& session, int32_t step, int32_t position) {
   const std::shared_ptr<const PositionMasks> masks = baseline_masks(session);
-  const bool known = masks && masks->holds_step(step) && position >= 0 && position < session.trace()->info.n_prompt + step;
+  const bool known =
+      masks && masks->holds_step(step) && position >= 0 && position < session.trace()->info.n_prompt + step;
   return known ? std::optional(masks->holds(step, position)) : std::nullopt;
 }
 

@@ -48,16 +48,6 @@ int64_t bytes_beside(const TraceInfo& info, int64_t weight_bytes) {
   return weight_bytes + level_bytes(info) + 2 * sets + results + recorded + texts + maps;
 }
 
-bool of_one_model(const TraceInfo& a, const TraceInfo& b) {
-  const TraceInfo* const both[] = {&a, &b};
-  try {
-    check_same_model(both);
-  } catch (const Error&) {
-    return false;
-  }
-  return true;
-}
-
 }  // namespace
 
 Session::Session(OpenSource open, std::function<void()> wake, const Means& means)
@@ -170,7 +160,7 @@ void Session::retune() {
 }
 
 ChosenSetting Session::setting_for(const Opening& opened) const {
-  if (trace_ && of_one_model(trace_->info, opened.trace->info)) {
+  if (trace_ && are_of_one_model(trace_->info, opened.trace->info)) {
     const Settings& tried = trial_ ? trial_->settings : settings_;
     const bool same = opening_.empty() || opening_ == path_;
     if (!same) return {.settings = tried, .why = fmt::format("kept from {}", path_.filename().string())};
