@@ -232,6 +232,28 @@ TEST_F(Socket, HalfALineAndAnEarlyCloseChangeNothing) {
   drive_until([this] { return session().selection().step == 5; });
 }
 
+// A program that sends a long script and leaves means all of it.
+TEST_F(Socket, EveryLineOfOneWhoHasLeftIsRun) {
+  expect_alive();
+  std::string lines;
+  for (int step = 1; step <= 31; ++step)
+    for (int i = 0; i < 8; ++i)
+      lines += fmt::format("{{\"action\": \"step.set\", \"args\": {{\"step\": {}}}}}\n", step);
+  { Client(path()).send(lines); }
+  drive_until([this] { return session().selection().step == 31; });
+}
+
+// What is asked for before the trace is there must not be undone by its arrival.
+TEST_F(Socket, ACallThatComesWhileATraceIsOpenedWaitsForIt) {
+  expect_alive();
+  app().open({"trace.h5"});
+  ASSERT_TRUE(is_opening(app().bench()));
+  expect_alive();
+  EXPECT_FALSE(is_opening(app().bench()));
+  drive_until([this] { return session().idle(); });
+  EXPECT_EQ(session().selection().step, 3);
+}
+
 // The window must neither hold answers without end for somebody who takes none, nor draw for him, nor stop for others.
 TEST_F(Socket, WhoeverReadsNothingWaitsAlone) {
   Client silent(path());

@@ -108,8 +108,12 @@ void Keys::replace(std::string_view json, const std::string& where) {
   const auto refuse = [&](const std::string& got) {
     fail({where, R"(keys by action, as in {"step.next": ["Right", "J"]})", got, "mend or remove it"});
   };
-  const nlohmann::json file = nlohmann::json::parse(json, nullptr, false);
-  if (file.is_discarded()) refuse("no JSON");
+  nlohmann::json file;
+  try {
+    file = read_json(json);
+  } catch (const Error&) {
+    refuse("no JSON");
+  }
   if (!file.is_object()) refuse(json_text(file).substr(0, 80));
   std::vector<KeyBinding> all = bindings_;
   for (const auto& [line, chords] : file.items()) {

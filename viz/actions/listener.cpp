@@ -23,6 +23,7 @@
 #include "base/json_text.h"
 #include "viz/actions/listening_socket.h"
 #include "viz/actions/running.h"
+#include "viz/actions/state.h"
 
 namespace reattend::viz {
 namespace {
@@ -68,7 +69,8 @@ struct Listener::State {
     explicit Connection(int fd) : socket(fd) {}
     Descriptor socket;
     std::string in;
-    bool ended = false;  ///< nothing more is read; the rest of the answers is still written
+    bool ended = false;    ///< nothing more is read; the rest of the answers is still written
+    bool hung_up = false;  ///< nobody reads answers any more; what came whole is still read and run
   };
 
   State(const std::string& where, std::function<void()> on_news)
@@ -119,7 +121,9 @@ void Listener::State::loop() {
         short events = 0;
         if (!connection.ended && client.lines.size() < kMostWaiting) events |= POLLIN;
         if (!client.out.empty()) events |= POLLOUT;
-        wanted.push_back({connection.socket.fd, events, 0});
+        // A hang-up is reported again and again, whether or not something can be done about it.
+        const bool waits = connection.hung_up && events == 0;
+        wanted.push_back({waits ? -1 : connection.socket.fd, events, 0});
         keys.push_back(key);
       }
     }
@@ -130,14 +134,14 @@ void Listener::State::loop() {
     for (size_t i = 0; i < keys.size(); ++i) {
       Connection& connection = connections.at(keys[i]);
       const short events = wanted[i + 2].revents;
-      if ((events & POLLIN) != 0) read_from(keys[i], connection);
+      if ((events & POLLHUP) != 0) connection.hung_up = true;
+      if ((events & (POLLIN | POLLERR)) != 0) read_from(keys[i], connection);
       // A half line may have stayed while too many whole ones waited.
       {
         const std::lock_guard lock(mutex);
         if (take_lines(*clients[keys[i]], connection)) wake();
       }
-      const bool broken = (events & (POLLERR | POLLNVAL)) != 0 || ((events & POLLHUP) != 0 && (events & POLLIN) == 0);
-      if (write_to(keys[i], connection) && !broken) continue;
+      if (write_to(keys[i], connection)) continue;
       // What came whole is run, whether or not somebody waits for the answer; unread answers must not hold it up.
       const std::lock_guard lock(mutex);
       clients[keys[i]]->gone = true, clients[keys[i]]->out.clear();
@@ -218,14 +222,16 @@ bool Listener::State::take_lines(Client& client, Connection& connection) {
 bool Listener::State::write_to(int key, Connection& connection) {
   const std::lock_guard lock(mutex);
   Client& client = *clients[key];
-  if (!client.out.empty()) {
+  if (!client.out.empty() && !connection.hung_up) {
     const ssize_t n = ::send(connection.socket.fd, client.out.data(), client.out.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (n < 0 && errno != EAGAIN && errno != EINTR) return false;
+    if (n < 0 && errno != EAGAIN && errno != EINTR) connection.hung_up = true;
     if (n > 0) client.out.erase(0, static_cast<size_t>(n));
     if (n > 0 && client.can_go_on()) wake();
   }
-  const bool over = connection.ended && client.lines.empty() && client.out.empty() && !client.working;
-  return !over;
+  if (connection.hung_up && !client.out.empty()) client.out.clear(), wake();
+  const bool all_read = connection.ended && connection.in.empty();
+  const bool answered = client.lines.empty() && client.out.empty() && !client.working;
+  return !all_read || !(connection.hung_up || answered);
 }
 
 Listener::Listener(const std::string& where, std::function<void()> wake)
@@ -244,6 +250,7 @@ bool Listener::State::serve(Client& client, const Actions& actions, Workbench& b
     if (client.running.busy()) {
       result = client.running.poll(bench);
     } else {
+      if (is_opening(bench)) return false;  // its end would undo the call; frames go on meanwhile
       std::string line;
       {
         const std::lock_guard lock(mutex);

@@ -1,6 +1,7 @@
 // Actions on traces.
 #include "base/error.h"
 #include "viz/actions/actions.h"
+#include "viz/actions/state.h"
 #include "viz/actions/workbench.h"
 #include "viz/session/state_keeping.h"
 
@@ -15,7 +16,7 @@ Outcome open(Workbench& bench, const Arguments& arguments) {
     const std::string error = session.open_error() + later.files.error();
     session.clear_open_error(), later.files.clear_error();
     if (!error.empty()) throw Error(error);
-    return later.files.idle() && session.opening().empty() ? std::optional<nlohmann::json>(nullptr) : std::nullopt;
+    return is_opening(later) ? std::nullopt : std::optional<nlohmann::json>(nullptr);
   }};
 }
 
