@@ -31,7 +31,8 @@ void Baseline::enter(std::shared_ptr<Replayer> replayer) {
   clear();
   own_ = std::move(replayer);
   room_made_ = std::make_shared<bool>(false);
-  if (before) pinned_ = {before->settings, {}};
+  pinned_ = before;
+  carried_ = before && !before->trace.empty();
 }
 
 void Baseline::pin(const Pinned& pinned) {
@@ -43,7 +44,7 @@ void Baseline::pin(const Pinned& pinned) {
 void Baseline::clear() {
   tasks_.drop(kind_), tasks_.drop(kind_ + kKinds - 1);
   replayer_.reset(), tuning_.reset(), answer_.reset(), judged_.reset(), pinned_.reset();
-  begun_ = asked_to_judge_ = false;
+  begun_ = asked_to_judge_ = carried_ = false;
   error_.clear();
   found_ = std::make_shared<Found>();
 }
@@ -112,6 +113,8 @@ void Baseline::take(const Session& session) {
 }
 
 void Baseline::update(const Session& session) {
+  const bool another = std::exchange(path_, session.path()) != session.path();
+  if (std::exchange(carried_, false) && another) pinned_->trace.clear();
   if (!awaited_.empty()) pin({session.settings(), std::exchange(awaited_, {})});
   if (!pinned_ || !own_) return;
   if (!std::exchange(begun_, true)) {

@@ -28,7 +28,8 @@ class Baseline final : public Provider {
     std::filesystem::path trace;  ///< empty: the open one
     bool operator==(const Pinned&) const = default;
   };
-  /// Another trace keeps the settings and drops a second one.
+  /// Another trace keeps the settings and drops a second one; the open one, opened anew because it has grown, keeps
+  /// both.
   void pin(const Pinned& pinned);
   /// The second trace under the setting that the next trace to be opened starts with.
   void pin_when_open(const std::filesystem::path& trace) { awaited_ = trace; }
@@ -68,7 +69,9 @@ class Baseline final : public Provider {
   std::shared_ptr<bool> room_made_ = std::make_shared<bool>(false);
   std::filesystem::path awaited_;  ///< that is pinned as soon as there is a setting
   std::optional<Pinned> pinned_;
-  bool begun_ = false;  ///< its replay, or the opening of its trace
+  std::filesystem::path path_;  ///< of the open trace
+  bool carried_ = false;        ///< the second trace was pinned before the open one was opened
+  bool begun_ = false;          ///< its replay, or the opening of its trace
   std::unique_ptr<AsyncReplayer> replayer_;
   std::shared_ptr<const TuneResult> tuning_;
   std::shared_ptr<const AsyncAnswer> answer_;
