@@ -109,10 +109,12 @@ TEST(HeadGrid, FollowsTheSetting) {
   Rig rig({.n_layer = 2});
   rig.open();
   const auto page = [&] {
-    for (std::shared_ptr<const HeadPage> found, before;; sleep_a_little(), before = found) {
-      found = rig.session.data<HeadGrid>().ask(LayerMeasure::lost_mass);
+    auto& grid = rig.session.data<HeadGrid>();
+    for (;; sleep_a_little()) {
+      const auto found = grid.ask(LayerMeasure::lost_mass);
       rig.session.update();
-      if (found != nullptr && found == before && rig.session.idle()) return found;
+      // The update may have taken a newer one.
+      if (found != nullptr && rig.session.idle() && grid.ask(LayerMeasure::lost_mass) == found) return found;
     }
   };
   const auto before = page();

@@ -46,7 +46,8 @@ Outcome save_range(Workbench& bench, const Arguments& arguments) {
   const TraceSlice slice = {.first_step = range.first, .last_step = range.last, .layers = {}};
   const std::filesystem::path target =
       arguments.has("file") ? std::filesystem::path(arguments.text("file")) : slice_path(bench.session.path(), range);
-  bench.session.data<SliceSaver>().save(bench.session.path(), target, slice, arguments.flag("force", false));
+  bench.session.data<SliceSaver>().save(bench.session.path(), target, slice, arguments.flag("force", false),
+                                        bench.session.pool());
   return {.later = [](Workbench& later) -> std::optional<nlohmann::json> {
     const SliceSaver& saver = later.session.data<SliceSaver>();
     if (saver.failed()) throw Error(saver.result());

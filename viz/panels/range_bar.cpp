@@ -87,7 +87,8 @@ void RangeBar::draw_save(Session& session, const SharedView& view) {
     if (ImGui::Button("cancel")) saver.cancel();
   } else {
     ImGui::BeginDisabled(path_.empty());
-    if (ImGui::Button(exists ? "replace the file" : "save")) saver.save(session.path(), path_, slice, exists);
+    if (ImGui::Button(exists ? "replace the file" : "save"))
+      saver.save(session.path(), path_, slice, exists, session.pool());
     ImGui::EndDisabled();
     if (exists) {
       ImGui::SameLine();

@@ -22,7 +22,7 @@ bool SliceSaver::idle() const {
 }
 
 void SliceSaver::save(const std::filesystem::path& source, const std::filesystem::path& target, const TraceSlice& slice,
-                      bool force) {
+                      bool force, ThreadPool& pool) {
   result_.clear(), failed_ = false;
   std::error_code none;  // a target that does not exist is another file
   if (std::filesystem::equivalent(source, target, none)) {
@@ -30,10 +30,9 @@ void SliceSaver::save(const std::filesystem::path& source, const std::filesystem
     result_ = to_line({target.string(), "a file of its own", "the open trace", "give another name"});
     return;
   }
-  tasks_.post(kind_, [=, out = ended_](const BackgroundTasks::Context& context) {
+  tasks_.post(kind_, [=, &pool, out = ended_](const BackgroundTasks::Context& context) {
     Ended ended;
     try {
-      ThreadPool pool;
       const int32_t n = slice_trace(source, target, slice, force, pool, context.progress, context.cancel);
       ended.text = fmt::format("saved {}, {} steps", target.string(), n);
     } catch (const Error& error) {

@@ -18,8 +18,10 @@ class SliceSaver final : public Provider {
   bool idle() const override;
 
   /// An existing target is replaced where `force`, and is otherwise an error. One that is being saved is given up.
+  /// Packs with the threads of `pool`, which outlives
+  /// the queue.
   void save(const std::filesystem::path& source, const std::filesystem::path& target, const TraceSlice& slice,
-            bool force);
+            bool force, ThreadPool& pool);
   void cancel();
   bool saving() const { return tasks_.waiting_for(kind_); }
   /// How the last one ended: "saved a.h5, 41 steps", or why it failed; empty while it runs, or before.

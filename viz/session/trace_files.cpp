@@ -21,8 +21,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// More verified settings than anybody makes; a folder of a million files is not read.
+/// More verified settings than anybody makes.
 constexpr size_t kMostFiles = 1000;
+constexpr int kMostEntries = 100000;  ///< of a folder that are looked through
 constexpr size_t kMostBytes = size_t{64} << 20;
 
 fs::path beside(const fs::path& trace, const std::string& ending) {
@@ -40,7 +41,10 @@ size_t number_of(const std::string& name, const std::string& trace) {
   if (!name.starts_with(before) || !name.ends_with(kAfter) || name.size() <= before.size() + kAfter.size()) return 0;
   const std::string digits = name.substr(before.size(), name.size() - before.size() - kAfter.size());
   constexpr size_t kMostDigits = 6;
-  if (digits.size() > kMostDigits || digits.find_first_not_of("0123456789") != std::string::npos) return 0;
+  if (digits.size() > kMostDigits || digits.front() == '0' ||
+      digits.find_first_not_of("0123456789") != std::string::npos) {
+    return 0;
+  }
   return std::stoul(digits);
 }
 
@@ -49,8 +53,9 @@ std::map<size_t, fs::path> verified_files(const fs::path& trace) {
   std::map<size_t, fs::path> out;
   std::error_code error;
   const fs::path folder = trace.parent_path().empty() ? fs::path(".") : trace.parent_path();
-  for (fs::directory_iterator at(folder, error), end; !error && at != end && out.size() < kMostFiles;
-       at.increment(error)) {
+  int n_entry = 0;
+  for (fs::directory_iterator at(folder, error), end;
+       !error && at != end && out.size() < kMostFiles && ++n_entry <= kMostEntries; at.increment(error)) {
     const size_t number = number_of(at->path().filename().string(), trace.filename().string());
     if (number > 0) out.emplace(number, beside(trace, verified_ending(number)));
   }
