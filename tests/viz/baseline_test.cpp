@@ -188,7 +188,22 @@ TEST(Baseline, ASecondTraceIsReplayedUnderTheSettingAndComparedInWords) {
   EXPECT_NE(text.text.find("the baseline second.h5 under S=10 K=50"), std::string::npos) << text.text;
   EXPECT_NE(text.help.find("steps: 24 behind 128 tokens here, 20 behind 128 there"), std::string::npos) << text.help;
   EXPECT_EQ(baseline_layer(rig.session, 2)->lost, replayed.per_layer[2].lost);
-  EXPECT_EQ(baseline_replay(rig.session), nullptr) << "steps are not the same";
+  const std::optional<BaselineLayer> lane = baseline_lane(rig.session);
+  ASSERT_TRUE(lane);
+  EXPECT_FALSE(lane->same_steps);
+  EXPECT_EQ(lane->name, "second.h5");
+  EXPECT_EQ(lane->info->n_step, 20);
+  EXPECT_EQ(lane->replay->full, replayed.layers[static_cast<size_t>(rig.session.selection().layer)].full);
+  const auto bands = rig.session.data<Baseline>().bands();
+  ASSERT_TRUE(bands) << "its strip is drawn over the open trace's";
+  ASSERT_EQ(bands->most_lost.size(), 20U) << "of its own steps";
+  for (size_t t = 0; t < 20; ++t) {
+    float most = 0;
+    for (const LayerReplay& layer : replayed.layers) {
+      for (size_t g = 0; g < 2; ++g) most = std::max(most, 1 - layer.recovered[t * 2 + g]);
+    }
+    EXPECT_EQ(bands->most_lost[t], most);
+  }
   EXPECT_EQ(baseline_attends(rig.session, 1, 0), std::nullopt);
 }
 
@@ -205,6 +220,7 @@ TEST(Baseline, OfAnotherModelsTraceOnlyTimesAreCompared) {
   EXPECT_NE(text.help.find("KL: it is another model's; layers: 5 of 2 KV heads here, 3 of 2 there"), std::string::npos)
       << text.help;
   EXPECT_EQ(baseline_layer(rig.session, 1), nullptr);
+  EXPECT_FALSE(baseline_lane(rig.session)) << "its layers are others";
 }
 
 TEST(Baseline, ATraceThatCannotBeOpenedIsSaidAndNothingElseSuffers) {

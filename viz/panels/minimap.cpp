@@ -7,6 +7,8 @@
 #include "viz/panels/plot_helpers.h"
 #include "viz/panels/step_axis.h"
 #include "viz/render/theme.h"
+#include "viz/session/baseline.h"
+#include "viz/session/differences.h"
 
 namespace reattend::viz {
 namespace {
@@ -37,25 +39,25 @@ Limits drag_window(Limits window, WindowGrip grip, double delta, Limits all, dou
   return window;
 }
 
-void Minimap::draw_steps(const SharedView& view, const std::shared_ptr<const StepBands>& bands, ImVec2 corner,
-                         ImVec2 size) {
+void Minimap::Strip::draw(const SharedView& view, const std::shared_ptr<const StepBands>& bands, int64_t n_step,
+                          ImVec2 corner, ImVec2 size) {
   ImDrawList& list = *ImGui::GetWindowDrawList();
   if (!bands) return hatch(list, corner, size);
-  const auto n_step = static_cast<int64_t>(bands->most_lost.size()), width = static_cast<int64_t>(size.x);
-  if (shown_ != bands || static_cast<int64_t>(columns_.size()) != width) {
-    shown_ = bands;
-    columns_.assign(static_cast<size_t>(width), std::nanf(""));
+  const auto n_known = static_cast<int64_t>(bands->most_lost.size()), width = static_cast<int64_t>(size.x);
+  if (shown != bands || static_cast<int64_t>(columns.size()) != width) {
+    shown = bands;
+    columns.assign(static_cast<size_t>(width), std::nanf(""));
     for (int64_t x = 0; x < width; ++x) {
       const int64_t first = x * n_step / width, end = std::max(first + 1, (x + 1) * n_step / width);
-      for (int64_t t = first; t < end; ++t) {
-        float& column = columns_[static_cast<size_t>(x)];
+      for (int64_t t = first; t < std::min(end, n_known); ++t) {
+        float& column = columns[static_cast<size_t>(x)];
         column = std::fmax(column, bands->most_lost[static_cast<size_t>(t)]);
       }
     }
   }
   const ImU32 color = ImGui::ColorConvertFloat4ToU32(palette(view.light).lost);
   for (int64_t x = 0; x < width; ++x) {
-    const float lost = columns_[static_cast<size_t>(x)];
+    const float lost = columns[static_cast<size_t>(x)];
     if (std::isnan(lost)) continue;
     const float left = corner.x + static_cast<float>(x), bottom = corner.y + size.y;
     list.AddRectFilled(ImVec2(left, bottom - size.y * std::max(lost, kLeastHeight)), ImVec2(left + 1, bottom), color);
@@ -110,16 +112,22 @@ void Minimap::draw(Session& session, SharedView& view, float height) {
   if (size.x < 1) return;
   ImGui::InvisibleButton("##minimap", size);
   view.minimap_corner = corner, view.minimap_size = size;
-  draw_steps(view, session.data<StepBandsData>().ask({}), corner, size);
+  const std::shared_ptr<const StepBands> own = session.data<StepBandsData>().ask({});
+  const Baseline& pinned = session.data<Baseline>();
+  // As in the lanes below, the baseline's half is the upper one.
+  const bool split = pinned.bands() && session.shows_trial();
+  const ImVec2 half(size.x, split ? std::floor(size.y / 2) - 1 : size.y);
+  if (split) baseline_.draw(view, pinned.bands(), info.n_step, corner, half);
+  trial_.draw(view, own, info.n_step, ImVec2(corner.x, corner.y + size.y - half.y), half);
   drag(info, view, corner, size);
   const float step = (static_cast<float>(session.selection().step) - 0.5F) / static_cast<float>(info.n_step);
   const float x = corner.x + step * size.x;
   ImGui::GetWindowDrawList()->AddLine(ImVec2(x, corner.y), ImVec2(x, corner.y + size.y),
                                       ImGui::ColorConvertFloat4ToU32(palette(view.light).cursor));
   ImGui::SetItemTooltip(
-      "all %d steps: the mass lost where it is most, of all layers and KV heads;\n"
+      "all %d steps: the mass lost where it is most, of all layers and KV heads%s%s;\n"
       "drag the window or its edges, double-click for everything",
-      info.n_step);
+      info.n_step, split ? "; above that of " : "", split ? baseline_name(session).c_str() : "");
 }
 
 }  // namespace reattend::viz

@@ -21,14 +21,19 @@ class Minimap {
   void draw(Session& session, SharedView& view, float height);
 
  private:
-  void draw_steps(const SharedView& view, const std::shared_ptr<const StepBands>& bands, ImVec2 corner, ImVec2 size);
+  /// The mass lost at each step of a trace, on the open trace's axis.
+  struct Strip {
+    std::shared_ptr<const StepBands> shown;
+    std::vector<float> columns;  ///< most lost mass under each pixel; nan: unknown, or no such step
+    void draw(const SharedView& view, const std::shared_ptr<const StepBands>& bands, int64_t n_step, ImVec2 corner,
+              ImVec2 size);
+  };
   void drag(const TraceInfo& info, SharedView& view, ImVec2 corner, ImVec2 size);
 
   WindowGrip grip_ = WindowGrip::none;
   Limits begun_;         ///< the window when it was taken hold of
   double begun_at_ = 0;  ///< and the step under the mouse
-  std::shared_ptr<const StepBands> shown_;
-  std::vector<float> columns_;  ///< most lost mass under each pixel; nan: unknown
+  Strip trial_, baseline_;
 };
 
 }  // namespace reattend::viz

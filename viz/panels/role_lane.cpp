@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include <fmt/format.h>
 #include <implot.h>
@@ -23,7 +24,9 @@ void draw_roles(const LayerReplay& replay, const TraceInfo& info, const SharedVi
   const int32_t first = std::clamp(cell_at(view.steps.low), 1, info.n_step);
   const int32_t last = std::clamp(cell_at(view.steps.high), 1, info.n_step);
   const double row = (bottom - top) / info.n_kv_head;
-  list.AddRectFilled(ImPlot::PlotToPixels(view.steps.low, top), ImPlot::PlotToPixels(view.steps.high, bottom),
+  if (view.steps.low > info.n_step + 0.5) return;  // a second trace may end before
+  list.AddRectFilled(ImPlot::PlotToPixels(view.steps.low, top),
+                     ImPlot::PlotToPixels(std::min(view.steps.high, info.n_step + 0.5), bottom),
                      ImGui::ColorConvertFloat4ToU32(colors.partial));
   for (int32_t head = 0; head < info.n_kv_head; ++head) {
     for (int32_t t = first; t <= last; ++t) {
@@ -44,13 +47,13 @@ void draw_role_lane(const Session& session, const SharedView& view) {
   const LayerReplay* const replay = session.layer();
   if (replay == nullptr) return;
   const TraceInfo& info = session.trace()->info;
-  const LayerReplay* const before = session.shows_trial() ? baseline_replay(session) : nullptr;
+  const std::optional<BaselineLayer> before = session.shows_trial() ? baseline_lane(session) : std::nullopt;
   ImPlot::PushPlotClipRect();
-  if (before == nullptr) {
+  if (!before) {
     draw_roles(*replay, info, view, 0, 1);
   } else {
     constexpr double kGap = 0.04;
-    draw_roles(*before, info, view, 0, 0.5 - kGap);
+    draw_roles(*before->replay, *before->info, view, 0, 0.5 - kGap);
     draw_roles(*replay, info, view, 0.5 + kGap, 1);
   }
   ImPlot::PopPlotClipRect();
@@ -61,15 +64,21 @@ const char* role_name(StepRole role) {
 }
 
 std::string step_beside_baseline(const Session& session, int32_t step) {
-  const LayerReplay *const replay = session.layer(), *const before = baseline_replay(session);
-  if (replay == nullptr || before == nullptr || !session.shows_trial()) return {};
-  const TraceInfo& info = session.trace()->info;
+  const LayerReplay* const replay = session.layer();
+  const std::optional<BaselineLayer> before = session.shows_trial() ? baseline_lane(session) : std::nullopt;
+  if (replay == nullptr || !before) return {};
+  const TraceInfo &info = session.trace()->info, &there = *before->info;
+  if (step > there.n_step) return fmt::format("\n{} has {} steps", before->name, there.n_step);
   const auto cell = static_cast<size_t>((step - 1) * info.n_kv_head + session.selection().kv_head);
-  const StepRole role = role_of(*before, cell, info.n_prompt - 1 + step);
-  const float more = replay->recovered[cell] - before->recovered[cell];
+  const char* const role = role_name(role_of(*before->replay, cell, there.n_prompt - 1 + step));
+  if (!before->same_steps) {
+    return fmt::format("\n{} at its step {}: {}, recovered {:.4f}", before->name, step, role,
+                       before->replay->recovered[cell]);
+  }
+  const float more = replay->recovered[cell] - before->replay->recovered[cell];
   const std::string change =
       more == 0 ? "as much recovered" : fmt::format("{:.4f} {} recovered", std::abs(more), more > 0 ? "less" : "more");
-  return fmt::format("\nbaseline: {}, {}", role_name(role), change);
+  return fmt::format("\nbaseline: {}, {}", role, change);
 }
 
 }  // namespace reattend::viz

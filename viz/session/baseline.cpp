@@ -18,12 +18,20 @@ namespace {
 /// Of the memory that the window may take what a second trace has: its layers are looked at once each.
 constexpr int64_t kSecondShare = 4;
 
+/// Kinds of task behind the first, which opens a second trace, and the replay's four.
+constexpr int kJudging = 5, kBands = 6;
+
 }  // namespace
 
 Baseline::Baseline(BackgroundTasks& tasks, int kind) : tasks_(tasks), kind_(kind) {}
 
 Baseline::~Baseline() {
-  tasks_.drop(kind_), tasks_.drop(kind_ + kKinds - 1);
+  drop_tasks();
+}
+
+/// Those of the replay drops who has it.
+void Baseline::drop_tasks() {
+  for (const int kind : {kind_, kind_ + kJudging, kind_ + kBands}) tasks_.drop(kind);
 }
 
 void Baseline::enter(std::shared_ptr<Replayer> replayer) {
@@ -42,8 +50,9 @@ void Baseline::pin(const Pinned& pinned) {
 }
 
 void Baseline::clear() {
-  tasks_.drop(kind_), tasks_.drop(kind_ + kKinds - 1);
+  drop_tasks();
   replayer_.reset(), tuning_.reset(), answer_.reset(), judged_.reset(), pinned_.reset();
+  bands_.reset(), bands_of_.reset();
   begun_ = asked_to_judge_ = carried_ = false;
   error_.clear();
   found_ = std::make_shared<Found>();
@@ -91,7 +100,27 @@ void Baseline::take(const Session& session) {
     if (says_more) answer_ = std::move(answer);
   }
   std::shared_ptr<const Judged> found;
-  tasks_.locked([&] { found = std::exchange(found_->judged, nullptr); });
+  std::shared_ptr<const StepBands> bands;
+  tasks_.locked([&] {
+    found = std::exchange(found_->judged, nullptr);
+    bands = std::exchange(found_->bands, nullptr);
+  });
+  if (bands) bands_ = std::move(bands);
+  find_bands();
+  judge(session, std::move(found));
+}
+
+void Baseline::find_bands() {
+  if (!answer_ || !answer_->has_masses || bands_of_ == answer_) return;
+  bands_of_ = answer_;
+  tasks_.post(kind_ + kBands, [answer = answer_, info = tuning_->traces.front().info,
+                               found = found_](const BackgroundTasks::Context& context) {
+    auto out = std::make_shared<const StepBands>(step_bands(*answer, info, {}));
+    context.deliver([&] { found->bands = std::move(out); });
+  });
+}
+
+void Baseline::judge(const Session& session, std::shared_ptr<const Judged> found) {
   if (found) judged_ = std::move(found);
   if (judged_ && on_this_trace() && judged_->under != session.tuning()) {
     tuning_ = session.tuning();
@@ -104,7 +133,7 @@ void Baseline::take(const Session& session) {
   if (known != nullptr) {
     judged_ = std::make_shared<const Judged>(pinned_->settings, *known, tried.judged_under());
   } else if (answer_ && answer_->has_errors && !std::exchange(asked_to_judge_, true)) {
-    tasks_.post(kind_ + kKinds - 1,
+    tasks_.post(kind_ + kJudging,
                 [answer = answer_, tuned = tuning_, found = found_](const BackgroundTasks::Context& context) {
                   auto out = std::make_shared<const Judged>(judge_answer(tuned, *answer));
                   context.deliver([&] { found->judged = std::move(out); });
@@ -149,7 +178,7 @@ void Baseline::update(const Session& session) {
 
 bool Baseline::idle() const {
   bool news = false;
-  tasks_.locked([&] { news = found_->opened || found_->judged; });
+  tasks_.locked([&] { news = found_->opened || found_->judged || found_->bands; });
   const bool begins = pinned_ && own_ && !begun_;
   return !news && !begins && !(replayer_ && replayer_->has_news());
 }

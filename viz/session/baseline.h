@@ -8,13 +8,14 @@
 #include "replay/async.h"
 #include "viz/session/goal.h"
 #include "viz/session/provider.h"
+#include "viz/session/step_figures.h"
 
 namespace reattend::viz {
 
 /// Replays what is pinned with an AsyncReplayer of its own, behind all that the setting under trial asks for.
 class Baseline final : public Provider {
  public:
-  static constexpr int kKinds = 6;  ///< opening a second trace, four of the replay, judging
+  static constexpr int kKinds = 7;  ///< opening a second trace, four of the replay, judging, figures of steps
 
   Baseline(BackgroundTasks& tasks, int kind);
   ~Baseline() override;
@@ -41,6 +42,8 @@ class Baseline final : public Provider {
   /// As far as it is; null until there is something.
   const std::shared_ptr<const AsyncAnswer>& answer() const { return answer_; }
   const Judged* judged() const { return judged_.get(); }
+  /// Of its own steps; null until all layers are replayed.
+  const std::shared_ptr<const StepBands>& bands() const { return bands_; }
   /// Of the trace that it is replayed on; null until that is open.
   const TuneResult* tuning() const { return tuning_.get(); }
   /// Why it could not be replayed; empty if it could.
@@ -57,10 +60,14 @@ class Baseline final : public Provider {
   struct Found {
     std::optional<Opened> opened;
     std::shared_ptr<const Judged> judged;
+    std::shared_ptr<const StepBands> bands;
   };
   void open_second(const Session& session);
   void begin(const Session& session, std::shared_ptr<Replayer> replayer);
   void take(const Session& session);
+  void drop_tasks();
+  void judge(const Session& session, std::shared_ptr<const Judged> found);
+  void find_bands();
 
   BackgroundTasks& tasks_;
   const int kind_;
@@ -77,6 +84,8 @@ class Baseline final : public Provider {
   std::shared_ptr<const AsyncAnswer> answer_;
   std::shared_ptr<const Judged> judged_;
   bool asked_to_judge_ = false;
+  std::shared_ptr<const StepBands> bands_;
+  std::shared_ptr<const AsyncAnswer> bands_of_;  ///< that they were asked of last
   std::string error_;
   std::shared_ptr<Found> found_ = std::make_shared<Found>();
 };

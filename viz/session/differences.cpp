@@ -138,12 +138,17 @@ const ReplaySummary* baseline_total(const Session& session) {
   return answer != nullptr && answer->has_masses ? &answer->total : nullptr;
 }
 
-const LayerReplay* baseline_replay(const Session& session) {
+std::optional<BaselineLayer> baseline_lane(const Session& session) {
   const AsyncAnswer* const answer = comparable_answer(session);
-  if (answer == nullptr) return nullptr;
-  const TraceInfo &here = session.trace()->info, &there = session.data<Baseline>().tuning()->traces.front().info;
-  if (here.n_step != there.n_step || here.n_prompt != there.n_prompt) return nullptr;
-  return answer->layers[static_cast<size_t>(session.selection().layer)].get();
+  const LayerReplay* const replay =
+      answer != nullptr ? answer->layers[static_cast<size_t>(session.selection().layer)].get() : nullptr;
+  if (replay == nullptr) return std::nullopt;
+  const Baseline& baseline = session.data<Baseline>();
+  const TraceInfo &here = session.trace()->info, &there = baseline.tuning()->traces.front().info;
+  return BaselineLayer{.replay = replay,
+                       .info = &there,
+                       .same_steps = here.n_step == there.n_step && here.n_prompt == there.n_prompt,
+                       .name = baseline.on_this_trace() ? "baseline" : baseline.pinned()->trace.filename().string()};
 }
 
 std::shared_ptr<const PositionMasks> baseline_masks(const Session& session) {

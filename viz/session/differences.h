@@ -23,8 +23,15 @@ std::string signed_difference(double now, double baseline, const char* format);
 /// The baseline's means of one layer, or of all; null where they are not known or cannot be held against this trace's.
 const ReplaySummary* baseline_layer(const Session& session, int32_t layer);
 const ReplaySummary* baseline_total(const Session& session);
-/// The baseline's replay of the selected layer; null also where steps are not the same.
-const LayerReplay* baseline_replay(const Session& session);
+/// The baseline's replay of the selected layer, on this trace or on a second one.
+struct BaselineLayer {
+  const LayerReplay* replay = nullptr;
+  const TraceInfo* info = nullptr;  ///< of the trace that it is of
+  bool same_steps = true;           ///< as many behind as many tokens, so that step by step they can be compared
+  std::string name;                 ///< "baseline", or the second trace's file
+};
+/// Nothing where it is not known, or layers are not the same.
+std::optional<BaselineLayer> baseline_lane(const Session& session);
 /// Which positions the baseline attends to in the selected layer and head of this trace; null where it is not known.
 std::shared_ptr<const PositionMasks> baseline_masks(const Session& session);
 /// Whether the baseline attends to a position in the selected layer and head; nothing where that is not known.
