@@ -11,6 +11,7 @@
 #include "viz/panels/plot_helpers.h"
 #include "viz/render/theme.h"
 #include "viz/session/differences.h"
+#include "viz/session/step_reasons.h"
 
 namespace reattend::viz {
 namespace {
@@ -61,6 +62,15 @@ void draw_role_lane(const Session& session, const SharedView& view) {
 
 const char* role_name(StepRole role) {
   return role == StepRole::full ? "full" : role == StepRole::selects ? "chooses anew" : "partial";
+}
+
+std::string reason_under_mouse(const Session& session) {
+  const LayerReplay* const replay = session.layer();
+  if (replay == nullptr || !session.layer_is_current() || !ImPlot::IsPlotHovered()) return {};
+  const TraceInfo& info = session.trace()->info;
+  const int32_t step = cell_at(ImPlot::GetPlotMousePos().x);
+  if (step < 1 || step > info.n_step) return {};
+  return in_words(StepReasons(*replay, session.settings(), info).of(step, session.selection().kv_head));
 }
 
 std::string step_beside_baseline(const Session& session, int32_t step) {

@@ -87,7 +87,7 @@ void Timeline::draw_lane(Session& session, SharedView& view, float height) {
     vertical_line(session.selection().step, palette(view.light).cursor);
   }
   draw_step_marks(session, view, StepsGo::across);
-  show_step_under_mouse(session);
+  show_step_under_mouse(session, reason_under_mouse(session));
   mark_notes_over_steps(session, view);
   mark_range(info, view, StepsGo::across);
   select_step_by_click(session, view);
