@@ -46,13 +46,13 @@ class OverSteps : public ::testing::Test {
 TEST_F(OverSteps, ARangesFiguresAreThoseOfItsSteps) {
   const auto page = known<RangeData>(RangeKey{{10, 30}, 3, 1});
   EXPECT_EQ(page->settings, rig.session.settings());
-  std::vector<float> head, own, all, errors;
+  std::vector<float> head, own, lost, all, errors;
   for (int32_t l = 0; l < rig.shape.n_layer; ++l) {
     for (int32_t t = 10; t <= 30; ++t) {
       for (int32_t g = 0; g < rig.shape.n_kv_head; ++g) {
         const float value = layer(l).recovered[static_cast<size_t>((t - 1) * rig.shape.n_kv_head + g)];
         all.push_back(value);
-        if (l == 3) own.push_back(value);
+        if (l == 3) own.push_back(value), lost.push_back(1 - value);
         if (l == 3 && g == 1) head.push_back(value);
       }
       for (int32_t h = 3; h < 6 && l == 3; ++h) {  // the query heads of KV head 1
@@ -64,6 +64,7 @@ TEST_F(OverSteps, ARangesFiguresAreThoseOfItsSteps) {
   for (const auto& [of, values] : {std::pair{&page->head[m], &head},
                                    {&page->layers[3][m], &own},
                                    {&page->all[m], &all},
+                                   {&page->layers[3][static_cast<size_t>(StepMeasure::lost)], &lost},
                                    {&page->head[static_cast<size_t>(StepMeasure::output_error)], &errors}}) {
     double sum = 0;
     for (const float x : *values) sum += x;

@@ -2,6 +2,7 @@
 // more and of less; two buttons that take the best of these steps.
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include <fmt/format.h>
 #include <imgui.h>
@@ -182,7 +183,7 @@ void LedgerPanel::draw_table(Session& session, const SharedView& view, const Led
                                      ImGuiTableFlags_Sortable;
   const std::shared_ptr<const RangePage> range = range_figures(session, view);
   const bool compares = session.data<Baseline>().pinned().has_value();
-  const int n_column = static_cast<int>(keys.size()) + 7 + (range ? 1 : 0) + (compares ? 1 : 0);
+  const int n_column = static_cast<int>(keys.size()) + 7 + (range ? 4 : 0) + (compares ? 1 : 0);
   if (!ImGui::BeginTable("layers", n_column, kFlags)) return;
   const float em = ImGui::GetFontSize();
   const bool has_kl = !std::isnan(page.metrics.predicted_kl);
@@ -197,7 +198,10 @@ void LedgerPanel::draw_table(Session& session, const SharedView& view, const Led
                           static_cast<ImGuiID>(Order::layer));
   for (const std::string& key : keys) column(key.c_str(), key.size() > 1 ? 4.5F : 3.2F, {});
   column("lost", 3, Order::lost), column("error", 3, Order::error);
-  if (range) column(fmt::format("lost, {}###range", range_name(range->key.steps)).c_str(), 10, {});
+  if (range) {
+    column(fmt::format("lost, {}###range", range_name(range->key.steps)).c_str(), 10, {});
+    column("p50", 3, {}), column("p95", 3, {}), column("p99", 3, {});
+  }
   if (compares) column("\u0394 lost", 3.5F, {});
   const std::string unit = session.tuning()->calibrated ? "ms" : "MB";
   column(unit.c_str(), 3, Order::cost);
@@ -238,9 +242,14 @@ void LedgerPanel::draw_table(Session& session, const SharedView& view, const Led
     number(row.output_error, "{:.3f}");
     described("of the heads' outputs, mean", row.output_error, &ReplaySummary::output_error_mean);
     if (range) {
-      const Spread& of = range->layers[static_cast<size_t>(row.layer)][static_cast<size_t>(StepMeasure::recovered)];
-      number(1 - of.mean, "{:.3f}");
-      ImGui::SetItemTooltip("the same over the marked range of steps");
+      const Spread& of = lost_in_range(*range, row.layer);
+      number(of.mean, "{:.3f}");
+      ImGui::SetItemTooltip(
+          "attention that is not attended to in the marked range of steps, mean over steps and heads");
+      for (const auto& [share, lost] : {std::pair{50, of.p50}, {95, of.p95}, {99, of.p99}}) {
+        number(lost, "{:.3f}");
+        ImGui::SetItemTooltip("what %d %% of the range's steps and heads lose at most", share);
+      }
     }
     if (compares) {
       number(before != nullptr ? row.lost - before->lost : std::nan(""), "{:+.3f}");

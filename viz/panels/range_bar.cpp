@@ -22,6 +22,10 @@ std::shared_ptr<const RangePage> range_figures(const Session& session, const Sha
   return session.data<RangeData>().ask({*view.range, at.layer, at.kv_head});
 }
 
+const Spread& lost_in_range(const RangePage& page, int32_t layer) {
+  return page.layers[static_cast<size_t>(layer)][static_cast<size_t>(StepMeasure::lost)];
+}
+
 std::string range_name(const Steps& range) {
   return fmt::format("steps {} to {}", range.first, range.last);
 }

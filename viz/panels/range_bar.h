@@ -10,6 +10,8 @@ namespace reattend::viz {
 
 /// The range's figures of the session's selection; null where nothing is marked, or until something is known.
 std::shared_ptr<const RangePage> range_figures(const Session& session, const SharedView& view);
+/// What a layer loses over its steps, of all KV heads.
+const Spread& lost_in_range(const RangePage& page, int32_t layer);
 /// "steps 100 to 140".
 std::string range_name(const Steps& range);
 /// A figure of a measure, as tables have it: "0.9123", of positions "96.5"; a dash where there is none.

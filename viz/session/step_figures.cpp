@@ -32,6 +32,9 @@ std::vector<float> values_of(const LayerReplay& layer, StepMeasure measure, Step
         case StepMeasure::recovered:
           out.push_back(layer.recovered[at]);
           break;
+        case StepMeasure::lost:
+          out.push_back(1 - layer.recovered[at]);
+          break;
         case StepMeasure::normalised:
           out.push_back(layer.recovered[at] / layer.oracle[at]);
           break;

@@ -10,11 +10,11 @@
 namespace reattend::viz {
 
 /// What a replay says of every step and head.
-enum class StepMeasure : uint8_t { recovered, normalised, overlap, output_error, positions };
-inline constexpr size_t kStepMeasures = 5;
+enum class StepMeasure : uint8_t { recovered, lost, normalised, overlap, output_error, positions };
+inline constexpr size_t kStepMeasures = 6;
 /// As tables and curves call them.
 inline constexpr std::array<const char*, kStepMeasures> kStepMeasureNames = {
-    "recovered mass", "normalised mass", "top-K overlap", "output error", "positions"};
+    "recovered mass", "lost mass", "normalised mass", "top-K overlap", "output error", "positions"};
 
 /// A layer's values at some steps, of one KV head (of output errors: its query heads) or, negative, of all; none where
 /// the replay has none.
