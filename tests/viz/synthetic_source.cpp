@@ -31,6 +31,8 @@ class SyntheticSource final : public ReplaySource {
     info_.d_head = (shape.n_prompt + shape.n_step + 15) / 16 * 16;  // a channel for every position
     info_.kv_type = KvType::f32, info_.has_values = shape.values, info_.has_prompt_row_sums = true;
     info_.layers = shape.layers;
+    info_.windows = shape.windows;
+    if (info_.n_acting() < info_.n_layer) info_.layers = info_.acting_layers();
     // So slow that queries are the same before and after RoPE.
     info_.rope = {.base = 10000, .d_head = info_.d_head, .factors = {}};
     info_.rope.factors.assign(static_cast<size_t>(info_.d_head) / 2, 1e12F);

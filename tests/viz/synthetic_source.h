@@ -17,6 +17,7 @@ struct SyntheticShape {
   bool calibrated = true;
   std::filesystem::path path = "synthetic";
   Settings recorded = Settings("full");  ///< under which it pretends to have been recorded
+  std::vector<int64_t> windows = {};     ///< [n_layer] of the model's own, whose layers are not stored; 0: none
 };
 
 /// Models with a law from an estimate to KL.

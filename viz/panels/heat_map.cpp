@@ -8,16 +8,19 @@
 #include <fmt/format.h>
 #include <implot.h>
 
+#include "viz/panels/color_scale.h"
 #include "viz/panels/note_marks.h"
 #include "viz/panels/panel.h"
 #include "viz/panels/panel_tables.h"
 #include "viz/panels/plot_helpers.h"
 #include "viz/panels/step_axis.h"
+#include "viz/panels/window_cells.h"
 #include "viz/render/flow.h"
 #include "viz/render/row_levels.h"
 #include "viz/render/theme.h"
 #include "viz/session/baseline.h"
 #include "viz/session/differences.h"
+#include "viz/session/layer_windows.h"
 
 namespace reattend::viz {
 namespace {
@@ -47,6 +50,7 @@ class AttentionMap : public Panel {
   void draw_scale(const Session& session, const SharedView& view, ImVec2 size) const;
   void draw_legend() const;
   HeatColors colors(const SharedView& view, bool marked, bool compared) const;
+  void look_at_layer(Session& session, int32_t layer);
 
   /// What the pixels were found from.
   struct Key {
@@ -69,6 +73,9 @@ class AttentionMap : public Panel {
   HeatPaint image_;
   std::vector<float> painted_;    ///< [height][width]; negative: not attended to
   std::vector<uint8_t> changed_;  ///< [height][width] 1: the baseline does otherwise; empty without one
+  /// A layer with a window of its own that is shown while the selected layer stays the one of before.
+  std::optional<int32_t> windowed_;
+  int32_t before_ = -1;  ///< the selected layer in the last frame
   float low_ = 1e-5F, high_ = 1;
   float strongest_ = 1;  ///< in view
   bool sums_ = false, without_sinks_ = false;
@@ -98,15 +105,26 @@ std::shared_ptr<const PositionMasks> compared_masks(const Session& session, cons
   return pinned && pinned->settings != session.settings() ? baseline_masks(session) : nullptr;
 }
 
+/// The panes cannot select a layer that is not recorded, which those with a window of their own never are.
+void AttentionMap::look_at_layer(Session& session, int32_t layer) {
+  windowed_.reset();
+  if (!session.trace()->info.acts(layer)) {
+    windowed_ = layer;
+  } else {
+    session.select_layer(layer);
+  }
+}
+
 void AttentionMap::draw_controls(Session& session, SharedView& view) {
   const TraceInfo& info = session.trace()->info;
   const float width = ImGui::GetFontSize();
-  int layer = session.selection().layer, head = session.selection().kv_head;
+  int layer = windowed_.value_or(session.selection().layer), head = session.selection().kv_head;
   ImGui::SetNextItemWidth(width * 8);
   if (ImGui::SliderInt("##layer", &layer, 0, info.n_layer - 1, "layer %d", ImGuiSliderFlags_AlwaysClamp)) {
-    session.select_layer(layer);
+    look_at_layer(session, layer);
   }
-  ImGui::SetItemTooltip("layer ([ and ])");
+  const std::string windows = windows_in_words(info);
+  ImGui::SetItemTooltip("layer ([ and ])%s%s", windows.empty() ? "" : "\n", windows.c_str());
   flow(width * 7);
   ImGui::SetNextItemWidth(width * 7);
   if (ImGui::SliderInt("##head", &head, 0, info.n_kv_head - 1, "KV head %d", ImGuiSliderFlags_AlwaysClamp)) {
@@ -278,7 +296,9 @@ void AttentionMap::react(Session& session, SharedView& view) {
   if (cell.step < 1 || cell.step > info.n_step || cell.position < 0 || cell.position >= info.n_prompt + cell.step)
     return;
   view.next_hover = cell;
-  ImGui::SetTooltip("%s", describe(session, cell, ImGui::GetMousePos()).c_str());
+  ImGui::SetTooltip("%s", (windowed_ ? describe_window_cell(session, *windowed_, cell)
+                                     : describe(session, cell, ImGui::GetMousePos()))
+                              .c_str());
   if (plot_clicked()) {
     session.select_step(cell.step);
     session.select_position(cell.position);
@@ -303,7 +323,11 @@ void AttentionMap::draw_plot(Session& session, SharedView& view, ImVec2 size) {
   shown.weights = level_for(part, static_cast<int32_t>(size.x), static_cast<int32_t>(size.y)) < kFineLevels;
   if (view.hover) shown.under_mouse = view.hover->step;
   session.show_rows(shown);
-  if (session.rows() != nullptr) {
+  if (windowed_) {
+    draw_window_cells(info, *windowed_, view);
+    draw_found(view);
+    react(session, view);
+  } else if (session.rows() != nullptr) {
     draw_cells(session, view);
     draw_cross(session, view);
     draw_found(view);
@@ -323,27 +347,7 @@ void AttentionMap::draw_plot(Session& session, SharedView& view, ImVec2 size) {
 
 void AttentionMap::draw_scale(const Session& session, const SharedView& view, ImVec2 size) const {
   const bool marked = view.marks && session.layer() != nullptr;
-  const bool compared = compared_masks(session, view) != nullptr;
-  const HeatColors shown = colors(view, marked, compared);
-  ImDrawList& list = *ImGui::GetWindowDrawList();
-  const ImVec2 corner = ImGui::GetCursorScreenPos();
-  ImGui::Dummy(size);
-  const float line = ImGui::GetFontSize();
-  const float bar = line * (marked ? 0.55F : 1.1F), top = corner.y + line * 0.6F, height = size.y - line * 1.8F;
-  color_bands(list, ImVec2(corner.x, top), ImVec2(bar, height), color_table(shown.positive));
-  if (marked) color_bands(list, ImVec2(corner.x + bar + 1, top), ImVec2(bar, height), color_table(shown.negative));
-  const ImU32 text = ImGui::GetColorU32(ImGuiCol_Text);
-  const float text_x = corner.x + line * 1.3F;
-  // Decades on a logarithmic scale, quarters on a linear one.
-  const int n_tick = view.logarithmic ? 8 : 5;
-  for (int i = 0; i < n_tick; ++i) {
-    const float value = view.logarithmic ? std::pow(10.0F, -static_cast<float>(i))
-                                         : shown.scale.high * static_cast<float>(i) / static_cast<float>(n_tick - 1);
-    if (value > shown.scale.high * 1.001F || value < shown.scale.low * 0.999F) continue;
-    const float y = top + height * (1 - shown.scale.place(value));
-    const std::string label = view.logarithmic && i > 2 ? fmt::format("1e-{}", i) : fmt::format("{:.3g}", value);
-    list.AddText(ImVec2(text_x, y - line / 2), text, label.c_str());
-  }
+  draw_color_scale(colors(view, marked, compared_masks(session, view) != nullptr), marked, size);
 }
 
 void AttentionMap::draw(Session& session, SharedView& view) {
@@ -356,10 +360,14 @@ void AttentionMap::draw(Session& session, SharedView& view) {
     view.heat_positions = cells(0, info.n_prompt + info.n_step - 1);
     view.fit_heat_map = false;
   }
+  const int32_t selected = session.selection().layer;
+  const bool is_none = windowed_ && (*windowed_ >= info.n_layer || info.acts(*windowed_));
+  if (std::exchange(before_, selected) != selected || is_none) windowed_.reset();
   draw_controls(session, view);
   const ImVec2 room = ImGui::GetContentRegionAvail();
   const float scale_width = ImGui::GetFontSize() * 4;
   draw_plot(session, view, ImVec2(room.x - scale_width - ImGui::GetStyle().ItemSpacing.x, room.y));
+  if (windowed_) return;
   ImGui::SameLine();
   draw_scale(session, view, ImVec2(scale_width, room.y));
 }

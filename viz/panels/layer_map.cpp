@@ -79,6 +79,25 @@ HeatColors LayerMap::shown_colors() const {
   return colors;
 }
 
+void LayerMap::draw_windows(const TraceInfo& info) {
+  ImDrawList& list = *ImPlot::GetPlotDrawList();
+  const ImVec2 corner = ImPlot::GetPlotPos(), size = ImPlot::GetPlotSize();
+  for (int32_t first = 0; first < info.n_layer; ++first) {
+    if (info.acts(first)) continue;
+    const int64_t window = info.windows[static_cast<size_t>(first)];
+    int32_t end = first + 1;
+    while (end < info.n_layer && !info.acts(end) && info.windows[static_cast<size_t>(end)] == window) ++end;
+    const float top = ImPlot::PlotToPixels(0, first - 0.5).y, bottom = ImPlot::PlotToPixels(0, end - 0.5).y;
+    list.AddRectFilled(ImVec2(corner.x, top), ImVec2(corner.x + size.x, bottom), IM_COL32(52, 56, 64, 255));
+    const float em = ImGui::GetFontSize();
+    if (bottom - top > em) {
+      list.AddText(ImVec2(corner.x + 0.5F * em, (top + bottom - em) / 2), IM_COL32(214, 218, 224, 255),
+                   fmt::format("window of {}", window).c_str());
+    }
+    first = end - 1;
+  }
+}
+
 void LayerMap::draw_cells(const Session& session, const HeatMatrix& matrix) {
   const TraceInfo& info = session.trace()->info;
   const ImVec2 corner = ImPlot::GetPlotPos(), size = ImPlot::GetPlotSize();
@@ -89,6 +108,7 @@ void LayerMap::draw_cells(const Session& session, const HeatMatrix& matrix) {
   hatch(*ImPlot::GetPlotDrawList(), corner, size);  // what is unknown lets it through
   map_.draw(*ImPlot::GetPlotDrawList(), ImVec2(std::floor(corner.x), std::floor(corner.y)),
             static_cast<int32_t>(size.x), static_cast<int32_t>(size.y), matrix, part, shown_colors());
+  draw_windows(info);
   const ImU32 cursor = ImGui::ColorConvertFloat4ToU32(palette(false).cursor);
   const ImVec2 low = ImPlot::PlotToPixels(limits.X.Min, session.selection().layer - 0.5);
   const ImVec2 high = ImPlot::PlotToPixels(limits.X.Max, session.selection().layer + 0.5);
@@ -106,7 +126,9 @@ void LayerMap::point_at(Session& session, const HeatMatrix& matrix) {
   const float value = matrix.values[int64_t{layer} * info.n_step + step - 1];
   const std::string why = measure_ < kLayerMeasures ? session.why_unknown(static_cast<LayerMeasure>(measure_), layer)
                                                     : "the trace has not measured it";
-  const std::string known = std::isnan(value) ? "unknown: " + why : fmt::format("{:.4g}", static_cast<double>(value));
+  const std::string known = !info.acts(layer)   ? "none: " + why
+                            : std::isnan(value) ? "unknown: " + why
+                                                : fmt::format("{:.4g}", static_cast<double>(value));
   ImGui::SetTooltip("layer %d, step %d: %s %s", layer, step, measure_name(measure_).c_str(), known.c_str());
   if (plot_clicked()) session.select_layer(layer);
 }

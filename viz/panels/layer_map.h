@@ -22,6 +22,8 @@ class LayerMap {
   std::string measure_name(int measure) const;
   HeatColors shown_colors() const;
   void draw_cells(const Session& session, const HeatMatrix& matrix);
+  /// Rows of layers on which no policy acts: not stripes, for there is nothing to be known.
+  static void draw_windows(const TraceInfo& info);
   void point_at(Session& session, const HeatMatrix& matrix);
 
   HeatMap map_;

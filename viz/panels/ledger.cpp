@@ -17,6 +17,7 @@
 #include "viz/render/theme.h"
 #include "viz/session/baseline.h"
 #include "viz/session/differences.h"
+#include "viz/session/layer_windows.h"
 #include "viz/session/ledger.h"
 
 namespace reattend::viz {
@@ -293,6 +294,10 @@ void LedgerPanel::draw(Session& session, SharedView& view) {
   }
   const LedgerPage* const page = session.data<Ledger>().ask();
   if (page == nullptr) return draw_waiting(session, "Once all layers are replayed with their output errors.");
+  const std::string windows = windows_in_words(info);
+  if (!windows.empty()) {
+    ImGui::TextWrapped("No rows: %s, whatever the policy, and lose nothing by it.", windows.c_str());
+  }
   draw_buttons(session, view, *page);
   draw_table(session, view, *page);
 }
