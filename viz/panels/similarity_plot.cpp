@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include <fmt/format.h>
 #include <implot.h>
@@ -34,7 +35,7 @@ void SimilarityPlot::draw_controls() {
 void SimilarityPlot::look(const Session& session) {
   const LayerReplay* const replay = session.layer();
   if (replay == nullptr || replay->layer != due_layer_) {
-    due_ = {}, deciding_.clear(), due_of_.reset();
+    take_due({}), due_of_.reset();
     due_layer_ = replay == nullptr ? -1 : replay->layer;
   }
   if (replay == nullptr || !session.layer_is_current()) return;
@@ -45,9 +46,15 @@ void SimilarityPlot::look(const Session& session) {
   const TraceInfo& info = session.trace()->info;
   due_of_ = session.answer();
   why_none_ = why_no_similarity(session.settings(), info, replay->layer);
-  due_ = due_steps(*replay, session.settings(), info);
-  deciding_ = deciding_thresholds(due_);
+  take_due(due_steps(*replay, session.settings(), info));
   or_equal_ = stays_at_equal(session.settings(), info, replay->layer);
+}
+
+void SimilarityPlot::take_due(DueSteps due) {
+  due_ = std::move(due);
+  deciding_ = deciding_thresholds(due_);
+  spread_.take(due_);
+  due_head_ = -1;
 }
 
 double SimilarityPlot::snapped(double threshold) const {
@@ -98,8 +105,15 @@ void SimilarityPlot::fit_axis(const Session& session) {
   fit_ = false;
 }
 
-/// Filled: refreshed; a ring: skipped. The colour is the mass lost there.
-void SimilarityPlot::draw_due(const Session& session, const SharedView& view) const {
+/// Filled: refreshed; a ring: skipped. The colour is the mass lost there. What is not picked is faint.
+void SimilarityPlot::draw_due(const Session& session, const SharedView& view) {
+  if (due_head_ != session.selection().kv_head) {
+    due_head_ = session.selection().kv_head;
+    due_of_head_.clear();
+    std::ranges::copy_if(due_.steps, std::back_inserter(due_of_head_), [&](const DueStep& each) {
+      return each.kv_head == due_head_ && !std::isnan(each.similarity);
+    });
+  }
   const ImVec2 size = ImPlot::GetPlotSize();
   const float em = ImGui::GetFontSize();
   const auto in_view = static_cast<float>(view.steps.high - view.steps.low);
@@ -109,56 +123,20 @@ void SimilarityPlot::draw_due(const Session& session, const SharedView& view) co
   const ColorScale scale{.low = 1e-3F, .high = 1, .logarithmic = true};
   const ColorTable& table = color_table(Colormap::viridis);
   ImDrawList& list = *ImPlot::GetPlotDrawList();
-  const ImU32 edge = ImGui::GetColorU32(ImGuiCol_Text, 0.8F);
   ImPlot::PushPlotClipRect();
-  for (const DueStep& each : due_.steps) {
-    if (each.kv_head != session.selection().kv_head || std::isnan(each.similarity)) continue;
-    if (each.step < view.steps.low || each.step > view.steps.high) continue;
+  auto first = std::ranges::lower_bound(due_of_head_, view.steps.low, {}, &DueStep::step);
+  for (; first != due_of_head_.end() && first->step <= view.steps.high; ++first) {
+    const DueStep& each = *first;
+    const float alpha = spread_.leaves_out(each.similarity) ? 0.2F : 1;
+    const ImU32 edge = ImGui::GetColorU32(ImGuiCol_Text, 0.8F * alpha);
     const ImVec2 at = ImPlot::PlotToPixels(each.step, static_cast<double>(each.similarity));
-    const ImU32 color = color_of(table, scale.place(each.lost));
+    const ImU32 color = ImGui::GetColorU32(color_of(table, scale.place(each.lost)), alpha);
     if (each.refreshed) {
       list.AddCircleFilled(at, radius, color);
       list.AddCircle(at, radius, edge);
     } else {
       list.AddCircle(at, radius, color, 0, std::max(1.0F, radius * 0.55F));
     }
-  }
-  ImPlot::PopPlotClipRect();
-}
-
-/// Bars along the right edge: how many due steps of all heads have a similarity, refreshed ones and others.
-void SimilarityPlot::draw_spread(const SharedView& view) const {
-  if (deciding_.empty()) return;
-  const ImVec2 corner = ImPlot::GetPlotPos(), size = ImPlot::GetPlotSize();
-  const float thick = std::max(2.0F, ImGui::GetFontSize() * 0.25F);
-  const auto n_bar = static_cast<int>(size.y / thick);
-  if (n_bar < 1) return;
-  struct Bar {
-    int n_refreshed = 0, n_stayed = 0;
-  };
-  std::vector<Bar> bars(static_cast<size_t>(n_bar));
-  int most = 1;
-  for (const DueStep& each : due_.steps) {
-    if (std::isnan(each.similarity)) continue;
-    const float y = ImPlot::PlotToPixels(0, static_cast<double>(each.similarity)).y - corner.y;
-    const int i = static_cast<int>(std::floor(y / thick));
-    if (i < 0 || i >= n_bar) continue;
-    Bar& bar = bars[static_cast<size_t>(i)];
-    ++(each.refreshed ? bar.n_refreshed : bar.n_stayed);
-    most = std::max(most, bar.n_refreshed + bar.n_stayed);
-  }
-  const Palette& colors = palette(view.light);
-  const float longest = size.x * 0.12F, right = corner.x + size.x;
-  const auto faded = [](ImVec4 color) { return color.w = 0.7F, ImGui::ColorConvertFloat4ToU32(color); };
-  ImDrawList& list = *ImPlot::GetPlotDrawList();
-  ImPlot::PushPlotClipRect();
-  for (int i = 0; i < n_bar; ++i) {
-    const Bar& bar = bars[static_cast<size_t>(i)];
-    const float top = corner.y + static_cast<float>(i) * thick, bottom = top + thick - 1;
-    const float refreshed = longest * static_cast<float>(bar.n_refreshed) / static_cast<float>(most);
-    const float stayed = longest * static_cast<float>(bar.n_stayed) / static_cast<float>(most);
-    list.AddRectFilled(ImVec2(right - refreshed, top), ImVec2(right, bottom), faded(colors.full));
-    list.AddRectFilled(ImVec2(right - refreshed - stayed, top), ImVec2(right - refreshed, bottom), faded(colors.kept));
   }
   ImPlot::PopPlotClipRect();
 }
@@ -226,7 +204,8 @@ void SimilarityPlot::draw(Session& session, SharedView& view, float height) {
   ImPlot::SetupAxisLinks(ImAxis_Y1, &shown_.low, &shown_.high);
   ImPlot::SetupAxisLimitsConstraints(ImAxis_Y1, -1.1, 1.1);
   if (replay != nullptr) {
-    draw_spread(view);
+    spread_.draw(view, shown_);
+    mark_picked_steps(spread_, view);
     plot_over_steps("similarity to the query of the last choice", replay->cos, info.n_kv_head,
                     session.selection().kv_head, colors.similarity);
     draw_due(session, view);
@@ -235,7 +214,8 @@ void SimilarityPlot::draw(Session& session, SharedView& view, float height) {
   }
   vertical_line(session.selection().step, colors.cursor);
   draw_step_marks(session, view, StepsGo::across);
-  if (!dragging_) {
+  const bool on_bars = !dragging_ && !view.dragged_range && spread_.point_at(session);
+  if (!dragging_ && !on_bars) {
     show_step_under_mouse(session, under_mouse(session));
     mark_range(info, view, StepsGo::across);
     select_step_by_click(session, view);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "viz/panels/gate_inset.h"
+#include "viz/panels/similarity_spread.h"
 #include "viz/session/due_steps.h"
 #include "viz/session/session.h"
 #include "viz/session/shared_view.h"
@@ -22,12 +23,13 @@ class SimilarityPlot {
   /// Of the layer that is drawn.
   const DueSteps& due() const { return due_; }
   const std::vector<double>& deciding() const { return deciding_; }
+  const SimilaritySpread& spread() const { return spread_; }
 
  private:
   void look(const Session& session);
   void fit_axis(const Session& session);
-  void draw_due(const Session& session, const SharedView& view) const;
-  void draw_spread(const SharedView& view) const;
+  void take_due(DueSteps due);
+  void draw_due(const Session& session, const SharedView& view);
   void draw_words(const Session& session) const;
   std::string under_mouse(const Session& session) const;
   void drag_threshold(Session& session, SharedView& view);
@@ -41,6 +43,9 @@ class SimilarityPlot {
 
   /// What is drawn, of the newest replay of the setting under trial.
   DueSteps due_;
+  SimilaritySpread spread_;
+  int32_t due_head_ = -1;                      ///< the KV head that due_of_head_ is of; -1: to be found
+  std::vector<DueStep> due_of_head_;           ///< by step, those that have a similarity
   std::vector<double> deciding_;               ///< thresholds at which a decision changes
   bool or_equal_ = false;                      ///< a similarity that equals the threshold stays
   std::string why_none_;                       ///< why there are no similarities

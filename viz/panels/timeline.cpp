@@ -42,6 +42,16 @@ class Timeline : public Panel {
   void draw_lane(Session& session, SharedView& view, float height);
   void draw_measures(Session& session, SharedView& view, float height);
 
+  /// What the measures' curves are drawn from beyond the replay's own arrays; made anew for another replay.
+  struct Curves {
+    std::shared_ptr<const AsyncAnswer> of;  ///< holds the replay
+    const LayerReplay* replay = nullptr;
+    std::vector<float> normalised, output_error;  ///< [T][n_kv_head]
+    std::vector<float> steps;                     ///< 1 .. T
+  };
+  void make_curves(const Session& session);
+
+  Curves curves_;
   Minimap minimap_;
   RangeBar range_;
   LayerMap layers_;
@@ -84,6 +94,7 @@ void Timeline::draw_lane(Session& session, SharedView& view, float height) {
   ImPlot::SetupAxisLimits(ImAxis_Y1, 0, 1, ImPlotCond_Always);
   if (session.layer() != nullptr) {
     draw_role_lane(session, view);
+    mark_picked_steps(similarity_.spread(), view);
     vertical_line(session.selection().step, palette(view.light).cursor);
   }
   draw_step_marks(session, view, StepsGo::across);
@@ -95,17 +106,36 @@ void Timeline::draw_lane(Session& session, SharedView& view, float height) {
 }
 
 /// Between the values that a tenth of all layers and KV heads do not reach, and that a tenth exceed.
-void plot_band(const char* label, const StepBands::Band& band, ImVec4 color) {
-  if (std::all_of(band.low.begin(), band.low.end(), [](float x) { return std::isnan(x); })) return;
+void plot_band(const char* label, const std::vector<float>& steps, const StepBands::Band& band, ImVec4 color) {
+  if (std::ranges::all_of(band.low, [](float x) { return std::isnan(x); })) return;  // the first tells, as a rule
   ImPlotSpec spec;
   spec.LineColor = spec.FillColor = color;
   spec.FillAlpha = 0.25F;
-  std::vector<float> steps(band.low.size());
-  std::iota(steps.begin(), steps.end(), 1.0F);
-  ImPlot::PlotShaded(label, steps.data(), band.low.data(), band.high.data(), static_cast<int>(steps.size()), spec);
+  ImPlot::PlotShaded(label, steps.data(), band.low.data(), band.high.data(),
+                     static_cast<int>(std::min(steps.size(), band.low.size())), spec);
+}
+
+void Timeline::make_curves(const Session& session) {
+  const LayerReplay* const replay = session.layer();
+  const TraceInfo& info = session.trace()->info;
+  if (curves_.steps.size() != static_cast<size_t>(info.n_step)) {
+    curves_.steps.resize(static_cast<size_t>(info.n_step));
+    std::iota(curves_.steps.begin(), curves_.steps.end(), 1.0F);
+  }
+  // A replay that nobody holds any more may lie where the next one does.
+  const std::shared_ptr<const AsyncAnswer>& answer = session.answer();
+  if (replay == nullptr || (curves_.of && curves_.replay == replay)) return;
+  curves_.of = answer && answer->layers[static_cast<size_t>(replay->layer)].get() == replay ? answer : nullptr;
+  curves_.replay = replay;
+  curves_.normalised.resize(replay->recovered.size());
+  for (size_t i = 0; i < replay->recovered.size(); ++i) {
+    curves_.normalised[i] = replay->recovered[i] / replay->oracle[i];  // an oracle of nothing leaves a gap
+  }
+  curves_.output_error = mean_over_groups(replay->output_error, info.group());
 }
 
 void Timeline::draw_measures(Session& session, SharedView& view, float height) {
+  make_curves(session);
   const LayerReplay* replay = session.layer();
   const TraceInfo& info = session.trace()->info;
   const int32_t head = session.selection().kv_head;
@@ -122,21 +152,18 @@ void Timeline::draw_measures(Session& session, SharedView& view, float height) {
   ImPlot::SetupAxisLimitsConstraints(ImAxis_Y1, 0, 1.2);
   ImPlot::SetupLegend(ImPlotLocation_North, ImPlotLegendFlags_Horizontal | ImPlotLegendFlags_Outside);
   if (const std::shared_ptr<const StepBands> bands = session.data<StepBandsData>().ask({})) {
-    plot_band("recovered mass", bands->recovered, palette(view.light).kept);
-    plot_band("top-K overlap", bands->overlap, palette(view.light).lost);
+    plot_band("recovered mass", curves_.steps, bands->recovered, palette(view.light).kept);
+    plot_band("top-K overlap", curves_.steps, bands->overlap, palette(view.light).lost);
   }
   if (replay != nullptr) {
-    std::vector<float> normalised(replay->recovered.size());
-    for (size_t i = 0; i < normalised.size(); ++i) {
-      normalised[i] = replay->recovered[i] / replay->oracle[i];  // an oracle of nothing leaves a gap
-    }
     const Palette& colors = palette(view.light);
     plot_over_steps("recovered mass", replay->recovered, info.n_kv_head, head, colors.recovered);
-    plot_over_steps("normalised mass", normalised, info.n_kv_head, head, colors.normalised);
+    plot_over_steps("normalised mass", curves_.normalised, info.n_kv_head, head, colors.normalised);
     plot_over_steps("top-K overlap", replay->overlap, info.n_kv_head, head, colors.overlap);
-    plot_over_steps("output error, mean of the query heads", mean_over_groups(replay->output_error, info.group()),
-                    info.n_kv_head, head, colors.output_error);
+    plot_over_steps("output error, mean of the query heads", curves_.output_error, info.n_kv_head, head,
+                    colors.output_error);
   }
+  mark_picked_steps(similarity_.spread(), view);
   vertical_line(session.selection().step, palette(view.light).cursor);
   draw_step_marks(session, view, StepsGo::across);
   show_step_under_mouse(session);
