@@ -1,5 +1,7 @@
 // What leaves a panel has the values of the replay, to the last digit.
+#include <algorithm>
 #include <fstream>
+#include <set>
 #include <sstream>
 
 #include <gtest/gtest.h>
@@ -87,8 +89,8 @@ TEST_F(Export, TheTimelinesStepsAreThoseOfTheReplay) {
       const auto& row = rows[static_cast<size_t>(t)];
       EXPECT_EQ(row[0], std::to_string(t));
       EXPECT_EQ(row[1] == "full", layer.positions[at] == shape.n_prompt + t) << t;
-      EXPECT_EQ(std::stoi(row[2]), layer.positions[at]);
-      EXPECT_EQ(std::stod(row[4]), double{layer.recovered[at]});
+      EXPECT_EQ(std::stoi(row[3]), layer.positions[at]);
+      EXPECT_EQ(std::stod(row[5]), double{layer.recovered[at]});
     }
     const nlohmann::json table = act("panel.table Timeline");
     EXPECT_EQ(table.size(), rows.size() - 1);
@@ -114,22 +116,98 @@ TEST_F(Export, TheHeatMapsWeightsAreThoseInView) {
   });
 }
 
+// Whatever a pane shows can be taken out of the window.
+TEST_F(Export, EveryPanelHasTablesAndThoseWithCurvesAChart) {
+  run([this](ImGuiTestContext* ctx) {
+    act("step.set 15");
+    act("note.add");
+    const std::set<std::string> waiting = {"Texts"};  // nothing was generated
+    const std::set<std::string> empty = {"Engine", "Measured", "Notes/bookmarks"};
+    std::set<std::string> with_curves;
+    for (const auto& panel : app().bench().panels) {
+      const std::string name = panel->name();
+      SCOPED_TRACE(name);
+      app().bench().show(*panel);
+      ctx->Yield(4);
+      host.settle(ctx);
+      const std::vector<PanelTable> tables = panel->tables(session(), app().view());
+      EXPECT_FALSE(tables.empty()) << name << " has no table";
+      for (const PanelTable& each : tables) {
+        if (waiting.contains(name)) {
+          EXPECT_NE(complaint([&] { each.make(); }).find("Read it"), std::string::npos);
+          continue;
+        }
+        const reattend::Table table = each.make();
+        EXPECT_GT(table.columns.size(), 1U) << each.name;
+        EXPECT_EQ(table.rows.empty(), empty.contains(name) || empty.contains(name + "/" + each.name)) << each.name;
+        for (const auto& row : table.rows) ASSERT_EQ(row.size(), table.columns.size()) << each.name;
+      }
+      const Panel::MakeChart chart = panel->chart();
+      if (!chart) continue;
+      with_curves.insert(name);
+      if (name == "Measured") continue;  // nothing was
+      EXPECT_FALSE(chart(session()).panels.empty());
+    }
+    EXPECT_EQ(with_curves, (std::set<std::string>{"Curves", "Heads", "Landscape", "Measured", "Timeline",
+                                                  "Tried", "Why lost"}));
+  });
+}
+
+TEST_F(Export, TheLedgerHasTheSpreadOfTheMarkedSteps) {
+  run([this](ImGuiTestContext* ctx) {
+    act("panel.show Ledger");
+    act("range.set 5 9");
+    host.settle(ctx);
+    ctx->Yield(4);
+    const nlohmann::json rows = act("panel.table Ledger");
+    ASSERT_EQ(rows.size(), 3U);
+    for (const nlohmann::json& row : rows) {
+      const LayerReplay& layer = *session().answer()->layers[row["layer"].get<size_t>()];
+      std::vector<float> lost;
+      for (size_t i = 4 * 2; i < 9 * 2; ++i) lost.push_back(1 - layer.recovered[i]);
+      std::ranges::sort(lost);
+      EXPECT_EQ(row["lost_p50_in_range"].get<double>(), double{lost[4]});
+      EXPECT_EQ(row["lost_p95_in_range"].get<double>(), double{lost[9]});
+      EXPECT_EQ(row["lost_p99_in_range"].get<double>(), double{lost[9]});
+    }
+  });
+}
+
+TEST_F(Export, TheTimelinesStepsSayWhy) {
+  run([this](ImGuiTestContext* ctx) {
+    act("setting.set S=6");
+    host.settle(ctx);
+    const nlohmann::json rows = act("panel.table Timeline");
+    EXPECT_EQ(rows[5]["reason"], "due by the schedule, S = 6");
+    EXPECT_EQ(rows[6]["reason"], "not due before step 12, S = 6");
+  });
+}
+
 TEST_F(Export, WhatAPanelLacksOrAFileForbidsIsSaid) {
   run([this](ImGuiTestContext*) {
     const auto refuse = [&](const std::string& line, const std::string& words) {
       const std::string said = complaint([&] { act(line); });
       EXPECT_NE(said.find(words), std::string::npos) << line << ": " << said;
     };
-    refuse("panel.export Trace " + file("x.csv"), "a panel with a table");
     refuse("panel.export Tune " + file("x.svg"), "a panel with curves");
     refuse("panel.export Tune " + file("x.png"), ".csv or .svg");
     refuse("panel.export Nosuch " + file("x.csv"), "Timeline");
-    refuse("panel.export Tune " + file("x.csv") + " table=nosuch", "layers");
+    refuse("panel.export Tune " + file("x.csv") + " table=nosuch", "a table of layers");
     { std::ofstream(folder / "x.csv") << "precious"; }
     refuse("panel.export Tune " + file("x.csv"), "x.csv");
     EXPECT_EQ(read("x.csv"), "precious");
     act("panel.export Tune " + file("x.csv") + " force=true");
     EXPECT_NE(read("x.csv"), "precious");
+  });
+}
+
+TEST_F(Export, WithoutATraceThereIsNothingToTake) {
+  run([this](ImGuiTestContext*) {
+    act("trace.close");
+    for (const auto& panel : app().bench().panels) {
+      const std::string said = complaint([&] { act(std::string("panel.copy \"") + panel->name() + "\""); });
+      EXPECT_NE(said.find("an open trace"), std::string::npos) << panel->name() << ": " << said;
+    }
   });
 }
 

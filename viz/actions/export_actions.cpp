@@ -12,17 +12,22 @@ namespace {
 
 constexpr const char* kGroup = "pictures and tables";
 
-reattend::Table table_of(const Workbench& bench, const Arguments& arguments, const char* where) {
+/// Panels have numbers of a trace alone.
+const Panel& panel_with_trace(const Workbench& bench, const Arguments& arguments, const char* where) {
   const Panel& panel = bench.panel(arguments.text("panel"), where);
+  if (bench.session.trace() == nullptr) fail({where, "an open trace", "none", "open one"});
+  return panel;
+}
+
+reattend::Table table_of(const Workbench& bench, const Arguments& arguments, const char* where) {
+  const Panel& panel = panel_with_trace(bench, arguments, where);
   const std::vector<PanelTable> tables = panel.tables(bench.session, bench.view);
   std::string names;
   for (const PanelTable& each : tables) {
     if (!arguments.has("table") || arguments.text("table") == each.name) return each.make();
     names += (names.empty() ? "" : ", ") + each.name;
   }
-  fail_usage({.where = where,
-              .expected = names.empty() ? "a panel with a table" : "a table of " + names,
-              .got = tables.empty() ? panel.name() : arguments.text("table")});
+  fail_usage({.where = where, .expected = "a table of " + names, .got = arguments.text("table")});
 }
 
 void save(Workbench& bench, const Arguments& arguments) {
@@ -33,9 +38,9 @@ void save(Workbench& bench, const Arguments& arguments) {
   if (file.extension() != ".svg") {
     fail_usage({kWhere, "a name that ends in .csv or .svg", file.filename().string(), "panel.picture makes a PNG"});
   }
-  const Panel& panel = bench.panel(arguments.text("panel"), kWhere);
+  const Panel& panel = panel_with_trace(bench, arguments, kWhere);
   const Panel::MakeChart chart = panel.chart();
-  if (chart == nullptr) fail_usage({kWhere, "a panel with curves", panel.name(), "save it as .csv, or as a picture"});
+  if (!chart) fail_usage({kWhere, "a panel with curves", panel.name(), "save it as .csv, or as a picture"});
   write_text_file(file, to_svg(chart(bench.session)), force);
 }
 

@@ -35,12 +35,11 @@ Call call(const Actions& actions, const char* name, const Panel& panel, const st
 std::optional<Call> draw_panel_menu(const Actions& actions, const Workbench& bench, const Panel& panel) {
   std::optional<Call> chosen;
   if (!ImGui::BeginPopupContextItem()) return chosen;
-  const bool has_tables = !panel.tables(bench.session, bench.view).empty();
-  if (ImGui::MenuItem("copy numbers", nullptr, false, has_tables)) chosen = call(actions, "panel.copy", panel, {});
-  if (ImGui::MenuItem("save numbers as CSV", nullptr, false, has_tables)) {
+  if (ImGui::MenuItem("copy numbers")) chosen = call(actions, "panel.copy", panel, {});
+  if (ImGui::MenuItem("save numbers as CSV")) {
     chosen = call(actions, "panel.export", panel, free_name(bench, panel, ".csv"));
   }
-  if (ImGui::MenuItem("save curves as SVG", nullptr, false, panel.chart() != nullptr)) {
+  if (ImGui::MenuItem("save curves as SVG", nullptr, false, static_cast<bool>(panel.chart()))) {
     chosen = call(actions, "panel.export", panel, free_name(bench, panel, ".svg"));
   }
   if (ImGui::MenuItem("save a picture as PNG", nullptr, false, bench.takes_pictures)) {

@@ -1,5 +1,6 @@
 // The curves panel, of the selected layer: the mass that K positions can hold, and how a kept set ages.
 #include <cmath>
+#include <utility>
 
 #include <fmt/format.h>
 #include <imgui.h>
@@ -7,6 +8,8 @@
 
 #include "policies/shared_parameters.h"
 #include "viz/panels/panel.h"
+#include "viz/panels/panel_charts.h"
+#include "viz/panels/panel_tables.h"
 #include "viz/panels/plot_helpers.h"
 #include "viz/render/flow.h"
 #include "viz/render/theme.h"
@@ -21,6 +24,13 @@ class CurvesPanel : public Panel {
   const char* name() const override { return "Curves"; }
   Dock dock() const override { return Dock::right_bottom; }
   const char* shows() const override { return "How much of the attention K positions can hold, and how a set ages."; }
+  std::vector<PanelTable> tables(const Session& session, const SharedView&) const override {
+    std::vector<PanelTable> both = {{"mass by K", [&session] { return mass_table(session); }},
+                                    {"sets by age", [&session] { return ages_table(session); }}};
+    if (ages_) std::swap(both[0], both[1]);
+    return both;
+  }
+  MakeChart chart() const override { return curves_chart; }
   void draw(Session& session, SharedView& view) override;
 
  private:

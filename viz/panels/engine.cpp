@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/utf8.h"
 #include "viz/panels/panel.h"
+#include "viz/panels/panel_tables.h"
 #include "viz/render/flow.h"
 #include "viz/render/theme.h"
 #include "viz/session/engine.h"
@@ -38,20 +39,6 @@ const char* help_of(EngineJob job) {
          "likeliest token (panel Texts)";
 }
 
-const char* word_of(RunState state) {
-  switch (state) {
-    case RunState::running:
-      return "running";
-    case RunState::done:
-      return "done";
-    case RunState::failed:
-      return "failed";
-    case RunState::stopped:
-      break;
-  }
-  return "stopped";
-}
-
 /// What command lines are made for: they are made again when it changes, and edits are lost.
 struct MadeFor {
   EngineJob job = EngineJob::verify;
@@ -69,6 +56,10 @@ class EnginePanel : public Panel {
   const char* shows() const override {
     return "Runs the engine on the setting under trial: verify, tune, compare, generate.";
   }
+  std::vector<PanelTable> tables(const Session& session, const SharedView&) const override {
+    return {{"jobs", [&session] { return jobs_table(session); }},
+            {"log", [this, &session] { return log_table(shown_run(session.data<Engine>())); }}};
+  }
   void draw(Session& session, SharedView& view) override;
 
  private:
@@ -77,6 +68,8 @@ class EnginePanel : public Panel {
   void draw_progress(const SharedView& view, Engine& engine);
   void draw_history(const SharedView& view, const Engine& engine);
   void draw_log(const EngineRun& run);
+  /// The one that was chosen, else the newest; null where there is none.
+  const EngineRun* shown_run(const Engine& engine) const;
 
   EngineJob job_ = EngineJob::verify;
   MadeFor made_for_;
@@ -266,6 +259,12 @@ void EnginePanel::draw_log(const EngineRun& run) {
   ImGui::EndChild();
 }
 
+const EngineRun* EnginePanel::shown_run(const Engine& engine) const {
+  if (engine.runs().empty()) return nullptr;
+  const auto at = std::ranges::find(engine.runs(), shown_, &std::unique_ptr<EngineRun>::get);
+  return at != engine.runs().end() ? at->get() : engine.runs().back().get();
+}
+
 void EnginePanel::draw(Session& session, SharedView& view) {
   if (session.trace()->info.n_step == 0) {
     ImGui::TextDisabled("the trace has no decode steps");
@@ -277,8 +276,7 @@ void EnginePanel::draw(Session& session, SharedView& view) {
   draw_progress(view, engine);
   if (engine.runs().empty()) return;
   draw_history(view, engine);
-  const auto at = std::ranges::find(engine.runs(), shown_, &std::unique_ptr<EngineRun>::get);
-  draw_log(at != engine.runs().end() ? **at : *engine.runs().back());
+  draw_log(*shown_run(engine));
 }
 
 }  // namespace

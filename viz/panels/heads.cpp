@@ -8,6 +8,8 @@
 #include <imgui.h>
 
 #include "viz/panels/panel.h"
+#include "viz/panels/panel_charts.h"
+#include "viz/panels/panel_tables.h"
 #include "viz/panels/plot_helpers.h"
 #include "viz/render/flow.h"
 #include "viz/render/theme.h"
@@ -33,6 +35,16 @@ class Heads : public Panel {
   const char* name() const override { return "Heads"; }
   Dock dock() const override { return Dock::centre_bottom; }
   const char* shows() const override { return "Every head of every layer side by side: where something is lost."; }
+  std::vector<PanelTable> tables(const Session& session, const SharedView&) const override {
+    const auto measure = static_cast<LayerMeasure>(measure_);
+    return {{"heads", [&session, measure] { return heads_table(session, measure); }},
+            {"stretches", [&session, measure] { return stretches_table(session, measure); }}};
+  }
+  MakeChart chart() const override {
+    return [measure = measure_](const Session& session) {
+      return heads_chart(session, static_cast<LayerMeasure>(measure), kNames[measure].name);
+    };
+  }
   void draw(Session& session, SharedView& view) override;
 
  private:

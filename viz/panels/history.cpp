@@ -3,6 +3,7 @@
 #include <imgui.h>
 
 #include "viz/panels/panel.h"
+#include "viz/panels/panel_tables.h"
 #include "viz/session/history.h"
 #include "viz/session/state_keeping.h"
 
@@ -14,6 +15,9 @@ class HistoryPanel : public Panel {
   const char* name() const override { return "History"; }
   Dock dock() const override { return Dock::left_bottom; }
   const char* shows() const override { return "What was changed, and the way back."; }
+  std::vector<PanelTable> tables(const Session& session, const SharedView&) const override {
+    return {{"history", [&session] { return history_table(session); }}};
+  }
   void draw(Session& session, SharedView& view) override;
 
  private:

@@ -10,6 +10,7 @@
 #include "policies/policy.h"
 #include "policies/value_text.h"
 #include "viz/panels/panel.h"
+#include "viz/panels/panel_charts.h"
 #include "viz/panels/panel_tables.h"
 #include "viz/panels/plot_helpers.h"
 #include "viz/render/contours.h"

@@ -31,8 +31,8 @@ class LedgerPanel : public Panel {
   const char* name() const override { return "Ledger"; }
   Dock dock() const override { return Dock::centre_bottom; }
   const char* shows() const override { return "Layers by what they lose and cost, and the price of more and of less."; }
-  std::vector<PanelTable> tables(const Session& session, const SharedView&) const override {
-    return {{"layers", [&session] { return ledger_table(session); }}};
+  std::vector<PanelTable> tables(const Session& session, const SharedView& view) const override {
+    return {{"layers", [&session, &view] { return ledger_table(session, view); }}};
   }
   void draw(Session& session, SharedView& view) override;
 

@@ -10,6 +10,8 @@
 
 #include "base/utf8.h"
 #include "viz/panels/panel.h"
+#include "viz/panels/panel_charts.h"
+#include "viz/panels/panel_tables.h"
 #include "viz/panels/plot_helpers.h"
 #include "viz/render/theme.h"
 #include "viz/session/measured.h"
@@ -55,6 +57,10 @@ class MeasuredPanel : public Panel {
   const char* name() const override { return "Measured"; }
   Dock dock() const override { return Dock::right_top; }
   const char* shows() const override { return "What the engine measured of settings, against what was predicted."; }
+  std::vector<PanelTable> tables(const Session& session, const SharedView&) const override {
+    return {{"measured", [&session] { return measured_table(session); }}};
+  }
+  MakeChart chart() const override { return measured_chart; }
   void draw(Session& session, SharedView& view) override;
 
  private:

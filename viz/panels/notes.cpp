@@ -5,6 +5,7 @@
 
 #include "viz/panels/note_marks.h"
 #include "viz/panels/panel.h"
+#include "viz/panels/panel_tables.h"
 #include "viz/render/theme.h"
 #include "viz/session/project.h"
 #include "viz/session/state_keeping.h"
@@ -17,6 +18,10 @@ class NotesPanel : public Panel {
   const char* name() const override { return "Notes"; }
   Dock dock() const override { return Dock::left_bottom; }
   const char* shows() const override { return "Notes on steps and positions, kept beside the trace."; }
+  std::vector<PanelTable> tables(const Session& session, const SharedView&) const override {
+    return {{"notes", [&session] { return notes_table(session); }},
+            {"bookmarks", [&session] { return bookmarks_table(session); }}};
+  }
   void draw(Session& session, SharedView& view) override;
 
  private:

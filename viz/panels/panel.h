@@ -30,10 +30,11 @@ class Panel {
   virtual const char* shows() const { return ""; }
   /// Called within the panel's window.
   virtual void draw(Session& session, SharedView& view) = 0;
-  /// The exact values behind what is drawn, for CSV and clipboard; the first is taken where nobody names one.
-  virtual std::vector<PanelTable> tables(const Session&, const SharedView&) const { return {}; }
-  /// Its curves, for SVG; null where it has none. What they are made by throws Error where there is nothing yet.
-  using MakeChart = reattend::Chart (*)(const Session&);
+  /// The exact values behind what is drawn, for CSV and clipboard: one table at least, the first of which is taken
+  /// where nobody names one. Both arguments outlive what makes the tables.
+  virtual std::vector<PanelTable> tables(const Session& session, const SharedView& view) const = 0;
+  /// Its curves, for SVG; empty where it has none. What they are made by throws Error where there is nothing yet.
+  using MakeChart = std::function<reattend::Chart(const Session&)>;
   virtual MakeChart chart() const { return nullptr; }
   bool open = true;
 };

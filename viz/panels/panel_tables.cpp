@@ -9,33 +9,15 @@
 #include "base/error.h"
 #include "policies/value_text.h"
 #include "replay/summary_fields.h"
+#include "viz/panels/range_bar.h"
 #include "viz/panels/role_lane.h"
-#include "viz/session/landscape.h"
-#include "viz/session/ledger.h"
-#include "viz/session/story.h"
-#include "viz/session/tried.h"
+#include "viz/panels/shown_data.h"
+#include "viz/session/step_reasons.h"
 
 namespace reattend::viz {
 namespace {
 
 using Row = std::vector<reattend::Cell>;
-
-[[noreturn]] void not_yet(const char* what) {
-  fail({what, "numbers of the setting", "none yet", "wait until it is replayed"});
-}
-
-/// The map that the landscape panel shows.
-const Landscape& map_of(const Session& session) {
-  if (session.tuning() == nullptr) not_yet("landscape");
-  const Axes axes = axes_of(session.settings(), session.trace()->info);
-  return session.data<Landscapes>().ask(session, session.settings(), axes.across, axes.upwards);
-}
-
-const LayerReplay& selected_layer(const Session& session) {
-  const LayerReplay* const layer = session.layer();
-  if (layer == nullptr || !session.layer_is_current()) not_yet("layer");
-  return *layer;
-}
 
 }  // namespace
 
@@ -57,12 +39,13 @@ reattend::Table layers_table(const Session& session) {
 }
 
 reattend::Table steps_table(const Session& session) {
-  const LayerReplay& layer = selected_layer(session);
+  const LayerReplay& layer = shown_layer(session);
   const TraceInfo& info = session.trace()->info;
   const int32_t head = session.selection().kv_head;
   reattend::Table out = {.name = fmt::format("layer {}, KV head {}", layer.layer, head),
                          .columns = {{.key = "step"},
                                      {.key = "role", .left = true},
+                                     {.key = "reason", .left = true},
                                      {.key = "positions"},
                                      {.key = "similarity"},
                                      {.key = "recovered"},
@@ -72,15 +55,16 @@ reattend::Table steps_table(const Session& session) {
                                      {.key = "jaccard"},
                                      {.key = "output_error"}}};
   const std::vector<float> errors = mean_over_groups(layer.output_error, info.group());
+  const StepReasons reasons(layer, session.settings(), info);
   for (int32_t t = 1; t <= info.n_step; ++t) {
     const auto at = static_cast<size_t>((t - 1) * info.n_kv_head + head);
     const auto number = [at](const std::vector<float>& values) -> reattend::Cell {
       return values.empty() ? reattend::Cell{} : double{values[at]};
     };
     out.rows.push_back({int64_t{t}, std::string(role_name(role_of(layer, at, info.n_prompt - 1 + t))),
-                        int64_t{layer.positions[at]}, number(layer.cos), number(layer.recovered), number(layer.oracle),
-                        double{layer.recovered[at] / layer.oracle[at]}, number(layer.overlap), number(layer.jaccard),
-                        number(errors)});
+                        in_words(reasons.of(t, head)), int64_t{layer.positions[at]}, number(layer.cos),
+                        number(layer.recovered), number(layer.oracle), double{layer.recovered[at] / layer.oracle[at]},
+                        number(layer.overlap), number(layer.jaccard), number(errors)});
   }
   return out;
 }
@@ -116,43 +100,34 @@ reattend::Table weights_table(const Session& session, const Limits& steps, const
   return out;
 }
 
-reattend::Table ledger_table(const Session& session) {
-  if (session.tuning() == nullptr) not_yet("ledger");
-  const LedgerPage* const page = session.data<Ledger>().ask();
-  if (page == nullptr || page->settings != session.settings()) not_yet("ledger");
-  const std::vector<std::string> keys = layer_keys(page->settings);
+reattend::Table ledger_table(const Session& session, const SharedView& view) {
+  const LedgerPage& page = shown_ledger(session);
+  const std::vector<std::string> keys = layer_keys(page.settings);
   reattend::Table out = {.name = "ledger", .columns = {{.key = "layer"}}};
   for (const std::string& key : keys) out.columns.push_back({.key = key, .left = true});
   for (const char* const key : {"lost", "output_error", session.tuning()->calibrated ? "ms" : "megabytes", "share"}) {
     out.columns.push_back({.key = key});
   }
-  for (const LedgerRow& each : page->rows) {
+  const std::shared_ptr<const RangePage> range = range_figures(session, view);
+  for (const char* const key : {"lost_in_range", "lost_p50_in_range", "lost_p95_in_range", "lost_p99_in_range"}) {
+    if (range) out.columns.push_back({.key = key});
+  }
+  for (const LedgerRow& each : page.rows) {
     Row row = {int64_t{each.layer}};
-    const Settings settings = in_layer(page->settings, each.layer);
+    const Settings settings = in_layer(page.settings, each.layer);
     for (const std::string& key : keys) row.emplace_back(to_text(settings.get(key)));
     for (const double value : {each.lost, each.output_error, each.cost, each.share}) row.emplace_back(value);
+    if (range) {
+      const Spread& of = lost_in_range(*range, each.layer);
+      for (const double value : {of.mean, of.p50, of.p95, of.p99}) row.emplace_back(value);
+    }
     out.rows.push_back(std::move(row));
   }
   return out;
 }
 
-namespace {
-
-/// That of the session's setting and selection.
-const Story& story_of(const Session& session) {
-  const Story* const story = session.tuning() == nullptr ? nullptr : session.data<Stories>().ask();
-  const Selection& at = session.selection();
-  if (story == nullptr || !story->row || story->settings != session.settings() ||
-      story->at != RowPlace{at.layer, at.kv_head, at.step}) {
-    not_yet("Why lost");
-  }
-  return *story;
-}
-
-}  // namespace
-
 reattend::Table lost_table(const Session& session) {
-  const LostRow& row = *story_of(session).row;
+  const LostRow& row = *shown_story(session).row;
   reattend::Table out = {.name = "lost",
                          .columns = {{.key = "position"},
                                      {.key = "token", .left = true},
@@ -172,7 +147,7 @@ reattend::Table lost_table(const Session& session) {
 }
 
 reattend::Table life_table(const Session& session) {
-  const Story& story = story_of(session);
+  const Story& story = shown_story(session);
   if (!story.lanes) not_yet("Why lost");
   reattend::Table out = {
       .name = "life",
@@ -188,97 +163,52 @@ reattend::Table life_table(const Session& session) {
   return out;
 }
 
-reattend::Table tried_table(const Session& session) {
-  if (session.tuning() == nullptr) not_yet("tried settings");
-  reattend::Table out = {.name = "tried", .columns = {{.key = "setting", .left = true}}};
-  const char* const cost = session.tuning()->calibrated ? "ms" : "megabytes";
-  for (const char* const key : {"kl", "estimate", cost, "lost", "output_error", "measured_kl", "measured_ms"}) {
-    out.columns.push_back({.key = key});
-  }
-  for (const TriedSetting& each : session.data<Tried>().settings()) {
-    const Metrics& metrics = each.metrics;
-    const Score measured = metrics.measured.value_or(Score{});
-    Row row = {each.settings.summary()};
-    for (const double value : {metrics.predicted_kl, metrics.estimate, metrics.cost, metrics.lost,
-                               metrics.output_error_mean, measured.kl, measured.ms}) {
-      row.emplace_back(value);
-    }
-    out.rows.push_back(std::move(row));
+reattend::Table heads_table(const Session& session, LayerMeasure measure) {
+  reattend::Table out = {.name = "heads",
+                         .columns = {{.key = "layer"}, {.key = "kv_head"}, {.key = "mean"}, {.key = "p95"}}};
+  for (const HeadStory& each : shown_heads(session, measure)->heads) {
+    out.rows.push_back({int64_t{each.layer}, int64_t{each.kv_head}, each.mean, each.p95});
   }
   return out;
 }
 
-reattend::Table landscape_table(const Session& session) {
-  const Landscape& map = map_of(session);
-  reattend::Table out = {.name = "landscape", .columns = {}};
-  for (const Axis* const axis : {&map.across, &map.upwards}) {
-    if (!axis->key.empty()) out.columns.push_back({.key = axis->key, .left = true});
-  }
-  const char* const cost = map.judged.calibrated ? "ms" : "megabytes";
-  for (const char* const key : {"kl", "estimate", cost}) out.columns.push_back({.key = key});
-  for (const LandscapeCell& cell : map.cells) {
-    if (!cell.metrics) continue;
-    Row row;
-    for (const Axis* const axis : {&map.across, &map.upwards}) {
-      if (!axis->key.empty()) row.emplace_back(to_text(cell.settings.get(axis->key)));
+reattend::Table stretches_table(const Session& session, LayerMeasure measure) {
+  reattend::Table out = {.name = "stretches",
+                         .columns = {{.key = "layer"}, {.key = "kv_head"}, {.key = "stretch"}, {.key = "largest"}}};
+  for (const HeadStory& each : shown_heads(session, measure)->heads) {
+    for (size_t i = 0; i < each.largest.size(); ++i) {
+      out.rows.push_back(
+          {int64_t{each.layer}, int64_t{each.kv_head}, static_cast<int64_t>(i) + 1, double{each.largest[i]}});
     }
-    for (const double value : {cell.metrics->predicted_kl, cell.metrics->estimate, cell.metrics->cost}) {
-      row.emplace_back(value);
-    }
-    out.rows.push_back(std::move(row));
   }
   return out;
 }
 
-reattend::Chart steps_chart(const Session& session) {
-  const LayerReplay& layer = selected_layer(session);
-  const TraceInfo& info = session.trace()->info;
-  const int32_t head = session.selection().kv_head;
-  const auto series = [&](const char* name, const std::vector<float>& values) {
-    reattend::Series out{.name = name};
-    for (int32_t t = 1; t <= info.n_step && !values.empty(); ++t) {
-      out.x.push_back(t), out.y.push_back(double{values[static_cast<size_t>((t - 1) * info.n_kv_head + head)]});
-    }
-    return out;
-  };
-  const reattend::Axis steps = {.title = "step", .whole = true};
-  reattend::Chart out = {.title = fmt::format("Layer {}, KV head {}", layer.layer, head),
-                         .subtitle = session.settings().summary()};
-  const auto known = [](const reattend::Series& each) {
-    return std::ranges::any_of(each.y, [](double y) { return std::isfinite(y); });
-  };
-  const auto panel = [&](const char* title, const char* axis, std::vector<reattend::Series> all) {
-    std::erase_if(all, [&](const reattend::Series& each) { return !known(each); });
-    if (!all.empty())
-      out.panels.push_back({.title = title, .x = steps, .y = {.title = axis}, .series = std::move(all)});
-  };
-  panel("Similarity", "similarity", {series("query similarity", layer.cos)});
-  panel("Measures", "share",
-        {series("recovered mass", layer.recovered), series("top-K overlap", layer.overlap),
-         series("output error", mean_over_groups(layer.output_error, info.group()))});
+reattend::Table mass_table(const Session& session) {
+  const LayerCurves& curves = shown_curves(session);
+  reattend::Table out = {.name = fmt::format("layer {}", curves.layer),
+                         .columns = {{.key = "K"}, {.key = "mean"}, {.key = "p05"}, {.key = "p95"}, {.key = "least"}}};
+  for (size_t i = 0; i < curves.budgets.size(); ++i) {
+    const Spread& of = curves.mass[i];
+    out.rows.push_back({int64_t{curves.budgets[i]}, of.mean, of.p05, of.p95, of.min});
+  }
   return out;
 }
 
-reattend::Chart landscape_chart(const Session& session) {
-  const Landscape& map = map_of(session);
-  const bool kl = map.judged.prediction.curve.exists();
-  reattend::Panel panel = {.x = {.title = map.judged.calibrated ? "ms per token" : "MB per token"},
-                           .y = {.title = kl ? "predicted KL" : map.judged.prediction.estimate, .log = true}};
-  for (size_t a = 0; a < map.across.size(); ++a) {
-    const bool varies = !map.across.key.empty();
-    reattend::Series series{.name = varies ? fmt::format("{} = {}", map.across.key, to_text(map.across.values[a]))
-                                           : session.settings().policy(),
-                            .points = true,
-                            .style = reattend::PointStyle::hollow};
-    for (size_t u = 0; u < map.upwards.size(); ++u) {
-      const std::optional<Metrics>& metrics = map.cells[map.cell(a, u)].metrics;
-      if (!metrics) continue;
-      series.x.push_back(metrics->cost), series.y.push_back(kl ? metrics->predicted_kl : metrics->estimate);
-    }
-    if (!series.x.empty()) panel.series.push_back(std::move(series));
+reattend::Table ages_table(const Session& session) {
+  const LayerCurves& curves = shown_curves(session);
+  reattend::Table out = {.name = fmt::format("layer {}, K = {}", curves.layer, curves.budget),
+                         .columns = {{.key = "age"},
+                                     {.key = "cases"},
+                                     {.key = "overlap"},
+                                     {.key = "mass_with_tokens_since"},
+                                     {.key = "mass_alone"},
+                                     {.key = "best_mass"}}};
+  for (size_t i = 0; i < curves.lags.size(); ++i) {
+    const AgedMeans& of = curves.aged[i];
+    out.rows.push_back({int64_t{curves.lags[i]}, of.n, of.overlap, of.attended, of.stale, of.oracle});
   }
-  if (panel.series.empty()) not_yet("landscape");
-  return {.title = "Settings of " + session.settings().policy(), .subtitle = "", .panels = {std::move(panel)}};
+  return out;
 }
 
 }  // namespace reattend::viz

@@ -7,6 +7,7 @@
 #include <imgui.h>
 
 #include "viz/panels/panel.h"
+#include "viz/panels/panel_tables.h"
 #include "viz/render/flow.h"
 #include "viz/render/theme.h"
 #include "viz/session/engine.h"
@@ -93,6 +94,9 @@ class TextsPanel : public Panel {
   Dock dock() const override { return Dock::right_bottom; }
   const char* shows() const override {
     return "What the model writes under the setting and under full attention, side by side.";
+  }
+  std::vector<PanelTable> tables(const Session& session, const SharedView&) const override {
+    return {{"both texts", [&session] { return two_texts_table(session); }}};
   }
   void draw(Session& session, SharedView& view) override;
 

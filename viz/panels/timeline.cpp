@@ -11,6 +11,7 @@
 #include "viz/panels/minimap.h"
 #include "viz/panels/note_marks.h"
 #include "viz/panels/panel.h"
+#include "viz/panels/panel_charts.h"
 #include "viz/panels/panel_tables.h"
 #include "viz/panels/plot_helpers.h"
 #include "viz/panels/range_bar.h"

@@ -13,6 +13,7 @@
 
 #include "viz/panels/loss_strip.h"
 #include "viz/panels/panel.h"
+#include "viz/panels/panel_tables.h"
 #include "viz/panels/token_colors.h"
 #include "viz/render/theme.h"
 #include "viz/session/text_layout.h"
@@ -27,6 +28,9 @@ class Tokens : public Panel {
   const char* name() const override { return "Tokens"; }
   Dock dock() const override { return Dock::right_bottom; }
   const char* shows() const override { return "The text, each token coloured by the attention that it gets."; }
+  std::vector<PanelTable> tables(const Session& session, const SharedView&) const override {
+    return {{"tokens", [this, &session] { return tokens_table(session, session.selection().step, colors_.losses()); }}};
+  }
   void draw(Session& session, SharedView& view) override;
 
  private:

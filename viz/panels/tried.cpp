@@ -10,6 +10,7 @@
 
 #include "policies/policy.h"
 #include "viz/panels/panel.h"
+#include "viz/panels/panel_charts.h"
 #include "viz/panels/panel_tables.h"
 #include "viz/panels/parallel_axes.h"
 #include "viz/panels/tried_plot.h"
@@ -34,6 +35,7 @@ class TriedPanel : public Panel {
   std::vector<PanelTable> tables(const Session& session, const SharedView&) const override {
     return {{"tried", [&session] { return tried_table(session); }}};
   }
+  MakeChart chart() const override { return tried_chart; }
   void draw(Session& session, SharedView& view) override;
 
  private:

@@ -8,6 +8,7 @@
 #include <implot.h>
 
 #include "viz/panels/panel.h"
+#include "viz/panels/panel_charts.h"
 #include "viz/panels/panel_tables.h"
 #include "viz/panels/plot_helpers.h"
 #include "viz/panels/step_axis.h"
@@ -34,6 +35,7 @@ class WhyLost : public Panel {
     return {{"losses", [&session] { return lost_table(session); }},
             {"life of the position", [&session] { return life_table(session); }}};
   }
+  MakeChart chart() const override { return life_chart; }
 
  private:
   void draw_table(Session& session, const SharedView& view, const Story& story, float height);

@@ -32,6 +32,20 @@ std::optional<RunProgress> progress_in(std::string_view line) {
 
 }  // namespace
 
+const char* word_of(RunState state) {
+  switch (state) {
+    case RunState::running:
+      return "running";
+    case RunState::done:
+      return "done";
+    case RunState::failed:
+      return "failed";
+    case RunState::stopped:
+      break;
+  }
+  return "stopped";
+}
+
 EngineRun::EngineRun(RunPlan plan, std::function<void()> wake)
     : plan_(std::move(plan)), wake_(std::move(wake)), thread_([this] { work(); }) {}
 

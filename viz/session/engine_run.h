@@ -17,6 +17,8 @@ namespace reattend::viz {
 
 enum class RunState : uint8_t { running, done, failed, stopped };
 
+const char* word_of(RunState state);
+
 /// How far it is, as the program last said.
 struct RunProgress {
   std::string what, unit;
