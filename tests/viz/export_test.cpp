@@ -148,7 +148,7 @@ TEST_F(Export, EveryPanelHasTablesAndThoseWithCurvesAChart) {
       if (name == "Measured") continue;  // nothing was
       EXPECT_FALSE(chart(session()).panels.empty());
     }
-    EXPECT_EQ(with_curves, (std::set<std::string>{"Curves", "Heads", "Landscape", "Measured", "Timeline",
+    EXPECT_EQ(with_curves, (std::set<std::string>{"Curves", "Heads", "Landscape", "Measured", "Profile", "Timeline",
                                                   "Tried", "Why lost"}));
   });
 }

@@ -55,6 +55,7 @@ std::unique_ptr<Panel> make_why_lost();
 std::unique_ptr<Panel> make_engine();
 std::unique_ptr<Panel> make_measured();
 std::unique_ptr<Panel> make_texts();
+std::unique_ptr<Panel> make_profile();
 
 /// All panels in the order of the menu.
 std::vector<std::unique_ptr<Panel>> make_panels();
