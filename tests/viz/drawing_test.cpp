@@ -88,12 +88,14 @@ TEST(TokenText, BytesThatAreNoCharacterAreShownAsBytes) {
   EXPECT_EQ(drawable("\xf4\x90\x80\x80"), "\\xF4\\x90\\x80\\x80");  // beyond Unicode
 }
 
-TEST(TokenText, EachScriptThatTheFontLacksIsNamedOnce) {
+TEST(TokenText, CharactersThatTheFontLacksAreCountedByScriptAndNamed) {
   const auto latin_only = [](char32_t code) { return code < 0x250; };
-  const auto missing = [&](std::string_view text) { return scripts_without_glyphs(text, latin_only); };
-  EXPECT_EQ(missing("caf\u00e9 \u0939\u093f\u0928 \u65e5\u672c\U0001F600\u200d\U0001F467\U00013000"),
-            (std::vector<std::string>{"Devanagari", "Han", "emoji", "U+13000"}));
-  EXPECT_TRUE(missing("plain\n\xff").empty());
+  const auto missing = [&](std::string_view text) { return in_words(missing_glyphs(text, latin_only)); };
+  EXPECT_EQ(missing("caf\u00e9 \u0939\u093f\u0928 \u65e5\u672c\u65e5\U0001F600\u200d\U0001F467\U00013000"),
+            "3 of Devanagari (U+0939, U+093F, U+0928), 2 of Han (U+65E5, U+672C), 2 of emoji (U+1F600, U+1F467), "
+            "1 of U+13000 (U+13000)");
+  EXPECT_EQ(missing("\u0e01\u0e02\u0e03\u0e04"), "4 of Thai (U+0E01, U+0E02, U+0E03, \u2026)");
+  EXPECT_EQ(missing("plain\n\xff"), "");
 }
 
 // Fewer than six steps in view had ticks at fractions, under labels that were rounded: "0 1 2 2 2 3 4".

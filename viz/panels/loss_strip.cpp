@@ -5,6 +5,8 @@
 #include <cmath>
 #include <utility>
 
+#include <fmt/format.h>
+
 #include "viz/render/theme.h"
 
 namespace reattend::viz {
@@ -17,17 +19,18 @@ constexpr float kPiece = 2;  ///< pixels
 void LossStrip::take_losses(const Session& session, const SharedView& view, const TokenColors& colors,
                             const TextLayout& layout, int32_t step, int32_t n_place) {
   const Selection& at = session.selection();
+  const bool sums = view.text_colors == TextColors::loss;
   const Key key = {.losses = colors.losses(),
                    .answer = session.answer().get(),
                    .trace = session.trace_version(),
                    .by = view.text_colors,
-                   .step = step,
+                   .step = sums ? 0 : step,
                    .layer = at.layer,
                    .kv_head = at.kv_head,
                    .n_line = layout.n_line(),
                    .n_place = n_place,
-                   .weights = session.weight(step, 0).has_value(),
-                   .sets = session.attended(step, 0).has_value()};
+                   .weights = !sums && session.weight(step, 0).has_value(),
+                   .sets = !sums && session.attended(step, 0).has_value()};
   if (key == key_) return;
   key_ = key;
   places_.assign(static_cast<size_t>(n_place), 0);
@@ -76,7 +79,8 @@ void LossStrip::draw(const Session& session, const SharedView& view, const Token
     ImGui::SetScrollY(share * (ImGui::GetScrollMaxY() + size.y) - size.y / 2);
   }
   if (inside && !ImGui::IsMouseDown(ImGuiMouseButton_Left)) {
-    ImGui::SetTooltip("the whole text: orange where tokens are lost, pink where something was found");
+    const std::string when = view.text_colors == TextColors::loss ? "over steps" : fmt::format("at step {}", step);
+    ImGui::SetTooltip("the whole text: orange where tokens are lost %s, pink where something was found", when.c_str());
   }
 }
 

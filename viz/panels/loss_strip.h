@@ -9,7 +9,8 @@ namespace reattend::viz {
 
 class LossStrip {
  public:
-  /// At the right end of the current window, beside its scrollbar; a press or drag scrolls there.
+  /// At the right end of the current window, beside its scrollbar; a press or drag scrolls there. `step` is the
+  /// selected one: while the mouse is over another step the strip stays.
   void draw(const Session& session, const SharedView& view, const TokenColors& colors, const TextLayout& layout,
             int32_t step, float width);
 

@@ -52,7 +52,7 @@ class Tokens : public Panel {
   LossStrip strip_;
   std::string wanted_;       ///< as typed
   int32_t hit_ = -1;         ///< number of the one that is shown
-  std::string not_drawn_;    ///< which scripts the fonts lack; empty when none
+  std::string not_drawn_;    ///< which characters the fonts lack; empty when none
   std::vector<Span> spans_;  ///< working space
   uint64_t trace_version_ = 0;
   float width_ = 0, font_size_ = 0;
@@ -75,12 +75,9 @@ void Tokens::take_text(const Session& session) {
   layout_.set_text(session.trace()->token_texts);
   search_.set_text(layout_.text());
   font_size_ = width_ = 0, hit_ = -1, shown_ = {};
-  not_drawn_.clear();
   ImFont* const font = ImGui::GetFont();
-  for (const std::string& script : scripts_without_glyphs(
-           layout_.text(), [font](char32_t code) { return font->IsGlyphInFont(static_cast<ImWchar>(code)); })) {
-    not_drawn_ += (not_drawn_.empty() ? "" : ", ") + script;
-  }
+  not_drawn_ = in_words(missing_glyphs(
+      layout_.text(), [font](char32_t code) { return font->IsGlyphInFont(static_cast<ImWchar>(code)); }));
 }
 
 void Tokens::take_width(float width) {
@@ -104,7 +101,7 @@ void Tokens::draw_step(const Session& session, int32_t step) const {
   }
   if (not_drawn_.empty()) return;
   ImGui::PushTextWrapPos(0);
-  ImGui::TextDisabled("The fonts found here lack characters of: %s (drawn as boxes).", not_drawn_.c_str());
+  ImGui::TextDisabled("Characters without a picture in the fonts found here, drawn as boxes: %s.", not_drawn_.c_str());
   ImGui::PopTextWrapPos();
   ImGui::SetItemTooltip("fonts are looked for in /usr/share/fonts and ~/.local/share/fonts: %s",
                         fallback_fonts().c_str());
@@ -251,7 +248,7 @@ void Tokens::draw_text(Session& session, SharedView& view, int32_t step) {
   while (clipper.Step()) {
     for (int i = clipper.DisplayStart; i < clipper.DisplayEnd; ++i) draw_line(session, view, i, step);
   }
-  strip_.draw(session, view, colors_, layout_, step, strip);
+  strip_.draw(session, view, colors_, layout_, session.selection().step, strip);
 }
 
 void Tokens::draw(Session& session, SharedView& view) {

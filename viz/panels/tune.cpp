@@ -60,6 +60,18 @@ void Tune::draw_policy(Session& session) {
   ImGui::EndCombo();
 }
 
+/// Why a mean over steps and heads is no number, or infinite.
+std::string why_none(const Session& session, double ReplaySummary::*field) {
+  if (field == &ReplaySummary::overlap) {
+    return "the policy keeps no set that could be held against the step's best: it has no top-K to overlap with";
+  }
+  if (field == &ReplaySummary::effective_stride) return "no step chooses anew";
+  const bool of_errors = field == &ReplaySummary::output_error_mean || field == &ReplaySummary::output_error_p95;
+  if (!of_errors) return "no step has a value";
+  return session.trace()->info.has_values ? "output errors take longest, and are being computed"
+                                          : "the trace was recorded without values, of which outputs are made";
+}
+
 std::string shown(double x, const char* format) {
   if (std::isnan(x)) return "\u2013";
   if (std::isinf(x)) return "\u221e";
@@ -108,6 +120,7 @@ void Tune::draw_results(const Session& session, const SharedView& view) const {
     ImGui::TextUnformatted(elided(row.name, ImGui::GetContentRegionAvail().x).c_str());
     ImGui::SetItemTooltip("%s: %s", row.name, row.help);
     const auto describe = [&](const ReplaySummary& now, const ReplaySummary* before) {
+      if (!std::isfinite(now.*row.field)) return ImGui::SetItemTooltip("%s", why_none(session, row.field).c_str());
       if (before == nullptr) return;
       const std::string change = than_baseline(session, now.*row.field, before->*row.field, "{:.4g}");
       if (!change.empty()) ImGui::SetItemTooltip("%s", change.c_str());

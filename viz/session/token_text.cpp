@@ -6,6 +6,7 @@
 #include <utility>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "base/utf8.h"
 #include "viz/session/scripts.h"
@@ -71,9 +72,9 @@ Excerpt excerpt(std::span<const std::string> tokens, int32_t position, int32_t n
           drawable(all.substr(to, last - to))};
 }
 
-std::vector<std::string> scripts_without_glyphs(std::string_view text, const std::function<bool(char32_t)>& has_glyph) {
+std::vector<MissingGlyphs> missing_glyphs(std::string_view text, const std::function<bool(char32_t)>& has_glyph) {
   std::set<char32_t> seen;
-  std::vector<std::string> scripts;
+  std::vector<MissingGlyphs> out;
   for (size_t i = 0; i < text.size();) {
     const auto [status, length, code] = first_utf8_char(text.substr(i));
     i += length;
@@ -82,9 +83,25 @@ std::vector<std::string> scripts_without_glyphs(std::string_view text, const std
       continue;
     }
     std::string script = script_of(code);
-    if (std::find(scripts.begin(), scripts.end(), script) == scripts.end()) scripts.push_back(std::move(script));
+    auto known = std::ranges::find(out, script, &MissingGlyphs::script);
+    if (known == out.end()) known = out.insert(out.end(), {std::move(script), {}});
+    known->codes.push_back(code);
   }
-  return scripts;
+  return out;
+}
+
+std::string in_words(const std::vector<MissingGlyphs>& missing) {
+  constexpr size_t kNamed = 3;
+  std::vector<std::string> parts;
+  for (const auto& [script, codes] : missing) {
+    std::vector<std::string> names;
+    for (size_t i = 0; i < std::min(kNamed, codes.size()); ++i) {
+      names.push_back(fmt::format("U+{:04X}", static_cast<uint32_t>(codes[i])));
+    }
+    if (codes.size() > kNamed) names.emplace_back("\u2026");
+    parts.push_back(fmt::format("{} of {} ({})", codes.size(), script, fmt::join(names, ", ")));
+  }
+  return fmt::format("{}", fmt::join(parts, ", "));
 }
 
 }  // namespace reattend::viz

@@ -22,8 +22,14 @@ struct Excerpt {
 /// `n` tokens on each side; halves of characters at the ends are left out.
 Excerpt excerpt(std::span<const std::string> tokens, int32_t position, int32_t n);
 
-/// Names of the scripts with characters in the text for which the font has no picture, each once, in order of
-/// appearance. Bytes that are no character are drawn as numbers and lack nothing.
-std::vector<std::string> scripts_without_glyphs(std::string_view text, const std::function<bool(char32_t)>& has_glyph);
+/// Characters of a script for which a font has no picture.
+struct MissingGlyphs {
+  std::string script;
+  std::vector<char32_t> codes;  ///< each once, in order of appearance
+};
+/// Of a text, in order of appearance. Bytes that are no character are drawn as numbers and lack nothing.
+std::vector<MissingGlyphs> missing_glyphs(std::string_view text, const std::function<bool(char32_t)>& has_glyph);
+/// "2 of East Asian punctuation (U+3008, U+3009), 31 of Thai (U+0E01, U+0E02, …)"; empty where none is missing.
+std::string in_words(const std::vector<MissingGlyphs>& missing);
 
 }  // namespace reattend::viz
