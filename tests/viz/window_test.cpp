@@ -124,6 +124,19 @@ TEST_F(Program, BenchesTracesAndMadeUpOnes) {
   expect_complaint({"--bench", "--bench-out", json}, 2, "bench.json");
 }
 
+TEST_F(Program, OneCommandMakesAPictureOfEveryPanel) {
+  const std::string script = (folder / "pictures.txt").string();
+  std::ofstream(script) << "panel.pictures folder=" << (folder / "").string() << " seconds=5\n";
+  const ProgramResult result = view({trace, "--headless", "--script", script, "--size", "900x600"});
+  ASSERT_EQ(result.code, 0) << result.err;
+  const auto files = nlohmann::json::parse(result.out).get<std::vector<std::string>>();
+  for (const char* const name : {"tune", "timeline", "why lost", "tokens", "profile"}) {
+    const std::string file = (folder / (std::string(name) + ".png")).string();
+    EXPECT_NE(std::ranges::find(files, file), files.end()) << file;
+  }
+  for (const std::string& file : files) EXPECT_EQ(read_all(file).substr(1, 3), "PNG") << file;
+}
+
 // What a script writes without a display is what the other commands say of the same setting.
 TEST_F(Program, AScriptNeedsNoDisplayAndItsNumbersAreThoseOfReplay) {
   const std::string script = (folder / "tour.txt").string(), csv = (folder / "layers.csv").string();

@@ -1,8 +1,15 @@
 // Actions that write pictures: of the whole window, or of one panel.
+#include <chrono>
+#include <optional>
+#include <string>
+#include <utility>
+
 #include <imgui_internal.h>
 
+#include "base/ascii.h"
 #include "base/error.h"
 #include "viz/actions/actions.h"
+#include "viz/actions/state.h"
 #include "viz/actions/workbench.h"
 
 namespace reattend::viz {
@@ -38,23 +45,84 @@ Outcome save(Workbench& bench, const Arguments& arguments) {
   return {.later = [wanted](Workbench&) { return result_of(*wanted); }};
 }
 
+/// A panel's way to its picture: shown, laid out, asked for, taken.
+class PanelPicture {
+ public:
+  PanelPicture(std::string name, std::shared_ptr<PictureRequest> wanted)
+      : name_(std::move(name)), wanted_(std::move(wanted)) {}
+
+  /// Once a frame from the one that shows the panel on. `ready`: the panel has what it is to be seen with.
+  std::optional<nlohmann::json> go_on(Workbench& bench, bool ready) {
+    if (asked_) return result_of(*wanted_);
+    if (++frames_ < kLaidOut || !ready) return std::nullopt;
+    const ImGuiWindow* const window = ImGui::FindWindowByName(name_.c_str());
+    if (window == nullptr || window->Hidden) {
+      fail({"picture", "the panel " + name_ + " on the screen", "another before it", "close what covers it"});
+    }
+    wanted_->corner = window->Pos, wanted_->size = window->Size;
+    bench.pictures.push_back(wanted_);
+    asked_ = true;
+    return std::nullopt;
+  }
+
+ private:
+  std::string name_;
+  std::shared_ptr<PictureRequest> wanted_;
+  int frames_ = 0;
+  bool asked_ = false;
+};
+
 Outcome save_panel(Workbench& bench, const Arguments& arguments) {
   check_host(bench);
   Panel& panel = bench.panel(arguments.text("panel"), "panel.picture");
   bench.show(panel);
-  return {.later = [wanted = request(arguments), name = std::string(panel.name()), frames = 0,
-                    asked = false](Workbench& later) mutable -> std::optional<nlohmann::json> {
-    if (asked) return result_of(*wanted);
-    if (++frames < kLaidOut) return std::nullopt;
-    const ImGuiWindow* const window = ImGui::FindWindowByName(name.c_str());
-    if (window == nullptr || window->Hidden) {
-      fail({"panel.picture", "the panel " + name + " on the screen", "another before it", "close what covers it"});
-    }
-    wanted->corner = window->Pos, wanted->size = window->Size;
-    later.pictures.push_back(wanted);
-    asked = true;
-    return std::nullopt;
+  return {.later = [picture = PanelPicture(panel.name(), request(arguments))](Workbench& later) mutable {
+    return picture.go_on(later, true);
   }};
+}
+
+/// One after the other, each once nothing is computed for it any more or it has had its time.
+class AllPanels {
+ public:
+  AllPanels(std::filesystem::path folder, double patience, bool force)
+      : folder_(std::move(folder)), patience_(patience), force_(force) {}
+
+  std::optional<nlohmann::json> go_on(Workbench& bench) {
+    if (picture_) {
+      const bool late = std::chrono::duration<double>(Clock::now() - begun_).count() >= patience_;
+      // What a panel asks for is known a frame after it was first drawn.
+      auto taken = picture_->go_on(bench, ++n_frame_ > 2 * kLaidOut && (late || has_settled(bench)));
+      if (!taken) return std::nullopt;
+      files_.push_back(std::move((*taken)["file"]));
+      picture_.reset();
+    }
+    if (files_.size() == bench.panels.size()) return files_;
+    Panel& panel = *bench.panels[files_.size()];
+    bench.show(panel);
+    auto wanted = std::make_shared<PictureRequest>();
+    wanted->file = folder_ / (ascii_lower(std::string_view(panel.name())) + ".png"), wanted->force = force_;
+    picture_.emplace(panel.name(), std::move(wanted));
+    begun_ = Clock::now(), n_frame_ = 0;
+    return std::nullopt;
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  std::filesystem::path folder_;
+  double patience_;
+  bool force_;
+  nlohmann::json files_ = nlohmann::json::array();
+  std::optional<PanelPicture> picture_;  ///< of the panel whose turn it is
+  Clock::time_point begun_;
+  int n_frame_ = 0;
+};
+
+Outcome save_all_panels(Workbench& bench, const Arguments& arguments) {
+  check_host(bench);
+  constexpr double kPatience = 60;
+  const double patience = arguments.has("seconds") ? arguments.number("seconds") : kPatience;
+  return {.later = [all = AllPanels(arguments.text("folder"), patience, arguments.flag("force", false))](
+                       Workbench& later) mutable { return all.go_on(later); }};
 }
 
 }  // namespace
@@ -73,6 +141,18 @@ void add_picture_actions(Actions& actions) {
                .group = "pictures and tables",
                .run = save_panel,
                .arguments = {{.name = "panel", .help = "its title", .choices = panel_names}, file, force}});
+  actions.add({.name = "panel.pictures",
+               .title = "save a picture of every panel",
+               .group = "pictures and tables",
+               .run = save_all_panels,
+               .arguments = {{.name = "folder", .help = "for NAME.png of each"},
+                             {.name = "seconds",
+                              .type = ArgumentType::number,
+                              .help = "that a panel may take for its numbers, 60 unless said",
+                              .required = false,
+                              .low = 0,
+                              .high = 3600},
+                             force}});
 }
 
 }  // namespace reattend::viz
