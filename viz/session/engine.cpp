@@ -80,7 +80,7 @@ std::string Engine::command_text(const Session& session, EngineJob job) const {
                            .verified = files.verified_files,
                            .out = {}};
   if (job == EngineJob::verify) request.out = verified_file_for(trace, session.settings(), files);
-  if (job == EngineJob::tune) request.out = tuned_settings_of(trace);
+  if (job == EngineJob::tune) request.out = tuned_settings_of(trace), request.report = tune_report_of(trace);
   return text_of(commands_of(request));
 }
 

@@ -53,7 +53,7 @@ Words tune_words(const EngineRequest& request) {
   bound("--max-kl", bounds.max_kl), bound("--max-ms", bounds.max_ms), bound("--min-agreement", bounds.min_agreement);
   bound("--max-lost-mass", bounds.max_lost_mass), bound("--max-output-error", bounds.max_output_error);
   for (const fs::path& each : request.verified) add(out, {"--verified", each.string()});
-  add(out, {"--out", request.out.string(), "--force"});
+  add(out, {"--out", request.out.string(), "--report", request.report.string(), "--force"});
   return out;
 }
 

@@ -26,6 +26,7 @@ struct EngineRequest {
   std::string model;                              ///< a path, or a name in the model store
   std::vector<std::filesystem::path> verified{};  ///< files that the tuner corrects its predictions by
   std::filesystem::path out;                      ///< file that the job itself writes; empty where it writes none
+  std::filesystem::path report{};                 ///< page that a tuner writes of what it found
 };
 /// The command lines of a job, without the program: one, or two that run one after the other. What they find is asked
 /// for as JSON by kReportOptions, which stand behind each.

@@ -179,6 +179,10 @@ fs::path tune_json_of(const fs::path& trace) {
   return beside(trace, ".tune.json");
 }
 
+fs::path tune_report_of(const fs::path& trace) {
+  return beside(trace, ".tune.html");
+}
+
 fs::path tuned_settings_of(const fs::path& trace) {
   return beside(trace, ".tuned.toml");
 }

@@ -42,8 +42,9 @@ struct TraceFiles {
   std::vector<std::string> complaints;  ///< a line for each file that could not be used
 };
 
-/// TRACE.tune.json, TRACE.tuned.toml, TRACE.compare.json.
+/// TRACE.tune.json, TRACE.tune.html, TRACE.tuned.toml, TRACE.compare.json.
 std::filesystem::path tune_json_of(const std::filesystem::path& trace);
+std::filesystem::path tune_report_of(const std::filesystem::path& trace);
 std::filesystem::path tuned_settings_of(const std::filesystem::path& trace);
 std::filesystem::path compare_json_of(const std::filesystem::path& trace);
 /// TRACE.verified.N.json: that of the setting if it has been verified on this trace, else the first free one.
