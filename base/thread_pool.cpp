@@ -141,7 +141,8 @@ struct ThreadPool::State {
 };
 
 ThreadPool::ThreadPool(int n_thread) : state_(std::make_unique<State>()) {
-  const int n_processor = processors().usable();
+  // A pool of one, such as a task of another pool makes, need not ask the system: that reads several files.
+  const int n_processor = n_thread == 1 ? 1 : processors().usable();
   if (n_thread <= 0) n_thread = n_processor;
   state_->n_at_once = std::min(n_thread, n_processor);
   state_->n_awake_most = std::max(1, state_->n_at_once - 1);
