@@ -115,20 +115,29 @@ class HeadRun {
     const int32_t step = decision.kept_step;
     const Index* const list = list_of(step);
     const int64_t unit = prepared_.unit(kv_head_, t);
-    if (!masses.holds(unit, step)) {
-      masses.set(unit, step, row, list, n_list(step));
-      if (masses.has_overlaps()) {
-        ranks_.resize(prepared_.n_row(prepared_.n_step())), own_ranks_.resize(prepared_.n_row(prepared_.n_step()));
-        ranks_.take(list, n_list(step)), own_ranks_.take(list_of(t), n_list(t));
-        masses.set_overlaps(unit, list_of(t), n_list(t), own_ranks_, list, n_list(step), ranks_);
-      }
-    }
+    const int32_t n_top = plans_.compares ? std::min(decision.asked, prepared_.n_row(t)) : 0;
+    if (const int32_t most = std::max(n, n_top); masses.n_known(unit, step) < most) find(masses, t, step, most, row);
     if (plans_.compares && !branch.before.chooses()) {
-      const int32_t n_top = std::min(decision.asked, prepared_.n_row(t)), both = masses.overlap(unit, n_top);
+      const int32_t both = masses.overlap(unit, n_top);
       out_.overlap[at] = static_cast<float>(both) / static_cast<float>(n_top);
       out_.jaccard[at] = static_cast<float>(both) / static_cast<float>(n_top + decision.keep - both);
     }
     return masses.sum(unit, row, list, n);
+  }
+
+  /// Makes the first `most` entries of a step's list known to step t, and some beyond them.
+  void find(RankedMasses& masses, int32_t t, int32_t step, int32_t most, const MassRow& row) {
+    const int32_t known = masses.n_known(prepared_.unit(kv_head_, t), step);
+    const int32_t n = std::min(RankedMasses::n_to_find(most, known), masses.depth());
+    RankedEntries<Index> entries = {.entries = list_of(step), .n = std::min(n, n_list(step))}, own;
+    if (masses.has_overlaps()) {
+      own = {.entries = list_of(t), .n = std::min(n, n_list(t)), .ranks = &own_ranks_};
+      entries.ranks = &ranks_;
+      for (RanksByPosition<Index>* const each : {&ranks_, &own_ranks_})
+        each->resize(prepared_.n_row(prepared_.n_step()));
+      ranks_.take(entries.entries, entries.n), own_ranks_.take(own.entries, own.n);
+    }
+    masses.find(prepared_.unit(kv_head_, t), step, n, row, entries, own);
   }
 
   const LayerPlans& plans_;

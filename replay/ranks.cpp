@@ -49,36 +49,43 @@ void RankTable::copy(int64_t list, int32_t n, int32_t* out) const {
 void RankedMasses::resize(int64_t n_unit, int32_t depth, bool overlaps) {
   depth_ = depth, n_sum_ = depth / kSum + 1, n_word_ = depth / kBits + 1;
   words_ = {}, sums_ = {};  // made anew; no room is wasted
-  of_ = std::vector<int32_t>(static_cast<size_t>(n_unit), -1);
+  known_ = std::vector<Known>(static_cast<size_t>(n_unit));
   sums_.resize(static_cast<size_t>(n_unit * n_sum_));
   words_.resize(overlaps ? static_cast<size_t>(n_unit * n_word_) : 0);
 }
 
 template <class Index>
-void RankedMasses::set(int64_t unit, int32_t list, const MassRow& row, const Index* entries, int32_t n) {
+void RankedMasses::find(int64_t unit, int32_t list, int32_t n, const MassRow& row, const RankedEntries<Index>& entries,
+                        const RankedEntries<Index>& own) {
+  const int32_t from = n_known(unit, list), end = std::min(n, entries.n);
+  if (n <= from) return;
+  if (!words_.empty()) find_overlaps(unit, from, n, entries, own);
   MassUnits* const sums = sums_.data() + unit * n_sum_;
-  MassUnits sum = 0;
-  for (int32_t i = 0; i < n; i += kSum) {
+  MassUnits sum = from > 0 ? sums[from / kSum] : 0;
+  for (int32_t i = from; i < end; i += kSum) {
     sums[i / kSum] = sum;
-    sum += row.gather(entries + i, std::min(kSum, n - i));
+    sum += row.gather(entries.entries + i, std::min(kSum, end - i));
   }
-  if (n % kSum == 0) sums[n / kSum] = sum;
-  of_[static_cast<size_t>(unit)] = list;
+  if (end >= from && end % kSum == 0) sums[end / kSum] = sum;
+  known_[static_cast<size_t>(unit)] = {.list = list, .n = n};
 }
 
 template <class Index>
-void RankedMasses::set_overlaps(int64_t unit, const Index* own, int32_t n_own, const RanksByPosition<Index>& own_ranks,
-                                const Index* entries, int32_t n, const RanksByPosition<Index>& ranks) {
+void RankedMasses::find_overlaps(int64_t unit, int32_t from, int32_t n, const RankedEntries<Index>& entries,
+                                 const RankedEntries<Index>& own) {
   Word* const words = words_.data() + unit * n_word_;
-  int64_t both = 0;
-  for (int32_t word = 0; word < n_word_; ++word) {
+  const int32_t n_own = std::min(n, own.n), n_entry = std::min(n, entries.n);
+  int64_t both = from > 0 ? words[from / kBits].before : 0;
+  for (int32_t word = from / kBits; word <= n / kBits; ++word) {
     const int32_t begin = word * kBits;
     Word bits = {.before = both, .own = 0, .other = 0};
     for (int32_t i = begin; i < std::min(begin + kBits, n_own); ++i) {
-      bits.own |= uint64_t{static_cast<uint32_t>(ranks[own[i]]) <= static_cast<uint32_t>(i)} << (i - begin);
+      const auto rank = static_cast<uint32_t>((*entries.ranks)[own.entries[i]]);
+      bits.own |= uint64_t{rank <= static_cast<uint32_t>(i)} << (i - begin);
     }
-    for (int32_t i = begin; i < std::min(begin + kBits, n); ++i) {
-      bits.other |= uint64_t{static_cast<uint32_t>(own_ranks[entries[i]]) < static_cast<uint32_t>(i)} << (i - begin);
+    for (int32_t i = begin; i < std::min(begin + kBits, n_entry); ++i) {
+      const auto rank = static_cast<uint32_t>((*own.ranks)[entries.entries[i]]);
+      bits.other |= uint64_t{rank < static_cast<uint32_t>(i)} << (i - begin);
     }
     both += std::popcount(bits.own) + std::popcount(bits.other);
     words[word] = bits;
@@ -91,11 +98,9 @@ int32_t RankedMasses::overlap(int64_t unit, int32_t k) const {
   return static_cast<int32_t>(word.before) + std::popcount(word.own & first) + std::popcount(word.other & first);
 }
 
-template void RankedMasses::set(int64_t, int32_t, const MassRow&, const uint16_t*, int32_t);
-template void RankedMasses::set(int64_t, int32_t, const MassRow&, const uint32_t*, int32_t);
-template void RankedMasses::set_overlaps(int64_t, const uint16_t*, int32_t, const RanksByPosition<uint16_t>&,
-                                         const uint16_t*, int32_t, const RanksByPosition<uint16_t>&);
-template void RankedMasses::set_overlaps(int64_t, const uint32_t*, int32_t, const RanksByPosition<uint32_t>&,
-                                         const uint32_t*, int32_t, const RanksByPosition<uint32_t>&);
+template void RankedMasses::find(int64_t, int32_t, int32_t, const MassRow&, const RankedEntries<uint16_t>&,
+                                 const RankedEntries<uint16_t>&);
+template void RankedMasses::find(int64_t, int32_t, int32_t, const MassRow&, const RankedEntries<uint32_t>&,
+                                 const RankedEntries<uint32_t>&);
 
 }  // namespace reattend

@@ -1,5 +1,6 @@
 // Rankings as they are kept, and what attention rows hold of them: looked up for any number of entries.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 #include <vector>
@@ -67,24 +68,40 @@ class RanksByPosition {
   int32_t n_ = 0;
 };
 
+/// The first entries of a list; their ranks where somebody holds them against another list.
+template <class Index>
+struct RankedEntries {
+  const Index* entries = nullptr;
+  int32_t n = 0;
+  const RanksByPosition<Index>* ranks = nullptr;
+};
+
 /// What steps' rows hold of the first entries of one list each, for any number of entries up to a depth, and how many
-/// of them are among as many of the step's own list. A unit is a KV head at a step; different threads may work on
-/// different units.
+/// of them are among as many of the step's own list. Found as far as somebody asks: a stride that is dragged gives
+/// every step another list, of which no more than the budget is looked at. A unit is a KV head at a step; different
+/// threads may work on different units.
 class RankedMasses {
  public:
   /// Forgets everything.
   void resize(int64_t n_unit, int32_t depth, bool overlaps);
   int32_t depth() const { return depth_; }
   bool has_overlaps() const { return !words_.empty(); }
-  bool holds(int64_t unit, int32_t list) const { return of_[static_cast<size_t>(unit)] == list; }
+  /// Up to how many entries list number `list` is known for the unit; 0 where another one is.
+  int32_t n_known(int64_t unit, int32_t list) const {
+    const Known& known = known_[static_cast<size_t>(unit)];
+    return known.list == list ? known.n : 0;
+  }
+  /// Entries that are to be made known where n are asked for, more than the `known` ones: at least as many again, so
+  /// that a budget that grows bit by bit does not come back for each.
+  static constexpr int32_t n_to_find(int32_t n, int32_t known) {
+    return std::max((n + kBits - 1) / kBits * kBits, 2 * known);
+  }
 
-  /// entries [n] of list number `list`
+  /// Makes the first n entries of list number `list` known, n <= depth(); one that is shorter is whole then. What is
+  /// known already is not looked at again. `own`: the step's own list; with `overlaps` alone.
   template <class Index>
-  void set(int64_t unit, int32_t list, const MassRow& row, const Index* entries, int32_t n);
-  /// Of the step's own entries [n_own] and the list's, with their ranks. Only with `overlaps`.
-  template <class Index>
-  void set_overlaps(int64_t unit, const Index* own, int32_t n_own, const RanksByPosition<Index>& own_ranks,
-                    const Index* entries, int32_t n, const RanksByPosition<Index>& ranks);
+  void find(int64_t unit, int32_t list, int32_t n, const MassRow& row, const RankedEntries<Index>& entries,
+            const RankedEntries<Index>& own);
 
   /// Mass of the list's first k entries.
   template <class Index>
@@ -95,17 +112,27 @@ class RankedMasses {
   }
   /// Positions that are among the best k of both lists.
   int32_t overlap(int64_t unit, int32_t k) const;
-  int64_t bytes() const { return static_cast<int64_t>(4 * (of_.size() + sums_.size()) + sizeof(Word) * words_.size()); }
+  int64_t bytes() const {
+    return static_cast<int64_t>(sizeof(Known) * known_.size() + 4 * sums_.size() + sizeof(Word) * words_.size());
+  }
   /// What bytes() will be.
   static int64_t bytes_of(int64_t n_unit, int32_t depth, bool overlaps) {
-    return n_unit * (4 * (int64_t{1} + depth / kSum + 1) + (overlaps ? (depth / kBits + 1) * int64_t{24} : 0));
+    return n_unit * (int64_t{sizeof(Known)} + 4 * (int64_t{depth} / kSum + 1) +
+                     (overlaps ? (depth / kBits + 1) * int64_t{24} : 0));
   }
 
  private:
   static constexpr int32_t kSum = 8;    ///< entries between two sums that are known
   static constexpr int32_t kBits = 64;  ///< of a word
+  template <class Index>
+  void find_overlaps(int64_t unit, int32_t from, int32_t n, const RankedEntries<Index>& entries,
+                     const RankedEntries<Index>& own);
+
+  struct Known {
+    int32_t list = -1, n = 0;  ///< n: a multiple of kBits, or the depth
+  };
   int32_t depth_ = 0, n_sum_ = 0, n_word_ = 0;
-  std::vector<int32_t> of_;      ///< [n_unit] number of the list
+  std::vector<Known> known_;     ///< [n_unit]
   std::vector<MassUnits> sums_;  ///< [n_unit][n_sum]
   /// Bit i of `own`: whether entry i of the step's own list is among the other's first i + 1; of `other`: whether entry
   /// i of the other is among the own first i. Both lists cut to k have as many positions in common as there are ones

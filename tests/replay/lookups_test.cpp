@@ -90,16 +90,24 @@ void expect_lookups(int32_t n_own, int32_t n_other, int32_t depth) {
   RanksByPosition<Index> own_ranks, ranks;
   own_ranks.resize(n_own), ranks.resize(n_own);
   ranks.take(own.data(), own_size);  // of another list before: nothing of it may stay
-  own_ranks.take(own.data(), own_size), ranks.take(other.data(), size);
   RankedMasses masses;
   masses.resize(3, depth, true);
-  EXPECT_FALSE(masses.holds(1, 7));
-  masses.set(1, 7, rows.row(0, 0), other.data(), size);
-  masses.set_overlaps(1, own.data(), own_size, own_ranks, other.data(), size, ranks);
-  EXPECT_TRUE(masses.holds(1, 7));
-  EXPECT_FALSE(masses.holds(1, 8));
-  EXPECT_FALSE(masses.holds(2, 7));
-  for (int32_t k = 0; k <= depth; ++k) {
+  EXPECT_EQ(masses.n_known(1, 7), 0);
+  for (int32_t k = 0, known = 0; k <= depth; ++k) {
+    // Found as a budget that grows asks for it: no more is looked at, and nothing twice.
+    if (masses.n_known(1, 7) < k) {
+      ASSERT_EQ(k, known + 1);
+      known = std::min(RankedMasses::n_to_find(k, known), depth);
+      const auto first = [&](const std::vector<Index>& list, RanksByPosition<Index>& of) {
+        const RankedEntries<Index> entries = {list.data(), std::min(known, static_cast<int32_t>(list.size())), &of};
+        of.take(entries.entries, entries.n);
+        return entries;
+      };
+      masses.find(1, 7, known, rows.row(0, 0), first(other, ranks), first(own, own_ranks));
+      EXPECT_EQ(masses.n_known(1, 7), known);
+      EXPECT_EQ(masses.n_known(1, 8), 0) << "another list";
+      EXPECT_EQ(masses.n_known(2, 7), 0) << "another unit";
+    }
     if (k <= size) {
       ASSERT_EQ(masses.sum(1, rows.row(0, 0), other.data(), k), rows.row(0, 0).gather(other.data(), k)) << k;
     }
@@ -116,6 +124,7 @@ TEST(RankedMasses, AreLookedUpForAnyNumberOfEntries) {
     expect_lookups<uint32_t>(300, 290, depth);
   }
   expect_lookups<uint16_t>(20, 3, 40);
+  expect_lookups<uint16_t>(700, 200, 600);
 }
 
 /// A user drags the budget, then the stride, then another parameter: nothing that was looked up for one setting may
