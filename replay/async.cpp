@@ -43,6 +43,7 @@ uint64_t AsyncReplayer::submit(const AsyncRequest& request) {
   const auto now = std::chrono::steady_clock::now();
   const bool under_way = all_ticket_ > 0 && tasks_.waiting_for(kinds_.masses) && now - all_began_ < kPatience;
   for (const int kind : {kinds_.looked_at, kinds_.layer_errors, kinds_.errors}) tasks_.drop(kind);
+  look_for_end();
   if (!under_way) tasks_.drop(kinds_.masses);
   request_ = request;
   const uint64_t ticket = ++ticket_;
@@ -54,7 +55,7 @@ uint64_t AsyncReplayer::submit(const AsyncRequest& request) {
     answer.per_layer.resize(answer.layers.size());
     found_->changed = true;
   });
-  waits_ = under_way, layer_waits_ = under_way && now - layer_began_ < kLayerPause;
+  waits_ = under_way, layer_waits_ = under_way && !layer_may_go();
   if (!layer_waits_) post_layer();
   if (!waits_) begin_all();
   return ticket;
@@ -82,7 +83,8 @@ void AsyncReplayer::cancel() {
 std::shared_ptr<const AsyncAnswer> AsyncReplayer::take() {
   const auto now = std::chrono::steady_clock::now();
   if (waits_ && (!tasks_.waiting_for(kinds_.masses) || now - all_began_ >= kPatience)) begin_all();
-  if (layer_waits_ && now - layer_began_ >= kLayerPause) post_layer();
+  look_for_end();
+  if (layer_waits_ && layer_may_go()) post_layer();
   std::shared_ptr<const AsyncAnswer> answer;
   tasks_.locked([&] {
     if (std::exchange(found_->changed, false)) answer = std::make_shared<const AsyncAnswer>(found_->answer);
@@ -109,10 +111,21 @@ bool AsyncReplayer::wants_losses() const {
   return !request_.from_maps && (request_.estimates || (request_.output_error && info_.has_values));
 }
 
+void AsyncReplayer::look_for_end() {
+  if (!layer_runs_ || tasks_.waiting_for(kinds_.looked_at)) return;
+  layer_runs_ = false, layer_ended_ = std::chrono::steady_clock::now();
+}
+
+/// Whether the other layers had their turn since the one that is looked at.
+bool AsyncReplayer::layer_may_go() const {
+  return std::chrono::steady_clock::now() - layer_ended_ >= kLayerPause;
+}
+
 void AsyncReplayer::post_layer() {
   tasks_.drop(kinds_.looked_at), tasks_.drop(kinds_.layer_errors);
-  layer_waits_ = false, layer_began_ = std::chrono::steady_clock::now();
+  layer_waits_ = false;
   if (looked_at_.layer < 0) return;
+  layer_runs_ = true;
   ReplayRequest request = {.settings = request_.settings,
                            .layers = {looked_at_.layer},
                            .output_error = false,

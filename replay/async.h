@@ -65,9 +65,10 @@ class AsyncReplayer {
   /// kPatience: they are found, and the newest request's after them, so that who drags a slider sees all layers follow.
   /// Returns the answer's ticket.
   uint64_t submit(const AsyncRequest& request);
-  static constexpr std::chrono::milliseconds kPatience{250};
-  /// Meanwhile the layer that is looked at is asked for no more often than this: each time it interrupts them.
-  static constexpr std::chrono::milliseconds kLayerPause{50};
+  /// Where all layers take longer, who drags sees single ones follow, of the newest setting.
+  static constexpr std::chrono::milliseconds kPatience{1000};
+  /// Meanwhile the layer that is looked at, which interrupts them, leaves them alone for so long after each answer.
+  static constexpr std::chrono::milliseconds kLayerPause{8};
   /// Asks for this layer and its sets before all else, now and with every request to come.
   void look_at(const LookedAt& what);
   /// Drops the request, and keeps what has been found.
@@ -94,6 +95,8 @@ class AsyncReplayer {
     std::vector<std::shared_ptr<const LayerReplay>> done;
   };
   bool wants_losses() const;
+  bool layer_may_go() const;
+  void look_for_end();
   void post_layer();
   void begin_all();
   void post_all(int kind, bool losses);
@@ -107,7 +110,8 @@ class AsyncReplayer {
   LookedAt looked_at_;
   uint64_t ticket_ = 0, all_ticket_ = 0;  ///< of the newest request; of the one whose masses were asked for last
   std::chrono::steady_clock::time_point all_began_;
-  std::chrono::steady_clock::time_point layer_began_;
+  std::chrono::steady_clock::time_point layer_ended_;
+  bool layer_runs_ = false;   ///< it was asked for, and had not ended when that was looked at last
   bool waits_ = false;        ///< the newest request's masses are not asked for yet
   bool layer_waits_ = false;  ///< nor is the layer that is looked at
   std::shared_ptr<Found> found_;

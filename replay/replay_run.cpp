@@ -89,6 +89,7 @@ size_t ReplayRun::from_keys(size_t at, size_t end) {
     return at + 1;
   }
   for (LayerReplay& layer : state_.run_jobs(jobs, request_, to_.on_part, to_.cancel)) take(std::move(layer));
+  to_.cancel.check();
   return at + jobs.size();
 }
 

@@ -160,11 +160,18 @@ std::vector<LayerReplay> ReplayState::run_jobs(const std::vector<Job>& jobs, con
     out[0] = run_job(jobs[0], request, on_part, pool, cancel);
     return out;
   }
-  pool.run(static_cast<int64_t>(jobs.size()), [&](int64_t i, int) {
-    ThreadPool alone(1);
-    const auto at = static_cast<size_t>(i);
-    out[at] = run_job(jobs[at], request, {}, alone, cancel);
-  });
+  std::vector<uint8_t> done(jobs.size(), 0);
+  try {
+    pool.run(static_cast<int64_t>(jobs.size()), [&](int64_t i, int) {
+      ThreadPool alone(1);
+      const auto at = static_cast<size_t>(i);
+      out[at] = run_job(jobs[at], request, {}, alone, cancel);
+      done[at] = 1;
+    });
+  } catch (const Cancelled&) {
+    // What is interrupted for something more urgent starts again, and would otherwise never get beyond these jobs.
+  }
+  out.resize(static_cast<size_t>(std::ranges::find(done, 0) - done.begin()));
   return out;
 }
 

@@ -48,7 +48,8 @@ struct ReplayState {
   /// All steps at once, of a layer that is prepared.
   LayerReplay run_job(const Job& job, const ReplayRequest& request, const PartFn& on_part, ThreadPool& threads,
                       const Cancel& cancel) const;
-  /// One job shares its work between the threads, several are shared between them.
+  /// One job shares its work between the threads, several are shared between them. Of several that are cancelled, those
+  /// before the first that was not done.
   std::vector<LayerReplay> run_jobs(const std::vector<Job>& jobs, const ReplayRequest& request, const PartFn& on_part,
                                     const Cancel& cancel);
   LayerReplay run_from_maps(const LayerPlans& plans, int32_t index, const Cancel& cancel) const;
