@@ -20,6 +20,7 @@ struct BenchOptions {
   std::filesystem::path trace;  ///< empty: one of `shape`, written to a temporary folder
   Means means;
   double idle_seconds = 20;
+  std::vector<std::string> parts;  ///< of bench_parts(), which are to be timed; empty: all
   ProgressFn progress;
 };
 
@@ -40,6 +41,9 @@ struct BenchResult {
   std::vector<BenchTime> times;
 };
 
+/// What can be timed on its own, in the order in which it is. A trace is opened in any case; all layers are prepared
+/// only for what needs their answers.
+std::vector<std::string> bench_parts();
 /// Needs no display: frames are built, and not rasterised.
 BenchResult run_bench(const BenchOptions& options);
 std::string to_text(const BenchResult& result);

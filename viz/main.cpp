@@ -17,8 +17,8 @@
 #include "base/standard_streams.h"
 #include "viz/app.h"
 #include "viz/bench.h"
-#include "viz/panels/layouts.h"
 #include "viz/offscreen.h"
+#include "viz/panels/layouts.h"
 #include "viz/picture_requests.h"
 #include "viz/session/baseline.h"
 #include "viz/session/engine.h"
@@ -32,7 +32,7 @@ namespace {
 struct Options {
   std::vector<std::filesystem::path> traces;
   std::filesystem::path screenshot, settings, baseline, bench_out, engine, script;
-  std::vector<std::string> bench_shapes;
+  std::vector<std::string> bench_shapes, bench_parts;
   double patience = 10;
   std::string size = "1600x900", panel, layout, listen;
   int layer = -1, head = -1, step = -1, position = -1, threads = 0, frames = 0;
@@ -111,6 +111,9 @@ void add_options(CLI::App& app, Options& options) {
   app.add_option(
       "--bench-shape", options.bench_shapes,
       "A made-up trace: STEPSxPOSITIONS of SmolLM2's 30 layers x 3 KV heads, or with xLAYERSxHEADS (512x8192)");
+  app.add_option("--bench-part", options.bench_parts, "Time this alone, and what else is named so")
+      ->allow_extra_args(false)
+      ->check(CLI::IsMember(bench_parts()));
   app.add_option("--bench-out", options.bench_out, "Write the figures to this JSON file as well");
   app.add_option("--bench-idle", options.bench_idle, "How long rest is watched")
       ->type_name("SECONDS")
@@ -235,7 +238,11 @@ void bench(const Options& options) {
   if (!options.bench_out.empty()) refuse_to_replace_by_text(options.bench_out, options.force, "--bench-out");
   std::vector<BenchOptions> runs;
   const auto add = [&](const BenchShape& shape, const std::filesystem::path& trace) {
-    runs.push_back({.shape = shape, .trace = trace, .means = means_of(options), .idle_seconds = options.bench_idle});
+    runs.push_back({.shape = shape,
+                    .trace = trace,
+                    .means = means_of(options),
+                    .idle_seconds = options.bench_idle,
+                    .parts = options.bench_parts});
   };
   for (const auto& trace : options.traces) add({}, trace);
   for (const std::string& shape : options.bench_shapes) add(BenchShape::parse(shape, "--bench-shape"), {});

@@ -119,6 +119,10 @@ TEST_F(Program, BenchesTracesAndMadeUpOnes) {
     EXPECT_NE(figures.find(key), std::string::npos) << key;
   }
   EXPECT_NE(result.out.find("K to heat map"), std::string::npos);
+  const ProgramResult part = view({"--bench", trace, "--bench-part", "keys"});
+  EXPECT_NE(part.out.find("30 keys"), std::string::npos) << part.err;
+  EXPECT_EQ(part.out.find("all layers"), std::string::npos) << "keys wait for no preparation";
+  expect_complaint({"--bench", "--bench-part", "nothing"}, 2, "nothing");
   expect_complaint({"--bench", "--bench-shape", "70x60"}, 2, "70x60");
   expect_complaint({"--bench", "--bench-shape", "huge"}, 2, "huge");
   expect_complaint({"--bench", "--bench-out", json}, 2, "bench.json");
