@@ -15,7 +15,8 @@ namespace {
 
 constexpr void (*kAdd[])(Actions&) = {add_step_actions,   add_timeline_actions, add_view_actions, add_setting_actions,
                                       add_trial_actions,  add_trace_actions,    add_text_actions, add_picture_actions,
-                                      add_export_actions, add_engine_actions,   add_wait_actions, add_window_actions};
+                                      add_export_actions, add_engine_actions,   add_wait_actions, add_window_actions,
+                                      add_search_actions};
 
 }  // namespace
 

@@ -49,6 +49,7 @@ class Actions {
 void add_engine_actions(Actions& actions);
 void add_export_actions(Actions& actions);
 void add_picture_actions(Actions& actions);
+void add_search_actions(Actions& actions);
 void add_setting_actions(Actions& actions);
 void add_step_actions(Actions& actions);
 void add_timeline_actions(Actions& actions);

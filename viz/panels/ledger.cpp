@@ -23,9 +23,6 @@
 namespace reattend::viz {
 namespace {
 
-/// Of a token's time under full attention: what a click on one of the buttons spends or saves until it is changed.
-constexpr double kShareOfTime = 0.005;
-
 class LedgerPanel : public Panel {
  public:
   const char* name() const override { return "Ledger"; }
@@ -42,9 +39,9 @@ class LedgerPanel : public Panel {
   void draw_value(Session& session, const std::string& key, const LedgerRow& row);
   void draw_price(Session& session, const std::optional<Price>& price, bool current);
 
-  double amount_ = 0;  ///< of cost that a click moves; 0: kShareOfTime
+  double amount_ = 0;  ///< of cost that a click moves; 0: kLedgerStep
   uint64_t trace_version_ = 0;
-  std::string error_;  ///< of the last value that was typed
+  std::string error_;        ///< of the last value that was typed
 };
 
 /// What rows are sorted by.
@@ -96,7 +93,7 @@ void change(Session& session, const Settings& settings) {
 void LedgerPanel::draw_buttons(Session& session, const SharedView& view, const LedgerPage& page) {
   const TuneResult& tuned = *session.tuning();
   const bool ready = page.priced() && page.settings == session.settings();
-  double amount = amount_ > 0 ? amount_ : kShareOfTime * tuned.full_cost;
+  double amount = amount_ > 0 ? amount_ : kLedgerStep * tuned.full_cost;
   const char* const unit = tuned.calibrated ? "ms" : "MB";
   const int32_t n_layer = session.trace()->info.n_layer;
   ImGui::BeginDisabled(!ready);

@@ -154,25 +154,9 @@ void WhyLost::draw_cures(Session& session, const Story& story) {
 
 void WhyLost::draw_reason(Session& session, const Story& story) {
   ImGui::PushTextWrapPos(0);
-  const std::string token = fmt::format("Position {}, \u201c{}\u201d", story.position,
-                                        excerpt(session.trace()->token_texts, story.position, kNeighbours).own);
-  const LostPosition* const lost = story.lost();
-  if (lost == nullptr) {
-    const bool exists = story.position < session.trace()->info.n_prompt + story.at.step;
-    ImGui::TextUnformatted(
-        fmt::format("{}: {}", token, exists ? "the step attends to it." : "there is no such token at this step yet.")
-            .c_str());
-    ImGui::PopTextWrapPos();
-    return;
-  }
-  std::string text = fmt::format("{}, {:.3f} % of the mass, ", token, 100 * lost->weight);
-  text += lost->last == 0 ? "last read at the end of the prompt. "
-                          : fmt::format("last read {} steps ago. ", story.at.step - lost->last);
-  text += reason_in_words(*story.row, *lost, story.detail ? &*story.detail : nullptr);
-  if (lost->earlier >= 0) text += fmt::format(" The same token stands at position {}.", lost->earlier);
-  ImGui::TextUnformatted(text.c_str());
+  ImGui::TextUnformatted(story_in_words(story, *session.trace()).c_str());
   ImGui::PopTextWrapPos();
-  draw_cures(session, story);
+  if (story.lost() != nullptr) draw_cures(session, story);
 }
 
 void WhyLost::take_lanes(const Session& session, const Story& story) {

@@ -77,6 +77,9 @@ Settings with_value(const Settings& settings, const std::string& key, const Valu
 /// The parameters that a layer may have of its own, and that decide: of S, K and threshold those the policy has.
 std::vector<std::string> layer_keys(const Settings& settings);
 
+/// Of a token's cost under full attention: what spend() and save() move until somebody says how much.
+inline constexpr double kLedgerStep = 0.005;
+
 /// More (or less) of the layers in which it helps most (hurts least), one step each, until `amount` of cost is spent
 /// (saved); one layer at least. Nothing where no layer has a step to take.
 std::optional<Settings> spend(const LedgerPage& page, double amount, int32_t n_layer);

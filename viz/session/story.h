@@ -13,6 +13,8 @@
 
 namespace reattend::viz {
 
+struct OpenedTrace;
+
 /// What one position has of a layer, at every step from the one on that has it.
 struct Lane {
   int32_t layer = 0;
@@ -69,7 +71,9 @@ class Stories final : public Provider {
 std::string summary_in_words(const LostRow& row);
 /// Why a position was lost, with ranks and steps, in whole sentences.
 std::string reason_in_words(const LostRow& row, const LostPosition& lost, const LossDetail* detail);
-/// The same in a few words, for a table.
+/// All that there is to say of the story's position, its token first: why it is lost, or that it is not.
+std::string story_in_words(const Story& story, const OpenedTrace& trace);
+/// The reason in a few words, for a table.
 std::string cause_in_words(const LostRow& row, const LostPosition& lost);
 
 }  // namespace reattend::viz

@@ -1,7 +1,9 @@
 // Losses in words: each policy's by what its own choice ranks.
 #include <fmt/format.h>
 
+#include "viz/session/session.h"
 #include "viz/session/story.h"
+#include "viz/session/token_text.h"
 
 namespace reattend::viz {
 namespace {
@@ -125,6 +127,25 @@ std::string reason_in_words(const LostRow& row, const LostPosition& lost, const 
     }
   }
   return "The policy does not attend to it; the replay does not know why.";
+}
+
+std::string story_in_words(const Story& story, const OpenedTrace& trace) {
+  constexpr int32_t kBeside = 3;  // tokens that the rest of a character may be in
+  const std::string token = fmt::format("Position {}, \u201c{}\u201d", story.position,
+                                        excerpt(trace.token_texts, story.position, kBeside).own);
+  const LostPosition* const lost = story.lost();
+  if (lost == nullptr) {
+    const bool exists = story.position < trace.info.n_prompt + story.at.step;
+    return fmt::format("{}: {}", token,
+                       exists ? "the step attends to it." : "there is no such token at this step yet.");
+  }
+  std::string text = fmt::format("{}, {:.3f} % of the mass, ", token, 100 * lost->weight);
+  const int32_t ago = story.at.step - lost->last;
+  text += lost->last == 0 ? "last read at the end of the prompt. "
+                          : fmt::format("last read {} step{} ago. ", ago, ago == 1 ? "" : "s");
+  text += reason_in_words(*story.row, *lost, story.detail ? &*story.detail : nullptr);
+  if (lost->earlier >= 0) text += fmt::format(" The same token stands at position {}.", lost->earlier);
+  return text;
 }
 
 }  // namespace reattend::viz
