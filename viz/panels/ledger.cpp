@@ -41,6 +41,7 @@ class LedgerPanel : public Panel {
 
   double amount_ = 0;  ///< of cost that a click moves; 0: kLedgerStep
   uint64_t trace_version_ = 0;
+  int32_t seen_layer_ = -1;  ///< whose row was brought into view; -1: none was
   std::string error_;        ///< of the last value that was typed
 };
 
@@ -225,6 +226,11 @@ void LedgerPanel::draw_table(Session& session, const SharedView& view, const Led
       session.select_layer(row.layer);
     }
     ImGui::SetItemTooltip("click: show this layer in all panes");
+    // A layer that was chosen elsewhere is not left beyond the edge.
+    if (row.layer == session.selection().layer && row.layer != seen_layer_) {
+      if (!ImGui::IsItemVisible()) ImGui::SetScrollHereY();
+      seen_layer_ = row.layer;
+    }
     for (const std::string& key : keys) {
       ImGui::TableNextColumn();
       draw_value(session, key, row);
@@ -277,6 +283,7 @@ void LedgerPanel::draw_table(Session& session, const SharedView& view, const Led
 void LedgerPanel::draw(Session& session, SharedView& view) {
   if (trace_version_ != session.trace_version()) {
     trace_version_ = session.trace_version();
+    seen_layer_ = -1;
     error_.clear();
   }
   if (session.tuning() == nullptr) {
