@@ -6,7 +6,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
-#include "report/json.h"
+#include "base/json_number.h"
 #include "viz/actions/actions.h"
 #include "viz/actions/workbench.h"
 #include "viz/session/axes.h"
