@@ -5,6 +5,7 @@
 #include <set>
 
 #include <gtest/gtest.h>
+#include <implot.h>
 #include <implot_internal.h>
 
 #include "gui_host.h"
@@ -30,7 +31,7 @@ class SpreadOfSimilarities : public ::testing::Test {
     throw std::logic_error("no plot of similarities");
   }
 
-  SyntheticShape shape;
+  SyntheticShape shape{.n_layer = 3, .n_prompt = 128, .n_step = 48};
   GuiHost host;
 };
 

@@ -59,7 +59,10 @@ TEST_F(Reasons, AGateSaysOnWhichSideOfTheThresholdTheQueryIs) {
       Settings settings = recycled(4, "query", threshold);
       settings.set("granularity", std::string(granularity));
       each_step(settings, [&](const StepReason& reason, int32_t t, bool full, float cosine) {
-        if (t % 4 != 0) return EXPECT_EQ(reason.kind, Kind::not_due), void();
+        if (t % 4 != 0) {
+          EXPECT_EQ(reason.kind, Kind::not_due);
+          return;
+        }
         EXPECT_EQ(reason.kind, full ? Kind::drifted : Kind::alike);
         EXPECT_EQ(full, !(double{cosine} > threshold));
         EXPECT_EQ(reason.similarity, cosine);

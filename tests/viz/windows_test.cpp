@@ -36,7 +36,7 @@ TEST_F(WindowedLayers, TheMapShowsTheWindowAndTheOtherPanesStay) {
     ctx->ItemInputValue("//Attention/##layer", 2);
     ctx->Yield(2);
     EXPECT_EQ(session().selection().layer, 1) << "a layer that is not recorded cannot be selected";
-    const App& app = host.app();
+    App& app = host.app();
     ctx->MouseMoveToPos(ImVec2(app.view().heat_corner.x + 0.9F * app.view().heat_size.x,
                                app.view().heat_corner.y + 0.5F * app.view().heat_size.y));
     ctx->Yield(2);

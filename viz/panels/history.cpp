@@ -4,6 +4,7 @@
 
 #include "viz/panels/panel.h"
 #include "viz/panels/panel_tables.h"
+#include "viz/render/elided_text.h"
 #include "viz/session/history.h"
 #include "viz/session/state_keeping.h"
 
@@ -39,7 +40,8 @@ void HistoryPanel::draw(Session& session, SharedView& view) {
       // What was undone is still there, and dim.
       const bool undone = entry > history.place();
       if (undone) ImGui::PushStyleColor(ImGuiCol_Text, ImGui::GetStyleColorVec4(ImGuiCol_TextDisabled));
-      if (ImGui::Selectable(text.c_str(), entry == history.place())) taken = entry;
+      const std::string line = elided(text, ImGui::GetContentRegionAvail().x);
+      if (ImGui::Selectable(line.c_str(), entry == history.place())) taken = entry;
       if (undone) ImGui::PopStyleColor();
       ImGui::SetItemTooltip("%s\nclick: go to this moment", text.c_str());
       ImGui::PopID();

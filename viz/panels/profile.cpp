@@ -79,8 +79,8 @@ void ProfilePanel::draw_times(Session& session, SharedView& view) {
 void ProfilePanel::draw(Session& session, SharedView& view) {
   const std::vector<double>& ms = session.trace()->steps.ms;
   ImGui::TextWrapped(
-      "The window reads no profiler's numbers yet; docs/profile.md has where a step's instructions, time and bytes go, "
-      "and the commands that measure it.");
+      "docs/profile.md has where a step's instructions, time and bytes go, and the commands that measure them; the "
+      "window reads no profiler's numbers yet.");
   if (session.trace()->info.n_step == 0 || ms.empty()) {
     return ImGui::TextDisabled("The recording has no times of steps.");
   }

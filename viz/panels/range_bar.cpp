@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/utf8.h"
 #include "viz/panels/step_axis.h"
+#include "viz/render/elided_text.h"
 #include "viz/render/theme.h"
 #include "viz/session/slice_saver.h"
 
@@ -63,12 +64,17 @@ void draw_range_table(const Session& session, const SharedView& view) {
     const Spread& of = page->layers[layer][m];
     ImGui::TableNextRow();
     ImGui::TableNextColumn();
-    ImGui::TextUnformatted(kStepMeasureNames[m]);
+    ImGui::TextUnformatted(elided(kStepMeasureNames[m], ImGui::GetContentRegionAvail().x).c_str());
+    ImGui::SetItemTooltip("%s", kStepMeasureNames[m]);
+    int column = 0;
     for (const double figure : {of.mean, of.p50, of.p95, of.p99, page->all[m].mean}) {
       ImGui::TableNextColumn();
-      ImGui::TextColored(color, "%s", figure_text(measure, figure).c_str());
+      // The last digits of five columns find no room beside the sliders.
+      const std::string whole = figure_text(measure, figure);
+      ImGui::TextColored(color, "%s", std::isnan(figure) ? whole.c_str() : fmt::format("{:.3g}", figure).c_str());
+      ImGui::SetItemTooltip("%s%s", whole.c_str(),
+                            ++column < 5 ? ", of the selected layer" : ", the mean over all layers");
     }
-    ImGui::SetItemTooltip("mean over all layers; the columns before it are the selected layer's");
   }
   ImGui::EndTable();
 }

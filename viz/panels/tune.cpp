@@ -90,6 +90,7 @@ void Tune::draw_results(const Session& session, const SharedView& view) const {
     double ReplaySummary::*field;
     const char* format;
     const char* help;
+    const char* change = "{:.4f}";  ///< of a difference
   };
   static constexpr Row kRows[] = {
       {"recovered mass", &ReplaySummary::recovered, "%.4f",
@@ -101,8 +102,8 @@ void Tune::draw_results(const Session& session, const SharedView& view) const {
        "relative to full attention's output, per head"},
       {"output error, p95", &ReplaySummary::output_error_p95, "%.4f", "95th percentile over steps and heads"},
       {"effective stride", &ReplaySummary::effective_stride, "%.2f",
-       "steps per step that chooses anew (a full step, of most policies)"},
-      {"positions", &ReplaySummary::positions, "%.1f", "attended to, per step and KV head"},
+       "steps per step that chooses anew (a full step, of most policies)", "{:.2f}"},
+      {"positions", &ReplaySummary::positions, "%.1f", "attended to, per step and KV head", "{:.1f}"},
   };
   const ReplaySummary *const base = baseline_total(session), *const base_layer = baseline_layer(session, at_layer);
   const bool compares = session.data<Baseline>().pinned().has_value();
@@ -138,7 +139,7 @@ void Tune::draw_results(const Session& session, const SharedView& view) const {
     ImGui::TableNextColumn();
     if (base == nullptr) continue;
     ImGui::TextColored(stale_all ? dim : text, "%s",
-                       signed_difference(all->*row.field, base->*row.field, "{:.4f}").c_str());
+                       signed_difference(all->*row.field, base->*row.field, row.change).c_str());
     describe(*all, base);
   }
   ImGui::EndTable();

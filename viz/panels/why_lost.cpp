@@ -80,8 +80,9 @@ void WhyLost::draw_row(Session& session, const SharedView& view, const Story& st
                         ImGuiSelectableFlags_SpanAllColumns)) {
     session.select_position(lost.position);
   }
-  ImGui::SetItemTooltip("position %d, weight %.9g\n%s\u2009\u25b8%s\u25c2\u2009%s", lost.position,
-                        static_cast<double>(lost.weight), text.before.c_str(), text.own.c_str(), text.after.c_str());
+  ImGui::SetItemTooltip("position %d, weight %.9g, %s\n%s\u2009\u25b8%s\u25c2\u2009%s", lost.position,
+                        static_cast<double>(lost.weight), cause_in_words(row, lost).c_str(), text.before.c_str(),
+                        text.own.c_str(), text.after.c_str());
   ImGui::PopID();
   ImGui::TableNextColumn();
   ImGui::Text("%d", lost.position);
@@ -94,22 +95,23 @@ void WhyLost::draw_row(Session& session, const SharedView& view, const Story& st
   ImGui::TableNextColumn();
   ImGui::TextUnformatted(
       fmt::format("{} \u2192 {}", lost.rank < 0 ? "\u2013" : std::to_string(lost.rank + 1), lost.rank_now + 1).c_str());
-  ImGui::TableNextColumn();
-  ImGui::TextUnformatted(cause_in_words(row, lost).c_str());
+  if (ImGui::TableNextColumn()) ImGui::TextUnformatted(cause_in_words(row, lost).c_str());
 }
 
 void WhyLost::draw_table(Session& session, const SharedView& view, const Story& story, float height) {
   constexpr ImGuiTableFlags kFlags =
       ImGuiTableFlags_RowBg | ImGuiTableFlags_ScrollY | ImGuiTableFlags_BordersInnerV | ImGuiTableFlags_SizingFixedFit;
-  if (!ImGui::BeginTable("lost", 6, kFlags, ImVec2(0, height))) return;
   const float em = ImGui::GetFontSize();
-  const auto column = [em](const char* title, float width) {
-    ImGui::TableSetupColumn(title, ImGuiTableColumnFlags_WidthFixed, width * em);
+  // A narrow pane has room for the text or for a reason, which the words below the table give too.
+  const bool wide = ImGui::GetContentRegionAvail().x > 38 * em;
+  if (!ImGui::BeginTable("lost", 6, kFlags, ImVec2(0, height))) return;
+  const auto column = [em](const char* title, float width, ImGuiTableColumnFlags flags = 0) {
+    ImGui::TableSetupColumn(title, ImGuiTableColumnFlags_WidthFixed | flags, width * em);
   };
   ImGui::TableSetupScrollFreeze(0, 1);
   column("%", 3.5F), column("position", 3.8F);
   ImGui::TableSetupColumn("text", ImGuiTableColumnFlags_WidthStretch);
-  column("kind", 3.5F), column("rank", 6.5F), column("why", 9.5F);
+  column("kind", 3.5F), column("rank", 6.5F), column("why", 9.5F, wide ? 0 : ImGuiTableColumnFlags_Disabled);
   ImGui::TableHeadersRow();
   ImGuiListClipper clipper;
   clipper.Begin(static_cast<int>(story.row->positions.size()));
