@@ -112,42 +112,38 @@ void append_row(const LayerData& layer, const std::vector<std::byte>& rows, int3
 
 }  // namespace
 
-void write_synthetic_trace(const SyntheticRunShape& shape, const std::filesystem::path& path,
-                           const ProgressFn& progress, const Cancel& cancel) {
-  const auto source = make_synthetic_run(shape);
-  TraceHeader header;
-  static_cast<TraceInfo&>(header) = source->info();
+void write_source(ReplaySource& source, TraceHeader header, int32_t n_step, TraceWriter& writer,
+                  const ProgressFn& progress, const Cancel& cancel) {
+  static_cast<TraceInfo&>(header) = source.info();
   header.path.clear(), header.model = header.engine_version = "synthetic", header.architecture = "llama";
-  header.device = "cpu", header.d_model = shape.n_head * shape.d_head, header.settings = Settings(kDefaultPolicy);
-  header.maps = Maps::none, header.measure_every = 0, header.expected_steps = shape.n_step;
-  header.vocab = {" the", " lamp", " was", " lit", ",", " and", " sea", " ship", ".\n"};
+  header.device = "cpu", header.d_model = header.n_head * header.d_head;
+  header.maps = Maps::none, header.measure_every = 0;
   const auto token = [&](int32_t p) { return p % static_cast<int32_t>(header.vocab.size()); };
-  for (int32_t p = 0; p < shape.n_prompt; ++p) header.prompt.push_back(token(p));
-  TraceWriter writer(path, false, Appears::when_whole);
+  for (int32_t p = 0; p < header.n_prompt; ++p) header.prompt.push_back(token(p));
   writer.begin(header);
   std::vector<LayerData> layers;
-  for (int32_t l = 0; l < shape.n_layer; ++l) {
+  for (int32_t l = 0; l < header.n_layer; ++l) {
     cancel.check();
-    if (progress) progress("make layers", l, shape.n_layer, "layers");
-    const LayerData& layer = layers.emplace_back(source->layer(l));
+    if (progress) progress("make layers", l, header.n_layer, "layers");
+    const LayerData& layer = layers.emplace_back(source.layer(l));
     const int64_t bytes = row_bytes(layer.kv_type, layer.d_head);
     const auto prompt_of = [&](const std::vector<std::byte>& rows, int32_t g) {
       return std::span(rows).subspan(static_cast<size_t>(int64_t{g} * layer.n_position * bytes),
-                                     static_cast<size_t>(shape.n_prompt * bytes));
+                                     static_cast<size_t>(header.n_prompt * bytes));
     };
-    for (int32_t g = 0; g < shape.n_kv_head; ++g) {
+    for (int32_t g = 0; g < header.n_kv_head; ++g) {
       writer.prompt_kv(l, g, prompt_of(layer.keys, g), prompt_of(layer.values, g));
     }
-    writer.prompt_queries(l, source->prompt_queries(l));
-    writer.prompt_row_sums(l, source->prompt_row_sums(l));
+    writer.prompt_queries(l, source.prompt_queries(l));
+    writer.prompt_row_sums(l, source.prompt_row_sums(l));
   }
   header.complete();
   const schema::Sizes sizes = schema::sizes_of(header);
   writer.start(empty_step(sizes, header));
-  for (int32_t t = 1; t <= shape.n_step; ++t) {
+  for (int32_t t = 1; t <= n_step; ++t) {
     cancel.check();
-    if (progress) progress("write steps", t, shape.n_step, "steps");
-    const int32_t p = shape.n_prompt - 1 + t;
+    if (progress) progress("write steps", t, n_step, "steps");
+    const int32_t p = header.n_prompt - 1 + t;
     StepData step = empty_step(sizes, header);
     step.token = {token(p)};
     std::ranges::fill(step.positions, p + 1);
@@ -159,8 +155,17 @@ void write_synthetic_trace(const SyntheticRunShape& shape, const std::filesystem
       step.queries.insert(step.queries.end(), from, from + width);
     }
     writer.append(step);
-    if (t % 64 == 0 || t == shape.n_step) writer.commit();
+    if (t % 64 == 0 || t == n_step) writer.commit();
   }
+}
+
+void write_synthetic_trace(const SyntheticRunShape& shape, const std::filesystem::path& path,
+                           const ProgressFn& progress, const Cancel& cancel) {
+  TraceHeader header;
+  header.expected_steps = shape.n_step;
+  header.vocab = {" the", " lamp", " was", " lit", ",", " and", " sea", " ship", ".\n"};
+  TraceWriter writer(path, false, Appears::when_whole);
+  write_source(*make_synthetic_run(shape), std::move(header), shape.n_step, writer, progress, cancel);
   writer.close();
 }
 

@@ -4,6 +4,8 @@
 
 #include "base/progress.h"
 #include "replay/source.h"
+#include "traces/write/trace_header.h"
+#include "traces/write/writer.h"
 
 namespace reattend {
 
@@ -15,7 +17,13 @@ struct SyntheticRunShape {
 /// Attention is neither flat nor led by a single position; a step's queries resemble those of the step before.
 std::shared_ptr<ReplaySource> make_synthetic_run(const SyntheticRunShape& shape);
 
-/// The same as a trace file, with a vocabulary of a few words; all layers are held while it is written. Throws Error,
+/// Prompt and steps 1 .. n_step of a made-up source, to a writer that has not begun; it is left open. `header` has the
+/// vocabulary, whose tokens come one after the other again and again, and expected_steps; the rest is the source's.
+/// Nothing was measured. All layers are held meanwhile. Throws Error and Cancelled.
+void write_source(ReplaySource& source, TraceHeader header, int32_t n_step, TraceWriter& writer,
+                  const ProgressFn& progress, const Cancel& cancel);
+
+/// A run as a trace file, with a vocabulary of a few words; all layers are held while it is written. Throws Error,
 /// also where `path` exists, and Cancelled.
 void write_synthetic_trace(const SyntheticRunShape& shape, const std::filesystem::path& path,
                            const ProgressFn& progress, const Cancel& cancel);

@@ -41,6 +41,7 @@ class SyntheticSource final : public ReplaySource {
           .weights_ms = 3, .stream_gbps = 40, .attend_stream_gbps = 30, .attend_gather_gbps = 20, .score_gbps = 25};
     }
     info_.attributes = {{"model", "synthetic"}, {"version", "1.0"}};
+    info_.model_sha256 = shape.sha256;
     if (!shape.sha256.empty()) info_.attributes["model_sha256"] = shape.sha256;
   }
 
