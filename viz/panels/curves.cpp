@@ -11,6 +11,7 @@
 #include "viz/panels/panel_charts.h"
 #include "viz/panels/panel_tables.h"
 #include "viz/panels/plot_helpers.h"
+#include "viz/panels/waiting.h"
 #include "viz/render/flow.h"
 #include "viz/render/theme.h"
 #include "viz/session/curves.h"
@@ -129,7 +130,7 @@ void CurvesPanel::draw_ages(const Session& session, const LayerCurves& curves, c
 }
 
 void CurvesPanel::draw(Session& session, SharedView& view) {
-  if (session.tuning() == nullptr) return ImGui::TextDisabled("the trace has no decode steps to look at");
+  if (lacks_steps(session)) return;
   const LayerCurves* const curves = session.data<Curves>().ask();
   if (curves == nullptr) return ImGui::TextDisabled("curves of layer %d \u2026", session.selection().layer);
   const bool current = curves->layer == session.selection().layer;

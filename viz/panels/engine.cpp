@@ -15,6 +15,7 @@
 #include "base/utf8.h"
 #include "viz/panels/panel.h"
 #include "viz/panels/panel_tables.h"
+#include "viz/panels/waiting.h"
 #include "viz/render/flow.h"
 #include "viz/render/theme.h"
 #include "viz/session/engine.h"
@@ -266,10 +267,7 @@ const EngineRun* EnginePanel::shown_run(const Engine& engine) const {
 }
 
 void EnginePanel::draw(Session& session, SharedView& view) {
-  if (session.trace()->info.n_step == 0) {
-    ImGui::TextDisabled("the trace has no decode steps");
-    return;
-  }
+  if (lacks_steps(session)) return;
   Engine& engine = session.data<Engine>();
   draw_jobs(session, engine);
   draw_command(session, view, engine);

@@ -11,6 +11,7 @@
 #include "viz/panels/panel_charts.h"
 #include "viz/panels/panel_tables.h"
 #include "viz/panels/plot_helpers.h"
+#include "viz/panels/waiting.h"
 #include "viz/render/flow.h"
 #include "viz/render/theme.h"
 #include "viz/session/head_grid.h"
@@ -216,6 +217,7 @@ void Heads::draw_list(Session& session, const SharedView& view) {
 }
 
 void Heads::draw(Session& session, SharedView& view) {
+  if (lacks_steps(session)) return;
   ImGui::SetNextItemWidth(ImGui::GetFontSize() * 9);
   if (ImGui::BeginCombo("##measure", kNames[measure_].name)) {
     for (int i = 0; i < kLayerMeasures; ++i) {

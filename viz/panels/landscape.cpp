@@ -13,6 +13,7 @@
 #include "viz/panels/panel_charts.h"
 #include "viz/panels/panel_tables.h"
 #include "viz/panels/plot_helpers.h"
+#include "viz/panels/waiting.h"
 #include "viz/render/contours.h"
 #include "viz/render/heatmap.h"
 #include "viz/render/theme.h"
@@ -355,10 +356,7 @@ void LandscapePanel::draw_scale(const Look& look, ImVec2 size) const {
 }
 
 void LandscapePanel::draw(Session& session, SharedView& view) {
-  if (session.tuning() == nullptr) {
-    ImGui::TextDisabled("nothing to replay: the trace has no decode steps");
-    return;
-  }
+  if (lacks_steps(session)) return;
   const TraceInfo& info = session.trace()->info;
   if (info.n_stored() < info.n_acting()) {
     ImGui::TextWrapped("No map: the trace does not store all layers, and of some of them follows neither KL nor time.");

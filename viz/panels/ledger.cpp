@@ -286,10 +286,7 @@ void LedgerPanel::draw(Session& session, SharedView& view) {
     seen_layer_ = -1;
     error_.clear();
   }
-  if (session.tuning() == nullptr) {
-    ImGui::TextDisabled("nothing to replay: the trace has no decode steps");
-    return;
-  }
+  if (lacks_steps(session)) return;
   const TraceInfo& info = session.trace()->info;
   if (info.n_stored() < info.n_acting()) {
     ImGui::TextWrapped(

@@ -13,6 +13,7 @@
 #include "viz/panels/panel_charts.h"
 #include "viz/panels/panel_tables.h"
 #include "viz/panels/plot_helpers.h"
+#include "viz/panels/waiting.h"
 #include "viz/render/theme.h"
 #include "viz/session/measured.h"
 
@@ -185,10 +186,7 @@ void MeasuredPanel::draw_table(Session& session, const TraceFiles& files) {
 }
 
 void MeasuredPanel::draw(Session& session, SharedView& view) {
-  if (session.tuning() == nullptr) {
-    ImGui::TextDisabled("the trace has no decode steps");
-    return;
-  }
+  if (lacks_steps(session)) return;
   const TraceFiles& files = session.data<Measured>().files();
   if (files.measured.empty()) {
     ImGui::TextWrapped(

@@ -6,6 +6,7 @@
 #include "viz/panels/note_marks.h"
 #include "viz/panels/panel.h"
 #include "viz/panels/panel_tables.h"
+#include "viz/panels/waiting.h"
 #include "viz/render/theme.h"
 #include "viz/session/project.h"
 #include "viz/session/state_keeping.h"
@@ -79,7 +80,7 @@ void NotesPanel::draw_note(Session& session, size_t i) {
 }
 
 void NotesPanel::draw(Session& session, SharedView& view) {
-  if (session.tuning() == nullptr) return ImGui::TextDisabled("the trace has no decode steps");
+  if (lacks_steps(session)) return;
   Project& project = session.data<Project>();
   if (std::exchange(trace_version_, session.trace_version()) != session.trace_version())
     n_note_ = project.notes().size();

@@ -18,6 +18,7 @@
 #include "viz/panels/role_lane.h"
 #include "viz/panels/similarity_plot.h"
 #include "viz/panels/step_axis.h"
+#include "viz/panels/waiting.h"
 #include "viz/render/elided_text.h"
 #include "viz/render/flow.h"
 #include "viz/render/theme.h"
@@ -175,11 +176,7 @@ void Timeline::draw_measures(Session& session, SharedView& view, float height) {
 }
 
 void Timeline::draw(Session& session, SharedView& view) {
-  const TraceInfo& info = session.trace()->info;
-  if (info.n_step == 0) {
-    ImGui::TextWrapped("This trace holds no decode steps: %s.", kNoStepRemedy);
-    return;
-  }
+  if (lacks_steps(session)) return;
   if (view.fit_timeline) {
     shares_ = {0, 1.02};
     similarity_.fit();

@@ -14,6 +14,7 @@
 #include "viz/panels/panel_tables.h"
 #include "viz/panels/parallel_axes.h"
 #include "viz/panels/tried_plot.h"
+#include "viz/panels/waiting.h"
 #include "viz/render/theme.h"
 #include "viz/session/axes.h"
 #include "viz/session/baseline.h"
@@ -258,7 +259,7 @@ void TriedPanel::draw_table(Session& session) {
 }
 
 void TriedPanel::draw(Session& session, SharedView& view) {
-  if (session.tuning() == nullptr) return ImGui::TextDisabled("the trace has no decode steps");
+  if (lacks_steps(session)) return;
   Tried& tried = session.data<Tried>();
   has_kl_ = session.tuning()->prediction.curve.exists();
   if (forgotten_) tried.forget(*std::exchange(forgotten_, std::nullopt));

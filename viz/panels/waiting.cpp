@@ -7,8 +7,15 @@
 #include <imgui.h>
 
 #include "base/utf8.h"
+#include "traces/read/reader.h"
 
 namespace reattend::viz {
+
+bool lacks_steps(const Session& session) {
+  if (session.trace()->info.n_step > 0) return false;
+  ImGui::TextWrapped("This trace holds no decode steps: %s.", kNoStepRemedy);
+  return true;
+}
 
 void draw_waiting(const Session& session, const char* what) {
   ImGui::PushTextWrapPos(0);

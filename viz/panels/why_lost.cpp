@@ -12,6 +12,7 @@
 #include "viz/panels/panel_tables.h"
 #include "viz/panels/plot_helpers.h"
 #include "viz/panels/step_axis.h"
+#include "viz/panels/waiting.h"
 #include "viz/render/flow.h"
 #include "viz/render/heatmap.h"
 #include "viz/render/theme.h"
@@ -271,10 +272,7 @@ void WhyLost::draw_life(Session& session, SharedView& view, const Story& story, 
 }
 
 void WhyLost::draw(Session& session, SharedView& view) {
-  if (session.tuning() == nullptr) {
-    ImGui::TextDisabled("nothing to replay: the trace has no decode steps");
-    return;
-  }
+  if (lacks_steps(session)) return;
   const Story* const story = session.data<Stories>().ask();
   if (story == nullptr || !story->row) return ImGui::TextDisabled("once the selected layer is replayed \u2026");
   const Selection& at = session.selection();
