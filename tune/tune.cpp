@@ -78,12 +78,13 @@ std::string shape_of(const TraceInfo& info) {
 }  // namespace
 
 bool are_of_one_model(const TraceInfo& a, const TraceInfo& b) {
-  const std::string &one = a.attribute("model_sha256"), &other = b.attribute("model_sha256");
+  const std::string one = a.attribute("model_sha256"), other = b.attribute("model_sha256");
   return shape_of(a) == shape_of(b) && (one.empty() || other.empty() || one == other);
 }
 
 void check_same_model(std::span<const TraceInfo* const> traces) {  // [n_trace]
-  constexpr size_t kOfSum = 12;                                    // hexadecimal digits that tell two files apart
+  /// Hexadecimal digits that tell two files apart.
+  constexpr size_t kOfSum = 12;
   for (const TraceInfo* const each : traces) {
     if (are_of_one_model(*traces[0], *each)) continue;
     std::string expected = shape_of(*traces[0]), got = shape_of(*each);

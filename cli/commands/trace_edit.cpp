@@ -54,7 +54,7 @@ void slice(const Options& o, const Globals& globals) {
   const TraceInfo info = TraceReader::open(o.out)->info();
   if (what.first_step > 1 && !info.is_of_full_attention()) {
     print_note("reattend: {}: a replay of {} begins with a full step here, which the run did not\n", o.out,
-               info.settings.policy());
+               info.policy_known ? std::string(info.settings.policy()) : info.policy_text());
   }
   report({o.out}, n_step, globals);
 }

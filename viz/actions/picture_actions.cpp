@@ -48,13 +48,14 @@ Outcome save(Workbench& bench, const Arguments& arguments) {
 /// A panel's way to its picture: shown, laid out, asked for, taken.
 class PanelPicture {
  public:
-  PanelPicture(std::string name, std::shared_ptr<PictureRequest> wanted)
-      : name_(std::move(name)), wanted_(std::move(wanted)) {}
+  /// `n_frame`: until it is laid out, and has asked for what it shows.
+  PanelPicture(std::string name, std::shared_ptr<PictureRequest> wanted, int n_frame)
+      : name_(std::move(name)), wanted_(std::move(wanted)), n_frame_(n_frame) {}
 
   /// Once a frame from the one that shows the panel on. `ready`: the panel has what it is to be seen with.
   std::optional<nlohmann::json> go_on(Workbench& bench, bool ready) {
     if (asked_) return result_of(*wanted_);
-    if (++frames_ < kLaidOut || !ready) return std::nullopt;
+    if (--n_frame_ > 0 || !ready) return std::nullopt;
     const ImGuiWindow* const window = ImGui::FindWindowByName(name_.c_str());
     if (window == nullptr || window->Hidden) {
       fail({"picture", "the panel " + name_ + " on the screen", "another before it", "close what covers it"});
@@ -68,7 +69,7 @@ class PanelPicture {
  private:
   std::string name_;
   std::shared_ptr<PictureRequest> wanted_;
-  int frames_ = 0;
+  int n_frame_;  ///< that are still to be waited for
   bool asked_ = false;
 };
 
@@ -76,7 +77,7 @@ Outcome save_panel(Workbench& bench, const Arguments& arguments) {
   check_host(bench);
   Panel& panel = bench.panel(arguments.text("panel"), "panel.picture");
   bench.show(panel);
-  return {.later = [picture = PanelPicture(panel.name(), request(arguments))](Workbench& later) mutable {
+  return {.later = [picture = PanelPicture(panel.name(), request(arguments), kLaidOut)](Workbench& later) mutable {
     return picture.go_on(later, true);
   }};
 }
@@ -90,8 +91,7 @@ class AllPanels {
   std::optional<nlohmann::json> go_on(Workbench& bench) {
     if (picture_) {
       const bool late = std::chrono::duration<double>(Clock::now() - begun_).count() >= patience_;
-      // What a panel asks for is known a frame after it was first drawn.
-      auto taken = picture_->go_on(bench, ++n_frame_ > 2 * kLaidOut && (late || has_settled(bench)));
+      auto taken = picture_->go_on(bench, late || has_settled(bench));
       if (!taken) return std::nullopt;
       files_.push_back(std::move((*taken)["file"]));
       picture_.reset();
@@ -101,8 +101,9 @@ class AllPanels {
     bench.show(panel);
     auto wanted = std::make_shared<PictureRequest>();
     wanted->file = folder_ / (ascii_lower(std::string_view(panel.name())) + ".png"), wanted->force = force_;
-    picture_.emplace(panel.name(), std::move(wanted));
-    begun_ = Clock::now(), n_frame_ = 0;
+    // What a panel asks for is known a frame after it was first drawn.
+    picture_.emplace(panel.name(), std::move(wanted), 2 * kLaidOut);
+    begun_ = Clock::now();
     return std::nullopt;
   }
 
@@ -114,7 +115,6 @@ class AllPanels {
   nlohmann::json files_ = nlohmann::json::array();
   std::optional<PanelPicture> picture_;  ///< of the panel whose turn it is
   Clock::time_point begun_;
-  int n_frame_ = 0;
 };
 
 Outcome save_all_panels(Workbench& bench, const Arguments& arguments) {

@@ -21,24 +21,22 @@ using nlohmann::json;
 
 constexpr const char *kSearch = "look for a setting", *kLosses = "losses";
 
-/// Throws Error where `where` will never have an answer: no steps, or not all layers, of which neither KL nor time
-/// follows.
-const TraceInfo& whole_trace(const Workbench& bench, const char* where) {
-  const Session& session = bench.session;
+/// Throws Error where there is nothing to replay, or what is to be replayed cannot be.
+void check_replayed(const Session& session, const char* where) {
   if (session.tuning() == nullptr) {
     fail_usage({.where = where, .expected = "a trace with decode steps", .got = "none", .remedy = "open one"});
   }
+  if (!session.replay_error().empty()) fail({where, "a setting that is replayed", session.replay_error(), ""});
+}
+
+/// Throws Error also where not all layers are stored, of which neither KL nor time follows.
+void check_whole(const Session& session, const char* where) {
+  check_replayed(session, where);
   const TraceInfo& info = session.trace()->info;
   if (info.n_stored() < info.n_acting()) {
     fail({where, "a trace that stores all layers", fmt::format("{} of {}", info.n_stored(), info.n_acting()),
           "record without --layers"});
   }
-  return info;
-}
-
-/// A setting that cannot be replayed has neither map nor ledger.
-void check_setting(const Session& session, const char* where) {
-  if (!session.replay_error().empty()) fail({where, "a setting that is replayed", session.replay_error(), ""});
 }
 
 /// Whether all settings of the map that the tuner tries are known, between which the others lie.
@@ -55,9 +53,8 @@ bool knows_what_is_tried(const Landscape& map) {
 std::optional<json> take_best(Workbench& bench) {
   constexpr const char* kWhere = "landscape.best";
   Session& session = bench.session;
-  const TraceInfo& info = whole_trace(bench, kWhere);
-  check_setting(session, kWhere);
-  const Axes axes = axes_of(session.settings(), info);
+  check_whole(session, kWhere);
+  const Axes axes = axes_of(session.settings(), session.trace()->info);
   if (axes.across.key.empty() && axes.upwards.key.empty()) {
     fail({kWhere, "a policy with something to vary", session.settings().policy(), "choose another with setting.set"});
   }
@@ -74,9 +71,8 @@ std::optional<json> take_best(Workbench& bench) {
 
 /// The page of the setting under trial, once it is there; null until then.
 const LedgerPage* current_page(const Workbench& bench, const char* where) {
-  whole_trace(bench, where);
   const Session& session = bench.session;
-  check_setting(session, where);
+  check_whole(session, where);
   const LedgerPage* const page = session.data<Ledger>().ask();
   return page != nullptr && page->settings == session.settings() ? page : nullptr;
 }
@@ -131,10 +127,7 @@ Outcome go_to_worst(Workbench&, const Arguments& arguments) {
 /// To the step and KV head of the selected layer that lose most; no position, so that the heaviest lost one is told of.
 std::optional<json> go_to_heaviest(Workbench& bench) {
   Session& session = bench.session;
-  if (session.tuning() == nullptr) {
-    fail_usage({"lost.heaviest", "a trace with decode steps", "none", "open one"});
-  }
-  check_setting(session, "lost.heaviest");
+  check_replayed(session, "lost.heaviest");
   if (!session.layer_is_current()) return std::nullopt;
   const std::vector<float>& recovered = session.layer()->recovered;  // [T][n_kv_head]
   const auto at = static_cast<int32_t>(std::ranges::min_element(recovered) - recovered.begin());
@@ -149,8 +142,7 @@ std::optional<json> go_to_heaviest(Workbench& bench) {
 /// Of the setting and selection, with all cures, and their prices where there will be some; null until then.
 const Story* current_story(const Workbench& bench, const char* where) {
   const Session& session = bench.session;
-  if (session.tuning() == nullptr) fail_usage({where, "a trace with decode steps", "none", "open one"});
-  check_setting(session, where);
+  check_replayed(session, where);
   const Story* const story = session.data<Stories>().ask();
   const Selection& at = session.selection();
   if (story == nullptr || story->settings != session.settings() || !story->row || !story->cured) return nullptr;

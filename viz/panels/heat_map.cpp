@@ -14,6 +14,7 @@
 #include "viz/panels/panel_tables.h"
 #include "viz/panels/plot_helpers.h"
 #include "viz/panels/step_axis.h"
+#include "viz/panels/waiting.h"
 #include "viz/panels/window_cells.h"
 #include "viz/render/flow.h"
 #include "viz/render/row_levels.h"
@@ -123,8 +124,10 @@ void AttentionMap::draw_controls(Session& session, SharedView& view) {
   if (ImGui::SliderInt("##layer", &layer, 0, info.n_layer - 1, "layer %d", ImGuiSliderFlags_AlwaysClamp)) {
     look_at_layer(session, layer);
   }
-  const std::string windows = windows_in_words(info);
-  ImGui::SetItemTooltip("layer ([ and ])%s%s", windows.empty() ? "" : "\n", windows.c_str());
+  if (ImGui::IsItemHovered(ImGuiHoveredFlags_ForTooltip)) {
+    const std::string windows = windows_in_words(info);
+    ImGui::SetTooltip("layer ([ and ])%s%s", windows.empty() ? "" : "\n", windows.c_str());
+  }
   flow(width * 7);
   ImGui::SetNextItemWidth(width * 7);
   if (ImGui::SliderInt("##head", &head, 0, info.n_kv_head - 1, "KV head %d", ImGuiSliderFlags_AlwaysClamp)) {
@@ -351,11 +354,8 @@ void AttentionMap::draw_scale(const Session& session, const SharedView& view, Im
 }
 
 void AttentionMap::draw(Session& session, SharedView& view) {
+  if (lacks_steps(session)) return;
   const TraceInfo& info = session.trace()->info;
-  if (info.n_step == 0) {
-    ImGui::TextWrapped("This trace holds no decode steps: %s.", kNoStepRemedy);
-    return;
-  }
   if (view.fit_heat_map) {
     view.heat_positions = cells(0, info.n_prompt + info.n_step - 1);
     view.fit_heat_map = false;

@@ -10,6 +10,7 @@
 #include "viz/panels/plot_helpers.h"
 #include "viz/panels/step_axis.h"
 #include "viz/render/theme.h"
+#include "viz/session/layer_windows.h"
 
 namespace reattend::viz {
 namespace {
@@ -82,19 +83,14 @@ HeatColors LayerMap::shown_colors() const {
 void LayerMap::draw_windows(const TraceInfo& info) {
   ImDrawList& list = *ImPlot::GetPlotDrawList();
   const ImVec2 corner = ImPlot::GetPlotPos(), size = ImPlot::GetPlotSize();
-  for (int32_t first = 0; first < info.n_layer; ++first) {
-    if (info.acts(first)) continue;
-    const int64_t window = info.windows[static_cast<size_t>(first)];
-    int32_t end = first + 1;
-    while (end < info.n_layer && !info.acts(end) && info.windows[static_cast<size_t>(end)] == window) ++end;
-    const float top = ImPlot::PlotToPixels(0, first - 0.5).y, bottom = ImPlot::PlotToPixels(0, end - 0.5).y;
+  const float em = ImGui::GetFontSize();
+  for (const WindowRun& run : window_runs(info)) {
+    const float top = ImPlot::PlotToPixels(0, run.first - 0.5).y, bottom = ImPlot::PlotToPixels(0, run.last + 0.5).y;
     list.AddRectFilled(ImVec2(corner.x, top), ImVec2(corner.x + size.x, bottom), IM_COL32(52, 56, 64, 255));
-    const float em = ImGui::GetFontSize();
     if (bottom - top > em) {
       list.AddText(ImVec2(corner.x + 0.5F * em, (top + bottom - em) / 2), IM_COL32(214, 218, 224, 255),
-                   fmt::format("window of {}", window).c_str());
+                   fmt::format("window of {}", run.window).c_str());
     }
-    first = end - 1;
   }
 }
 

@@ -41,8 +41,7 @@ void draw_window_cells(const TraceInfo& info, int32_t layer, const SharedView& v
   }
   const std::string text = fmt::format(
       "Layer {} looks back {} positions by itself (blue); what lies before them (striped) it never attends to. No "
-      "policy "
-      "acts there, nothing is lost, and its weights are not recorded.",
+      "policy acts there, nothing is lost, and its weights are not recorded.",
       layer, window_of(info, layer));
   const float em = ImGui::GetFontSize(), width = std::max(10 * em, 0.6F * size.x);
   const ImVec2 at(corner.x + em, corner.y + em), room = ImGui::CalcTextSize(text.c_str(), nullptr, false, width);

@@ -2,34 +2,37 @@
 #include "viz/session/layer_windows.h"
 
 #include <map>
-#include <vector>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 namespace reattend::viz {
 
-std::string windows_in_words(const TraceInfo& info) {
-  struct Range {
-    int32_t first, last;
-  };
-  std::map<int64_t, std::vector<Range>> by_window;
+std::vector<WindowRun> window_runs(const TraceInfo& info) {
+  std::vector<WindowRun> runs;
   for (int32_t l = 0; l < info.n_layer; ++l) {
     if (info.acts(l)) continue;
-    std::vector<Range>& ranges = by_window[info.windows[static_cast<size_t>(l)]];
-    if (!ranges.empty() && ranges.back().last == l - 1) {
-      ranges.back().last = l;
+    const int64_t window = info.windows[static_cast<size_t>(l)];
+    if (!runs.empty() && runs.back().last == l - 1 && runs.back().window == window) {
+      runs.back().last = l;
     } else {
-      ranges.push_back({l, l});
+      runs.push_back({l, l, window});
     }
   }
+  return runs;
+}
+
+std::string windows_in_words(const TraceInfo& info) {
+  std::map<int64_t, std::vector<WindowRun>> by_window;
+  for (const WindowRun& each : window_runs(info)) by_window[each.window].push_back(each);
   std::vector<std::string> parts;
-  for (const auto& [window, ranges] : by_window) {
+  for (const auto& [window, runs] : by_window) {
     std::vector<std::string> names;
-    for (const auto& [first, last] : ranges) {
-      names.push_back(first == last ? fmt::format("{}", first) : fmt::format("{} to {}", first, last));
+    for (const WindowRun& run : runs) {
+      names.push_back(run.first == run.last ? fmt::format("{}", run.first)
+                                            : fmt::format("{} to {}", run.first, run.last));
     }
-    const bool one = ranges.size() == 1 && ranges[0].first == ranges[0].last;
+    const bool one = runs.size() == 1 && runs[0].first == runs[0].last;
     parts.push_back(fmt::format("{} {} {} back {} positions by {}", one ? "layer" : "layers", fmt::join(names, ", "),
                                 one ? "looks" : "look", window, one ? "itself" : "themselves"));
   }

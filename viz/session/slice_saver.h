@@ -18,8 +18,7 @@ class SliceSaver final : public Provider {
   bool idle() const override;
 
   /// An existing target is replaced where `force`, and is otherwise an error. One that is being saved is given up.
-  /// Packs with the threads of `pool`, which outlives
-  /// the queue.
+  /// Packs with the threads of `pool`, which outlives the queue.
   void save(const std::filesystem::path& source, const std::filesystem::path& target, const TraceSlice& slice,
             bool force, ThreadPool& pool);
   void cancel();
