@@ -176,7 +176,6 @@ TEST(History, OfTooManyEntriesTheSettingsStay) {
   EXPECT_EQ(rig.now(), last);
 }
 
-// A plot may round the limits that it is given: that is no change of the user's, and must not cost the way forward.
 // A recording that is followed is opened anew every few steps: what was done before can still be taken back, and that
 // the selected step went on is nothing to take back.
 TEST(History, OfATraceThatGrowsNothingIsForgottenAndNothingAdded) {
@@ -209,6 +208,7 @@ TEST(History, OfATraceThatGrowsNothingIsForgottenAndNothingAdded) {
   EXPECT_EQ(session.data<History>().entries().size(), 1U) << "of another trace";
 }
 
+// A plot may round the limits that it is given: that is no change of the user's, and must not cost the way forward.
 TEST(History, LimitsThatAPlotRoundedAreNoChange) {
   HistoryRig rig;
   rig.view.steps = {1, 9};
